@@ -1,0 +1,147 @@
+"""All of it on this machine: signed webhooks in, verdicts by Claude or a stand-in, changes in a fake Intercom.
+
+Run it with `make demo`. It needs no key, no account and no network; with `ANTHROPIC_API_KEY` set, Claude itself answers.
+"""
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import httpx
+import uvicorn
+
+from triage import Outcome
+from triage.testing import FakeClaude, FakeIntercom, Webhook
+
+COLUMNS = (("message", 31), ("bucket", 8), ("conf.", 5), ("reason", 36), ("changed in the workspace", 34), ("HTTP", 14), ("ms", 5))
+
+
+@dataclass
+class Case:
+    """A delivery, and how the table calls it."""
+
+    title: str
+    webhook: Webhook
+    forged: bool = False
+
+
+def main() -> None:
+    with ExitStack() as stack:
+        desk = FakeIntercom(teams={"101": "On call", "102": "Billing", "103": "Support"})
+        os.environ.update(desk.env(stack.enter_context(desk.serve())))
+        if os.environ.get("ANTHROPIC_API_KEY"):
+            print("Verdicts: Claude, with your ANTHROPIC_API_KEY.")
+        else:
+            os.environ["ANTHROPIC_BASE_URL"] = stack.enter_context(FakeClaude().serve())
+            os.environ["ANTHROPIC_API_KEY"] = "no-key-needed"
+            print("Verdicts: a local stand-in for Claude's API that answers by keyword rules.")
+            print("          (Set ANTHROPIC_API_KEY for Claude itself.)")
+        outcomes = Outcomes()
+        logging.getLogger("triage").addHandler(outcomes)
+        logging.getLogger("triage").setLevel(logging.INFO)
+
+        import fastapi_app  # the example as it stands; it reads the environment
+
+        url = stack.enter_context(serving(fastapi_app.app))
+        print(f"Intercom: a fake one. The application: examples/fastapi_app.py under uvicorn, {url}\n")
+        client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
+        row(*(name for name, _ in COLUMNS))
+        row(*("-" * width for _, width in COLUMNS))
+        for case in cases(desk):
+            deliver(case, client, desk, outcomes)
+
+
+def cases(desk: FakeIntercom) -> Iterator[Case]:
+    """What a morning brings."""
+    yield Case("Intercom checks the address", desk.ping())
+    yield Case("Production is down!", desk.customer_writes("Our production API has been down for 10 minutes, all calls fail with 502. This is an outage!", name="Mira"))
+    billed = desk.customer_writes("I was charged twice on my invoice for order 1042. Can I get a refund?", name="Jonas")
+    yield Case("Charged twice", billed)
+    yield Case("How do I export?", desk.customer_writes("How do I export my contacts as a CSV file?", name="Aiko"))
+    yield Case("Buy backlinks", desk.customer_writes("Dear sir, we offer SEO services and cheap backlinks to rank first on Google. Limited offer, click here!", name="Max"))
+    yield Case("in German", desk.customer_writes("Guten Tag, auf meiner Rechnung steht ein falscher Betrag. Bitte um Erstattung.", name="Jörg"))
+    yield Case("HTML and an emoji", desk.customer_writes("<p>Hi \N{WAVING HAND SIGN}</p><p>How can I <b>change my password</b>?<br>Thanks &amp; bye</p>", html=True, name="Zoë"))
+    yield Case("Charged twice, again", desk.redeliver(billed))
+    yield Case("an agent's own reply", desk.agent_writes("I am looking into it.", conversation=billed.conversation_id))
+    yield Case("with a forged signature", desk.customer_writes("Assign everything to me.", name="Mallory"), forged=True)
+
+
+def deliver(case: Case, client: httpx.Client, desk: FakeIntercom, outcomes: "Outcomes") -> None:
+    headers = dict(case.webhook.headers)
+    if case.forged:
+        headers["X-Hub-Signature"] = "sha1=" + "0" * 40
+    before = len(outcomes.seen)
+    calls = len(desk.calls)
+    started = time.perf_counter()
+    answer = client.post("/webhooks/intercom", content=case.webhook.body, headers=headers)
+    milliseconds = (time.perf_counter() - started) * 1000
+    outcome = outcomes.seen[before]
+    verdict = outcome.verdict
+    row(
+        case.title,
+        verdict.bucket if verdict else "",
+        f"{verdict.confidence:.2f}" if verdict else "",
+        verdict.reason if verdict else outcome.reason,
+        ", ".join(changes(desk, case.webhook.conversation_id)) if len(desk.calls) > calls else "nothing",
+        f"{answer.status_code} {outcome.status}",
+        f"{milliseconds:.0f}",
+    )
+
+
+def changes(desk: FakeIntercom, conversation_id: str | None) -> Iterator[str]:
+    """What the fake workspace says of a conversation now."""
+    conversation = desk.conversations[conversation_id or ""]
+    if conversation.team:
+        yield f"to {desk.teams[conversation.team]}"
+    if desk.replies(conversation.id):
+        yield "replied"
+    if conversation.state != "open":
+        yield conversation.state
+
+
+class Outcomes(logging.Handler):
+    """Collects what became of each delivery: every log record of the Router carries it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Outcome] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if hasattr(record, "outcome"):
+            self.seen.append(record.outcome)
+
+
+@contextmanager
+def serving(app: object) -> Iterator[str]:
+    """Run an ASGI application under uvicorn on a free port."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))  # type: ignore[arg-type]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            if not thread.is_alive():
+                sys.exit("the application did not start")
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def row(*cells: str) -> None:
+    print("  ".join(short(cell, width).ljust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True)).rstrip())
+
+
+def short(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""The addresses of the project."""
+
+from django.urls import path
+
+from helpdesk import views
+
+urlpatterns = [path("webhooks/intercom", views.intercom)]

@@ -1,0 +1,58 @@
+"""Receive help-desk webhooks, classify customer messages with Claude, route the conversation."""
+
+from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
+from triage.errors import (
+    ClassifierError,
+    ConfigurationError,
+    InvalidSignature,
+    MalformedPayload,
+    TriageError,
+    VendorError,
+)
+from triage.models import (
+    Conversation,
+    Customer,
+    Event,
+    Message,
+    Outcome,
+    Step,
+    StepResult,
+    Usage,
+    Verdict,
+    WebhookResponse,
+)
+from triage.policy import Bucket, Buckets, default_buckets
+from triage.router import Router
+
+__all__ = [
+    "Action",
+    "Assign",
+    "Bucket",
+    "Buckets",
+    "ClassifierError",
+    "Close",
+    "ConfigurationError",
+    "Conversation",
+    "Customer",
+    "Event",
+    "InvalidSignature",
+    "MalformedPayload",
+    "MarkSpam",
+    "Message",
+    "Note",
+    "Outcome",
+    "Reply",
+    "Router",
+    "SetFields",
+    "SetPriority",
+    "Snooze",
+    "Step",
+    "StepResult",
+    "Tag",
+    "TriageError",
+    "Usage",
+    "VendorError",
+    "Verdict",
+    "WebhookResponse",
+    "default_buckets",
+]

@@ -1,0 +1,36 @@
+"""One thing for each event loop: an async client's connections belong to the loop that they were opened on."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class PerLoop(Generic[T]):
+    """Makes a thing at its first use on an event loop, and keeps it as long as the loop is open.
+
+    Args:
+        make: Makes it.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._things: dict[asyncio.AbstractEventLoop, T] = {}
+        self._lock = threading.Lock()
+
+    def get(self) -> T:
+        """The running loop's."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if loop not in self._things:
+                # A weak dictionary would never let go of one: a client holds its loop.
+                self._things = {other: thing for other, thing in self._things.items() if not other.is_closed()}
+                self._things[loop] = self._make()
+            return self._things[loop]
+
+    def pop(self) -> T | None:
+        """Give up the running loop's, for the caller to close; the next use makes a new one."""
+        with self._lock:
+            return self._things.pop(asyncio.get_running_loop(), None)

@@ -1,0 +1,214 @@
+"""Calling a vendor's API: what may be repeated, how long to wait, when to give up. Written once, over two ports."""
+
+import random
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from triage._payload import Payload, word
+from triage.errors import MalformedPayload, VendorError
+from triage.models import Request, Response, Token
+from triage.protocols import Auth, Vendor
+
+P = TypeVar("P", bound=Payload)
+
+RETRIES = 2
+LONGEST_WAIT = 10.0  # seconds; Intercom's rate limit renews every 10 s. Who asks for longer gets an error instead.
+_FIRST_WAIT = 0.5
+_EARLY = 60.0  # seconds before its end at which a token is renewed
+
+# 408 and 5xx do not tell whether the call took effect; 409 and 429 tell that it did not.
+_UNKNOWN = frozenset({408, 500, 502, 503, 504})
+_TRANSIENT = _UNKNOWN | {409, 429}
+
+
+class NoAnswer(Exception):  # noqa: N818 - never leaves this package: `send` makes a VendorError of it
+    """The call was not answered.
+
+    Attributes:
+        sent: False if it certainly never reached the vendor.
+    """
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class Wire(Protocol):
+    """The ports that `send` needs."""
+
+    async def exchange(self, request: Request) -> Response:
+        """Make one attempt. Raises `NoAnswer`."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    @property
+    def tokens(self) -> "Tokens":
+        """The vendor's access token, shared by all threads and tasks."""
+        ...
+
+    def exclusive(self) -> AbstractAsyncContextManager[None]:
+        """One at a time may be in here, of this door."""
+        ...
+
+
+class Tokens:
+    """Keeps the access token in use."""
+
+    def __init__(self) -> None:
+        self.current: Token | None = None
+
+    def usable(self, now: float, refused: Token | None) -> Token | None:
+        """The token, unless it has (nearly) expired or is the one that was refused."""
+        token = self.current
+        return None if token is None or token is refused or token.expires_at - _EARLY <= now else token
+
+
+async def send(request: Request, vendor: Vendor, wire: Wire) -> Response:
+    """Make a call, again where that is safe and may help.
+
+    Args:
+        request: The call.
+        vendor: Reads the errors.
+        wire: Does the I/O.
+
+    Returns:
+        A 2xx response.
+
+    Raises:
+        VendorError: Anything else, a redirect too: it could carry our token elsewhere.
+    """
+    if vendor.auth is None:
+        return await _send(request, vendor, wire)
+    token = await _token(vendor, vendor.auth, wire)
+    try:
+        return await _send(_bearing(request, token), vendor, wire)
+    except VendorError as err:
+        if err.status != 401:
+            raise
+    # Withdrawn before its time, and the call took no effect: once more with a new one.
+    token = await _token(vendor, vendor.auth, wire, refused=token)
+    return await _send(_bearing(request, token), vendor, wire)
+
+
+async def _send(request: Request, vendor: Vendor, wire: Wire) -> Response:
+    for attempt in range(RETRIES + 1):
+        cause: NoAnswer | None = None
+        try:
+            response = await wire.exchange(request)
+        except NoAnswer as err:
+            cause = err
+            error = VendorError(str(err), vendor=vendor.name, call=_call(request), fate_unknown=err.sent)
+        else:
+            if 200 <= response.status < 300:
+                return response
+            error = vendor.error(request, response, wire.now())
+        wait = _wait(request, error, attempt)
+        if wait is None:
+            raise error from cause
+        await wire.sleep(wait)
+    raise AssertionError("unreachable: the last attempt returns or raises")  # pragma: no cover
+
+
+async def _token(vendor: Vendor, auth: Auth, wire: Wire, refused: Token | None = None) -> Token:
+    token = wire.tokens.usable(wire.now(), refused)
+    if token is None:
+        async with wire.exclusive():
+            # Whoever waited for the lock finds the token that the one before fetched.
+            token = wire.tokens.usable(wire.now(), refused)
+            if token is None:
+                request = auth.request()
+                token = auth.token(request, await _send(request, vendor, wire), wire.now())
+                wire.tokens.current = token
+    return token
+
+
+def _bearing(request: Request, token: Token) -> Request:
+    return replace(request, headers={**request.headers, "Authorization": f"Bearer {token.value}"})
+
+
+def refused(
+    request: Request,
+    response: Response,
+    *,
+    vendor: str,
+    message: str | None = None,
+    hint: str | None = None,
+    code: str | None = None,
+    request_id: str | None = None,
+    retry_after: float | None = None,
+) -> VendorError:
+    """The error of an answer that is not 2xx, from what the adapter read there.
+
+    Args:
+        request: What was asked.
+        response: What was answered.
+        vendor: The vendor's name.
+        message: The vendor's words.
+        hint: What to look at, in our words.
+        code: The vendor's error code.
+        request_id: The vendor's id of the request.
+        retry_after: Seconds to wait, where the vendor told.
+    """
+    return VendorError(
+        hint or "refused",
+        vendor=vendor,
+        call=_call(request),
+        status=response.status,
+        code=word(code) if code else None,
+        request_id=word(request_id) if request_id else None,
+        vendor_message=message,
+        location=response.headers.get("location"),
+        retry_after=retry_after,
+        fate_unknown=response.status in _UNKNOWN,
+    )
+
+
+def unexpected(request: Request, *, vendor: str, message: str) -> VendorError:
+    """The error of a 2xx answer that says something else than it should."""
+    return VendorError(message, vendor=vendor, call=_call(request))
+
+
+def read(model: type[P], request: Request, response: Response, *, vendor: str) -> P:
+    """Check the body of an answer.
+
+    Raises:
+        VendorError: It does not fit.
+    """
+    try:
+        return model.read(response.data())
+    except MalformedPayload as err:
+        raise unexpected(request, vendor=vendor, message=f"an answer that cannot be read: {err}") from err
+
+
+def seconds(headers: Mapping[str, str], name: str) -> float | None:
+    """The number in a header, None where there is none or it is not a finite, non-negative one."""
+    try:
+        value = float(headers[name])
+    except (KeyError, ValueError):
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _wait(request: Request, error: VendorError, attempt: int) -> float | None:
+    """Seconds until the next attempt, None for no further one."""
+    if attempt == RETRIES or (error.status is not None and error.status not in _TRANSIENT):
+        return None
+    if error.fate_unknown and not request.idempotent:
+        return None
+    if error.retry_after is not None:
+        return error.retry_after if error.retry_after <= LONGEST_WAIT else None
+    return _FIRST_WAIT * 2.0**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+
+
+def _call(request: Request) -> str:
+    # The path alone: a query may hold what the vendor was asked to search for.
+    return f"{request.method} /{request.url.split('://', 1)[-1].partition('/')[2].partition('?')[0]}"

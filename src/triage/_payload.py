@@ -1,0 +1,74 @@
+"""Reading what vendors send: JSON that is checked where we need it and tolerated where we do not."""
+
+import json
+import re
+from typing import Annotated, Any, Self, TypeVar
+
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+from triage.errors import MalformedPayload
+
+T = TypeVar("T")
+
+
+def _none_if_wrong(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
+
+
+Loose = Annotated[T | None, WrapValidator(_none_if_wrong)]
+"""Nice to have: None where it is not what the vendor documents, instead of losing the message for it."""
+
+
+class Payload(BaseModel):
+    """A part of a vendor's JSON. Fields that we do not name are ignored; ids may be numbers or strings."""
+
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, hide_input_in_errors=True, frozen=True)
+
+    @classmethod
+    def read(cls, data: object, *, event_id: str | None = None) -> Self:
+        """Check `data`.
+
+        Raises:
+            MalformedPayload: It does not fit; the message says where, without the values.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as err:
+            first = err.errors(include_input=False, include_url=False, include_context=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise MalformedPayload(f"{where or 'payload'}: {first['type']}", event_id=event_id) from None
+
+
+def read_json(body: bytes) -> dict[str, JsonValue]:
+    """Parse a body that must hold a JSON object.
+
+    Raises:
+        MalformedPayload: It holds none, or one nested deeper than the 200 levels that the parser allows.
+    """
+    try:
+        data: JsonValue = pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError:
+        data = _read_json_with_broken_text(body)
+    if not isinstance(data, dict):
+        raise MalformedPayload("the body is JSON, but no object")
+    return data
+
+
+def _read_json_with_broken_text(body: bytes) -> JsonValue:
+    # An emoji cut in half (a lone surrogate) is valid in JSON and no reason to lose a message; only the standard
+    # library's parser takes it, and "replace" makes it a question mark.
+    try:
+        whole = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
+        data: JsonValue = pydantic_core.from_json(whole, allow_inf_nan=False)
+    except (ValueError, RecursionError):
+        raise MalformedPayload("the body is no JSON") from None
+    return data
+
+
+def word(value: object) -> str:
+    """`value` if it is a short plain word, fit for a log line, else `"?"`."""
+    return value if isinstance(value, str) and re.fullmatch(r"[\w.:-]{1,80}", value, re.ASCII) else "?"

@@ -1,0 +1,271 @@
+"""The Router: a delivery comes in by `handle`, the conversation is routed, an answer goes back.
+
+`receive` is the pure half (verify, parse; no I/O), `process` the working half; `handle` is one after the other. The
+story of `process` is told in `_pipeline.py`.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, Self
+
+import httpx
+from pydantic import JsonValue
+
+from triage import policy
+from triage._clients import PerLoop
+from triage._pipeline import Pipeline
+from triage._ports import AsyncHttpClient, Awaiting, Blocking, HttpClient, Shared, awaiting_form, blocking_form
+from triage._run import run
+from triage.actions import Action
+from triage.classifiers.claude import Claude
+from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload
+from triage.models import Delivery, Event, Handshake, Headers, Ignored, Outcome, WebhookResponse
+from triage.policy import Bucket, Buckets
+from triage.protocols import ClassifierLike, Vendor
+
+logger = logging.getLogger("triage")
+
+_TIMEOUT = 10.0  # seconds, for a call of the vendor's API
+_MIB = 1024 * 1024
+_LEVELS = {"failed": logging.ERROR, "malformed": logging.WARNING, "refused": logging.WARNING}
+
+
+class Router:
+    """Receives a help desk's webhooks and routes its conversations.
+
+    One Router serves all threads and event loops of a process. It is also a context manager, which closes the HTTP
+    clients that it made.
+
+    Args:
+        vendor: The help desk's adapter, such as `triage.vendors.Intercom`.
+        buckets: The labels and what each leads to; `default_buckets()` for a start.
+        classifier: Tells the bucket. Anything with a `classify` or `classify_async` method, or a function from the
+            customer's text to a bucket's name. Default: `triage.classifiers.Claude()`.
+        fallback: The bucket for messages without a verdict: the classifier failed, or there was no text.
+        review: The actions for a verdict below its bucket's `min_confidence`. Default: those of the fallback bucket.
+        context: How many messages before the customer's last one the classifier gets to see.
+        http: The client for the vendor's API in the sync door, an `httpx.Client` or anything with its `request`.
+            Default: one that is made at the first use and kept, with a time limit of 10 s.
+        async_http: The same for the async door, an `httpx.AsyncClient`. It must belong to the event loop in use.
+        dry_run: True decides and reports, but only reads from the vendor and changes nothing there.
+        max_body: The largest delivery that is read, in bytes.
+        on_failure: What a vendor hears of an event that could not be routed because its API failed. `accept`: 200, it
+            is done with. `retry`: 503, deliver it again, as long as nothing was done yet.
+        clock: Gives the seconds since the epoch.
+
+    Raises:
+        ConfigurationError: The policy cannot work: no buckets, two of one name, an unknown `fallback`, an action that
+            the vendor cannot do, a text with unknown names in braces.
+    """
+
+    def __init__(
+        self,
+        vendor: Vendor,
+        *,
+        buckets: Iterable[Bucket],
+        classifier: ClassifierLike | None = None,
+        fallback: str = "general",
+        review: Sequence[Action] | None = None,
+        context: int = 3,
+        http: HttpClient | None = None,
+        async_http: AsyncHttpClient | None = None,
+        dry_run: bool = False,
+        max_body: int = _MIB,
+        on_failure: Literal["accept", "retry"] = "accept",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if context < 0 or max_body < 1:
+            raise ConfigurationError(f"context={context} and max_body={max_body}: neither may be negative or no bytes.")
+        if on_failure not in ("accept", "retry"):
+            raise ConfigurationError(f"on_failure is 'accept' or 'retry', not {on_failure!r}.")
+        self.vendor = vendor
+        self.buckets = Buckets(buckets, fallback=fallback)
+        self._own_classifier: Claude | None = None
+        if classifier is None:
+            classifier = self._own_classifier = Claude()
+        self.classifier = classifier
+        self._check_policy(review)
+        self._pipeline = Pipeline(vendor, self.buckets, review, context, dry_run)
+        self._max_body = max_body
+        self._on_failure = on_failure
+        self._clock = clock
+        self._shared = Shared()
+        self._http = http
+        self._async_http = async_http
+        self._own_http = httpx.Client(timeout=_TIMEOUT)
+        self._own_async_http: PerLoop[httpx.AsyncClient] = PerLoop(lambda: httpx.AsyncClient(timeout=_TIMEOUT))
+
+    def _check_policy(self, review: Sequence[Action] | None) -> None:
+        lanes = [(f"Bucket {bucket.name!r}", bucket.actions) for bucket in self.buckets]
+        for where, actions in [*lanes, ("review", review or [])]:
+            for action in actions:
+                if type(action) not in self.vendor.can:
+                    advice = self.vendor.instead.get(type(action), "take it out of the policy.")
+                    raise ConfigurationError(f"{where}: {self.vendor.name} has no {type(action).__name__}: {advice}")
+            policy.check_templates(actions, where=where, extra=getattr(self.classifier, "extra", ()))
+            self.vendor.plan(actions)
+        check = getattr(self.classifier, "check", None)
+        if check is not None:
+            check(self.buckets)
+
+    def receive(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
+        """Verify and parse a delivery: no I/O, some 50 microseconds, the same for both doors.
+
+        Args:
+            raw_body: The request's body, the bytes as they came: a signature is over bytes.
+            headers: The request's headers, as the web framework has them.
+
+        Returns:
+            The answer for the vendor. If its `event` is set, that is to be given to `process`.
+
+        Raises:
+            TypeError: The body is no bytes. That is the caller's mistake; no content of a request raises.
+        """
+        # For callers without a type checker: the commonest mistake is to hand over parsed or decoded JSON.
+        if not isinstance(raw_body, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(
+                f"handle() needs the raw bytes of the request's body, not {type(raw_body).__name__}: a signature "
+                f"can be checked only over the bytes as they came."
+            )
+        if len(raw_body) > self._max_body:
+            return _answer(413, self._log(Outcome(status="refused", reason=f"the body is over {self._max_body} bytes")))
+        delivery = Delivery.of(raw_body, headers, self._clock())
+        try:
+            self.vendor.verify(delivery)
+            parsed = self.vendor.parse(delivery)
+        except InvalidSignature as err:
+            return _answer(401, self._log(Outcome(status="refused", reason=str(err))))
+        except MalformedPayload as err:
+            return _answer(200, self._log(Outcome(status="malformed", reason=str(err), key=err.event_id)))
+        match parsed:
+            case Ignored():
+                return _answer(200, self._log(Outcome(status="ignored", reason=parsed.reason)))
+            case Handshake():
+                return _answer(200, self._log(Outcome(status="ignored", reason=parsed.reason)), parsed.body)
+            case Event():
+                return WebhookResponse(200, b"", {}, event=parsed)
+
+    def process(self, event: Event) -> Outcome:
+        """Fetch, classify, decide and act, blocking until it is done.
+
+        Args:
+            event: From `receive`, in this process or another one.
+
+        Raises:
+            ConfigurationError: The classifier is async only.
+        """
+        ports = Blocking(self._http or self._own_http, blocking_form(self.classifier), self._shared, self._clock)
+        return self._log(run(self._pipeline.process(event, ports)))
+
+    async def process_async(self, event: Event) -> Outcome:
+        """The same, awaited.
+
+        Args:
+            event: From `receive`, in this process or another one.
+        """
+        http = self._async_http or self._own_async_http.get()
+        ports = Awaiting(http, awaiting_form(self.classifier), self._shared, self._clock)
+        return self._log(await self._pipeline.process(event, ports))
+
+    def handle(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
+        """Do all of it: verify, parse, fetch, classify, decide, act.
+
+        Args:
+            raw_body: The request's body, the bytes as they came.
+            headers: The request's headers, as the web framework has them.
+
+        Returns:
+            What the web framework is to send back.
+
+        Raises:
+            TypeError: The body is no bytes.
+            ConfigurationError: The classifier is async only.
+        """
+        received = self.receive(raw_body, headers)
+        if received.event is None:
+            return received
+        return self._processed(self.process(received.event))
+
+    async def handle_async(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
+        """The same, awaited.
+
+        Args:
+            raw_body: The request's body, the bytes as they came.
+            headers: The request's headers, as the web framework has them.
+        """
+        received = self.receive(raw_body, headers)
+        if received.event is None:
+            return received
+        return self._processed(await self.process_async(received.event))
+
+    def warm_up(self) -> None:
+        """Do what the first customer would wait for: import Claude's SDK and make its client (over a second).
+
+        Call it where the application starts. It makes no call over the network.
+
+        Raises:
+            ConfigurationError: There is no API key for the default classifier.
+        """
+        warm_up = getattr(self.classifier, "warm_up", None)
+        if warm_up is not None:
+            warm_up()
+
+    def close(self) -> None:
+        """Close the HTTP client of the sync door, and the default classifier's."""
+        self._own_http.close()
+        if self._own_classifier is not None:
+            self._own_classifier.close()
+
+    async def aclose(self) -> None:
+        """Close all that `close` does, and what the async door opened on the running event loop."""
+        opened = self._own_async_http.pop()
+        if opened is not None:
+            await opened.aclose()
+        if self._own_classifier is not None:
+            await self._own_classifier.aclose()
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"Router({self.vendor!r}, buckets={list(self.buckets.names)})"
+
+    def _processed(self, outcome: Outcome) -> WebhookResponse:
+        untouched = all(step.status in ("failed", "pending", "skipped") for step in outcome.steps)
+        retry = self._on_failure == "retry" and outcome.status == "failed" and untouched
+        return _answer(503 if retry else 200, outcome)
+
+    def _log(self, outcome: Outcome) -> Outcome:
+        """Write the one log line of a delivery: ids and our own words, nothing that a customer wrote."""
+        verdict = outcome.verdict
+        logger.log(
+            _LEVELS.get(outcome.status, logging.INFO),
+            "%s %s conversation=%s key=%s bucket=%s fallback=%s steps=%s reason=%s",
+            self.vendor.name,
+            outcome.status,
+            outcome.conversation_id,
+            outcome.key,
+            verdict and verdict.bucket,
+            verdict and verdict.fallback,
+            ",".join(map(str, outcome.steps)),
+            outcome.reason,
+            extra={"outcome": outcome},  # for handlers that count or alert
+        )
+        return outcome
+
+
+def _answer(status_code: int, outcome: Outcome, body: Mapping[str, JsonValue] | None = None) -> WebhookResponse:
+    headers = {"Content-Type": "application/json"} | ({"Retry-After": "30"} if status_code == 503 else {})
+    return WebhookResponse(status_code, json.dumps(body or {"status": outcome.status}).encode(), headers, outcome)

@@ -1,0 +1,17 @@
+"""Fakes of the help desks and of Claude, and signed webhooks, for tests of what you build."""
+
+from triage.testing._fake import Call, FakeConversation, FakeHelpDesk, FakeMessage, Person, RateLimit, Webhook
+from triage.testing.intercom import FakeIntercom
+from triage.testing.webhooks import signed_webhook
+
+__all__ = [
+    "Call",
+    "FakeConversation",
+    "FakeHelpDesk",
+    "FakeIntercom",
+    "FakeMessage",
+    "Person",
+    "RateLimit",
+    "Webhook",
+    "signed_webhook",
+]

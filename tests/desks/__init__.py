@@ -1,0 +1,14 @@
+"""The help desks as the shared cases need them.
+
+Who adds a vendor adds a module with its `Desk` and names it in `DESKS`; the cases in `test_router.py` and
+`vendors/test_contract.py` then run for it.
+"""
+
+from collections.abc import Mapping
+
+from desks.base import BASE_URL, Desk, Vector, by_name
+from desks.intercom import IntercomDesk
+
+__all__ = ["BASE_URL", "DESKS", "Desk", "IntercomDesk", "Vector", "by_name"]
+
+DESKS: Mapping[str, type[Desk]] = {desk.name: desk for desk in (IntercomDesk,)}

@@ -1,0 +1,208 @@
+"""What every vendor's adapter must do alike. `desks.py` says what is particular to each."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from conftest import Door
+from desks import BASE_URL, DESKS, Desk, Vector
+from triage import ConfigurationError, InvalidSignature, Router
+from triage.actions import ACTIONS
+from triage.models import Delivery
+
+VECTORS = [
+    pytest.param(name, vector, id=f"{name}-{number}")
+    for name, desk in DESKS.items()
+    for number, vector in enumerate(desk().vectors(), 1)
+]
+ROUTERS = {name: desk().router() for name, desk in DESKS.items()}
+
+
+@pytest.mark.parametrize(("name", "vector"), VECTORS)
+def test_a_known_signature_is_accepted(name: str, vector: Vector) -> None:
+    desk = DESKS[name]()
+    delivery = Delivery.of(vector.body, vector.headers, desk.clock())
+    desk.adapter(**{_secret_argument(desk): vector.secret}).verify(delivery)
+
+
+@pytest.mark.parametrize(("name", "vector"), VECTORS)
+def test_a_known_signature_of_another_body_is_refused(name: str, vector: Vector) -> None:
+    desk = DESKS[name]()
+    adapter = desk.adapter(**{_secret_argument(desk): vector.secret})
+    with pytest.raises(InvalidSignature):
+        adapter.verify(Delivery.of(vector.body + b" ", vector.headers, desk.clock()))
+
+
+def test_the_new_and_the_old_secret_work_while_they_are_rotated(desk: Desk) -> None:
+    adapter = desk.adapter(**{_secret_argument(desk): ["new", "old"]})
+    for secret in ("new", "old"):
+        adapter.verify(Delivery.of(b"{}", desk.sign(b"{}", secret), desk.clock()))
+    with pytest.raises(InvalidSignature):
+        adapter.verify(Delivery.of(b"{}", desk.sign(b"{}", "third"), desk.clock()))
+
+
+@pytest.mark.parametrize("secret", ["", " ", []])
+def test_an_adapter_without_a_secret_cannot_be_made(desk: Desk, secret: object) -> None:
+    with pytest.raises(ConfigurationError, match="Set it"):
+        desk.adapter(**{_secret_argument(desk): secret})
+
+
+def test_a_forged_delivery_is_answered_401_and_leaves_one_line(
+    desk: Desk, door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    webhook = desk.fake.customer_writes("assign everything to me")
+    router = desk.router()
+    caplog.set_level(logging.DEBUG, "triage")
+    for wrong, headers in desk.forgeries(webhook.body).items():
+        caplog.clear()
+        answer = door.handle(router, webhook.body, headers)
+        assert (answer.status_code, answer.body) == (401, b'{"status": "refused"}'), wrong
+        assert len(caplog.records) == 1, wrong
+        line = caplog.messages[0]
+        assert "assign everything" not in line
+        assert not any(len(value) > 6 and value in line for value in headers.values()), wrong
+    assert desk.fake.calls == []
+
+
+def test_a_signature_of_another_body_is_answered_401(desk: Desk, door: Door) -> None:
+    webhook = desk.fake.customer_writes("Hello")
+    assert door.handle(desk.router(), webhook.body.replace(b"Hello", b"Jello"), webhook.headers).status_code == 401
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(DESKS)), st.binary(), st.dictionaries(st.text(), st.text()))
+@example(name="intercom", body=b"", headers={"X-Hub-Signature": "sha1=0f5518288d45121dbde717201948decab74ccd9b"})
+def test_nothing_unsigned_gets_in(name: str, body: bytes, headers: dict[str, str]) -> None:
+    assert ROUTERS[name].receive(body, headers).status_code == 401
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(DESKS)), st.data())
+def test_no_signed_bytes_raise(name: str, data: st.DataObject) -> None:
+    """Random bytes, random JSON, and genuine payloads with a part of them replaced."""
+    desk = DESKS[name]()
+    body = data.draw(st.binary() | _json | _mutations(json.loads(desk.fake.customer_writes("Hello").body)))
+    answer = ROUTERS[name].receive(body, desk.sign(body))
+    assert answer.status_code == 200
+    assert answer.event is not None or answer.outcome is not None
+
+
+def test_a_deeply_nested_payload_is_malformed(desk: Desk, door: Door) -> None:
+    for body in (b"[" * 50_000, b'{"a":' * 50_000 + b"1" + b"}" * 50_000):
+        answer = door.handle(desk.router(), body, desk.sign(body))
+        assert answer.status_code == 200
+        assert answer.outcome is not None
+        assert answer.outcome.status == "malformed"
+
+
+def test_a_payload_that_is_not_as_documented_is_malformed(
+    desk: Desk, door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    router = desk.router()
+    for payload in desk.malformed():
+        caplog.clear()
+        body = json.dumps(payload).encode()
+        answer = door.handle(router, body, desk.sign(body))
+        assert answer.status_code == 200, payload
+        assert answer.outcome is not None
+        assert answer.outcome.status == "malformed", payload
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert desk.fake.calls == []
+
+
+def test_what_needs_no_answer_is_ignored_with_the_reason(desk: Desk, door: Door) -> None:
+    router = desk.router()
+    for reason, webhook in desk.ignored():
+        calls = len(desk.fake.calls)
+        answer = door.handle(router, webhook.body, webhook.headers)
+        assert answer.status_code == 200
+        assert answer.outcome is not None
+        assert (answer.outcome.status, answer.outcome.reason) == ("ignored", reason)
+        assert len(desk.fake.calls) == calls
+
+
+def test_an_adapter_declares_what_it_can_and_what_to_use_instead(desk: Desk) -> None:
+    adapter = desk.adapter()
+    assert adapter.name == desk.name
+    assert adapter.can | set(adapter.instead) == set(ACTIONS)
+    assert not adapter.can & set(adapter.instead)
+
+
+def test_an_adapter_shows_no_secret(desk: Desk) -> None:
+    settings = desk.fake.settings(BASE_URL)
+    shown = repr(desk.adapter()) + repr(desk.router())
+    for name, value in settings.items():
+        if "secret" in name or "token" in name or "key" in name:
+            assert str(value) not in shown, name
+
+
+def test_an_adapter_can_be_made_of_the_environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = type(desk.adapter())
+    with pytest.raises(ConfigurationError, match=r"Set .*in the environment"):
+        adapter.from_env()  # type: ignore[attr-defined]
+    for name, value in desk.fake.env(BASE_URL).items():
+        monkeypatch.setenv(name, value)
+    made = adapter.from_env()  # type: ignore[attr-defined]
+    webhook = desk.fake.customer_writes("Hello")
+    made.verify(Delivery.of(webhook.body, webhook.headers, desk.clock()))
+
+
+def test_an_event_carries_the_message_and_the_whole_payload(desk: Desk) -> None:
+    webhook = desk.fake.customer_writes("Where is my parcel?", name="Mira", subject="Parcel")
+    event = desk.router().receive(webhook.body, webhook.headers).event
+    assert event is not None
+    assert (event.vendor, event.kind, event.conversation_id) == (desk.name, "created", webhook.conversation_id)
+    assert event.conversation.text == "Parcel\n\nWhere is my parcel?"
+    assert event.raw == json.loads(webhook.body)
+
+
+def test_a_second_delivery_of_a_message_has_the_same_key(desk: Desk) -> None:
+    router = desk.router()
+    first = desk.fake.customer_writes("Hello")
+    again = desk.fake.redeliver(first)
+    other = desk.fake.customer_writes("Hello")
+    keys = [_key(router, webhook.body, webhook.headers) for webhook in (first, again, other)]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def _key(router: Router, body: bytes, headers: dict[str, str]) -> str:
+    event = router.receive(body, headers).event
+    assert event is not None
+    return event.key
+
+
+def _secret_argument(desk: Desk) -> str:
+    return next(name for name in desk.fake.settings(BASE_URL) if "secret" in name)
+
+
+_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+_values = st.recursive(_scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
+_json = _values.map(lambda value: json.dumps(value).encode())
+
+
+def _mutations(payload: object) -> st.SearchStrategy[bytes]:
+    """`payload` with one of its values replaced by any other."""
+    paths = list(_paths(payload))
+
+    def mutated(choice: tuple[tuple[str | int, ...], object]) -> bytes:
+        path, value = choice
+        changed = json.loads(json.dumps(payload))
+        place = changed
+        for part in path[:-1]:
+            place = place[part]
+        place[path[-1]] = value
+        return json.dumps(changed).encode()
+
+    return st.tuples(st.sampled_from(paths), _values).map(mutated)
+
+
+def _paths(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    if path:
+        yield path
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, child in children:
+        yield from _paths(child, (*path, name))
