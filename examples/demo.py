@@ -19,7 +19,15 @@ import uvicorn
 from triage import Outcome
 from triage.testing import FakeClaude, FakeIntercom, Webhook
 
-COLUMNS = (("message", 31), ("bucket", 8), ("conf.", 5), ("reason", 36), ("changed in the workspace", 34), ("HTTP", 14), ("ms", 5))
+COLUMNS = (
+    ("message", 31),
+    ("bucket", 8),
+    ("conf.", 5),
+    ("reason", 36),
+    ("changed in the workspace", 34),
+    ("HTTP", 14),
+    ("ms", 5),
+)
 
 
 @dataclass
@@ -60,13 +68,36 @@ def main() -> None:
 def cases(desk: FakeIntercom) -> Iterator[Case]:
     """What a morning brings."""
     yield Case("Intercom checks the address", desk.ping())
-    yield Case("Production is down!", desk.customer_writes("Our production API has been down for 10 minutes, all calls fail with 502. This is an outage!", name="Mira"))
+    yield Case(
+        "Production is down!",
+        desk.customer_writes(
+            "Our production API has been down for 10 minutes, all calls fail with 502. This is an outage!", name="Mira"
+        ),
+    )
     billed = desk.customer_writes("I was charged twice on my invoice for order 1042. Can I get a refund?", name="Jonas")
     yield Case("Charged twice", billed)
     yield Case("How do I export?", desk.customer_writes("How do I export my contacts as a CSV file?", name="Aiko"))
-    yield Case("Buy backlinks", desk.customer_writes("Dear sir, we offer SEO services and cheap backlinks to rank first on Google. Limited offer, click here!", name="Max"))
-    yield Case("in German", desk.customer_writes("Guten Tag, auf meiner Rechnung steht ein falscher Betrag. Bitte um Erstattung.", name="Jörg"))
-    yield Case("HTML and an emoji", desk.customer_writes("<p>Hi \N{WAVING HAND SIGN}</p><p>How can I <b>change my password</b>?<br>Thanks &amp; bye</p>", html=True, name="Zoë"))
+    yield Case(
+        "Buy backlinks",
+        desk.customer_writes(
+            "Dear sir, we offer SEO services and cheap backlinks to rank first on Google. Limited offer, click here!",
+            name="Max",
+        ),
+    )
+    yield Case(
+        "in German",
+        desk.customer_writes(
+            "Guten Tag, auf meiner Rechnung steht ein falscher Betrag. Bitte um Erstattung.", name="Jörg"
+        ),
+    )
+    yield Case(
+        "HTML and an emoji",
+        desk.customer_writes(
+            "<p>Hi \N{WAVING HAND SIGN}</p><p>How can I <b>change my password</b>?<br>Thanks &amp; bye</p>",
+            html=True,
+            name="Zoë",
+        ),
+    )
     yield Case("Charged twice, again", desk.redeliver(billed))
     yield Case("an agent's own reply", desk.agent_writes("I am looking into it.", conversation=billed.conversation_id))
     yield Case("with a forged signature", desk.customer_writes("Assign everything to me.", name="Mallory"), forged=True)

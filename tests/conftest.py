@@ -54,5 +54,5 @@ def desk(request: pytest.FixtureRequest) -> Desk:
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key or address of the machine that runs the tests reaches them."""
     for name in list(os.environ):
-        if name.startswith(("ANTHROPIC_", "INTERCOM_")):
+        if name.startswith(("ANTHROPIC_", *(f"{vendor.upper()}_" for vendor in DESKS))):
             monkeypatch.delenv(name)

@@ -216,15 +216,19 @@ def test_a_vendor_that_cannot_be_read_fails_and_the_next_delivery_begins_anew(de
 def test_a_vendor_that_fails_in_the_middle_is_reported_step_by_step(
     desk: Desk, door: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
-    router = desk.router(buckets=only(Tag("seen"), Reply("Hi"), Close()))
+    actions = [Tag("seen"), Reply("Hi"), Close()]
+    router = desk.router(buckets=only(*actions))
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.fail(desk.reply, status=403)
     answer, outcome = handle(door, router, webhook)
     assert (answer.status_code, outcome.status) == (200, "failed")
-    assert steps(outcome) == ["tag:done", "reply:failed", "close:pending"]
+    # A vendor may take several actions in one step.
+    first, failed, *rest = (step.name for step in desk.adapter().plan(actions))
+    expected = [f"{first}:done", f"{failed}:failed", *(f"{step}:pending" for step in rest)]
+    assert steps(outcome) == expected
     assert "403" in outcome.steps[1].detail
     assert [record.levelname for record in caplog.records if record.name == "triage"] == ["ERROR"]
-    assert "tag:done,reply:failed,close:pending" in caplog.text
+    assert ",".join(expected) in caplog.text
     again = handle(door, router, desk.fake.redeliver(webhook))[1]
     assert again.status == "duplicate", "a step was done: the claim is kept"
 
@@ -279,7 +283,7 @@ def test_a_reply_that_was_lost_is_reported_as_failed_and_may_be_sent_by_the_next
 
 def test_a_reply_of_which_the_vendor_cannot_tell_is_never_sent_again(desk: Desk, door: Door) -> None:
     def classify(text: str) -> str:
-        desk.fake.fail(desk.read, status=401)  # only from here on: the conversation has been read
+        desk.fake.fail(desk.read, status=403)  # only from here on: the conversation has been read
         return "general"
 
     router = desk.router(buckets=only(Reply("Hi")), classifier=classify)
@@ -298,7 +302,7 @@ def test_a_dry_run_reports_what_it_would_do_and_only_reads(desk: Desk, door: Doo
     _, outcome = handle(door, desk.router(dry_run=True), webhook)
     assert (outcome.status, outcome.reason) == ("routed", "dry run")
     assert {step.status for step in outcome.steps} == {"planned"}
-    assert {call.method for call in desk.fake.calls} == {"GET"}
+    assert {call.method for call in desk.fake.calls if "/oauth" not in call.path} == {"GET"}
 
 
 def test_a_doubtful_verdict_goes_to_the_review_lane(desk: Desk, door: Door) -> None:

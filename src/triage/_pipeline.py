@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from triage import _http, policy
 from triage.actions import Action, Assign, Close, MarkSpam, Reply, Snooze
-from triage.errors import VendorError
+from triage.errors import ClassifierError, ConfigurationError, VendorError
 from triage.models import Conversation, Event, Outcome, Request, Response, Status, Step, StepResult, Verdict
 from triage.policy import Buckets
 from triage.protocols import Send, Vendor
@@ -111,12 +111,13 @@ class Pipeline:
         try:
             verdict = await ports.classify(conversation.tail(self.context), self.buckets)
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
-            # Not the error's own words: they may quote the customer.
+            # Not in the error's own words, unless they are ours: they may quote the customer.
             place = traceback.extract_tb(err.__traceback__)[-1]
-            logger.error(  # noqa: TRY400 - ditto
-                "the classifier raised %s at %s:%s", type(err).__name__, place.filename, place.lineno
+            told = f": {err}" if isinstance(err, ConfigurationError | ClassifierError) else ""
+            logger.error(  # noqa: TRY400 - for the same reason
+                "the classifier raised %s%s at %s:%s", type(err).__name__, told, place.filename, place.lineno
             )
-            return self._fallback(f"the classifier raised {type(err).__name__}")
+            return self._fallback(f"the classifier raised {type(err).__name__}{told}")
         bucket = self.buckets.get(verdict.bucket)
         if bucket is None:
             return self._fallback("the classifier named none of the buckets")

@@ -7,8 +7,9 @@ Who adds a vendor adds a module with its `Desk` and names it in `DESKS`; the cas
 from collections.abc import Mapping
 
 from desks.base import BASE_URL, Desk, Vector, by_name
+from desks.helpscout import HelpScoutDesk
 from desks.intercom import IntercomDesk
 
-__all__ = ["BASE_URL", "DESKS", "Desk", "IntercomDesk", "Vector", "by_name"]
+__all__ = ["BASE_URL", "DESKS", "Desk", "HelpScoutDesk", "IntercomDesk", "Vector", "by_name"]
 
-DESKS: Mapping[str, type[Desk]] = {desk.name: desk for desk in (IntercomDesk,)}
+DESKS: Mapping[str, type[Desk]] = {desk.name: desk for desk in (IntercomDesk, HelpScoutDesk)}

@@ -1,13 +1,17 @@
 """Fakes of the help desks and of Claude, and signed webhooks, for tests of what you build."""
 
 from triage.testing._fake import Call, FakeConversation, FakeHelpDesk, FakeMessage, Person, RateLimit, Webhook
+from triage.testing.claude import FakeClaude
+from triage.testing.helpscout import FakeHelpScout
 from triage.testing.intercom import FakeIntercom
 from triage.testing.webhooks import signed_webhook
 
 __all__ = [
     "Call",
+    "FakeClaude",
     "FakeConversation",
     "FakeHelpDesk",
+    "FakeHelpScout",
     "FakeIntercom",
     "FakeMessage",
     "Person",

@@ -221,6 +221,10 @@ class FakeHelpDesk(ABC):
             reset: When the next window begins, in seconds since the epoch.
         """
 
+    def cost(self, call: Call) -> int:
+        """How much of the limit a call uses up."""
+        return 1
+
     @abstractmethod
     def customer_writes(
         self,
@@ -391,7 +395,7 @@ class FakeHelpDesk(ABC):
         call = Call(request.method, request.path, request.query, request.headers, _parsed(request.body))
         with self._lock:
             fault = self._fault(call)
-            limits, exceeded = self._count()
+            limits, exceeded = self._count(self.cost(call))
             answered = self._run(call, exceeded=exceeded) if fault is None or fault.after else None
             response = fault.response if fault else answered
             self.calls.append(replace(call, status=response.status if response else None))
@@ -427,12 +431,12 @@ class FakeHelpDesk(ABC):
                 return handler, {name: unquote(value) for name, value in match.groupdict().items()}
         raise Refusal(*self.no_route)
 
-    def _count(self) -> tuple[Mapping[str, str], bool]:
+    def _count(self, cost: int) -> tuple[Mapping[str, str], bool]:
         if self.rate_limit is None:
             return {}, False
         limit = self.rate_limit
         window = int(self.clock() // limit.seconds)
-        used = self._window[1] + 1 if self._window[0] == window else 1
+        used = self._window[1] + cost if self._window[0] == window else cost
         self._window = (window, used)
         reset = int((window + 1) * limit.seconds)
         return self.rate_headers(limit, max(0, limit.calls - used), reset), used > limit.calls

@@ -5,13 +5,17 @@ from itertools import count
 from typing import Any, Literal, TypeAlias
 
 from triage.testing._fake import FakeHelpDesk, Webhook
+from triage.testing.helpscout import FakeHelpScout
 from triage.testing.intercom import FakeIntercom
 
-VendorName: TypeAlias = Literal["intercom"]
+VendorName: TypeAlias = Literal["helpscout", "intercom"]
 WebhookKind: TypeAlias = Literal["created", "replied", "agent_replied", "assigned", "bot", "ping"]
 
 # The class, and the argument that it calls its secret.
-_FAKES: Mapping[VendorName, tuple[Callable[..., FakeHelpDesk], str]] = {"intercom": (FakeIntercom, "client_secret")}
+_FAKES: Mapping[VendorName, tuple[Callable[..., FakeHelpDesk], str]] = {
+    "helpscout": (FakeHelpScout, "webhook_secret"),
+    "intercom": (FakeIntercom, "client_secret"),
+}
 
 # Each webhook is of a conversation of its own, so that a Router takes none of them for a duplicate.
 _first_ids = count(1_000_000, 1_000)

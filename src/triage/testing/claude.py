@@ -1,0 +1,241 @@
+"""A fake of Claude's Messages API: it checks requests as the real one does and answers by a function of yours."""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import count
+from threading import Lock
+from typing import Any, TypeAlias, cast
+
+from triage import Buckets, Conversation, Message, default_buckets
+from triage.classifiers import Rules
+from triage.testing._server import Drop, HttpRequest, HttpResponse, Stall, serve
+
+Answer: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""From the JSON of a request to what the answer's text holds: `{"reason": …, "label": …, "confidence": …}`."""
+
+_MESSAGES = "/v1/messages"
+_REQUIRED = ("model", "max_tokens", "messages")
+_KNOWN = frozenset({*_REQUIRED, "metadata", "output_config", "system", "thinking"})
+_NUMERIC_BOUNDS = frozenset({"minimum", "maximum", "multipleOf", "minLength", "maxLength", "maxItems"})
+
+# https://platform.claude.com/docs/en/build-with-claude/effort and /thinking-troubleshooting
+_NO_EFFORT = ("claude-haiku-4-5",)
+_ALWAYS_THINKS = ("claude-sonnet-5-5", "claude-opus-5-5")
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class _Fault:
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    code: str | None = None
+    body: bytes | None = None
+    change: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    raises: type[Exception] | None = None
+
+
+class FakeClaude:
+    """Claude's API on the loopback: `with fake.serve() as url:`, then set `ANTHROPIC_BASE_URL` to `url`.
+
+    Args:
+        answer: Gives the verdict for a request. Default: `Rules.default()` on the customer's words.
+        api_key: The key that requests must carry; None takes any.
+    """
+
+    def __init__(self, answer: Answer | None = None, *, api_key: str | None = None) -> None:
+        self.answer = answer or by_rules
+        self.api_key = api_key
+        self.requests: list[Mapping[str, Any]] = []
+        """The JSON of every request that was let in."""
+        self.calls: list[HttpRequest] = []
+        """Every request."""
+        self._faults: list[_Fault] = []
+        self._numbers = count(1)
+        self._lock = Lock()
+
+    def serve(self) -> AbstractContextManager[str]:
+        """Run it as a server; gives its base URL."""
+        return serve(self.respond)
+
+    def fail(
+        self,
+        status: int = 200,
+        *,
+        headers: Mapping[str, str] | None = None,
+        code: str | None = None,
+        body: bytes | None = None,
+        drop: bool = False,
+        stall: bool = False,
+        times: int = 1,
+        **change: Any,
+    ) -> None:
+        """Let the coming requests fail.
+
+        Args:
+            status: What is answered.
+            headers: Added to the answer: `{"retry-after": "2"}`.
+            code: The `error_code` in the error's details.
+            body: Answered in place of JSON in the API's form.
+            drop: True breaks the connection off.
+            stall: True never answers.
+            times: How many requests.
+            change: Fields of the answered message to replace: `stop_reason="refusal", content=[]`.
+        """
+        raises = Drop if drop else Stall if stall else None
+        with self._lock:
+            self._faults += [_Fault(status, headers or {}, code, body, change, raises)] * times
+
+    def respond(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request. Raises `Drop` or `Stall` where a fault says so."""
+        with self._lock:
+            number = next(self._numbers)
+            self.calls.append(request)
+            fault = self._faults.pop(0) if self._faults else _Fault()
+        if fault.raises is not None:
+            raise fault.raises
+        try:
+            body = self._admitted(request)
+        except _Refused as refused:
+            return _error(refused.status, str(refused), number)
+        if fault.status != 200 and fault.body is None:
+            return _error(fault.status, "Simulated failure", number, fault.code, fault.headers)
+        if fault.body is not None:
+            return HttpResponse(fault.status, {"Content-Type": "application/json", **fault.headers}, fault.body)
+        if request.path != _MESSAGES:
+            return _json(200, {"input_tokens": _tokens(request.body)}, number)
+        self.requests.append(body)
+        return _json(200, self._message(body, number) | dict(fault.change), number)
+
+    def _admitted(self, request: HttpRequest) -> Mapping[str, Any]:
+        if request.path not in (_MESSAGES, f"{_MESSAGES}/count_tokens"):
+            raise _Refused(404, "Not found")
+        if request.method != "POST":
+            raise _Refused(405, "Method not allowed")
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or not key or (self.api_key is not None and key != self.api_key):
+            raise _Refused(401, "invalid bearer token")
+        if "anthropic-version" not in request.headers:
+            raise _Refused(400, "anthropic-version: header is required")
+        try:
+            body = json.loads(request.body)
+        except ValueError:
+            raise _Refused(400, "The request body is not valid JSON") from None
+        _check(body, required=_REQUIRED if request.path == _MESSAGES else ("model", "messages"))
+        return cast("Mapping[str, Any]", body)
+
+    def _message(self, body: Mapping[str, Any], number: int) -> dict[str, Any]:
+        text = json.dumps(self.answer(body))
+        usage = {
+            "input_tokens": _tokens(json.dumps(body).encode()),
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            "output_tokens": _tokens(text.encode()),
+            "output_tokens_details": {"thinking_tokens": 0},
+            "service_tier": "standard",
+            "inference_geo": "global",
+            "speed": "standard",
+        }
+        return {
+            "id": f"msg_{number:024d}",
+            "type": "message",
+            "role": "assistant",
+            "model": body["model"],
+            "content": [{"type": "text", "text": text}],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "stop_details": None,
+            "usage": usage,
+        }
+
+
+def by_rules(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer by keyword rules, for the four default buckets; a bucket that is not asked for becomes the last one."""
+    turn = json.loads(request["messages"][-1]["content"])
+    text = next(entry["text"] for entry in turn["messages"] if entry.get("classify"))
+    message = Message(id="1", role="customer", text=text)
+    conversation = Conversation(id="1", subject=turn["subject"], messages=(message,))
+    verdict = Rules.default().classify(conversation, Buckets(default_buckets()))
+    schema = request["output_config"]["format"]["schema"]
+    labels = schema["properties"]["label"]["enum"]
+    label = verdict.bucket if verdict.bucket in labels else labels[-1]
+    extra = {
+        name: (wanted.get("enum") or [""])[0]
+        for name, wanted in schema["properties"].items()
+        if name not in ("reason", "label", "confidence")
+    }
+    return {"reason": verdict.reason, "label": label, "confidence": round(verdict.confidence, 2), **extra}
+
+
+def _check(body: Any, *, required: tuple[str, ...]) -> None:
+    """What the API refuses with 400."""
+    if not isinstance(body, dict):
+        raise _Refused(400, "Input should be an object")
+    given = cast("dict[str, Any]", body)
+    for name in required:
+        if name not in given:
+            raise _Refused(400, f"{name}: Field required")
+    for name in given:
+        if name not in _KNOWN:
+            raise _Refused(400, f"{name}: Extra inputs are not permitted")
+    model: str = given["model"]
+    if not model.startswith("claude-"):
+        raise _Refused(404, f"model: {model}")
+    output: Mapping[str, Any] = given.get("output_config", {})
+    if "effort" in output and model.startswith(_NO_EFFORT):
+        raise _Refused(400, "This model does not support the effort parameter.")
+    if given.get("thinking") == {"type": "disabled"} and model.startswith(_ALWAYS_THINKS):
+        raise _Refused(400, "thinking.type: disabled is not supported by this model")
+    _check_schema(output.get("format", {}).get("schema", {}))
+
+
+def _check_schema(schema: Mapping[str, Any]) -> None:
+    bounds = _NUMERIC_BOUNDS & set(schema)
+    if bounds:
+        raise _Refused(400, f"output_config.format.schema: {', '.join(sorted(bounds))} is not supported")
+    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
+        raise _Refused(400, "output_config.format.schema: additionalProperties must be false")
+    properties: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
+    for inner in properties.values():
+        _check_schema(inner)
+
+
+def _error(
+    status: int, message: str, number: int, code: str | None = None, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    error: dict[str, Any] = {"type": _TYPES.get(status, "api_error"), "message": message}
+    if code:
+        error["details"] = {"error_code": code}
+    return _json(status, {"type": "error", "error": error, "request_id": _request_id(number)}, number, headers)
+
+
+def _json(status: int, value: Any, number: int, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    told = {"Content-Type": "application/json", "request-id": _request_id(number), **(headers or {})}
+    return HttpResponse(status, told, json.dumps(value).encode())
+
+
+def _request_id(number: int) -> str:
+    return f"req_{number:024d}"
+
+
+def _tokens(text: bytes) -> int:
+    return len(text) // 4 + 1  # about what a tokenizer makes of English

@@ -1,0 +1,30 @@
+"""One thing for each event loop, and none kept for loops that are closed."""
+
+import asyncio
+
+from triage._clients import PerLoop
+
+
+def test_each_loop_has_its_own_and_keeps_it() -> None:
+    things: PerLoop[object] = PerLoop(object)
+
+    async def twice() -> tuple[object, object]:
+        return things.get(), things.get()
+
+    first = asyncio.run(twice())
+    second = asyncio.run(twice())
+    assert first[0] is first[1]
+    assert first[0] is not second[0]
+    assert len(things._things) == 1, "that of the closed loop was let go"
+
+
+def test_it_is_given_up_to_whoever_closes_it() -> None:
+    things: PerLoop[object] = PerLoop(object)
+
+    async def given_up() -> None:
+        thing = things.get()
+        assert things.pop() is thing
+        assert things.pop() is None
+        assert things.get() is not thing
+
+    asyncio.run(given_up())

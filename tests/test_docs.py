@@ -1,0 +1,43 @@
+"""The documentation is true: its Python runs, the targets it names exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+from sybil import Document
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+ENVIRONMENT = {
+    "ANTHROPIC_API_KEY": "sk-ant-test",
+    "INTERCOM_CLIENT_SECRET": "secret",
+    "INTERCOM_ACCESS_TOKEN": "token",
+    "INTERCOM_ADMIN_ID": "814860",
+    "INTERCOM_TEAM_ONCALL": "12345",
+    "INTERCOM_TEAM_BILLING": "67890",
+    "INTERCOM_TEAM_SUPPORT": "11111",
+}
+
+
+@pytest.fixture(params=PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def page(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+def test_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a page one after the other, as a reader would try them."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    document = Document.parse(str(page), PythonCodeBlockParser(), SkipParser())
+    document.namespace["__name__"] = "__main__"
+    for example in document.examples():
+        example.evaluate()
+
+
+def test_make_has_the_targets_that_are_named(page: Path) -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    shell = re.findall(r"^\s*```(?:sh|console)\n(.*?)^\s*```", page.read_text(), re.MULTILINE | re.DOTALL)
+    named = re.findall(r"\bmake ([a-z]+)", "\n".join(shell))
+    assert set(named) <= set(targets)
