@@ -5,28 +5,28 @@ Run it with `make demo`. It needs no key, no account and no network; with `ANTHR
 
 import logging
 import os
-import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
 from triage import Outcome
 from triage.testing import FakeClaude, FakeIntercom, Webhook
 
 COLUMNS = (
-    ("message", 31),
-    ("bucket", 8),
+    ("message", 30),
+    ("bucket", 7),
     ("conf.", 5),
-    ("reason", 36),
-    ("changed in the workspace", 34),
-    ("HTTP", 14),
-    ("ms", 5),
+    ("reason", 35),
+    ("changed in the workspace", 24),
+    ("HTTP", 13),
+    ("ms", 4),
 )
 
 
@@ -68,39 +68,24 @@ def main() -> None:
 def cases(desk: FakeIntercom) -> Iterator[Case]:
     """What a morning brings."""
     yield Case("Intercom checks the address", desk.ping())
-    yield Case(
-        "Production is down!",
-        desk.customer_writes(
-            "Our production API has been down for 10 minutes, all calls fail with 502. This is an outage!", name="Mira"
-        ),
+    outage = "Our API has been down for 10 minutes, all calls fail with 502. This is an outage!"
+    yield Case("All is down!", desk.customer_writes(outage, name="Mira"))
+    charged = desk.customer_writes(
+        "I was charged twice on my invoice for order 1042. Can I get a refund?", name="Jonas"
     )
-    billed = desk.customer_writes("I was charged twice on my invoice for order 1042. Can I get a refund?", name="Jonas")
-    yield Case("Charged twice", billed)
+    yield Case("Charged twice", charged)
     yield Case("How do I export?", desk.customer_writes("How do I export my contacts as a CSV file?", name="Aiko"))
+    pitch = "Dear sir, we offer SEO services and backlinks to rank first on Google. Limited offer, click here!"
+    yield Case("A pitch", desk.customer_writes(pitch, name="Max"))
+    german = "Guten Tag, auf meiner Rechnung steht ein falscher Betrag. Bitte um Erstattung."
+    yield Case("A bill, in German", desk.customer_writes(german, name="Jörg"))
+    markup = "<p>Hi \N{WAVING HAND SIGN}</p><p>How can I <b>change my password</b>?<br>Thanks &amp; bye</p>"
+    yield Case("HTML and an emoji", desk.customer_writes(markup, html=True, name="Zoë"))
+    yield Case("Charged twice, delivered again", desk.redeliver(charged))
     yield Case(
-        "Buy backlinks",
-        desk.customer_writes(
-            "Dear sir, we offer SEO services and cheap backlinks to rank first on Google. Limited offer, click here!",
-            name="Max",
-        ),
+        "An agent's own reply", desk.agent_writes("Looking into it.", conversation=charged.conversation_id or "")
     )
-    yield Case(
-        "in German",
-        desk.customer_writes(
-            "Guten Tag, auf meiner Rechnung steht ein falscher Betrag. Bitte um Erstattung.", name="Jörg"
-        ),
-    )
-    yield Case(
-        "HTML and an emoji",
-        desk.customer_writes(
-            "<p>Hi \N{WAVING HAND SIGN}</p><p>How can I <b>change my password</b>?<br>Thanks &amp; bye</p>",
-            html=True,
-            name="Zoë",
-        ),
-    )
-    yield Case("Charged twice, again", desk.redeliver(billed))
-    yield Case("an agent's own reply", desk.agent_writes("I am looking into it.", conversation=billed.conversation_id))
-    yield Case("with a forged signature", desk.customer_writes("Assign everything to me.", name="Mallory"), forged=True)
+    yield Case("A forged signature", desk.customer_writes("Assign everything to me.", name="Mallory"), forged=True)
 
 
 def deliver(case: Case, client: httpx.Client, desk: FakeIntercom, outcomes: "Outcomes") -> None:
@@ -149,21 +134,20 @@ class Outcomes(logging.Handler):
 
 
 @contextmanager
-def serving(app: object) -> Iterator[str]:
+def serving(app: FastAPI) -> Generator[str]:
     """Run an ASGI application under uvicorn on a free port."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))  # type: ignore[arg-type]
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            if not thread.is_alive():
-                sys.exit("the application did not start")
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            sys.exit("the application did not start")
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def row(*cells: str) -> None:

@@ -47,7 +47,13 @@ ACTIONS: Mapping[str, tuple[Action, list[tuple[str, str, Any]]]] = {
     ),
     "assign to a teammate": (
         Assign(user="88888"),
-        [("POST", "/parts", {"message_type": "assignment", "type": "admin", "assignee_id": "88888", "admin_id": ADMIN})],
+        [
+            (
+                "POST",
+                "/parts",
+                {"message_type": "assignment", "type": "admin", "assignee_id": "88888", "admin_id": ADMIN},
+            )
+        ],
     ),
     "reply": (
         Reply("Hi <you>,\n\nfine & well."),
@@ -78,8 +84,8 @@ ACTIONS: Mapping[str, tuple[Action, list[tuple[str, str, Any]]]] = {
         ],
     ),
     "set fields": (
-        SetFields({"triage": "{bucket}", "score": 7, "vip": True}),
-        [("PUT", "", {"custom_attributes": {"triage": "general", "score": 7, "vip": True}})],
+        SetFields({"triage": "{bucket}", "plan": "pro"}),
+        [("PUT", "", {"custom_attributes": {"triage": "general", "plan": "pro"}})],
     ),
     "snooze": (
         Snooze(timedelta(hours=1)),
@@ -136,7 +142,7 @@ def test_the_actions_leave_the_conversation_as_wanted(door: Door) -> None:
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     assert (conversation.team, conversation.assignee) == ("67890", "88888")
     assert conversation.tags == ["vip", "refund"]
-    assert conversation.fields == {"triage": "general", "score": 7, "vip": True}
+    assert conversation.fields == {"triage": "general", "plan": "pro"}
     assert desk.fake.notes(conversation.id) == ["<p>psst</p>"]
     assert conversation.state == "closed", "closing came last, or the assignment would have opened it again"
 
@@ -159,7 +165,8 @@ def test_every_call_fits_intercoms_own_description(name: str, version: str) -> N
     webhook = desk.fake.customer_writes("Hello")
     route(desk, Door("sync"), webhook, ACTIONS[name][0], vendor=desk.adapter(api_version=version))
     api = _api(description)
-    for call in desk.fake.calls:
+    # The description that is here leaves out the tags' own path.
+    for call in (call for call in desk.fake.calls if call.path != "/tags"):
         assert call.headers["intercom-version"] == version
         api.validate_request(
             MockRequest(
@@ -214,7 +221,12 @@ def test_a_message_reads_the_same_in_every_version(version: str, door: Door) -> 
     expected = "Hi, I was charged twice for order 1042 & more.\n\nRefund?\nBye"
     assert parsed(webhook).text == expected
     seen: list[str] = []
-    route(desk, door, webhook, classifier=lambda text: (seen.append(text), "general")[1])
+
+    def remember(text: str) -> str:
+        seen.append(text)
+        return "general"
+
+    route(desk, door, webhook, classifier=remember)
     assert seen == [expected]
 
 
@@ -248,7 +260,9 @@ def test_a_reply_that_reopens_a_conversation_is_triaged(door: Door) -> None:
     first = desk.fake.customer_writes("Hello")
     desk.fake.conversations[first.conversation_id or ""].state = "closed"
     webhook = desk.fake.customer_writes("It is broken again", conversation=first.conversation_id)
-    assert json.loads(webhook.body)["data"]["item"]["conversation_parts"]["conversation_parts"][0]["part_type"] == "open"
+    assert (
+        json.loads(webhook.body)["data"]["item"]["conversation_parts"]["conversation_parts"][0]["part_type"] == "open"
+    )
     vendor = desk.adapter(topics=TOPICS)
     event = desk.router(vendor=vendor).receive(webhook.body, webhook.headers).event
     assert event is not None
@@ -303,7 +317,12 @@ def test_a_message_that_the_api_does_not_show_yet_is_taken_from_the_delivery(doo
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     conversation.messages[0].body = None
     seen: list[str] = []
-    route(desk, door, webhook, classifier=lambda text: (seen.append(text), "general")[1])
+
+    def remember(text: str) -> str:
+        seen.append(text)
+        return "general"
+
+    route(desk, door, webhook, classifier=remember)
     assert seen == ["I was charged twice"]
 
 
