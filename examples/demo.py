@@ -1,6 +1,6 @@
 """All of it on this machine: signed webhooks in, verdicts by Claude or a stand-in, changes in a fake Intercom.
 
-Run it with `make demo`. It needs no key, no account and no network; with `ANTHROPIC_API_KEY` set, Claude itself answers.
+Run it with `make demo`. It needs no key and no account; with `ANTHROPIC_API_KEY` set, Claude itself answers.
 """
 
 import logging

@@ -4,13 +4,15 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pytest
 
 from desks import DESKS, Desk
 from triage import Event, Outcome, Router, WebhookResponse
 from triage.models import Headers
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Door:
             return router.process(event)
         return self._await(lambda: router.process_async(event), router)
 
-    def _await(self, call: Callable[[], Coroutine[Any, Any, Any]], router: Router) -> Any:
-        async def awaited() -> Any:
+    def _await(self, call: Callable[[], Coroutine[Any, Any, T]], router: Router) -> T:
+        async def awaited() -> T:
             try:
                 return await call()
             finally:

@@ -1,6 +1,7 @@
 """Actions: plain data that is checked when the policy is written down."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -32,7 +33,7 @@ def test_an_action_survives_the_way_through_json(action: Action) -> None:
 
 
 @pytest.mark.parametrize("who", [{}, {"team": "1", "user": "2"}, {"team": ""}])
-def test_an_assignment_names_one_assignee(who: dict[str, str]) -> None:
+def test_an_assignment_names_one_assignee(who: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="one of team= and user="):
         Assign(**who)
 

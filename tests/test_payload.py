@@ -1,5 +1,6 @@
 """Reading a vendor's JSON: strict where it matters, tolerant elsewhere, never anything but MalformedPayload."""
 
+import contextlib
 import json
 
 import pytest
@@ -39,10 +40,8 @@ def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
 
 @given(st.binary())
 def test_any_bytes_are_read_or_malformed(body: bytes) -> None:
-    try:
+    with contextlib.suppress(MalformedPayload):
         assert isinstance(read_json(body), dict)
-    except MalformedPayload:
-        pass
 
 
 def test_half_an_emoji_does_not_lose_the_message() -> None:

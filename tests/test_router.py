@@ -216,7 +216,7 @@ def test_a_vendor_that_cannot_be_read_fails_and_the_next_delivery_begins_anew(de
 def test_a_vendor_that_fails_in_the_middle_is_reported_step_by_step(
     desk: Desk, door: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
-    actions = [Tag("seen"), Reply("Hi"), Close()]
+    actions: list[Action] = [Tag("seen"), Reply("Hi"), Close()]
     router = desk.router(buckets=only(*actions))
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.fail(desk.reply, status=403)

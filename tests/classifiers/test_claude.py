@@ -12,10 +12,10 @@ from typing import Any
 import anthropic
 import httpx2
 import pytest
-from conftest import Door
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import Door
 from triage import Bucket, Buckets, ConfigurationError, Conversation, Customer, Message, Usage, Verdict
 from triage.classifiers import Claude, Price
 from triage.classifiers._models import PROFILES

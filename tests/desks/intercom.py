@@ -20,7 +20,7 @@ class IntercomDesk(Desk):
     read = "GET /conversations/*"
     reply = note = "POST /conversations/*/reply"
 
-    def __init__(self, api_version: str = "2.13") -> None:
+    def __init__(self, api_version: Any = "2.13") -> None:
         super().__init__()
         self.fake: FakeIntercom = FakeIntercom(client_secret=self.secret, api_version=api_version, clock=self.clock)
 
@@ -89,7 +89,8 @@ class IntercomDesk(Desk):
         key = "triage-test-client-secret"
         ping = (
             '{"type":"notification_event","app_id":"abc123de","data":{"type":"notification_event_data","item":'
-            '{"type":"ping","message":"This is a ping notification test message."}},"links":{},"id":null,"topic":"ping",'
+            '{"type":"ping","message":"This is a ping notification test message."}},"links":{},"id":null,'
+            '"topic":"ping",'
             '"delivery_status":null,"delivery_attempts":1,"delivered_at":0,"first_sent_at":1795510800,'
             '"created_at":1795510800,"self":null}'
         )

@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Door
-from desks import BASE_URL, IntercomDesk
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest
 
+from conftest import Door
+from desks import BASE_URL, IntercomDesk
 from triage import (
     Action,
     Assign,
@@ -290,8 +290,9 @@ def test_an_image_without_words_is_a_case_of_its_own(door: Door) -> None:
 
 
 def test_quoted_history_of_an_email_is_left_out() -> None:
-    text = "<p>Thanks, but it is still broken.</p><p>On Mon, Nov 23, 2026, Support wrote:</p><blockquote>Try again</blockquote>"
-    webhook = IntercomDesk().fake.customer_writes(text, html=True, subject="Re: Broken")
+    answer = "<p>Thanks, but it is still broken.</p>"
+    quoted = "<p>On Mon, Nov 23, 2026, Support wrote:</p><blockquote>Try again</blockquote>"
+    webhook = IntercomDesk().fake.customer_writes(answer + quoted, html=True, subject="Re: Broken")
     assert parsed(webhook).text == "Re: Broken\n\nThanks, but it is still broken."
 
 

@@ -26,7 +26,7 @@ class Unusable(ClassifierError):  # noqa: N818 - it says what the answer is
         self.truncated = truncated
 
 
-def read(answer: object, buckets: Buckets, extra: Mapping[str, str | Sequence[str]]) -> dict[str, Any]:
+def read(answer: Any, buckets: Buckets, extra: Mapping[str, str | Sequence[str]]) -> dict[str, Any]:
     """Read an answer of the Messages API.
 
     The SDK checks nothing: a 200 of HTML comes as a `str`, JSON of another shape as a message of Nones, an unknown
@@ -43,11 +43,10 @@ def read(answer: object, buckets: Buckets, extra: Mapping[str, str | Sequence[st
     Raises:
         Unusable: It holds no verdict.
     """
-    content: Any = getattr(answer, "content", None)
-    if not isinstance(content, list):
+    if not isinstance(getattr(answer, "content", None), list):
         raise Unusable("Claude's answer was no message")
     _check_stop_reason(answer)
-    data = _json(cast("list[Any]", content))
+    data = _json(answer.content)
     label = data.get("label")
     # https://platform.claude.com/docs/en/build-with-claude/structured-outputs: the case of enum values may differ.
     bucket = buckets.get(label) if isinstance(label, str) else None

@@ -144,7 +144,7 @@ class Claude:
 
         def verdict(**said: Any) -> Verdict:
             total = _sum(spent)
-            cost = self._price and sum(self._price.of(usage) for usage in spent)
+            cost = None if self._price is None else sum(map(self._price.of, spent))
             latency = self._clock() - started
             return Verdict(**facts, **said, usage=total, cost_usd=cost, latency=latency)
 
@@ -261,7 +261,8 @@ class _Blocking:
     async def create(self, request: Mapping[str, Any], limit: float) -> object:
         # The limit holds for each read: a server that sends a byte now and then can exceed it. A thread cannot be
         # interrupted; the async door can.
-        answer: object = self._messages.create(**request, timeout=limit)
+        create: Any = self._messages.create  # its overloads cannot be told from a dict
+        answer: object = create(**request, timeout=limit)
         return answer
 
     async def sleep(self, seconds: float) -> None:
@@ -275,7 +276,8 @@ class _Awaiting:
 
     async def create(self, request: Mapping[str, Any], limit: float) -> object:
         async with asyncio.timeout(limit):
-            answer: object = await self._messages.create(**request, timeout=limit)
+            create: Any = self._messages.create
+            answer: object = await create(**request, timeout=limit)
             return answer
 
     async def sleep(self, seconds: float) -> None:

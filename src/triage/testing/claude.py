@@ -37,7 +37,7 @@ _TYPES = {
 }
 
 
-class _Refused(Exception):
+class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
