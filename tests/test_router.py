@@ -1,5 +1,6 @@
 """The Router, for every vendor and through both doors: what becomes of a message, whatever fails."""
 
+import asyncio
 import json
 import logging
 from datetime import timedelta
@@ -33,6 +34,7 @@ from triage import (
     WebhookResponse,
     default_buckets,
 )
+from triage.classifiers import Claude
 from triage.testing import Webhook
 
 ONE_OF_EACH: list[Action] = [
@@ -294,6 +296,20 @@ def test_a_reply_of_which_the_vendor_cannot_tell_is_never_sent_again(desk: Desk,
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
+def test_a_step_that_may_be_repeated_stays_unknown_and_the_next_delivery_begins_anew(desk: Desk, door: Door) -> None:
+    router = desk.router(buckets=only(Close()))
+    webhook = desk.fake.customer_writes("Hello")
+
+    def classify(text: str) -> str:
+        desk.fake.fail("P* **", status=504, times=3)
+        return "general"
+
+    first = desk.router(buckets=only(Close()), classifier=classify)
+    first._shared = router._shared
+    assert steps(handle(door, first, webhook)[1]) == ["close:unknown"]
+    assert steps(handle(door, router, desk.fake.redeliver(webhook))[1]) == ["close:done"]
+
+
 # Modes
 
 
@@ -437,6 +453,30 @@ def test_without_clients_it_makes_its_own_and_closes_them(desk: Desk, door: Door
             assert handle(door, router, webhook)[1].status == "routed"
         assert router._own_http.is_closed == (door.name == "async")
     assert router._own_http.is_closed
+
+
+def test_claude_is_the_default_and_is_warmed_up_and_closed_with_the_router(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+
+    def made() -> Router:
+        return Router(desk.adapter(), buckets=default_buckets(dict(desk.teams)))
+
+    async def opened_and_closed() -> None:
+        async with made() as router:
+            router.warm_up()
+
+    with made() as router:
+        assert isinstance(router.classifier, Claude)
+        router.warm_up()
+    asyncio.run(opened_and_closed())
+
+
+def test_what_needs_no_warming_up_is_left_alone(desk: Desk) -> None:
+    router = desk.router()
+    router.warm_up()
+    assert repr(router) == f"Router({router.vendor!r}, buckets=['urgent', 'billing', 'general', 'spam'])"
 
 
 def test_a_redirect_is_never_followed_with_our_token(desk: Desk, door: Door) -> None:

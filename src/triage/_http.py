@@ -123,11 +123,14 @@ async def _token(vendor: Vendor, auth: Auth, wire: Wire, refused: Token | None =
     if token is None:
         async with wire.exclusive():
             # Whoever waited for the lock finds the token that the one before fetched.
-            token = wire.tokens.usable(wire.now(), refused)
-            if token is None:
-                request = auth.request()
-                token = auth.token(request, await _send(request, vendor, wire), wire.now())
-                wire.tokens.current = token
+            token = wire.tokens.usable(wire.now(), refused) or await _fetched(vendor, auth, wire)
+    return token
+
+
+async def _fetched(vendor: Vendor, auth: Auth, wire: Wire) -> Token:
+    request = auth.request()
+    token = auth.token(request, await _send(request, vendor, wire), wire.now())
+    wire.tokens.current = token
     return token
 
 

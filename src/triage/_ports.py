@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeAlias
 
+from typing_extensions import TypeIs
+
 from triage._claims import Claims
 from triage._clients import PerLoop
 from triage._http import NoAnswer, Tokens
@@ -176,10 +178,9 @@ def awaiting_form(classifier: ClassifierLike) -> ClassifyAsync:
     if isinstance(classifier, AsyncClassifier):
         return classifier.classify_async
     if not isinstance(classifier, Classifier) and _is_async(classifier):
-        function: Callable[[str], Any] = classifier
 
         async def awaited(conversation: Conversation, buckets: Buckets) -> Verdict:
-            return _verdict(await function(conversation.text))
+            return _verdict(await classifier(conversation.text))
 
         return awaited
     call = blocking_form(classifier)
@@ -190,7 +191,7 @@ def awaiting_form(classifier: ClassifierLike) -> ClassifyAsync:
     return in_thread
 
 
-def _is_async(function: object) -> bool:
+def _is_async(function: object) -> TypeIs[Callable[[str], Awaitable[str | Verdict]]]:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 

@@ -21,7 +21,7 @@ from triage._run import run
 from triage.actions import Action
 from triage.classifiers.claude import Claude
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload
-from triage.models import Delivery, Event, Handshake, Headers, Ignored, Outcome, WebhookResponse
+from triage.models import Delivery, Event, Handshake, Headers, Outcome, WebhookResponse
 from triage.policy import Bucket, Buckets
 from triage.protocols import ClassifierLike, Vendor
 
@@ -139,13 +139,10 @@ class Router:
             return _answer(401, self._log(Outcome(status="refused", reason=str(err))))
         except MalformedPayload as err:
             return _answer(200, self._log(Outcome(status="malformed", reason=str(err), key=err.event_id)))
-        match parsed:
-            case Ignored():
-                return _answer(200, self._log(Outcome(status="ignored", reason=parsed.reason)))
-            case Handshake():
-                return _answer(200, self._log(Outcome(status="ignored", reason=parsed.reason)), parsed.body)
-            case Event():
-                return WebhookResponse(200, b"", {}, event=parsed)
+        if isinstance(parsed, Event):
+            return WebhookResponse(200, b"", {}, event=parsed)
+        body = parsed.body if isinstance(parsed, Handshake) else None
+        return _answer(200, self._log(Outcome(status="ignored", reason=parsed.reason)), body)
 
     def process(self, event: Event) -> Outcome:
         """Fetch, classify, decide and act, blocking until it is done.

@@ -1,0 +1,74 @@
+"""The ports of the two doors, where no Router's test reaches them."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from triage import Conversation, Verdict
+from triage._ports import Awaiting, Blocking, Shared
+from triage._run import run
+from triage.policy import Buckets
+
+
+def unused(conversation: Conversation, buckets: Buckets) -> Verdict:
+    raise AssertionError
+
+
+async def unused_async(conversation: Conversation, buckets: Buckets) -> Verdict:
+    raise AssertionError
+
+
+def blocking(waits: list[float], shared: Shared) -> Blocking:
+    return Blocking(httpx.Client(), unused, shared, time.time, waits.append)
+
+
+def awaiting(waits: list[float], shared: Shared) -> Awaiting:
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    return Awaiting(httpx.AsyncClient(), unused_async, shared, time.time, sleep)
+
+
+def test_both_doors_wait_as_they_are_told() -> None:
+    waits: list[float] = []
+    run(blocking(waits, Shared()).sleep(1.5))
+    asyncio.run(awaiting(waits, Shared()).sleep(2.5))
+    assert waits == [1.5, 2.5]
+
+
+def test_one_thread_at_a_time_is_in_the_exclusive_part() -> None:
+    inside = most = 0
+    ports = blocking([], Shared())
+
+    async def enter() -> None:
+        nonlocal inside, most
+        async with ports.exclusive():
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.001)  # noqa: ASYNC251 - lets the other threads try
+            inside -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: run(enter()), range(16)))
+    assert most == 1
+
+
+def test_one_task_at_a_time_is_in_the_exclusive_part() -> None:
+    inside = most = 0
+
+    async def enter(ports: Awaiting) -> None:
+        nonlocal inside, most
+        async with ports.exclusive():
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    async def all_at_once() -> None:
+        ports = awaiting([], Shared())
+        await asyncio.gather(*(enter(ports) for _ in range(8)))
+
+    asyncio.run(all_at_once())
+    assert most == 1
