@@ -303,8 +303,9 @@ def _failure(err: Exception, attempt: int) -> tuple[str, float | None]:
         case anthropic.APIStatusError():
             kind = word(getattr(err, "type", None))
             reason = f"Claude answered {err.status_code} ({kind})"
-            spent_out = getattr(err, "error_code", None) == "enforced_spend_limit_reached"
-            if spent_out or not (err.status_code in _TRANSIENT or err.status_code >= 500):
+            # The month's spend cap is a 429 too. Older SDKs of 2.x do not tell its code apart.
+            capped = "enforced_spend_limit_reached" in err.response.text
+            if capped or not (err.status_code in _TRANSIENT or err.status_code >= 500):
                 return reason, None
             headers = err.response.headers
             milliseconds = seconds(headers, "retry-after-ms")
