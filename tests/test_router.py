@@ -71,6 +71,13 @@ class Refusing:
         raise ValueError(conversation.text)
 
 
+class Mistaken:
+    """A classifier that gives something else than a verdict."""
+
+    def classify(self, conversation: Conversation, buckets: Buckets) -> Any:
+        return "billing"
+
+
 # The way of a message
 
 
@@ -183,7 +190,9 @@ def test_bytearray_and_memoryview_are_bytes_too(desk: Desk) -> None:
         assert desk.router().receive(body, webhook.headers).event is not None  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("classifier", [Refusing(), lambda text: "nonsense", lambda text: 7, lambda text: 1 / 0])
+@pytest.mark.parametrize(
+    "classifier", [Refusing(), lambda text: "nonsense", lambda text: 7, lambda text: 1 / 0, Mistaken()]
+)
 def test_without_a_verdict_the_fallback_bucket_stands_in(
     desk: Desk, door: Door, classifier: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -251,6 +260,43 @@ def test_it_is_not_asked_to_once_something_was_done(desk: Desk, door: Door) -> N
     desk.fake.fail(desk.reply, status=403)
     router = desk.router(on_failure="retry", buckets=only(Tag("seen"), Reply("Hi")))
     assert handle(door, router, webhook)[0].status_code == 200
+
+
+def test_a_message_whose_handling_was_cancelled_is_handled_when_it_comes_again(desk: Desk) -> None:
+    webhook = desk.fake.customer_writes("This is billing.")
+
+    async def cancelled_then_again() -> str:
+        started = asyncio.Event()
+
+        async def slow(text: str) -> str:
+            started.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        router = desk.router(classifier=slow)
+        task = asyncio.create_task(router.handle_async(webhook.body, webhook.headers))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        router.classifier = by_name
+        outcome = (await router.handle_async(webhook.body, webhook.headers)).outcome
+        assert outcome is not None
+        return outcome.status
+
+    assert asyncio.run(cancelled_then_again()) == "routed"
+
+
+def test_while_a_message_is_being_handled_its_second_delivery_is_a_duplicate(desk: Desk) -> None:
+    webhook = desk.fake.customer_writes("This is billing.")
+
+    async def both() -> list[str]:
+        router = desk.router(classifier=awaited)
+        answers = await asyncio.gather(*(router.handle_async(webhook.body, webhook.headers) for _ in range(3)))
+        return sorted(json.loads(answer.body)["status"] for answer in answers)
+
+    assert asyncio.run(both()) == ["duplicate", "duplicate", "routed"]
+    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
 # A reply whose fate is unknown

@@ -110,6 +110,7 @@ class Pipeline:
             return self._fallback(f"the message has no text, only {len(latest.attachments)} attachment(s)")
         try:
             verdict = await ports.classify(conversation.tail(self.context), self.buckets)
+            bucket = self.buckets.get(verdict.bucket)
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
             # Not in the error's own words, unless they are ours: they may quote the customer.
             place = traceback.extract_tb(err.__traceback__)[-1]
@@ -118,7 +119,6 @@ class Pipeline:
                 "the classifier raised %s%s at %s:%s", type(err).__name__, told, place.filename, place.lineno
             )
             return self._fallback(f"the classifier raised {type(err).__name__}{told}")
-        bucket = self.buckets.get(verdict.bucket)
         if bucket is None:
             return self._fallback("the classifier named none of the buckets")
         return verdict.model_copy(update={"bucket": bucket.name})

@@ -47,7 +47,7 @@ class Router:
         review: The actions for a verdict below its bucket's `min_confidence`. Default: those of the fallback bucket.
         context: How many messages before the customer's last one the classifier gets to see.
         http: The client for the vendor's API in the sync door, an `httpx.Client` or anything with its `request`.
-            Default: one that is made at the first use and kept, with a time limit of 10 s.
+            Default: one that is made here and kept, with a time limit of 10 s.
         async_http: The same for the async door, an `httpx.AsyncClient`. It must belong to the event loop in use.
         dry_run: True decides and reports, but only reads from the vendor and changes nothing there.
         max_body: The largest delivery that is read, in bytes.
@@ -111,7 +111,7 @@ class Router:
             check(self.buckets)
 
     def receive(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
-        """Verify and parse a delivery: no I/O, some 50 microseconds, the same for both doors.
+        """Verify and parse a delivery: no I/O, the same for both doors.
 
         Args:
             raw_body: The request's body, the bytes as they came: a signature is over bytes.
@@ -198,7 +198,7 @@ class Router:
         return self._processed(await self.process_async(received.event))
 
     def warm_up(self) -> None:
-        """Do what the first customer would wait for: import Claude's SDK and make its client (over a second).
+        """Do what the first customer would wait for: import Claude's SDK and make its client.
 
         Call it where the application starts. It makes no call over the network.
 

@@ -206,7 +206,7 @@ class Claude:
     # Clients
 
     def warm_up(self) -> None:
-        """Import the SDK and make the client, which takes over a second; no call is made.
+        """Import the SDK and make the client, which takes a while; no call is made.
 
         Raises:
             ConfigurationError: There is no API key.
