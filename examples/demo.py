@@ -52,7 +52,7 @@ def main() -> None:
             print("          (Set ANTHROPIC_API_KEY for Claude itself.)")
         outcomes = Outcomes()
         logging.getLogger("triage").addHandler(outcomes)
-        logging.getLogger("triage").setLevel(logging.INFO)
+        logging.getLogger("triage").propagate = False  # the table tells it all
 
         import fastapi_app  # the example as it stands; it reads the environment
 

@@ -3,6 +3,7 @@
 Run it with the variables of `.env.example` set: `uvicorn --app-dir examples fastapi_app:app`
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,9 @@ from fastapi import FastAPI, Request, Response
 
 from triage import Router, default_buckets
 from triage.vendors import Intercom
+
+logging.basicConfig()
+logging.getLogger("triage").setLevel(logging.INFO)  # one line for each delivery
 
 router = Router(Intercom.from_env(), buckets=default_buckets.from_env("INTERCOM"))
 

@@ -3,11 +3,16 @@
 Run it with the variables of `.env.example` set: `gunicorn --chdir examples --threads 8 flask_app:app`
 """
 
+import logging
+
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
 from triage import Router, default_buckets
 from triage.vendors import Intercom
+
+logging.basicConfig()
+logging.getLogger("triage").setLevel(logging.INFO)  # one line for each delivery
 
 router = Router(Intercom.from_env(), buckets=default_buckets.from_env("INTERCOM"))
 router.warm_up()

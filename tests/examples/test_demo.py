@@ -1,0 +1,35 @@
+"""`make demo`, as it stands: it runs without a key and tells the truth."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
+
+# The message, then what the table says of it: bucket, what changed, status.
+EXPECTED = {
+    "Intercom checks the address": ["nothing", "200 ignored"],
+    "All is down!": ["urgent", "to On call, replied", "200 routed"],
+    "Charged twice ": ["billing", "to Billing, replied", "200 routed"],
+    "How do I export?": ["general", "to Support, replied", "200 routed"],
+    "A pitch": ["spam", "closed", "200 closed"],
+    "A bill, in German": ["billing", "to Billing, replied", "200 routed"],
+    "HTML and an emoji": ["general", "to Support, replied", "200 routed"],
+    "Charged twice, delivered again": ["nothing", "200 duplicate"],
+    "An agent's own reply": ["nothing", "200 ignored"],
+    "A forged signature": ["nothing", "401 refused"],
+}
+
+
+def test_the_demo_shows_what_becomes_of_each_delivery() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANTHROPIC_")}
+    done = subprocess.run(
+        [sys.executable, str(DEMO)], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert "a local stand-in for Claude's API that answers by keyword rules" in done.stdout
+    for message, told in EXPECTED.items():
+        (line,) = (line for line in lines if line.startswith(message))
+        assert all(part in line for part in told), line
+    assert done.stderr == ""
