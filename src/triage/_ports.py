@@ -53,7 +53,24 @@ class Shared:
         self.locks: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
 
 
-class Blocking:
+class _Door:
+    """What the ports of both doors have in common: nothing that waits."""
+
+    def __init__(self, shared: Shared, clock: Callable[[], float]) -> None:
+        self._shared = shared
+        self.tokens = shared.tokens
+        self.now = clock
+
+    async def claim(self, key: str) -> bool:
+        """Take an event."""
+        return self._shared.claims.claim(key)
+
+    async def release(self, key: str) -> None:
+        """Give it back."""
+        self._shared.claims.release(key)
+
+
+class Blocking(_Door):
     """Ports that block, and so never suspend the coroutine that awaits them.
 
     Args:
@@ -72,20 +89,10 @@ class Blocking:
         clock: Callable[[], float],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        super().__init__(shared, clock)
         self._http = http
         self._classify = classify
-        self._shared = shared
-        self.tokens = shared.tokens
         self._sleep = sleep
-        self.now = clock
-
-    async def claim(self, key: str) -> bool:
-        """Take an event."""
-        return self._shared.claims.claim(key)
-
-    async def release(self, key: str) -> None:
-        """Give it back."""
-        self._shared.claims.release(key)
 
     async def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Ask the classifier."""
@@ -109,7 +116,7 @@ class Blocking:
             yield
 
 
-class Awaiting:
+class Awaiting(_Door):
     """The same for a running event loop; see `Blocking` for the arguments."""
 
     def __init__(
@@ -120,20 +127,10 @@ class Awaiting:
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        super().__init__(shared, clock)
         self._http = http
         self._classify = classify
-        self._shared = shared
-        self.tokens = shared.tokens
         self._sleep = sleep
-        self.now = clock
-
-    async def claim(self, key: str) -> bool:
-        """Take an event."""
-        return self._shared.claims.claim(key)
-
-    async def release(self, key: str) -> None:
-        """Give it back."""
-        self._shared.claims.release(key)
 
     async def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Ask the classifier."""

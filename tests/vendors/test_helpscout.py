@@ -966,7 +966,8 @@ _FORMS: Mapping[str, tuple[bytes, str | None, str | None, str | None]] = {
     "links as a list": (
         (
             b'{"logRef": "cb73aad3-9a81-44fd-bf70-48250ea256ff#12", "message": "Validation error", "_embedded": '
-            b'{"errors": [{"path": "country", "message": "may not be empty", "links": [{"rel": "about", "href": "x#1"}]}]}}'
+            b'{"errors": [{"path": "country", "message": "may not be empty", '
+            b'"links": [{"rel": "about", "href": "x#1"}]}]}}'
         ),
         None,
         "cb73aad3-9a81-44fd-bf70-48250ea256ff",
