@@ -7,6 +7,8 @@ import pytest
 from sybil import Document
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
+from triage.classifiers._models import PRICES_OF
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 ENVIRONMENT = {
@@ -41,3 +43,7 @@ def test_make_has_the_targets_that_are_named(page: Path) -> None:
     shell = re.findall(r"^\s*```(?:sh|console)\n(.*?)^\s*```", page.read_text(), re.MULTILINE | re.DOTALL)
     named = re.findall(r"\bmake ([a-z]+)", "\n".join(shell))
     assert set(named) <= set(targets)
+
+
+def test_the_day_of_the_prices_is_told() -> None:
+    assert PRICES_OF in (ROOT / "docs" / "concepts.md").read_text()
