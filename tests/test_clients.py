@@ -28,3 +28,17 @@ def test_it_is_given_up_to_whoever_closes_it() -> None:
         assert things.get() is not thing
 
     asyncio.run(given_up())
+
+
+def test_it_is_made_ahead_of_time_where_a_loop_is_running() -> None:
+    made: list[object] = []
+    things: PerLoop[object] = PerLoop(lambda: made.append(object()))
+
+    async def warmed_up() -> None:
+        things.warm_up()
+        things.warm_up()
+
+    things.warm_up()
+    assert made == []
+    asyncio.run(warmed_up())
+    assert len(made) == 1

@@ -30,6 +30,14 @@ class PerLoop(Generic[T]):
                 self._things[loop] = self._make()
             return self._things[loop]
 
+    def warm_up(self) -> None:
+        """Make the running loop's now, if one is running."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self.get()
+
     def pop(self) -> T | None:
         """Give up the running loop's, for the caller to close; the next use makes a new one."""
         with self._lock:

@@ -198,9 +198,10 @@ class Router:
         return self._processed(await self.process_async(received.event))
 
     def warm_up(self) -> None:
-        """Do what the first customer would wait for: import Claude's SDK and make its client.
+        """Do what the first customer would wait for: import Claude's SDK and make the clients.
 
-        Call it where the application starts. It makes no call over the network.
+        Call it where the application starts; in an async application on the event loop that will serve. It makes no
+        call over the network.
 
         Raises:
             ConfigurationError: There is no API key for the default classifier.
@@ -208,6 +209,8 @@ class Router:
         warm_up = getattr(self.classifier, "warm_up", None)
         if warm_up is not None:
             warm_up()
+        if self._async_http is None:
+            self._own_async_http.warm_up()
 
     def close(self) -> None:
         """Close the HTTP client of the sync door, and the default classifier's."""

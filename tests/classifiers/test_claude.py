@@ -490,7 +490,8 @@ def test_a_client_of_the_users_is_used_and_left_open(fake: FakeClaude) -> None:
 def test_an_async_client_of_the_users_is_used_and_left_open(fake: FakeClaude) -> None:
     async def asked(url: str) -> None:
         async with anthropic.AsyncAnthropic(api_key="sk-ant-test", base_url=url) as client:
-            claude = Claude(async_client=client)
+            claude = Claude(api_key="sk-ant-test", async_client=client)
+            claude.warm_up()
             assert (await claude.classify_async(conversation(), BUCKETS)).bucket == "billing"
             await claude.aclose()
             assert not client.is_closed()

@@ -416,6 +416,12 @@ def test_a_snoozed_conversation_is_open_and_tells_until_when(fake: FakeIntercom,
     assert (woken["open"], woken["state"], woken["snoozed_until"]) == (True, "open", None)
 
 
+def test_fields_of_another_kind_of_part_are_not_looked_at(fake: FakeIntercom, api: httpx.Client) -> None:
+    path = f"/conversations/{opened(fake)}/parts"
+    opened_again = api.post(path, json=OPEN | {"body": ["no text"], "snoozed_until": NOW}).json()
+    assert (opened_again["state"], opened_again["snoozed_until"]) == ("open", None)
+
+
 def test_a_tag_is_put_on_by_id_and_taken_off(fake: FakeIntercom, api: httpx.Client) -> None:
     conversation_id = opened(fake)
     path = f"/conversations/{conversation_id}/tags"

@@ -206,12 +206,16 @@ class Claude:
     # Clients
 
     def warm_up(self) -> None:
-        """Import the SDK and make the client, which takes a while; no call is made.
+        """Import the SDK and make the clients, which takes a while; no call is made.
+
+        On an event loop that is the async door's client as well.
 
         Raises:
             ConfigurationError: There is no API key.
         """
         self._client()
+        if self._given_async_client is None:
+            self._own_async_clients.warm_up()
 
     def close(self) -> None:
         """Close the client of the sync door, if it was made here."""

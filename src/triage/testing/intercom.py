@@ -47,6 +47,8 @@ _OLD_PRIORITY = {"none": "not_priority", "low": "not_priority"}
 
 _STARTED_BY = {"customer": "customer_initiated", "agent": "admin_initiated", "bot": "operator_initiated"}
 
+_STATES: Mapping[str, Literal["open", "closed", "snoozed"]] = {"close": "closed", "open": "open", "snoozed": "snoozed"}
+
 _NOBODY = {"type": "nobody_admin", "id": None}
 
 
@@ -273,18 +275,12 @@ class FakeIntercom(FakeHelpDesk):
     def _post_part(self, call: Call, conversation_id: str) -> Any:
         given = _checked(call, _PARTS, "message_type")
         conversation, admin = self._conversation(conversation_id), self._acting(given)
-        match given["message_type"]:
-            case "assignment":
-                part = self._assign(conversation, admin, given)
-            case "close":
-                conversation.state, conversation.snoozed_until = "closed", None
-                part = self._act(conversation, "close", admin, given)
-            case "open":
-                conversation.state, conversation.snoozed_until = "open", None
-                part = self._act(conversation, "open", admin, given)
-            case _:
-                conversation.state, conversation.snoozed_until = "snoozed", given["snoozed_until"]
-                part = self._act(conversation, "snoozed", admin, given)
+        kind = given["message_type"]
+        if kind == "assignment":
+            part = self._assign(conversation, admin, given)
+        else:
+            conversation.state, conversation.snoozed_until = _STATES[kind], given.get("snoozed_until")
+            part = self._act(conversation, kind, admin, given)
         return self._answered(call, conversation, [part])
 
     def _assign(
@@ -717,18 +713,19 @@ def sign(body: bytes, secret: str) -> str:
 
 
 def _checked(call: Call, fields: Mapping[str, Any], choice: str | None = None) -> Mapping[str, Any]:
-    # The body of a request. With `choice` it is that field which says which of several sets of fields applies.
+    # The known fields of a request's body. With `choice` that field tells which of several sets of fields applies.
     media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
     body: object = call.body
     if media_type != "application/json" or not isinstance(body, dict):
         raise Refusal(400, "parameter_invalid", "The request body is not valid JSON")
     given = cast("dict[str, Any]", body)
     if choice is not None:
-        _check(given, choice, _Field(values=tuple(fields)))
-        fields = fields[given[choice]]
+        kind = _Field(values=tuple(fields))
+        _check(given, choice, kind)
+        fields = {choice: kind, **fields[given[choice]]}
     for name, wanted in fields.items():
         _check(given, name, wanted)
-    return given
+    return {name: given[name] for name in fields if name in given}
 
 
 def _check(given: Mapping[str, Any], name: str, wanted: _Field) -> None:
