@@ -1,9 +1,11 @@
 """Claude, by the real SDK against a server that speaks its API: the request, the answer, and all that goes wrong."""
 
 import asyncio
+import gc
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -289,6 +291,7 @@ def content(text: str) -> dict[str, Any]:
             "Claude refused the message (cyber)",
         ),
         ({"stop_reason": "refusal", **content("I can't help")}, "Claude refused the message"),
+        ({"stop_reason": "refusal", "stop_details": {"category": "customers_word"}}, "Claude refused the message"),
         ({"stop_reason": "model_context_window_exceeded"}, "the conversation is too long for Claude"),
         ({"content": []}, "Claude's answer held no text"),
         ({"content": [{"type": "thinking", "thinking": "", "signature": "a"}]}, "Claude's answer held no text"),
@@ -303,6 +306,7 @@ def content(text: str) -> dict[str, Any]:
         (content(json.dumps({**GOOD, "confidence": "high"})), "Claude gave no confidence"),
         (content(json.dumps({**GOOD, "confidence": True})), "Claude gave no confidence"),
         (content(json.dumps({**GOOD, "confidence": float("nan")})), "Claude gave no confidence"),
+        ({"body": b"[" * 200_000}, "Claude's answer was no JSON"),
         ({"body": b'{"weird": 1}'}, "Claude's answer was no message"),
         ({"body": b"{not json"}, "Claude's answer was no JSON"),
         ({"body": b"<html>", "headers": {"Content-Type": "text/html"}}, "Claude's answer was no message"),
@@ -327,6 +331,7 @@ def test_an_answer_without_a_verdict_ends_in_the_fallback_bucket(
         ({"label": "BILLING "}, ("billing", 0.93)),
         ({"confidence": 1.4}, ("billing", 1.0)),
         ({"confidence": -1}, ("billing", 0.0)),
+        ({"confidence": 10**400}, ("billing", 1.0)),
         ({"reason": 7}, ("billing", 0.93)),
     ],
 )
@@ -387,11 +392,33 @@ def test_what_will_not_pass_is_not_tried_again(ask: Asked, failure: dict[str, An
     assert ask.time.slept == []
 
 
+def test_words_of_the_server_that_are_not_known_are_not_told(ask: Asked) -> None:
+    ask.fake.fail(400, body=b'{"type": "error", "error": {"type": "customers_word", "message": "m"}}')
+    assert ask().reason == "Claude answered 400"
+    ask.fake.fail(model="customers_word")
+    assert ask().model == "claude-haiku-5-5"
+    ask.fake.fail(model="claude-haiku-5-5-20261007")
+    assert ask().model == "claude-haiku-5-5-20261007"
+
+
+@pytest.mark.parametrize("tokens", [-5, 10**400, True, 1.5, "many", None])
+def test_a_count_of_tokens_that_cannot_be_is_none(ask: Asked, tokens: Any) -> None:
+    ask.fake.fail(usage={"input_tokens": tokens, "output_tokens": 1})
+    verdict = ask()
+    assert (verdict.bucket, verdict.usage.input_tokens) == ("billing", 0)
+
+
 def test_the_servers_wait_is_kept_as_long_as_it_fits(ask: Asked) -> None:
     ask.fake.fail(429, headers={"retry-after": "2"})
     ask.fake.fail(429, headers={"retry-after-ms": "1500"})
     assert ask().bucket == "billing"
     assert ask.time.slept == [2.0, 1.5]
+
+
+def test_a_server_that_asks_for_no_wait_is_not_hammered(ask: Asked) -> None:
+    ask.fake.fail(429, headers={"retry-after": "0"}, times=50)
+    assert ask(deadline=60).fallback
+    assert len(ask.fake.calls) < 15
 
 
 def test_a_wait_that_does_not_fit_ends_it_at_once(ask: Asked) -> None:
@@ -431,6 +458,37 @@ def test_a_server_that_is_not_there_cannot_be_reached(door: Door, monkeypatch: p
     assert verdict.reason == "Claude could not be reached"
 
 
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
+def test_what_only_the_operator_can_mend_is_logged_as_an_error(
+    ask: Asked, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask.fake.fail(status)
+    assert ask().fallback
+    assert [record.levelname for record in caplog.records if record.name.startswith("triage")] == ["ERROR"]
+
+
+def test_without_a_key_there_is_a_fallback_that_says_so(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    verdict = classify(door, Claude(), CHARGED)
+    assert verdict.fallback
+    assert "set ANTHROPIC_API_KEY" in verdict.reason
+    assert [record.levelname for record in caplog.records if record.name.startswith("triage")] == ["ERROR"]
+
+
+def test_a_client_that_cannot_be_made_is_a_fallback_and_stops_the_warm_up(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_PROFILE", "there-is-none")
+    assert "cannot be made (CredentialsError)" in classify(door, Claude(), CHARGED).reason
+    with pytest.raises(ConfigurationError, match="cannot be made"):
+        Claude().warm_up()
+
+
+def test_a_refusal_before_the_first_word_costs_nothing(ask: Asked) -> None:
+    ask.fake.fail(stop_reason="refusal", content=[], usage={"input_tokens": 500, "output_tokens": 0})
+    verdict = ask()
+    assert (verdict.cost_usd, verdict.usage.input_tokens) == (0, 500)
+
+
 def test_an_error_of_the_sdk_itself_is_a_fallback(door: Door) -> None:
     def refuse(request: httpx2.Request) -> httpx2.Response:
         raise anthropic.AnthropicError("with the customer's words")
@@ -462,7 +520,8 @@ def test_whatever_is_said_and_answered_there_is_a_verdict(text: str, body: bytes
 
 
 _json = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(),
+    lambda v: st.lists(v) | st.dictionaries(st.text(), v),
 )
 
 
@@ -522,6 +581,43 @@ def test_one_classifier_serves_many_threads_and_loops(fake: FakeClaude, monkeypa
         claude.close()
 
 
+def test_a_client_of_the_wrong_kind_or_without_a_key_is_refused() -> None:
+    wrong: Any = anthropic.AsyncAnthropic(api_key="k")
+    with pytest.raises(ConfigurationError, match=r"client is to be an anthropic\.Anthropic, not AsyncAnthropic"):
+        Claude(client=wrong)
+    text: Any = "x"
+    with pytest.raises(ConfigurationError, match=r"async_client is to be an anthropic\.AsyncAnthropic, not str"):
+        Claude(async_client=text)
+    with pytest.raises(ConfigurationError, match="set ANTHROPIC_API_KEY"):
+        Claude(client=anthropic.Anthropic())
+
+
+def test_a_client_of_another_class_brings_its_own_credentials() -> None:
+    class Elsewhere(anthropic.Anthropic):
+        pass
+
+    Claude(client=Elsewhere())
+
+
+def test_clients_of_loops_that_ended_are_let_go_in_silence(
+    fake: FakeClaude, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def asked(claude: Claude) -> None:
+        await claude.classify_async(CHARGED, BUCKETS)
+        gc.collect()
+        await asyncio.sleep(0)
+
+    with fake.serve() as url, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # asyncio's, for connections that nobody closed
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
+        claude = Claude(api_key="sk-ant-test")
+        for _ in range(3):
+            asyncio.run(asked(claude))
+        del claude
+        gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
 def test_warming_up_makes_no_call_and_tells_of_a_missing_key(fake: FakeClaude) -> None:
     claude = Claude(api_key="k")
     claude.warm_up()
@@ -535,8 +631,14 @@ def test_warming_up_makes_no_call_and_tells_of_a_missing_key(fake: FakeClaude) -
     [
         (lambda: Claude(" "), "model is empty"),
         (lambda: Claude(api_key=""), "api_key is empty"),
+        (lambda: Claude(api_key="sk-ant\n"), "holds white space"),
         (lambda: Claude(deadline=0), "above 0, not 0"),
+        (lambda: Claude(deadline=float("nan")), "above 0, not nan"),
         (lambda: Claude(max_tokens=0), "at least 1"),
+        (lambda: Claude("claude-haiku-4-5", effort="low"), "takes no effort 'low', but none at all"),
+        (lambda: Claude("claude-sonnet-4-6", effort="xhigh"), "but low, medium, high, max"),
+        (lambda: Claude("claude-sonnet-5-5", thinking={"type": "disabled"}), "type 'disabled', but adaptive"),
+        (lambda: Claude(thinking={"type": "between_tools"}), "but adaptive, disabled"),
         (lambda: Claude(extra={"label": "x"}), "'label': the name is taken"),
         (lambda: Claude(extra={"a b": "x"}), "'a b'"),
         (lambda: Claude(extra={"mood": []}), "allows nothing"),

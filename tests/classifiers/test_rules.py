@@ -37,10 +37,14 @@ def test_the_default_rules_know_plain_cases(text: str, bucket: str) -> None:
 def test_confidence_is_the_share_of_what_was_found() -> None:
     rules = Rules({"billing": ["invoice", "refund*"], "spam": ["offer"]})
     assert ask(rules, "invoice").confidence == 1 / 2
-    assert ask(rules, "invoice, refunded, refunds").confidence == 3 / 4
+    assert ask(rules, "invoice, refunded, refunds").confidence == 2 / 3
     assert ask(rules, "invoice, invoice, refund, offer") == Verdict(
         bucket="billing", confidence=2 / 4, reason="Found: invoice, refund."
     )
+
+
+def test_the_reason_names_our_keywords_and_no_word_of_the_customer() -> None:
+    assert ask(Rules({"billing": ["refund*"]}), "refundMYSECRET4711").reason == "Found: refund."
 
 
 def test_without_a_keyword_it_is_the_fallback_bucket_without_confidence() -> None:

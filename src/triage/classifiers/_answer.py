@@ -1,17 +1,19 @@
 """Reading Claude's answer: whatever it holds, it becomes a verdict's content or an `Unusable` that says why not."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from triage._payload import word
 from triage.errors import ClassifierError
 from triage.models import Usage
 from triage.policy import Buckets
 
+# https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback. A category that is not here is not told:
+# whatever a server sends could hold a customer's word, and the reason is logged.
+_REFUSALS = frozenset({"bio", "cyber", "frontier_llm", "general_harms", "reasoning_extraction"})
 _LONGEST_REASON = 500
 _LONGEST_EXTRA = 200
+_MOST_TOKENS = 1_000_000_000  # no model has room for as many; JSON may hold an integer that is too large for a float
 
 
 class Unusable(ClassifierError):  # noqa: N818 - it says what the answer is
@@ -52,13 +54,10 @@ def read(answer: Any, buckets: Buckets, extra: Mapping[str, str | Sequence[str]]
     bucket = buckets.get(label) if isinstance(label, str) else None
     if bucket is None:
         raise Unusable("Claude named none of the buckets")
-    confidence = data.get("confidence")
-    if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not math.isfinite(confidence):
-        raise Unusable("Claude gave no confidence")
     reason = data.get("reason")
     return {
         "bucket": bucket.name,
-        "confidence": min(1.0, max(0.0, float(confidence))),
+        "confidence": _confidence(data.get("confidence")),
         "reason": _sane(reason)[:_LONGEST_REASON] if isinstance(reason, str) else "",
         "extra": _extra(data, extra),
     }
@@ -70,7 +69,7 @@ def usage(answer: object) -> Usage:
 
     def count(name: str) -> int:
         value = getattr(told, name, None)
-        return value if isinstance(value, int) else 0
+        return value if type(value) is int and 0 < value < _MOST_TOKENS else 0
 
     return Usage(
         input_tokens=count("input_tokens"),
@@ -80,14 +79,21 @@ def usage(answer: object) -> Usage:
     )
 
 
+def billed(answer: object) -> bool:
+    """False for a refusal before the first word.
+
+    https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback
+    """
+    return getattr(answer, "stop_reason", None) != "refusal" or usage(answer).output_tokens > 0
+
+
 def _check_stop_reason(answer: object) -> None:
     # First of all: a refusal is a 200, with no content or with text outside the schema.
     match getattr(answer, "stop_reason", None):
         case "refusal":
             category = getattr(getattr(answer, "stop_details", None), "category", None)
-            raise Unusable(
-                f"Claude refused the message ({word(category)})" if category else "Claude refused the message"
-            )
+            known = isinstance(category, str) and category in _REFUSALS
+            raise Unusable(f"Claude refused the message ({category})" if known else "Claude refused the message")
         case "max_tokens":
             raise Unusable("Claude's answer was cut off at max_tokens", truncated=True)
         case "model_context_window_exceeded":
@@ -108,6 +114,14 @@ def _json(content: list[Any]) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise Unusable("Claude's answer was no JSON object")
     return cast("dict[str, Any]", data)
+
+
+def _confidence(value: Any) -> float:
+    # A bool is an int to Python, and JSON may hold NaN, or an integer that is too large for a float.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not float("-inf") < value < float("inf"):
+        raise Unusable("Claude gave no confidence")
+    return float(min(1, max(0, value)))
 
 
 def _extra(data: Mapping[str, Any], extra: Mapping[str, str | Sequence[str]]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,10 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from triage._clients import PerLoop
 from triage._http import seconds
-from triage._payload import word
 from triage._run import run
 from triage.classifiers import _answer, _prompt
-from triage.classifiers._models import PROFILES, UNKNOWN, Price
+from triage.classifiers._models import PROFILES, UNKNOWN, Price, Profile
 from triage.errors import ConfigurationError
 from triage.models import Conversation, Usage, Verdict
 from triage.policy import Buckets
@@ -27,7 +27,24 @@ logger = logging.getLogger("triage.classifiers.claude")
 
 _ATTEMPT = 10.0  # seconds for one attempt; the SDK's own limit is ten minutes
 _FIRST_WAIT = 0.5
+_LONGEST_BACKOFF = 8.0
 _TRANSIENT = frozenset({408, 409, 429})  # and every 5xx
+# https://platform.claude.com/docs/en/api/errors. Another word of a server's is not told: it could be a customer's.
+_ERROR_TYPES = frozenset(
+    {
+        "api_error",
+        "authentication_error",
+        "billing_error",
+        "invalid_request_error",
+        "not_found_error",
+        "overloaded_error",
+        "permission_error",
+        "rate_limit_error",
+        "request_too_large",
+        "timeout_error",
+    }
+)
+_FOR_THE_OPERATOR = frozenset({400, 401, 402, 403, 404})  # what stays so until somebody changes something
 
 
 Client = TypeVar("Client", "anthropic.Anthropic", "anthropic.AsyncAnthropic")
@@ -90,6 +107,7 @@ class Claude:
         self.model = model
         self.extra = dict(extra or {})
         self._check_settings(api_key, deadline, max_tokens)
+        self._check_parameters(profile, effort, thinking)
         self._api_key = api_key
         self._deadline = deadline
         self._instructions = instructions
@@ -100,8 +118,8 @@ class Claude:
         self._clock = clock
         self._sleep = sleep
         self._sleep_async = sleep_async
-        self._given_client = client
-        self._given_async_client = async_client
+        self._given_client = _given(client, "client", "__enter__")
+        self._given_async_client = _given(async_client, "async_client", "__aenter__")
         self._own_client: anthropic.Anthropic | None = None
         self._own_async_clients: PerLoop[anthropic.AsyncAnthropic] = PerLoop(self._make_async_client)
         self._lock = threading.Lock()
@@ -109,9 +127,11 @@ class Claude:
     def _check_settings(self, api_key: str | None, deadline: float, max_tokens: int | None) -> None:
         if not self.model.strip():
             raise ConfigurationError("Claude's model is empty: name one, such as 'claude-haiku-5-5'.")
-        if api_key is not None and not api_key.strip():
-            raise ConfigurationError("Claude's api_key is empty: leave it out to use ANTHROPIC_API_KEY, or set it.")
-        if deadline <= 0:
+        if api_key is not None and api_key.split() != [api_key]:
+            raise ConfigurationError(
+                "Claude's api_key is empty or holds white space: mend it, or leave it out to use ANTHROPIC_API_KEY."
+            )
+        if not 0 < deadline < float("inf"):
             raise ConfigurationError(f"Claude's deadline is a number of seconds above 0, not {deadline}.")
         if max_tokens is not None and max_tokens < 1:
             raise ConfigurationError(f"Claude's max_tokens is at least 1, not {max_tokens}.")
@@ -121,6 +141,15 @@ class Claude:
             if not meaning:
                 raise ConfigurationError(f"Claude's extra field {name!r} allows nothing and says nothing: do one.")
 
+    def _check_parameters(self, profile: Profile, effort: str | None, thinking: Mapping[str, Any] | None) -> None:
+        if effort is not None and profile.efforts is not None and effort not in profile.efforts:
+            choice = ", ".join(profile.efforts) or "none at all"
+            raise ConfigurationError(f"{self.model} takes no effort {effort!r}, but {choice}.")
+        kind = (thinking or {}).get("type")
+        if thinking is not None and profile.thinkings is not None and kind not in profile.thinkings:
+            choice = ", ".join(profile.thinkings)
+            raise ConfigurationError(f"{self.model} takes no thinking of type {kind!r}, but {choice}.")
+
     def __repr__(self) -> str:
         return f"Claude({self.model!r})"
 
@@ -128,28 +157,28 @@ class Claude:
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Ask for a verdict, blocking."""
-        return run(self._verdict(conversation, buckets, _Blocking(self._client(), self._sleep)))
+        return run(self._verdict(conversation, buckets, _Blocking(self._client, self._sleep)))
 
     async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Ask for a verdict."""
-        client = self._given_async_client or self._own_async_clients.get()
-        return await self._verdict(conversation, buckets, _Awaiting(client, self._sleep_async))
+        return await self._verdict(conversation, buckets, _Awaiting(self._async_client, self._sleep_async))
 
     async def _verdict(self, conversation: Conversation, buckets: Buckets, port: _Port) -> Verdict:
         """The way to a verdict, once for both doors."""
         started = self._clock()
         request = self.request(conversation, buckets)
         spent: list[Usage] = []
+        billed: list[Usage] = []
         facts: dict[str, Any] = {"model": self.model, "prompt_version": _version(request)}
 
         def verdict(**said: Any) -> Verdict:
             total = _sum(spent)
-            cost = None if self._price is None else sum(map(self._price.of, spent))
+            cost = None if self._price is None else sum(map(self._price.of, billed))
             latency = self._clock() - started
             return Verdict(**facts, **said, usage=total, cost_usd=cost, latency=latency)
 
-        def fallback(reason: str, request_id: str | None = None) -> Verdict:
-            logger.warning("no verdict: %s (request %s)", reason, request_id)
+        def fallback(reason: str, request_id: str | None = None, level: int = logging.WARNING) -> Verdict:
+            logger.log(level, "no verdict: %s (request %s)", reason, request_id)
             return verdict(bucket=buckets.fallback.name, confidence=0.0, reason=reason, fallback=True)
 
         attempt = 0
@@ -162,12 +191,15 @@ class Claude:
             except _errors() as err:
                 reason, wait = _failure(err, attempt)
                 if wait is None or self._clock() - started + wait >= self._deadline:
-                    return fallback(reason, getattr(err, "request_id", None))
+                    return fallback(reason, getattr(err, "request_id", None), _level(err))
                 await port.sleep(wait)
                 attempt += 1
                 continue
             spent.append(_answer.usage(answer))
-            facts["model"] = word(getattr(answer, "model", None) or self.model)
+            billed += spent[-1:] if _answer.billed(answer) else []
+            model: object = getattr(answer, "model", None)
+            if isinstance(model, str) and re.fullmatch(rf"{re.escape(self.model)}(?:-\d{{8}})?", model):
+                facts["model"] = model  # the same, or with its day
             try:
                 return verdict(**_answer.read(answer, buckets, self.extra))
             except _answer.Unusable as err:
@@ -211,7 +243,7 @@ class Claude:
         On an event loop that is the async door's client as well.
 
         Raises:
-            ConfigurationError: There is no API key.
+            ConfigurationError: There is no API key, or the client cannot be made.
         """
         self._client()
         if self._given_async_client is None:
@@ -239,13 +271,20 @@ class Claude:
             if client is None:
                 import anthropic
 
-                client = self._own_client = _with_key(anthropic.Anthropic(**self._options()))
+                client = self._own_client = _made(lambda: anthropic.Anthropic(**self._options()))
             return client
+
+    def _async_client(self) -> "anthropic.AsyncAnthropic":
+        return self._given_async_client or self._own_async_clients.get()
 
     def _make_async_client(self) -> "anthropic.AsyncAnthropic":
         import anthropic
 
-        return _with_key(anthropic.AsyncAnthropic(**self._options()))
+        # The SDK's own HTTP client, when it is garbage, closes itself on whatever loop then runs, and fails where its
+        # connections are of one that has ended. This one has the same settings and leaves them alone.
+        return _made(
+            lambda: anthropic.AsyncAnthropic(**self._options(), http_client=anthropic.DefaultAsyncHttpxClient())
+        )
 
     def _options(self) -> dict[str, Any]:
         # The SDK would retry for as long as a Retry-After header says; our own loop has a deadline. Spans carry no
@@ -258,14 +297,14 @@ class Claude:
 
 
 class _Blocking:
-    def __init__(self, client: "anthropic.Anthropic", sleep: Callable[[float], None]) -> None:
-        self._messages = client.with_options(max_retries=0).messages
+    def __init__(self, client: "Callable[[], anthropic.Anthropic]", sleep: Callable[[float], None]) -> None:
+        self._client = client
         self._sleep = sleep
 
     async def create(self, request: Mapping[str, Any], limit: float) -> object:
         # The limit holds for each read: a server that sends a byte now and then can exceed it. A thread cannot be
         # interrupted; the async door can.
-        create: Any = self._messages.create  # its overloads cannot be told from a dict
+        create: Any = self._client().messages.create  # its overloads cannot be told from a dict
         answer: object = create(**request, timeout=limit)
         return answer
 
@@ -274,13 +313,15 @@ class _Blocking:
 
 
 class _Awaiting:
-    def __init__(self, client: "anthropic.AsyncAnthropic", sleep: Callable[[float], Awaitable[None]]) -> None:
-        self._messages = client.with_options(max_retries=0).messages
+    def __init__(
+        self, client: "Callable[[], anthropic.AsyncAnthropic]", sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        self._client = client
         self._sleep = sleep
 
     async def create(self, request: Mapping[str, Any], limit: float) -> object:
+        create: Any = self._client().messages.create
         async with asyncio.timeout(limit):
-            create: Any = self._messages.create
             answer: object = await create(**request, timeout=limit)
             return answer
 
@@ -289,10 +330,14 @@ class _Awaiting:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What a call may raise: the SDK's errors, our time limit, and ValueError for a 200 that is no JSON."""
+    """What a call may raise, apart from defects.
+
+    Besides the SDK's errors and our time limit: a client that cannot be made, a 200 that is no JSON (ValueError) or one
+    that is nested too deeply (RecursionError).
+    """
     import anthropic
 
-    return (anthropic.AnthropicError, TimeoutError, ValueError)
+    return (anthropic.AnthropicError, ConfigurationError, RecursionError, TimeoutError, ValueError)
 
 
 def _failure(err: Exception, attempt: int) -> tuple[str, float | None]:
@@ -302,11 +347,15 @@ def _failure(err: Exception, attempt: int) -> tuple[str, float | None]:
     """
     import anthropic
 
-    wait = _FIRST_WAIT * 2.0**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+    wait = min(_LONGEST_BACKOFF, _FIRST_WAIT * 2.0 ** min(attempt, 10)) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
     match err:
+        case ConfigurationError():
+            return str(err), None
         case anthropic.APIStatusError():
-            kind = word(getattr(err, "type", None))
-            reason = f"Claude answered {err.status_code} ({kind})"
+            reason = f"Claude answered {err.status_code}"
+            kind: object = getattr(err, "type", None)
+            if isinstance(kind, str) and kind in _ERROR_TYPES:
+                reason += f" ({kind})"
             # The month's spend cap is a 429 too. Older SDKs of 2.x do not tell its code apart.
             capped = "enforced_spend_limit_reached" in err.response.text
             if capped or not (err.status_code in _TRANSIENT or err.status_code >= 500):
@@ -314,7 +363,8 @@ def _failure(err: Exception, attempt: int) -> tuple[str, float | None]:
             headers = err.response.headers
             milliseconds = seconds(headers, "retry-after-ms")
             told = seconds(headers, "retry-after") if milliseconds is None else milliseconds / 1000
-            return reason, wait if told is None else told
+            # Never sooner than our own wait: "retry-after: 0" would have us call as fast as the network can.
+            return reason, max(wait, told or 0.0)
         case anthropic.APITimeoutError() | TimeoutError():
             return "Claude did not answer in time", wait
         case anthropic.APIConnectionError():
@@ -323,6 +373,38 @@ def _failure(err: Exception, attempt: int) -> tuple[str, float | None]:
             return f"Claude's SDK raised {type(err).__name__}", None
         case _:
             return "Claude's answer was no JSON", None
+
+
+def _level(err: Exception) -> int:
+    lasting = isinstance(err, ConfigurationError) or getattr(err, "status_code", None) in _FOR_THE_OPERATOR
+    return logging.ERROR if lasting else logging.WARNING
+
+
+def _given(client: Client | None, name: str, door: str) -> Client | None:
+    """A copy of a client of the user's, which shares its connections but does not retry."""
+    if client is None:
+        return None
+    # By what it can do, not by class: those for Bedrock or Vertex are of others.
+    if not hasattr(client, door) or not hasattr(client, "with_options"):
+        wanted = "anthropic.Anthropic" if name == "client" else "anthropic.AsyncAnthropic"
+        raise ConfigurationError(f"Claude's {name} is to be an {wanted}, not {type(client).__name__}.")
+    import anthropic
+
+    if type(client) in (anthropic.Anthropic, anthropic.AsyncAnthropic):  # the others have other credentials
+        client = _with_key(client)
+    return client.with_options(max_retries=0)
+
+
+def _made(make: Callable[[], Client]) -> Client:
+    import anthropic
+
+    try:
+        return _with_key(make())
+    except (anthropic.AnthropicError, OSError, ValueError) as err:
+        raise ConfigurationError(
+            f"Claude's client cannot be made ({type(err).__name__}): look at the profile, the proxy and the "
+            f"certificates that the environment names."
+        ) from err
 
 
 def _with_key(client: Client) -> Client:

@@ -71,7 +71,7 @@ class Rules:
         for bucket, words in keywords.items():
             if isinstance(words, str) or not words or not all(word.strip("* ") for word in words):
                 raise ConfigurationError(f"Rules: the keywords of {bucket!r} are a list of words, none of them empty.")
-        self._patterns = {bucket: _pattern(words) for bucket, words in keywords.items()}
+        self._patterns = {bucket: {word: _pattern(word) for word in words} for bucket, words in keywords.items()}
 
     @classmethod
     def default(cls) -> Self:
@@ -101,12 +101,16 @@ class Rules:
             buckets: The labels to choose from.
         """
         text = _folded(conversation.text)
-        found = {bucket: {match.group() for match in p.finditer(text)} for bucket, p in self._patterns.items()}
+        found = {
+            bucket: [word for word, pattern in patterns.items() if pattern.search(text)]
+            for bucket, patterns in self._patterns.items()
+        }
         best = max(found, key=lambda bucket: len(found[bucket]))
         if not found[best]:
             return Verdict(bucket=buckets.fallback.name, confidence=0.0, reason="No keyword found.")
         confidence = len(found[best]) / (sum(map(len, found.values())) + 1)
-        words = ", ".join(sorted(found[best]))
+        # The words of our table: what they matched is the customer's.
+        words = ", ".join(sorted(word.strip("* ") for word in found[best]))
         return Verdict(bucket=best, confidence=confidence, reason=f"Found: {words}.")
 
     async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
@@ -114,11 +118,9 @@ class Rules:
         return self.classify(conversation, buckets)
 
 
-def _pattern(words: Sequence[str]) -> re.Pattern[str]:
-    # The longest first, or "fee" would hide "fees paid".
-    ordered = sorted((_folded(word).strip() for word in words), key=len, reverse=True)
-    alternatives = (re.escape(word.rstrip("*")) + (r"\w{0,20}" if word.endswith("*") else "") for word in ordered)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(alternatives)})(?!\w)")
+def _pattern(word: str) -> re.Pattern[str]:
+    whole = re.escape(_folded(word).strip().rstrip("*"))
+    return re.compile(rf"(?<!\w){whole}" + ("" if word.rstrip().endswith("*") else r"(?!\w)"))
 
 
 def _folded(text: str) -> str:
