@@ -114,3 +114,12 @@ def test_a_reply_or_a_note_makes_a_step_that_must_not_be_repeated() -> None:
 def test_a_response_without_json_has_no_data() -> None:
     assert Response(200, {}, b'{"a": 1}').data() == {"a": 1}
     assert Response(200, {}, b"<html>").data() is None
+
+
+def test_an_event_completes_what_was_read_with_its_message_where_that_is_missing() -> None:
+    told = event()
+    assert [m.text for m in told.complete(Conversation(id="c1")).messages] == [f"{SECRET} 0"]
+    read = conversation("customer", text="as read")
+    assert told.complete(read) is read
+    other = told.model_copy(update={"message_id": "9"})
+    assert other.complete(Conversation(id="c1")).messages == ()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from triage._text import clean, from_html, to_html, without_quotes
+from triage._text import clean, from_html, letters, to_html, without_quotes
 
 # All of Unicode, lone surrogates and all, with what has a meaning in text or in markup more often than by chance.
 anything = st.text(st.characters() | st.sampled_from("\r\n\t \xa0\u200b\u200d\x00\ud800><&;:-/\"'"))
@@ -417,3 +417,7 @@ def test_four_times_the_text_takes_about_four_times_the_time(function: Callable[
     text = unit * (8_000 // len(unit))
     # What is quadratic takes 16 times. Measured again if need be, because the machine may have been busy elsewhere.
     assert any(seconds(function, text * 4) < 8 * seconds(function, text) for _ in range(5))
+
+
+def test_letters_are_the_same_however_a_vendor_sets_spaces_and_lines() -> None:
+    assert letters("Hi  Mira,\n\nfine") == letters("Hi Mira,\u00a0fine") == "HiMira,fine"

@@ -396,3 +396,8 @@ def _without_signature(lines: list[str]) -> list[str]:
         if lines[at].strip() == "--" and any(lines[:at]):
             return lines[:at]
     return lines
+
+
+def letters(text: str) -> str:
+    """The text without its white space, to see whether two texts say the same: vendors set spaces and lines anew."""
+    return "".join(text.split())

@@ -136,6 +136,18 @@ class Event(_Model):
     """As far as the delivery told; the adapter's `fetch` reads the whole."""
     raw: dict[str, JsonValue] = Field(repr=False)
 
+    def complete(self, read: Conversation) -> Conversation:
+        """Add the event's message where it is missing.
+
+        Args:
+            read: The conversation as the vendor's API shows it. That may lag behind the event, or leave out a message
+                whose plain text is empty.
+        """
+        told = next((message for message in self.conversation.messages if message.id == self.message_id), None)
+        if told is None or any(message.id == told.id for message in read.messages):
+            return read
+        return read.model_copy(update={"messages": (*read.messages, told)})
+
 
 @dataclass(frozen=True, slots=True)
 class Ignored:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from desks.base import Clock
 from triage.testing import FakeHelpScout, RateLimit, Webhook, signed_webhook
 from triage.testing.helpscout import sign
 
@@ -26,14 +27,6 @@ TO_TEAM = {"op": "replace", "path": "/assignTo", "value": 771202}
 TO_USER = TO_TEAM | {"value": 634102}
 CLOSE = {"op": "replace", "path": "/status", "value": "closed"}
 SNOOZE = {"snoozedUntil": "2026-11-24T10:00:00Z", "unsnoozeOnCustomerReply": True}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = float(NOW)
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest
 
 import triage.testing
+from desks.base import Clock
 from triage.testing import FakeIntercom, RateLimit, Webhook, signed_webhook
 from triage.testing._fake import to_html, to_text
 from triage.testing.intercom import sign
@@ -43,14 +44,6 @@ TO_ADMIN = TO_TEAM | {"type": "admin", "assignee_id": "88888"}
 CLOSE = {"message_type": "close", "type": "admin", "admin_id": "99999"}
 OPEN = {"message_type": "open", "admin_id": "99999"}
 SNOOZE = {"message_type": "snoozed", "admin_id": "99999", "snoozed_until": NOW + 3600}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = float(NOW)
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Reading Claude's answer: whatever it holds, it becomes a verdict's content or an `Unusable` that says why not."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -77,6 +78,12 @@ def usage(answer: object) -> Usage:
         cache_read_tokens=count("cache_read_input_tokens"),
         cache_write_tokens=count("cache_creation_input_tokens"),
     )
+
+
+def model(answer: object, asked: str) -> str:
+    """The model that answered: the one that was asked, or the same with its day. Another word is not told."""
+    told = getattr(answer, "model", None)
+    return told if isinstance(told, str) and re.fullmatch(rf"{re.escape(asked)}(?:-\d{{8}})?", told) else asked
 
 
 def billed(answer: object) -> bool:

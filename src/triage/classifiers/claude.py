@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import random
-import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -195,11 +194,11 @@ class Claude:
                 await port.sleep(wait)
                 attempt += 1
                 continue
-            spent.append(_answer.usage(answer))
-            billed += spent[-1:] if _answer.billed(answer) else []
-            model: object = getattr(answer, "model", None)
-            if isinstance(model, str) and re.fullmatch(rf"{re.escape(self.model)}(?:-\d{{8}})?", model):
-                facts["model"] = model  # the same, or with its day
+            usage = _answer.usage(answer)
+            spent.append(usage)
+            if _answer.billed(answer):
+                billed.append(usage)
+            facts["model"] = _answer.model(answer, self.model)
             try:
                 return verdict(**_answer.read(answer, buckets, self.extra))
             except _answer.Unusable as err:

@@ -174,6 +174,10 @@ class FakeHelpDesk(ABC):
             it was used with before, need different ones, or their messages are duplicates.
     """
 
+    prefix: str
+    """Of the vendor's environment variables: `"INTERCOM"`."""
+    teams: dict[str, str]
+    """Id to name; the first three are on-call, billing and support."""
     error_codes: Mapping[int, str]
     """The vendor's usual code for each status, for `fail`."""
     no_route: tuple[int, str, str]
@@ -302,9 +306,14 @@ class FakeHelpDesk(ABC):
                 nobody.
         """
 
-    @abstractmethod
     def env(self, base_url: str = IN_PROCESS) -> dict[str, str]:
-        """The same as environment variables, with the teams of `default_buckets.from_env`."""
+        """The same as environment variables, with the teams of `default_buckets.from_env`.
+
+        Args:
+            base_url: As for `settings`.
+        """
+        teams = dict(zip(("team_oncall", "team_billing", "team_support"), self.teams, strict=False))
+        return {f"{self.prefix}_{name.upper()}": value for name, value in (self.settings(base_url) | teams).items()}
 
     # What a test asks.
 

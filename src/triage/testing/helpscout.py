@@ -142,6 +142,7 @@ class FakeHelpScout(FakeHelpDesk):
         first_id: Where ids start; see `FakeHelpDesk`.
     """
 
+    prefix = "HELPSCOUT"
     error_codes = {  # noqa: RUF012 - never changed
         400: "BadRequest",
         401: "Unauthorized",
@@ -204,11 +205,6 @@ class FakeHelpScout(FakeHelpDesk):
             "user_id": next(iter(self.users)),
             "base_url": base_url,
         }
-
-    def env(self, base_url: str = IN_PROCESS) -> dict[str, str]:
-        """The same as environment variables, with `HELPSCOUT_TEAM_ONCALL`, `_TEAM_BILLING` and `_TEAM_SUPPORT`."""
-        teams = dict(zip(("team_oncall", "team_billing", "team_support"), self.teams, strict=False))
-        return {f"HELPSCOUT_{name.upper()}": value for name, value in (self.settings(base_url) | teams).items()}
 
     # The API.
 

@@ -106,6 +106,7 @@ class FakeIntercom(FakeHelpDesk):
         first_id: Where ids start; see `FakeHelpDesk`.
     """
 
+    prefix = "INTERCOM"
     error_codes = {  # noqa: RUF012 - never changed
         400: "bad_request",
         401: "unauthorized",
@@ -161,11 +162,6 @@ class FakeIntercom(FakeHelpDesk):
             "admin_id": next(iter(self.admins)),
             "base_url": base_url,
         }
-
-    def env(self, base_url: str = IN_PROCESS) -> dict[str, str]:
-        """The same as environment variables, with `INTERCOM_TEAM_ONCALL`, `_TEAM_BILLING` and `_TEAM_SUPPORT`."""
-        teams = dict(zip(("team_oncall", "team_billing", "team_support"), self.teams, strict=False))
-        return {f"INTERCOM_{name.upper()}": value for name, value in (self.settings(base_url) | teams).items()}
 
     # The API.
 

@@ -357,7 +357,7 @@ class HelpScout:
 
         One that was merged into another is read under its new id.
         """
-        return _with_message(await self._read(event.conversation_id, send), event)
+        return event.complete(await self._read(event.conversation_id, send))
 
     async def _read(self, conversation_id: str, send: Send) -> Conversation:
         item = await self._item(conversation_id, send)
@@ -488,11 +488,11 @@ class HelpScout:
         known = {message.id for message in conversation.messages}
         current = await self._read(conversation.id, send)
         written = [
-            (m.role, _words(m.text)) for m in current.messages if m.author == self._user_id and m.id not in known
+            (m.role, _text.letters(m.text)) for m in current.messages if m.author == self._user_id and m.id not in known
         ]
         # What follows our words may be a signature that was added to them.
         return all(
-            any(role == kind and words.startswith(_words(action.body)) for role, words in written)
+            any(role == kind and words.startswith(_text.letters(action.body)) for role, words in written)
             for action, kind in ((a, "bot" if isinstance(a, Reply) else "note") for a in step.actions)
             if isinstance(action, Reply | Note)
         )
@@ -641,15 +641,3 @@ def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _with_message(conversation: Conversation, event: Event) -> Conversation:
-    """What was read may lag behind the event: take the event's message then."""
-    told = next((m for m in event.conversation.messages if m.id == event.message_id), None)
-    if told is None or any(m.id == told.id for m in conversation.messages):
-        return conversation
-    return conversation.model_copy(update={"messages": (*conversation.messages, told)})
-
-
-def _words(text: str) -> str:
-    return "".join(text.split())

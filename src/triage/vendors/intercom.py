@@ -267,7 +267,7 @@ class Intercom:
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
         """`GET /conversations/{id}` in plain text: the first message and up to 500 newest parts. One call."""
-        return _with_message(await self._read(event.conversation_id, send), event)
+        return event.complete(await self._read(event.conversation_id, send))
 
     async def _read(self, conversation_id: str, send: Send) -> Conversation:
         request = self._call("GET", f"/conversations/{conversation_id}?display_as=plaintext", idempotent=True)
@@ -347,10 +347,12 @@ class Intercom:
         known = {message.id for message in conversation.messages}
         current = await self._read(conversation.id, send)
         written = [
-            (m.role, _words(m.text)) for m in current.messages if m.author == self._admin_id and m.id not in known
+            (m.role, _text.letters(m.text))
+            for m in current.messages
+            if m.author == self._admin_id and m.id not in known
         ]
         return all(
-            ("bot" if isinstance(action, Reply) else "note", _words(action.body)) in written
+            ("bot" if isinstance(action, Reply) else "note", _text.letters(action.body)) in written
             for action in step.actions
             if isinstance(action, Reply | Note)
         )
@@ -427,15 +429,3 @@ def _in_html(item: _Item) -> bool:
 
 def _plain(body: str | None, *, html: bool) -> _text.Plain:
     return _text.from_html(body or "") if html else _text.Plain(_text.clean(body or ""), 0)
-
-
-def _with_message(conversation: Conversation, event: Event) -> Conversation:
-    """What was read may lag behind the event, and plain text may lack an image: take the event's message then."""
-    told = next((m for m in event.conversation.messages if m.id == event.message_id), None)
-    if told is None or any(m.id == told.id for m in conversation.messages):
-        return conversation
-    return conversation.model_copy(update={"messages": (*conversation.messages, told)})
-
-
-def _words(text: str) -> str:
-    return "".join(text.split())
