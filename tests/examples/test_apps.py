@@ -68,6 +68,36 @@ def wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
     pytest.fail("the server did not start within a minute")
 
 
+@pytest.mark.parametrize("name", list(SERVERS))
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"INTERCOM_CLIENT_SECRET": ""}, "Set INTERCOM_CLIENT_SECRET in the environment"),
+        ({"INTERCOM_TEAM_BILLING": ""}, "Set INTERCOM_TEAM_BILLING to the ids of your teams"),
+        ({"INTERCOM_REGION": "uk"}, "one of us, eu, au, not 'uk'"),
+        ({"ANTHROPIC_API_KEY": ""}, "set ANTHROPIC_API_KEY"),
+    ],
+    ids=["no secret", "no team", "a typo", "no key"],
+)
+def test_a_wrong_setting_stops_the_application_before_it_serves(
+    name: str, changes: dict[str, str], message: str
+) -> None:
+    settings = {**FakeIntercom().env(), "ANTHROPIC_API_KEY": "sk-ant-test"} | changes
+    environment = {key: value for key, value in {**os.environ, **settings}.items() if value}
+    command = [sys.executable, "-m", *(part.format(port=free_port()) for part in SERVERS[name])]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert message in ended.stderr
+
+
+def test_a_body_that_is_far_too_large_is_refused(app: App) -> None:
+    calls = len(app.desk.calls)
+    answer = app.client.post("/webhooks/intercom", content=b"x" * 10_000_000)
+    assert answer.status_code in (413, 400), "400 is Django's own, which refuses it before it is read"
+    assert len(app.desk.calls) == calls
+    assert app.client.post("/webhooks/intercom", content=b"x" * 1_100_000).status_code == 413
+
+
 def test_the_address_is_checked_with_head(app: App) -> None:
     assert app.client.head("/webhooks/intercom").status_code == 200
 
