@@ -227,10 +227,10 @@ def test_a_vendor_that_cannot_be_read_fails_and_the_next_delivery_begins_anew(de
 def test_a_vendor_that_fails_in_the_middle_is_reported_step_by_step(
     desk: Desk, door: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
-    actions: list[Action] = [Tag("seen"), Reply("Hi"), Close()]
+    actions: list[Action] = [Reply("Hi"), Note("Seen"), Close()]
     router = desk.router(buckets=only(*actions))
     webhook = desk.fake.customer_writes("Hello")
-    desk.fake.fail(desk.reply, status=403)
+    desk.fake.fail(desk.note, status=403, skip=int(desk.note == desk.reply))
     answer, outcome = handle(door, router, webhook)
     assert (answer.status_code, outcome.status) == (200, "failed")
     # A vendor may take several actions in one step.
@@ -257,8 +257,8 @@ def test_the_vendor_may_be_asked_to_deliver_again_after_a_failure(
 
 def test_it_is_not_asked_to_once_something_was_done(desk: Desk, door: Door) -> None:
     webhook = desk.fake.customer_writes("Hello")
-    desk.fake.fail(desk.reply, status=403)
-    router = desk.router(on_failure="retry", buckets=only(Tag("seen"), Reply("Hi")))
+    desk.fake.fail(desk.note, status=403, skip=int(desk.note == desk.reply))
+    router = desk.router(on_failure="retry", buckets=only(Reply("Hi"), Note("Seen")))
     assert handle(door, router, webhook)[0].status_code == 200
 
 
@@ -491,7 +491,7 @@ def test_without_clients_it_makes_its_own_and_closes_them(desk: Desk, door: Door
     with (
         desk.fake.serve() as base_url,
         Router(
-            desk.adapter(base_url=base_url), buckets=default_buckets(dict(desk.teams)), classifier=by_name
+            desk.adapter(base_url=base_url), buckets=default_buckets(dict(desk.teams)), classifier=by_name, clock=desk.clock
         ) as router,
     ):
         for _ in range(2):

@@ -148,6 +148,7 @@ def refused(
     code: str | None = None,
     request_id: str | None = None,
     retry_after: float | None = None,
+    final: bool = False,
 ) -> VendorError:
     """The error of an answer that is not 2xx, from what the adapter read there.
 
@@ -160,6 +161,7 @@ def refused(
         code: The vendor's error code.
         request_id: The vendor's id of the request.
         retry_after: Seconds to wait, where the vendor told.
+        final: True if the same call would be refused again.
     """
     return VendorError(
         hint or "refused",
@@ -172,6 +174,7 @@ def refused(
         location=response.headers.get("location"),
         retry_after=retry_after,
         fate_unknown=response.status in _UNKNOWN,
+        final=final,
     )
 
 
@@ -203,7 +206,7 @@ def seconds(headers: Mapping[str, str], name: str) -> float | None:
 
 def _wait(request: Request, error: VendorError, attempt: int) -> float | None:
     """Seconds until the next attempt, None for no further one."""
-    if attempt == RETRIES or (error.status is not None and error.status not in _TRANSIENT):
+    if attempt == RETRIES or error.final or (error.status is not None and error.status not in _TRANSIENT):
         return None
     if error.fate_unknown and not request.idempotent:
         return None

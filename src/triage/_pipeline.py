@@ -170,6 +170,8 @@ def _forbidden(action: Action, conversation: Conversation) -> str:
         return "a teammate has the conversation"
     if conversation.answered and isinstance(action, Reply):
         return "the customer has an automatic reply already"
+    if conversation.automatic and isinstance(action, Reply):
+        return "the message was sent by a machine"
     return ""
 
 

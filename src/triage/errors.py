@@ -52,6 +52,7 @@ class VendorError(TriageError):
         location: Where a redirect pointed. It was not followed.
         retry_after: Seconds that the vendor asked us to wait, where it did.
         fate_unknown: True if the call may have taken effect all the same: the answer was lost or a 5xx.
+        final: True if the same call would be refused again, whatever its status says elsewhere.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class VendorError(TriageError):
         location: str | None = None,
         retry_after: float | None = None,
         fate_unknown: bool = False,
+        final: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -79,6 +81,7 @@ class VendorError(TriageError):
         self.location = location
         self.retry_after = retry_after
         self.fate_unknown = fate_unknown
+        self.final = final
 
     def __str__(self) -> str:
         facts: dict[str, Any] = {"status": self.status, "code": self.code, "request_id": self.request_id}

@@ -94,6 +94,10 @@ class Conversation(_Model):
     """The human who has it."""
     answered: bool = False
     """True if an automatic reply of ours is among the messages."""
+    automatic: bool = False
+    """True if a machine sent the customer's last message, as an absence notice: answering it could begin a loop."""
+    tags: tuple[str, ...] = ()
+    """The names of its tags."""
     version: str | None = None
     """The vendor's mark of the state that was read, for updates that must not overwrite a newer one."""
 

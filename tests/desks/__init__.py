@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from desks.base import BASE_URL, Desk, Vector, by_name
 from desks.helpscout import HelpScoutDesk
 from desks.intercom import IntercomDesk
+from desks.zendesk import ZendeskDesk
 
-__all__ = ["BASE_URL", "DESKS", "Desk", "HelpScoutDesk", "IntercomDesk", "Vector", "by_name"]
+__all__ = ["BASE_URL", "DESKS", "Desk", "HelpScoutDesk", "IntercomDesk", "Vector", "ZendeskDesk", "by_name"]
 
-DESKS: Mapping[str, type[Desk]] = {desk.name: desk for desk in (IntercomDesk, HelpScoutDesk)}
+DESKS: Mapping[str, type[Desk]] = {desk.name: desk for desk in (IntercomDesk, HelpScoutDesk, ZendeskDesk)}

@@ -23,6 +23,8 @@ class Vector:
     secret: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    at: float = NOW
+    """When it came; seconds since the epoch."""
 
 
 class Clock:

@@ -5,6 +5,7 @@ from triage.testing.claude import FakeClaude
 from triage.testing.helpscout import FakeHelpScout
 from triage.testing.intercom import FakeIntercom
 from triage.testing.webhooks import signed_webhook
+from triage.testing.zendesk import FakeZendesk
 
 __all__ = [
     "Call",
@@ -14,6 +15,7 @@ __all__ = [
     "FakeHelpScout",
     "FakeIntercom",
     "FakeMessage",
+    "FakeZendesk",
     "Person",
     "RateLimit",
     "Webhook",

@@ -155,6 +155,7 @@ class _Unanswered(Drop):
 class _Fault:
     calls: re.Pattern[str]
     times: float
+    skip: int
     after: bool
     response: HttpResponse | None
     error: type[httpx.TransportError]
@@ -341,6 +342,7 @@ class FakeHelpDesk(ABC):
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         times: int | None = 1,
+        skip: int = 0,
         after: bool = False,
         timeout: bool = False,
         refused: bool = False,
@@ -356,6 +358,7 @@ class FakeHelpDesk(ABC):
             headers: Added to the answer: `{"Retry-After": "2"}`.
             body: Answered in place of the vendor's form of an error: a proxy's HTML.
             times: How many calls fail; None for all until `recover()`.
+            skip: How many calls go well before.
             after: True if the call takes effect, and only its answer is lost.
             timeout: True for no answer: in process an `httpx.ReadTimeout`, from a server a connection that breaks off.
             refused: True for no connection: in process an `httpx.ConnectError`, from a server the same as `timeout`.
@@ -369,6 +372,7 @@ class FakeHelpDesk(ABC):
         fault = _Fault(
             re.compile(pattern),
             float("inf") if times is None else times,
+            skip,
             after,
             None if timeout or refused else response,
             httpx.ConnectError if refused else httpx.ReadTimeout,
@@ -415,6 +419,9 @@ class FakeHelpDesk(ABC):
     def _fault(self, call: Call) -> _Fault | None:
         asked = f"{call.method} {call.path}"
         fault = next((fault for fault in self._faults if fault.times > 0 and fault.calls.fullmatch(asked)), None)
+        if fault is not None and fault.skip:
+            fault.skip -= 1
+            return None
         if fault is not None:
             fault.times -= 1
         return fault

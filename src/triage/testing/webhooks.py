@@ -7,14 +7,16 @@ from typing import Any, Literal, TypeAlias
 from triage.testing._fake import FakeHelpDesk, Webhook
 from triage.testing.helpscout import FakeHelpScout
 from triage.testing.intercom import FakeIntercom
+from triage.testing.zendesk import FakeZendesk
 
-VendorName: TypeAlias = Literal["helpscout", "intercom"]
+VendorName: TypeAlias = Literal["helpscout", "intercom", "zendesk"]
 WebhookKind: TypeAlias = Literal["created", "replied", "agent_replied", "assigned", "bot", "ping"]
 
 # The class, and the argument that it calls its secret.
 _FAKES: Mapping[VendorName, tuple[Callable[..., FakeHelpDesk], str]] = {
     "helpscout": (FakeHelpScout, "webhook_secret"),
     "intercom": (FakeIntercom, "client_secret"),
+    "zendesk": (FakeZendesk, "signing_secret"),
 }
 
 # Each webhook is of a conversation of its own, so that a Router takes none of them for a duplicate.

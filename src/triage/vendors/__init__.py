@@ -2,5 +2,6 @@
 
 from triage.vendors.helpscout import HelpScout
 from triage.vendors.intercom import Intercom
+from triage.vendors.zendesk import Zendesk
 
-__all__ = ["HelpScout", "Intercom"]
+__all__ = ["HelpScout", "Intercom", "Zendesk"]

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AliasChoices, AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AliasChoices, AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from triage import _http, _text
+from triage._oauth import ClientCredentials
 from triage._payload import Loose, Payload, read_json, word
 from triage._signing import Secrets, from_base64
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
@@ -29,7 +30,6 @@ from triage.models import (
     Response,
     Role,
     Step,
-    Token,
 )
 from triage.protocols import Auth, Send
 
@@ -179,29 +179,6 @@ class _Error(_Hal):
     embedded: Loose[_Faults] = Field(default=None, alias="_embedded")
 
 
-class _Grant(Payload):
-    access_token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+$")]
-    expires_in: Loose[float] = None
-
-
-class _ClientCredentials:
-    """Fetches the token: https://developer.helpscout.com/mailbox-api/overview/authentication."""
-
-    _LIFE = 3600.0  # seconds, where the answer does not tell; the vendor gives two days
-
-    def __init__(self, url: str, app_id: str, app_secret: str) -> None:
-        self._url = url
-        self._body = {"grant_type": "client_credentials", "client_id": app_id, "client_secret": app_secret}
-
-    def request(self) -> Request:
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        return Request("POST", self._url, self._body, headers, idempotent=True)
-
-    def token(self, request: Request, response: Response, now: float) -> Token:
-        grant = _http.read(_Grant, request, response, vendor=HelpScout.name)
-        return Token(grant.access_token, now + (grant.expires_in or self._LIFE))
-
-
 class HelpScout:
     """The adapter for Help Scout.
 
@@ -263,7 +240,10 @@ class HelpScout:
         self._account = account
         self._base_url = (base_url or _BASE_URL).rstrip("/")
         self._headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        self.auth: Auth = _ClientCredentials(f"{self._base_url}/v2/oauth2/token", app_id, app_secret)
+        # https://developer.helpscout.com/mailbox-api/overview/authentication
+        self.auth: Auth = ClientCredentials(
+            f"{self._base_url}/v2/oauth2/token", app_id, app_secret, vendor=self.name, life=3600.0
+        )
 
     @classmethod
     def from_env(cls, *, events: Iterable[EventName] = ("convo.created",)) -> Self:
