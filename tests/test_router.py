@@ -37,16 +37,18 @@ from triage import (
 from triage.classifiers import Claude
 from triage.testing import Webhook
 
-ONE_OF_EACH: list[Action] = [
-    Reply("x"),
-    Note("x"),
-    Tag("x"),
-    SetFields({"x": "y"}),
-    SetPriority("high"),
-    Snooze(timedelta(hours=1)),
-    Close(),
-    MarkSpam(),
-]
+
+def one_of_each(desk: Desk) -> list[Action]:
+    return [
+        Reply("x"),
+        Note("x"),
+        Tag("x"),
+        SetFields({desk.field: "y"}),
+        SetPriority("high"),
+        Snooze(timedelta(hours=1)),
+        Close(),
+        MarkSpam(),
+    ]
 
 
 def only(*actions: Action) -> list[Bucket]:
@@ -397,7 +399,7 @@ def test_a_suggestion_leaves_a_note_and_a_shadow_nothing(desk: Desk, door: Door)
 
 def test_an_action_that_the_vendor_lacks_is_refused_with_what_to_use_instead(desk: Desk) -> None:
     adapter = desk.adapter()
-    for action in ONE_OF_EACH:
+    for action in one_of_each(desk):
         if type(action) in adapter.can:
             desk.router(buckets=only(action))
         else:
@@ -491,7 +493,10 @@ def test_without_clients_it_makes_its_own_and_closes_them(desk: Desk, door: Door
     with (
         desk.fake.serve() as base_url,
         Router(
-            desk.adapter(base_url=base_url), buckets=default_buckets(dict(desk.teams)), classifier=by_name, clock=desk.clock
+            desk.adapter(base_url=base_url),
+            buckets=default_buckets(dict(desk.teams)),
+            classifier=by_name,
+            clock=desk.clock,
         ) as router,
     ):
         for _ in range(2):

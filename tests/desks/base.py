@@ -56,6 +56,8 @@ class Desk(ABC):
     """The call that replies."""
     note: ClassVar[str]
     """The call that leaves a note."""
+    field: ClassVar[str] = "x"
+    """A custom field, as a policy names it."""
 
     def __init__(self) -> None:
         self.clock = Clock()

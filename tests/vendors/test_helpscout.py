@@ -14,6 +14,7 @@ import pytest
 from conftest import Door
 from desks import BASE_URL, HelpScoutDesk
 from desks.helpscout import ESCAPED, KEY, RAW, SIDEBAR, SPACED
+from routing import classified, route, said
 from triage import (
     Action,
     Assign,
@@ -93,30 +94,6 @@ ACTIONS: Mapping[str, tuple[Action, list[tuple[str, str, Any]]]] = {
     "close": (Close(), [("PATCH", "", {"op": "replace", "path": "/status", "value": "closed"})]),
     "mark as spam": (MarkSpam(), [("PATCH", "", {"op": "replace", "path": "/status", "value": "spam"})]),
 }
-
-
-def route(desk: HelpScoutDesk, door: Door, webhook: Webhook, *actions: Action, **options: Any) -> Outcome:
-    """Do `actions` with a message, whatever it says."""
-    router = desk.router(buckets=[Bucket("general", "Everything", actions)], **options)
-    outcome = door.handle(router, webhook.body, webhook.headers).outcome
-    assert outcome is not None
-    return outcome
-
-
-def classified(desk: HelpScoutDesk, door: Door, webhook: Webhook) -> list[str]:
-    """What the classifier got to see of a message."""
-    seen: list[str] = []
-
-    def classify(text: str) -> str:
-        seen.append(text)
-        return "general"
-
-    route(desk, door, webhook, classifier=classify)
-    return seen
-
-
-def said(outcome: Outcome) -> list[str]:
-    return [str(step) for step in outcome.steps]
 
 
 def writes(desk: HelpScoutDesk, conversation_id: str | None) -> list[tuple[str, str, Any]]:

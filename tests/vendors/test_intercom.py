@@ -13,6 +13,7 @@ from openapi_core.testing import MockRequest
 
 from conftest import Door
 from desks import BASE_URL, IntercomDesk
+from routing import route
 from triage import (
     Action,
     Assign,
@@ -21,7 +22,6 @@ from triage import (
     ConfigurationError,
     Conversation,
     Note,
-    Outcome,
     Reply,
     SetFields,
     Snooze,
@@ -93,14 +93,6 @@ ACTIONS: Mapping[str, tuple[Action, list[tuple[str, str, Any]]]] = {
     ),
     "close": (Close(), [("POST", "/parts", {"message_type": "close", "type": "admin", "admin_id": ADMIN})]),
 }
-
-
-def route(desk: IntercomDesk, door: Door, webhook: Webhook, *actions: Action, **options: Any) -> Outcome:
-    """Do `actions` with a message, whatever it says."""
-    router = desk.router(buckets=[Bucket("general", "Everything", actions)], **options)
-    outcome = door.handle(router, webhook.body, webhook.headers).outcome
-    assert outcome is not None
-    return outcome
 
 
 def writes(desk: IntercomDesk, conversation_id: str | None) -> list[tuple[str, str, Any]]:

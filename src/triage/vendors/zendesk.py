@@ -594,9 +594,9 @@ class Zendesk:
                 case SetFields():
                     fields |= action.fields
                 case Tag(names=names):
-                    tags = {name.casefold(): name for name in names} | tags
+                    tags = tags | {name.casefold(): name for name in names} | tags
                 case MarkSpam():
-                    tags = {self._spam_tag.casefold(): self._spam_tag} | tags
+                    tags = tags | {self._spam_tag.casefold(): self._spam_tag} | tags
                 case _:
                     pass
         if any(isinstance(action, Close | MarkSpam) for action in actions):
