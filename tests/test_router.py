@@ -56,6 +56,13 @@ def only(*actions: Action) -> list[Bucket]:
     return [Bucket("general", "Everything", actions)]
 
 
+def fail_second_words(desk: Desk) -> None:
+    """Let what is said second fail: the note after the reply, or the other way round, as the vendor has it."""
+    second = desk.adapter().plan([Reply("Hi"), Note("Seen")])[1].actions[0]
+    call = desk.reply if isinstance(second, Reply) else desk.note
+    desk.fake.fail(call, status=403, skip=int(desk.note == desk.reply))
+
+
 def handle(door: Door, router: Router, webhook: Webhook) -> tuple[WebhookResponse, Outcome]:
     answer = door.handle(router, webhook.body, webhook.headers)
     assert answer.outcome is not None
@@ -232,7 +239,7 @@ def test_a_vendor_that_fails_in_the_middle_is_reported_step_by_step(
     actions: list[Action] = [Reply("Hi"), Note("Seen"), Close()]
     router = desk.router(buckets=only(*actions))
     webhook = desk.fake.customer_writes("Hello")
-    desk.fake.fail(desk.note, status=403, skip=int(desk.note == desk.reply))
+    fail_second_words(desk)
     answer, outcome = handle(door, router, webhook)
     assert (answer.status_code, outcome.status) == (200, "failed")
     # A vendor may take several actions in one step.
@@ -259,7 +266,7 @@ def test_the_vendor_may_be_asked_to_deliver_again_after_a_failure(
 
 def test_it_is_not_asked_to_once_something_was_done(desk: Desk, door: Door) -> None:
     webhook = desk.fake.customer_writes("Hello")
-    desk.fake.fail(desk.note, status=403, skip=int(desk.note == desk.reply))
+    fail_second_words(desk)
     router = desk.router(on_failure="retry", buckets=only(Reply("Hi"), Note("Seen")))
     assert handle(door, router, webhook)[0].status_code == 200
 
@@ -326,9 +333,14 @@ def test_a_reply_that_was_lost_is_reported_as_failed_and_may_be_sent_by_the_next
     router = desk.router(buckets=only(Reply("Hi")))
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.fail(desk.reply, timeout=True)
-    assert steps(handle(door, router, webhook)[1]) == ["reply:failed"]
-    assert steps(handle(door, router, desk.fake.redeliver(webhook))[1]) == ["reply:done"]
-    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+    first = handle(door, router, webhook)[1]
+    again = handle(door, router, desk.fake.redeliver(webhook))[1]
+    if desk.queues:
+        assert (steps(first), again.status) == (["reply:unknown"], "duplicate"), "it may still come"
+        assert desk.fake.replies(webhook.conversation_id or "") == []
+    else:
+        assert (steps(first), steps(again)) == (["reply:failed"], ["reply:done"])
+        assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
 def test_a_reply_of_which_the_vendor_cannot_tell_is_never_sent_again(desk: Desk, door: Door) -> None:

@@ -1,7 +1,7 @@
 """Calling a vendor's API: what may be repeated, how long to wait, when to give up. Written once, over two ports."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -12,9 +12,11 @@ from triage.models import Request, Response, Token
 from triage.protocols import Auth, Vendor
 
 P = TypeVar("P", bound=Payload)
+T = TypeVar("T")
 
 RETRIES = 2
 LONGEST_WAIT = 10.0  # seconds; Intercom's rate limit renews every 10 s. Who asks for longer gets an error instead.
+_MOST_MERGES = 3
 _FIRST_WAIT = 0.5
 _EARLY = 60.0  # seconds before its end at which a token is renewed
 
@@ -193,6 +195,28 @@ def read(model: type[P], request: Request, response: Response, *, vendor: str) -
         return model.read(response.data())
     except MalformedPayload as err:
         raise unexpected(request, vendor=vendor, message=f"an answer that cannot be read: {err}") from err
+
+
+async def merged(read: Callable[[str], Awaitable[T]], id_: str, new_id: Callable[[VendorError], str | None]) -> T:
+    """Read a conversation that may have been merged into another one.
+
+    Args:
+        read: Reads one.
+        id_: Its id.
+        new_id: Tells the other's id by the redirect that `read` raised, None where it is something else.
+
+    Raises:
+        VendorError: Something else, or it was merged again and again.
+    """
+    for _ in range(_MOST_MERGES - 1):
+        try:
+            return await read(id_)
+        except VendorError as err:
+            target = new_id(err)
+            if target is None:
+                raise
+            id_ = target
+    return await read(id_)
 
 
 def seconds(headers: Mapping[str, str], name: str) -> float | None:

@@ -7,10 +7,21 @@ Who adds a vendor adds a module with its `Desk` and names it in `DESKS`; the cas
 from collections.abc import Mapping
 
 from desks.base import BASE_URL, Desk, Vector, by_name
+from desks.front import FrontDesk
 from desks.helpscout import HelpScoutDesk
 from desks.intercom import IntercomDesk
 from desks.zendesk import ZendeskDesk
 
-__all__ = ["BASE_URL", "DESKS", "Desk", "HelpScoutDesk", "IntercomDesk", "Vector", "ZendeskDesk", "by_name"]
+__all__ = [
+    "BASE_URL",
+    "DESKS",
+    "Desk",
+    "FrontDesk",
+    "HelpScoutDesk",
+    "IntercomDesk",
+    "Vector",
+    "ZendeskDesk",
+    "by_name",
+]
 
-DESKS: Mapping[str, type[Desk]] = {desk.name: desk for desk in (IntercomDesk, HelpScoutDesk, ZendeskDesk)}
+DESKS: Mapping[str, type[Desk]] = {desk.name: desk for desk in (IntercomDesk, HelpScoutDesk, ZendeskDesk, FrontDesk)}

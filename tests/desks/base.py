@@ -56,6 +56,8 @@ class Desk(ABC):
     """The call that replies."""
     note: ClassVar[str]
     """The call that leaves a note."""
+    queues: ClassVar[bool] = False
+    """True if a reply that is not there may still come."""
     field: ClassVar[str] = "x"
     """A custom field, as a policy names it."""
 

@@ -437,10 +437,10 @@ def test_signed_webhooks_are_made_of_every_kind(kind: Any, clock: Clock) -> None
     assert webhook.headers["X-Zendesk-Webhook-Signature"] == sign(webhook.body, secret, stamp)
 
 
-def test_ids_are_numbers() -> None:
-    for wrong in ({"users": {"ada": "Ada"}}, {"teams": {"a": "A"}}, {"fields": ["triage"]}):
-        with pytest.raises(ValueError, match="are numbers"):
-            FakeZendesk(**wrong)  # type: ignore[arg-type]
+@pytest.mark.parametrize("wrong", [{"users": {"ada": "Ada"}}, {"teams": {"a": "A"}}, {"fields": ["triage"]}])
+def test_ids_are_numbers(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="are numbers"):
+        FakeZendesk(**wrong)
 
 
 # The vendor's own description.

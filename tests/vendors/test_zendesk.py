@@ -801,7 +801,7 @@ def test_every_request_fits_zendesks_description(door: Door) -> None:
             "https://example.zendesk.com",
             call.method.lower(),
             call.path,
-            args=call.query,
+            args=dict(call.query),
             headers=dict(call.headers),
             data=body,
             content_type="application/json",

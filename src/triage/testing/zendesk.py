@@ -624,7 +624,7 @@ class FakeZendesk(FakeHelpDesk):
         return said
 
     def _audit(self, ticket: FakeConversation, events: list[dict[str, Any]], metadata: Any) -> dict[str, Any]:
-        audit = {
+        audit: dict[str, Any] = {
             "id": self.next_id(),
             "ticket_id": int(ticket.id),
             "created_at": _moment(self.now()),

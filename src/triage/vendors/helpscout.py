@@ -48,7 +48,6 @@ _ROLES_WITHOUT_AUTHOR: dict[str, Role] = {"customer": "customer", "message": "ag
 _INTERNAL = frozenset({"note", "forwardparent", "forwardchild"})
 _UNSAID = frozenset({"draft", "hidden"})
 _UNASSIGNED = (None, "", "0", "1")
-_MOST_MERGES = 3
 _MOST_PAGES = 8  # of 25 threads each; a conversation with 100 threads takes no more
 _LONGEST = {"singleline": 255, "multiline": 15_000}
 
@@ -340,7 +339,11 @@ class HelpScout:
         return event.complete(await self._read(event.conversation_id, send))
 
     async def _read(self, conversation_id: str, send: Send) -> Conversation:
-        item = await self._item(conversation_id, send)
+        async def read(id_: str) -> _Item:
+            request = self._call("GET", f"/{self._api_version}/conversations/{id_}?embed=threads", idempotent=True)
+            return _http.read(_Item, request, await send(request), vendor=self.name)
+
+        item = await _http.merged(read, conversation_id, self._merged_into)
         threads = _said(item.embedded.threads if item.embedded else ())
         # Whether all threads are embedded is documented nowhere; how many there are is told, without the notes.
         if not threads or sum(thread.type not in _INTERNAL for thread in threads) < (item.threads or 0):
@@ -348,19 +351,6 @@ class HelpScout:
             known = {thread.id for thread in threads}
             threads += [one for page in pages for one in _said(page.threads) if one.id not in known]
         return self._conversation(item, threads)
-
-    async def _item(self, conversation_id: str, send: Send) -> _Item:
-        for _ in range(_MOST_MERGES):
-            path = f"/{self._api_version}/conversations/{conversation_id}?embed=threads"
-            request = self._call("GET", path, idempotent=True)
-            try:
-                return _http.read(_Item, request, await send(request), vendor=self.name)
-            except VendorError as err:
-                merged_into = self._merged_into(err)
-                if merged_into is None:
-                    raise
-                conversation_id = merged_into
-        raise self._misfit(f"/{self._api_version}/conversations/{conversation_id}", "merged again and again")
 
     def _merged_into(self, error: VendorError) -> str | None:
         """The id behind a redirect. Only the id is taken: the token goes nowhere but to our own base URL."""
