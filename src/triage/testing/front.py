@@ -64,8 +64,7 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_texts(value: Any) -> bool:
-    listed: list[Any] = value if isinstance(value, list) else [None]
-    return all(isinstance(one, str) for one in listed)
+    return isinstance(value, list) and all(isinstance(one, str) for one in cast("list[object]", value))
 
 
 def _is_object(value: Any) -> bool:
@@ -236,11 +235,10 @@ class FakeFront(FakeHelpDesk):
     def answer(self, request: HttpRequest) -> HttpResponse:
         """Answer a request. Raises `Drop` where a fault says that there is no answer."""
         response = super().answer(request)
-        _, _, id_, *rest = [*request.path.split("/", 3), "", ""]
-        if response.status == 404 and id_ in self.merged:
-            return HttpResponse(
-                301, {"Location": "/".join([f"{_API}/conversations/{self.merged[id_]}", *filter(None, rest)])}
-            )
+        asked = re.match("/conversations/([^/]+)", request.path)
+        if response.status == 404 and asked and asked[1] in self.merged:
+            path = request.path.replace(asked[1], self.merged[asked[1]], 1)
+            return HttpResponse(301, {"Location": _API + path})
         if response.status == 429:
             wait = str(ceil(60 - self.clock() % 60))
             return replace(response, headers={"Retry-After": wait, **response.headers})
@@ -256,7 +254,7 @@ class FakeFront(FakeHelpDesk):
         return _listed("/inboxes", [self._shown_inbox(inbox) for inbox in (self.inbox, *self.teams)])
 
     def _get_channels(self, _: Call) -> Any:
-        shown = [
+        shown: list[dict[str, Any]] = [
             {
                 "_links": {"self": f"{_API}/channels/{id_}", "related": {}},
                 "id": id_,
