@@ -355,6 +355,6 @@ def test_every_answer_fits_fronts_description(fake: FakeFront) -> None:
 def filled(value: Any) -> Any:
     """Without what is null, but for what must be there: real answers are null where the description does not say so."""
     if isinstance(value, dict):
-        kept = ("assignee", "description", "highlight", "next", "recipient")
+        kept = ("description", "highlight", "name", "next", "recipient")
         return {name: filled(one) for name, one in value.items() if one is not None or name in kept}
     return [filled(one) for one in value] if isinstance(value, list) else value
