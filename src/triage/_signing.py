@@ -43,6 +43,15 @@ class Secrets:
         given = signature or b""
         return any(hmac.compare_digest(hmac.new(key, message, digest).digest(), given) for key in self._keys)
 
+    def known(self, value: str) -> bool:
+        """True if `value` is one of the secrets itself.
+
+        Args:
+            value: What was sent.
+        """
+        given = value.encode("utf-8", "replace")
+        return any(hmac.compare_digest(key, given) for key in self._keys)
+
 
 def from_hex(text: str) -> bytes | None:
     """Decode lower-case hex, or None. `bytes.fromhex` alone would take spaces and capitals as well."""

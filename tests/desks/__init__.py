@@ -7,6 +7,7 @@ Who adds a vendor adds a module with its `Desk` and names it in `DESKS`; the cas
 from collections.abc import Mapping
 
 from desks.base import BASE_URL, Desk, Vector, by_name
+from desks.crisp import CrispDesk
 from desks.front import FrontDesk
 from desks.helpscout import HelpScoutDesk
 from desks.intercom import IntercomDesk
@@ -15,6 +16,7 @@ from desks.zendesk import ZendeskDesk
 __all__ = [
     "BASE_URL",
     "DESKS",
+    "CrispDesk",
     "Desk",
     "FrontDesk",
     "HelpScoutDesk",
@@ -24,4 +26,6 @@ __all__ = [
     "by_name",
 ]
 
-DESKS: Mapping[str, type[Desk]] = {desk.name: desk for desk in (IntercomDesk, HelpScoutDesk, ZendeskDesk, FrontDesk)}
+_ALL: tuple[type[Desk], ...] = (IntercomDesk, HelpScoutDesk, ZendeskDesk, FrontDesk, CrispDesk)
+
+DESKS: Mapping[str, type[Desk]] = {desk.name: desk for desk in _ALL}

@@ -58,6 +58,8 @@ class Desk(ABC):
     """The call that leaves a note."""
     queues: ClassVar[bool] = False
     """True if a reply that is not there may still come."""
+    tells_subject: ClassVar[bool] = True
+    """True if a webhook holds the conversation's subject."""
     field: ClassVar[str] = "x"
     """A custom field, as a policy names it."""
 

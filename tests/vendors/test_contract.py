@@ -156,7 +156,8 @@ def test_an_event_carries_the_message_and_the_whole_payload(desk: Desk) -> None:
     event = desk.router().receive(webhook.body, webhook.headers).event
     assert event is not None
     assert (event.vendor, event.kind, event.conversation_id) == (desk.name, "created", webhook.conversation_id)
-    assert event.conversation.text == "Parcel\n\nWhere is my parcel?"
+    subject = "Parcel\n\n" if desk.tells_subject else ""
+    assert event.conversation.text == f"{subject}Where is my parcel?"
     assert event.raw == json.loads(webhook.body)
 
 

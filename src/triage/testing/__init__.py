@@ -2,6 +2,7 @@
 
 from triage.testing._fake import Call, FakeConversation, FakeHelpDesk, FakeMessage, Person, RateLimit, Webhook
 from triage.testing.claude import FakeClaude
+from triage.testing.crisp import FakeCrisp
 from triage.testing.front import FakeFront
 from triage.testing.helpscout import FakeHelpScout
 from triage.testing.intercom import FakeIntercom
@@ -12,6 +13,7 @@ __all__ = [
     "Call",
     "FakeClaude",
     "FakeConversation",
+    "FakeCrisp",
     "FakeFront",
     "FakeHelpDesk",
     "FakeHelpScout",

@@ -5,16 +5,18 @@ from itertools import count
 from typing import Any, Literal, TypeAlias
 
 from triage.testing._fake import FakeHelpDesk, Webhook
+from triage.testing.crisp import FakeCrisp
 from triage.testing.front import FakeFront
 from triage.testing.helpscout import FakeHelpScout
 from triage.testing.intercom import FakeIntercom
 from triage.testing.zendesk import FakeZendesk
 
-VendorName: TypeAlias = Literal["front", "helpscout", "intercom", "zendesk"]
+VendorName: TypeAlias = Literal["crisp", "front", "helpscout", "intercom", "zendesk"]
 WebhookKind: TypeAlias = Literal["created", "replied", "agent_replied", "assigned", "bot", "ping"]
 
 # The class, and the argument that it calls its secret.
 _FAKES: Mapping[VendorName, tuple[Callable[..., FakeHelpDesk], str]] = {
+    "crisp": (FakeCrisp, "webhook_secret"),
     "front": (FakeFront, "webhook_secret"),
     "helpscout": (FakeHelpScout, "webhook_secret"),
     "intercom": (FakeIntercom, "client_secret"),
