@@ -1,4 +1,4 @@
-"""All of it on this machine: signed webhooks in, verdicts by Claude or a stand-in, changes in a fake Intercom.
+"""All of it on this machine: signed webhooks in, verdicts by Claude or a stand-in, changes in fake help desks.
 
 Run it with `make demo`. It needs no key and no account; with `ANTHROPIC_API_KEY` set, Claude itself answers.
 """
@@ -17,17 +17,30 @@ import uvicorn
 from fastapi import FastAPI
 
 from triage import Outcome
-from triage.testing import FakeClaude, FakeIntercom, Webhook
-
-COLUMNS = (
-    ("message", 30),
-    ("bucket", 7),
-    ("conf.", 5),
-    ("reason", 35),
-    ("changed in the workspace", 24),
-    ("HTTP", 13),
-    ("ms", 4),
+from triage.testing import (
+    FakeClaude,
+    FakeCrisp,
+    FakeFront,
+    FakeHelpDesk,
+    FakeHelpScout,
+    FakeIntercom,
+    FakeZendesk,
+    Webhook,
 )
+
+COLUMNS = {
+    "message": 30,
+    "bucket": 7,
+    "conf.": 5,
+    "reason": 35,
+    "changed in the workspace": 24,
+    "HTTP": 13,
+    "ms": 4,
+}
+OUTAGE = "Our API has been down for 10 minutes, all calls fail with 502. This is an outage!"
+CHARGED = "I was charged twice on my invoice for order 1042. Can I get a refund?"
+EXPORT = "How do I export my contacts as a CSV file?"
+PITCH = "Dear sir, we offer SEO services and backlinks to rank first on Google. Limited offer, click here!"
 
 
 @dataclass
@@ -42,7 +55,9 @@ class Case:
 def main() -> None:
     with ExitStack() as stack:
         desk = FakeIntercom(teams={"101": "On call", "102": "Billing", "103": "Support"})
-        os.environ.update(desk.env(stack.enter_context(desk.serve())))
+        others: list[FakeHelpDesk] = [FakeZendesk(), FakeFront(), FakeHelpScout(), FakeCrisp()]
+        for fake in (desk, *others):
+            os.environ.update(fake.env(stack.enter_context(fake.serve())))
         if os.environ.get("ANTHROPIC_API_KEY"):
             print("Verdicts: Claude, with your ANTHROPIC_API_KEY.")
         else:
@@ -59,24 +74,20 @@ def main() -> None:
         url = stack.enter_context(serving(fastapi_app.app))
         print(f"Intercom: a fake one. The application: examples/fastapi_app.py under uvicorn, {url}\n")
         client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
-        row(*(name for name, _ in COLUMNS))
-        row(*("-" * width for _, width in COLUMNS))
+        head(COLUMNS)
         for case in cases(desk):
             deliver(case, client, desk, outcomes)
+        side_by_side(stack, [desk, *others])
 
 
 def cases(desk: FakeIntercom) -> Iterator[Case]:
     """What a morning brings."""
     yield Case("Intercom checks the address", desk.ping())
-    outage = "Our API has been down for 10 minutes, all calls fail with 502. This is an outage!"
-    yield Case("All is down!", desk.customer_writes(outage, name="Mira"))
-    charged = desk.customer_writes(
-        "I was charged twice on my invoice for order 1042. Can I get a refund?", name="Jonas"
-    )
+    yield Case("All is down!", desk.customer_writes(OUTAGE, name="Mira"))
+    charged = desk.customer_writes(CHARGED, name="Jonas")
     yield Case("Charged twice", charged)
-    yield Case("How do I export?", desk.customer_writes("How do I export my contacts as a CSV file?", name="Aiko"))
-    pitch = "Dear sir, we offer SEO services and backlinks to rank first on Google. Limited offer, click here!"
-    yield Case("A pitch", desk.customer_writes(pitch, name="Max"))
+    yield Case("How do I export?", desk.customer_writes(EXPORT, name="Aiko"))
+    yield Case("A pitch", desk.customer_writes(PITCH, name="Max"))
     german = "Guten Tag, auf meiner Rechnung steht ein falscher Betrag. Bitte um Erstattung."
     yield Case("A bill, in German", desk.customer_writes(german, name="Jörg"))
     markup = "<p>Hi \N{WAVING HAND SIGN}</p><p>How can I <b>change my password</b>?<br>Thanks &amp; bye</p>"
@@ -100,6 +111,7 @@ def deliver(case: Case, client: httpx.Client, desk: FakeIntercom, outcomes: "Out
     outcome = outcomes.seen[before]
     verdict = outcome.verdict
     row(
+        COLUMNS,
         case.title,
         verdict.bucket if verdict else "",
         f"{verdict.confidence:.2f}" if verdict else "",
@@ -110,7 +122,33 @@ def deliver(case: Case, client: httpx.Client, desk: FakeIntercom, outcomes: "Out
     )
 
 
-def changes(desk: FakeIntercom, conversation_id: str | None) -> Iterator[str]:
+def side_by_side(stack: ExitStack, desks: list[FakeHelpDesk]) -> None:
+    """The same messages to all help desks, each with its own webhooks, signatures and API."""
+    import all_desks_app  # the example as it stands; it reads the environment
+
+    url = stack.enter_context(serving(all_desks_app.app))
+    print(f"\nAll five, fake ones. The application: examples/all_desks_app.py under uvicorn, {url}\n")
+    client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
+    columns = {"message": 24} | {desk.prefix.lower(): 20 for desk in desks}
+    head(columns)
+    for title, text in (("All is down!", OUTAGE), ("Charged twice", CHARGED), ("Export", EXPORT), ("Pitch", PITCH)):
+        webhooks = [(desk, desk.customer_writes(text)) for desk in desks]
+        row(columns, title, *(routed(client, desk, webhook) for desk, webhook in webhooks))
+        if text is CHARGED:
+            row(columns, "- delivered again", *(routed(client, desk, desk.redeliver(hook)) for desk, hook in webhooks))
+            forged = [(desk, Webhook(hook.body + b" ", hook.headers)) for desk, hook in webhooks]
+            row(columns, "- forged", *(routed(client, desk, webhook) for desk, webhook in forged))
+
+
+def routed(client: httpx.Client, desk: FakeHelpDesk, webhook: Webhook) -> str:
+    """Deliver a webhook; tell what changed, or else what was answered."""
+    calls = len(desk.calls)
+    answer = client.post(f"/webhooks/{desk.prefix.lower()}", content=webhook.body, headers=webhook.headers)
+    told = ", ".join(changes(desk, webhook.conversation_id)) if len(desk.calls) > calls else ""
+    return told or f"{answer.status_code} {answer.json()['status']}"
+
+
+def changes(desk: FakeHelpDesk, conversation_id: str | None) -> Iterator[str]:
     """What the fake workspace says of a conversation now."""
     conversation = desk.conversations[conversation_id or ""]
     if conversation.team:
@@ -150,8 +188,14 @@ def serving(app: FastAPI) -> Generator[str]:
         thread.join()
 
 
-def row(*cells: str) -> None:
-    print("  ".join(short(cell, width).ljust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True)).rstrip())
+def head(columns: dict[str, int]) -> None:
+    row(columns, *columns)
+    row(columns, *("-" * width for width in columns.values()))
+
+
+def row(columns: dict[str, int], *cells: str) -> None:
+    widths = columns.values()
+    print("  ".join(short(cell, width).ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
 def short(text: str, width: int) -> str:

@@ -1,6 +1,7 @@
 """The documentation is true: its Python runs, the targets it names exist."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,11 @@ def test_make_has_the_targets_that_are_named(page: Path) -> None:
 
 def test_the_day_of_the_prices_is_told() -> None:
     assert PRICES_OF in (ROOT / "docs" / "concepts.md").read_text()
+
+
+def test_the_table_of_the_help_desks_is_that_of_the_adapters() -> None:
+    path = ROOT / "tools" / "matrix.py"
+    tool = runpy.run_path(str(path))
+    page = tool["PAGE"].read_text("utf-8")
+    assert tool["page"](page) == page, "run python tools/matrix.py"
+    assert page.count("✓") > 30

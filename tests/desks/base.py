@@ -60,8 +60,12 @@ class Desk(ABC):
     """True if a reply that is not there may still come."""
     tells_subject: ClassVar[bool] = True
     """True if a webhook holds the conversation's subject."""
+    human: ClassVar[str]
+    """The id of a teammate who is not ours."""
     field: ClassVar[str] = "x"
-    """A custom field, as a policy names it."""
+    """A custom field for text, as a policy names it."""
+    field_id: ClassVar[str | None] = None
+    """The same as the fake names it, where that is another name."""
 
     def __init__(self) -> None:
         self.clock = Clock()

@@ -32,6 +32,7 @@ class FrontDesk(Desk):
     read = "GET /conversations/*"
     reply = "POST /conversations/*/messages"
     note = "POST /conversations/*/comments"
+    human = "tea_9002"
     queues = True
 
     def __init__(self, **options: Any) -> None:

@@ -37,6 +37,9 @@ class HelpScoutDesk(Desk):
     read = "GET /v2/conversations/*"
     reply = "POST /v2/conversations/*/reply"
     note = "POST /v2/conversations/*/notes"
+    human = "634102"
+    field = "Reason"
+    field_id = "105"
 
     def __init__(self, **options: Any) -> None:
         super().__init__()

@@ -1,8 +1,10 @@
 """What every vendor's adapter must do alike. `desks.py` says what is particular to each."""
 
+import html
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 from hypothesis import example, given, settings
@@ -10,15 +12,36 @@ from hypothesis import strategies as st
 
 from conftest import Door
 from desks import BASE_URL, DESKS, Desk, Vector
-from triage import ConfigurationError, InvalidSignature, Router
+from routing import route, said
+from triage import (
+    Action,
+    Assign,
+    Close,
+    ConfigurationError,
+    InvalidSignature,
+    MarkSpam,
+    Note,
+    Reply,
+    Router,
+    SetFields,
+    SetPriority,
+    Snooze,
+    Tag,
+)
 from triage.actions import ACTIONS
-from triage.models import Delivery
+from triage.models import Delivery, Request, Response
+from triage.testing import FakeConversation
+from triage.testing._fake import Refusal, to_text
 
 VECTORS = [
     pytest.param(name, vector, id=f"{name}-{number}")
     for name, desk in DESKS.items()
     for number, vector in enumerate(desk().vectors(), 1)
 ]
+_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+_values = st.recursive(_scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
+_json = _values.map(lambda value: json.dumps(value).encode())
+
 ROUTERS = {name: desk().router() for name, desk in DESKS.items()}
 
 
@@ -180,9 +203,89 @@ def _secret_argument(desk: Desk) -> str:
     return next(name for name in desk.fake.settings(BASE_URL) if "secret" in name)
 
 
-_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-_values = st.recursive(_scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
-_json = _values.map(lambda value: json.dumps(value).encode())
+# Actions
+
+
+def _one_of_each(desk: Desk) -> list[tuple[Action, Callable[[FakeConversation], object], object]]:
+    """Actions, what each changes, and what it is then."""
+    field = desk.field_id or desk.field
+    return [
+        (Assign(team=desk.teams["billing"]), desk.assigned, desk.teams["billing"]),
+        (Assign(user=desk.human), lambda known: known.assignee, desk.human),
+        (Reply("Hi & bye"), lambda known: _words(desk.fake.replies(known.id)), "Hi & bye"),
+        (Note("psst & pst"), lambda known: _words(desk.fake.notes(known.id)), "psst & pst"),
+        (Tag("vip", "refund"), lambda known: [name.lower() for name in known.tags], ["vip", "refund"]),
+        (SetFields({desk.field: "y"}), lambda known: known.fields.get(field), "y"),
+        (SetPriority("high"), lambda known: known.priority, "high"),
+        (Snooze(timedelta(hours=1)), lambda known: known.snoozed_until, int(desk.clock()) + 3600),
+        (Close(), lambda known: known.state, "closed"),
+        (MarkSpam(), lambda known: known.state, "closed"),
+    ]
+
+
+def _words(said: list[str]) -> str:
+    return to_text("".join(said)) if "<" in "".join(said) else html.unescape("".join(said))
+
+
+# Both end a conversation, or tell of it in the same place.
+_TOGETHER = [{Close, MarkSpam}, {Close, Snooze}, {MarkSpam, Snooze}, {MarkSpam, Tag}]
+
+
+def test_an_action_changes_what_it_is_for_and_nothing_else(desk: Desk, door: Door) -> None:
+    table = [row for row in _one_of_each(desk) if type(row[0]) in desk.adapter().can]
+    assert {type(action) for action, _, _ in table} == desk.adapter().can
+    for action, changed, expected in table:
+        webhook = desk.fake.customer_writes("Hello")
+        known = desk.fake.conversations[webhook.conversation_id or ""]
+        before = [look(known) for _, look, _ in table]
+        assert said(route(desk, door, webhook, action)) == [f"{action.type}:done"]
+        assert changed(known) == expected, action.type
+        for (other, look, _), was in zip(table, before, strict=True):
+            if type(other) is not type(action) and {type(other), type(action)} not in _TOGETHER:
+                assert look(known) == was, f"{action.type} changed what {other.type} is for"
+
+
+def test_actions_repeated_change_nothing_more(desk: Desk, door: Door) -> None:
+    """What may be repeated after an unknown fate must come to the same."""
+    actions = [
+        action
+        for action, _, _ in _one_of_each(desk)
+        if type(action) in desk.adapter().can and not isinstance(action, Reply | Note | Assign)
+    ]
+    webhook = desk.fake.customer_writes("Hello")
+    known = desk.fake.conversations[webhook.conversation_id or ""]
+    route(desk, door, webhook, *actions)
+    before = (known.tags[:], dict(known.fields), known.priority, known.state)
+    assert all(str(step).endswith(":done") for step in route(desk, door, webhook, *actions).steps)
+    assert (known.tags, known.fields, known.priority, known.state) == before
+
+
+# Errors
+
+
+def test_each_of_the_vendors_errors_is_read(desk: Desk) -> None:
+    adapter = desk.adapter()
+    request = Request("POST", f"{BASE_URL}/conversations")
+    for status, code in desk.fake.error_codes.items():
+        body = json.dumps(desk.fake.error(Refusal(status, code, "The customer wrote: 4711"))).encode()
+        error = adapter.error(request, Response(status, {}, body), desk.clock())
+        assert (error.status, error.vendor, error.call) == (status, desk.name, "POST /conversations"), status
+        assert error.fate_unknown == (status in (408, 500, 502, 503, 504)), status
+        assert "4711" not in str(error), "an error goes into the log"
+        assert str(status) in str(error)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(sorted(DESKS)),
+    st.integers(300, 599),
+    st.binary() | _json,
+    st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-reset", "ratelimit-reset", "location"]), st.text()),
+)
+def test_no_answer_of_a_vendor_raises(name: str, status: int, body: bytes, headers: dict[str, str]) -> None:
+    error = DESKS[name]().adapter().error(Request("GET", BASE_URL), Response(status, headers, body), 0.0)
+    assert error.status == status
+    assert error.retry_after is None or 0 <= error.retry_after < float("inf")
 
 
 def _mutations(payload: object) -> st.SearchStrategy[bytes]:

@@ -1,0 +1,61 @@
+"""Triage for several help desks in one FastAPI application: the help desks differ by one constructor each.
+
+Each of those whose variables are set gets a Router, at `/webhooks/<its name>`; see the pages of the help desks for the
+variables. Run it with `uvicorn --app-dir examples all_desks_app:app`
+"""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI, HTTPException, Request, Response
+
+from triage import Router, default_buckets
+from triage.protocols import Vendor
+from triage.vendors import Crisp, Front, HelpScout, Intercom, Zendesk
+
+logging.basicConfig()
+logging.getLogger("triage").setLevel(logging.INFO)
+
+VENDORS: dict[str, Callable[[], Vendor]] = {
+    "crisp": Crisp.from_env,
+    "front": Front.from_env,
+    "helpscout": HelpScout.from_env,
+    "intercom": Intercom.from_env,
+    "zendesk": Zendesk.from_env,
+}
+
+routers = {
+    name: Router(made_from_env(), buckets=default_buckets.from_env(name.upper()))
+    for name, made_from_env in VENDORS.items()
+    if os.environ.get(f"{name.upper()}_TEAM_ONCALL")
+}
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for router in routers.values():
+            router.warm_up()
+            await stack.enter_async_context(router)
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.head("/webhooks/{desk}")
+def check(desk: str) -> Response:
+    """Intercom asks with HEAD whether the address is right."""
+    return Response(status_code=200 if desk in routers else 404)
+
+
+@app.post("/webhooks/{desk}")
+async def webhook(desk: str, request: Request, key: str = "") -> Response:
+    if desk not in routers:
+        raise HTTPException(404)
+    # The hooks of a Crisp website are not signed; they are known by the key in their URL.
+    headers = [*request.headers.items(), (Crisp.URL_KEY, key)] if key else request.headers.items()
+    answer = await routers[desk].handle_async(await request.body(), headers)
+    return Response(answer.body, answer.status_code, answer.headers)
