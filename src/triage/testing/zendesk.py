@@ -110,6 +110,7 @@ _TICKET: Mapping[str, _Check] = {
     "updated_stamp": _is_text,
     "safe_update": _is_flag,
 }
+_READ_ONLY = frozenset({"created_at", "id", "updated_at", "url"})
 _COMMENT: Mapping[str, _Check] = {
     "body": _is_text,
     "html_body": _is_text,
@@ -358,7 +359,9 @@ class FakeZendesk(FakeHelpDesk):
         sent = cast("dict[str, Any]", call.body or {}).get("ticket")
         if not isinstance(sent, dict):
             raise Refusal(400, "BadRequest", "Parameter ticket is required")
-        given = _checked(cast("dict[str, Any]", sent), _TICKET)
+        # Clients send along what they have read.
+        changes = {name: value for name, value in cast("dict[str, Any]", sent).items() if name not in _READ_ONLY}
+        given = _checked(changes, _TICKET)
         comment = _checked(cast("dict[str, Any]", given.get("comment") or {}), _COMMENT)
         if ticket.extra["status"] == "closed":
             raise Refusal(422, "RecordInvalid", "Status closed prevents ticket update", "status")

@@ -303,8 +303,9 @@ class Front:
         if self._source == "rule":
             signed = self._secrets.signed(delivery.body, signature, "sha1")
             # The page's samples disagree on whether the bytes or the JSON without white space are signed.
-            if not signed and signature is not None:
-                signed = self._secrets.signed(_compact(delivery.body), signature, "sha1")
+            compact = None if signed or signature is None else _compact(delivery.body)
+            if compact is not None:
+                signed = self._secrets.signed(compact, signature, "sha1")
             if not signed:
                 raise InvalidSignature("X-Front-Signature is absent or not made with the API secret of the rule")
             return
@@ -634,12 +635,12 @@ def _is_tag_id(name: str) -> bool:
     return re.fullmatch(r"tag_[a-z0-9]{1,40}", name) is not None
 
 
-def _compact(body: bytes) -> bytes:
-    """The JSON as JavaScript writes it; nothing if it is none."""
+def _compact(body: bytes) -> bytes | None:
+    """The JSON as JavaScript writes it, None if it is none."""
     try:
         return json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        return b""
+        return None
 
 
 def _synchronised(challenge: str | None) -> Handshake:
