@@ -1,19 +1,28 @@
-"""Doing certain actions with a message, whatever it says: what the vendors' own tests need."""
+"""Deliveries through a door, and certain actions with a message, whatever it says."""
 
 from typing import Any
 
 from conftest import Door
 from desks import Desk
-from triage import Action, Bucket, Outcome
+from triage import Action, Bucket, Outcome, Router, WebhookResponse
 from triage.testing import Webhook
+
+
+def only(*actions: Action) -> list[Bucket]:
+    """A policy that does the same with every message."""
+    return [Bucket("general", "Everything", actions)]
+
+
+def handle(door: Door, router: Router, webhook: Webhook) -> tuple[WebhookResponse, Outcome]:
+    """Deliver a webhook."""
+    answer = door.handle(router, webhook.body, webhook.headers)
+    assert answer.outcome is not None
+    return answer, answer.outcome
 
 
 def route(desk: Desk, door: Door, webhook: Webhook, *actions: Action, **options: Any) -> Outcome:
     """Do `actions` with a message."""
-    router = desk.router(buckets=[Bucket("general", "Everything", actions)], **options)
-    outcome = door.handle(router, webhook.body, webhook.headers).outcome
-    assert outcome is not None
-    return outcome
+    return handle(door, desk.router(buckets=only(*actions), **options), webhook)[1]
 
 
 def classified(desk: Desk, door: Door, webhook: Webhook, **options: Any) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 
 from conftest import Door
 from desks import BASE_URL, Desk, by_name
+from routing import handle, only, said
 from triage import (
     Action,
     Assign,
@@ -24,7 +25,6 @@ from triage import (
     Event,
     MarkSpam,
     Note,
-    Outcome,
     Reply,
     Router,
     SetFields,
@@ -32,11 +32,9 @@ from triage import (
     Snooze,
     Tag,
     Verdict,
-    WebhookResponse,
     default_buckets,
 )
 from triage.classifiers import Claude
-from triage.testing import Webhook
 
 
 def one_of_each(desk: Desk) -> list[Action]:
@@ -52,26 +50,11 @@ def one_of_each(desk: Desk) -> list[Action]:
     ]
 
 
-def only(*actions: Action) -> list[Bucket]:
-    """A policy that does the same with every message."""
-    return [Bucket("general", "Everything", actions)]
-
-
 def fail_second_words(desk: Desk) -> None:
     """Let what is said second fail: the note after the reply, or the other way round, as the vendor has it."""
     second = desk.adapter().plan([Reply("Hi"), Note("Seen")])[1].actions[0]
     call = desk.reply if isinstance(second, Reply) else desk.note
     desk.fake.fail(call, status=403, skip=int(desk.note == desk.reply))
-
-
-def handle(door: Door, router: Router, webhook: Webhook) -> tuple[WebhookResponse, Outcome]:
-    answer = door.handle(router, webhook.body, webhook.headers)
-    assert answer.outcome is not None
-    return answer, answer.outcome
-
-
-def steps(outcome: Outcome) -> list[str]:
-    return [str(step) for step in outcome.steps]
 
 
 class Refusing:
@@ -157,7 +140,7 @@ def test_a_customer_gets_one_automatic_reply_even_from_a_router_without_memory(d
     webhook = desk.fake.customer_writes("This is billing.")
     handle(door, desk.router(), webhook)
     _, outcome = handle(door, desk.router(), desk.fake.redeliver(webhook))
-    assert "reply:skipped" in steps(outcome)
+    assert "reply:skipped" in said(outcome)
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
@@ -167,7 +150,7 @@ def test_a_conversation_that_a_human_answered_is_only_labelled(desk: Desk, door:
     router = desk.router(buckets=only(Assign(team=desk.teams["general"]), Reply("x"), Note("Seen"), Close()))
     _, outcome = handle(door, router, webhook)
     assert outcome.status == "routed"
-    assert steps(outcome) == ["note:done", "assign:skipped", "reply:skipped", "close:skipped"]
+    assert said(outcome) == ["note:done", "assign:skipped", "reply:skipped", "close:skipped"]
     assert "Seen" in desk.fake.notes(webhook.conversation_id or "")[0]
     assert desk.fake.conversations[webhook.conversation_id or ""].state == "open"
 
@@ -246,7 +229,7 @@ def test_a_vendor_that_fails_in_the_middle_is_reported_step_by_step(
     # A vendor may take several actions in one step.
     first, failed, *rest = (step.name for step in desk.adapter().plan(actions))
     expected = [f"{first}:done", f"{failed}:failed", *(f"{step}:pending" for step in rest)]
-    assert steps(outcome) == expected
+    assert said(outcome) == expected
     assert "403" in outcome.steps[1].detail
     assert [record.levelname for record in caplog.records if record.name == "triage"] == ["ERROR"]
     assert ",".join(expected) in caplog.text
@@ -309,68 +292,6 @@ def test_while_a_message_is_being_handled_its_second_delivery_is_a_duplicate(des
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
-# A reply whose fate is unknown
-
-
-def test_a_reply_whose_answer_was_lost_is_found_and_not_sent_again(desk: Desk, door: Door) -> None:
-    webhook = desk.fake.customer_writes("Hello")
-    desk.fake.fail(desk.reply, timeout=True, after=True)
-    _, outcome = handle(door, desk.router(buckets=only(Reply("Hi & welcome,\n\nfriend <3"))), webhook)
-    assert steps(outcome) == ["reply:done"]
-    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
-
-
-def test_a_note_whose_answer_was_lost_is_found_and_not_left_again(desk: Desk, door: Door) -> None:
-    webhook = desk.fake.customer_writes("Hello")
-    desk.fake.fail(desk.note, status=502, after=True)
-    _, outcome = handle(door, desk.router(buckets=only(Note("For {bucket}"))), webhook)
-    assert steps(outcome) == ["note:done"]
-    assert len(desk.fake.notes(webhook.conversation_id or "")) == 1
-
-
-def test_a_reply_that_was_lost_is_reported_as_failed_and_may_be_sent_by_the_next_delivery(
-    desk: Desk, door: Door
-) -> None:
-    router = desk.router(buckets=only(Reply("Hi")))
-    webhook = desk.fake.customer_writes("Hello")
-    desk.fake.fail(desk.reply, timeout=True)
-    first = handle(door, router, webhook)[1]
-    again = handle(door, router, desk.fake.redeliver(webhook))[1]
-    if desk.queues:
-        assert (steps(first), again.status) == (["reply:unknown"], "duplicate"), "it may still come"
-        assert desk.fake.replies(webhook.conversation_id or "") == []
-    else:
-        assert (steps(first), steps(again)) == (["reply:failed"], ["reply:done"])
-        assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
-
-
-def test_a_reply_of_which_the_vendor_cannot_tell_is_never_sent_again(desk: Desk, door: Door) -> None:
-    def classify(text: str) -> str:
-        desk.fake.fail(desk.read, status=403)  # only from here on: the conversation has been read
-        return "general"
-
-    router = desk.router(buckets=only(Reply("Hi")), classifier=classify)
-    webhook = desk.fake.customer_writes("Hello")
-    desk.fake.fail(desk.reply, timeout=True, after=True)
-    assert steps(handle(door, router, webhook)[1]) == ["reply:unknown"]
-    assert handle(door, router, desk.fake.redeliver(webhook))[1].status == "duplicate"
-    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
-
-
-def test_a_step_that_may_be_repeated_stays_unknown_and_the_next_delivery_begins_anew(desk: Desk, door: Door) -> None:
-    router = desk.router(buckets=only(Close()))
-    webhook = desk.fake.customer_writes("Hello")
-
-    def classify(text: str) -> str:
-        desk.fake.fail("P* **", status=504, times=3)
-        return "general"
-
-    first = desk.router(buckets=only(Close()), classifier=classify)
-    first._shared = router._shared
-    assert steps(handle(door, first, webhook)[1]) == ["close:unknown"]
-    assert steps(handle(door, router, desk.fake.redeliver(webhook))[1]) == ["close:done"]
-
-
 # Modes
 
 
@@ -401,7 +322,7 @@ def test_a_suggestion_leaves_a_note_and_a_shadow_nothing(desk: Desk, door: Door)
     assert handle(door, suggesting, webhook)[1].status == "suggested"
     shadowing = desk.router(buckets=[Bucket("general", "All", [Reply("x")], mode="shadow")])
     _, outcome = handle(door, shadowing, webhook)
-    assert (outcome.status, steps(outcome)) == ("shadowed", ["reply:planned"])
+    assert (outcome.status, said(outcome)) == ("shadowed", ["reply:planned"])
     conversation = webhook.conversation_id or ""
     assert desk.fake.replies(conversation) == []
     assert "general" in desk.fake.notes(conversation)[0]

@@ -60,6 +60,8 @@ class Desk(ABC):
     """True if a reply that is not there may still come."""
     tells_subject: ClassVar[bool] = True
     """True if a webhook holds the conversation's subject."""
+    everything: ClassVar[Mapping[str, Any]] = {}
+    """Settings of an adapter that acts upon every message of a customer."""
     human: ClassVar[str]
     """The id of a teammate who is not ours."""
     field: ClassVar[str] = "x"

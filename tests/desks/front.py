@@ -32,6 +32,7 @@ class FrontDesk(Desk):
     read = "GET /conversations/*"
     reply = "POST /conversations/*/messages"
     note = "POST /conversations/*/comments"
+    everything: ClassVar = {"messages": "all"}
     human = "tea_9002"
     queues = True
 

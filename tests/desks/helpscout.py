@@ -37,6 +37,7 @@ class HelpScoutDesk(Desk):
     read = "GET /v2/conversations/*"
     reply = "POST /v2/conversations/*/reply"
     note = "POST /v2/conversations/*/notes"
+    everything: ClassVar = {"events": ["convo.created", "convo.customer.reply.created"]}
     human = "634102"
     field = "Reason"
     field_id = "105"

@@ -19,6 +19,7 @@ class IntercomDesk(Desk):
     teams: ClassVar = {"urgent": "12345", "billing": "67890", "general": "11111"}
     read = "GET /conversations/*"
     reply = note = "POST /conversations/*/reply"
+    everything: ClassVar = {"topics": ["conversation.user.created", "conversation.user.replied"]}
     human = "88888"
 
     def __init__(self, api_version: Any = "2.13") -> None:

@@ -23,6 +23,7 @@ class ZendeskDesk(Desk):
     teams: ClassVar = {"urgent": "98701", "billing": "98702", "general": "98703"}
     read = "GET /api/v2/tickets/*"
     reply = note = "PUT /api/v2/tickets/*"
+    everything: ClassVar = {"events": ["ticket.created", "ticket.comment_added", "messaging_ticket.message_added"]}
     human = "9002"
     field = "27642"
 

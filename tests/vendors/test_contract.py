@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from conftest import Door
 from desks import BASE_URL, DESKS, Desk, Vector
-from routing import route, said
+from routing import handle, only, route, said
 from triage import (
     Action,
     Assign,
+    Buckets,
     Close,
     ConfigurationError,
+    Conversation,
     InvalidSignature,
     MarkSpam,
     Note,
@@ -27,11 +29,13 @@ from triage import (
     SetPriority,
     Snooze,
     Tag,
+    Verdict,
 )
 from triage.actions import ACTIONS
 from triage.models import Delivery, Request, Response
-from triage.testing import FakeConversation
+from triage.testing import FakeConversation, signed_webhook
 from triage.testing._fake import Refusal, to_text
+from triage.testing.webhooks import WebhookKind
 
 VECTORS = [
     pytest.param(name, vector, id=f"{name}-{number}")
@@ -203,6 +207,22 @@ def _secret_argument(desk: Desk) -> str:
     return next(name for name in desk.fake.settings(BASE_URL) if "secret" in name)
 
 
+# Events
+
+
+@pytest.mark.parametrize("kind", ["created", "replied", "agent_replied", "assigned", "bot", "ping"])
+def test_only_what_customers_write_is_an_event(desk: Desk, door: Door, kind: WebhookKind) -> None:
+    """Of an adapter that is told to act upon all that it can act upon."""
+    webhook = signed_webhook(desk.name, kind, secret=desk.secret, clock=desk.clock)  # type: ignore[arg-type]
+    router = desk.router(vendor=desk.adapter(**desk.everything), dry_run=True)
+    received = router.receive(webhook.body, webhook.headers)
+    assert received.status_code == 200
+    assert (received.event is not None) == (kind in ("created", "replied"))
+    if received.event is None:
+        assert received.outcome is not None
+        assert received.outcome.status == "ignored"
+
+
 # Actions
 
 
@@ -258,6 +278,82 @@ def test_actions_repeated_change_nothing_more(desk: Desk, door: Door) -> None:
     before = (known.tags[:], dict(known.fields), known.priority, known.state)
     assert all(str(step).endswith(":done") for step in route(desk, door, webhook, *actions).steps)
     assert (known.tags, known.fields, known.priority, known.state) == before
+
+
+# A reply whose fate is unknown
+
+
+def test_a_reply_whose_answer_was_lost_is_found_and_not_sent_again(desk: Desk, door: Door) -> None:
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.fail(desk.reply, timeout=True, after=True)
+    _, outcome = handle(door, desk.router(buckets=only(Reply("Hi & welcome,\n\nfriend <3"))), webhook)
+    assert said(outcome) == ["reply:done"]
+    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+def test_a_note_whose_answer_was_lost_is_found_and_not_left_again(desk: Desk, door: Door) -> None:
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.fail(desk.note, status=502, after=True)
+    _, outcome = handle(door, desk.router(buckets=only(Note("For {bucket}"))), webhook)
+    assert said(outcome) == ["note:done"]
+    assert len(desk.fake.notes(webhook.conversation_id or "")) == 1
+
+
+def test_a_reply_that_was_lost_is_reported_as_failed_and_may_be_sent_by_the_next_delivery(
+    desk: Desk, door: Door
+) -> None:
+    router = desk.router(buckets=only(Reply("Hi")))
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.fail(desk.reply, timeout=True)
+    first = handle(door, router, webhook)[1]
+    again = handle(door, router, desk.fake.redeliver(webhook))[1]
+    if desk.queues:
+        assert (said(first), again.status) == (["reply:unknown"], "duplicate"), "it may still come"
+        assert desk.fake.replies(webhook.conversation_id or "") == []
+    else:
+        assert (said(first), said(again)) == (["reply:failed"], ["reply:done"])
+        assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+def test_a_reply_of_which_the_vendor_cannot_tell_is_never_sent_again(desk: Desk, door: Door) -> None:
+    def classify(text: str) -> str:
+        desk.fake.fail(desk.read, status=403)  # only from here on: the conversation has been read
+        return "general"
+
+    router = desk.router(buckets=only(Reply("Hi")), classifier=classify)
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.fail(desk.reply, timeout=True, after=True)
+    assert said(handle(door, router, webhook)[1]) == ["reply:unknown"]
+    assert handle(door, router, desk.fake.redeliver(webhook))[1].status == "duplicate"
+    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+def test_a_step_that_may_be_repeated_stays_unknown_and_the_next_delivery_begins_anew(desk: Desk, door: Door) -> None:
+    router = desk.router(buckets=only(Close()))
+    webhook = desk.fake.customer_writes("Hello")
+
+    def classify(text: str) -> str:
+        desk.fake.fail("P* **", status=504, times=3)
+        return "general"
+
+    first = desk.router(buckets=only(Close()), classifier=classify)
+    first._shared = router._shared
+    assert said(handle(door, first, webhook)[1]) == ["close:unknown"]
+    assert said(handle(door, router, desk.fake.redeliver(webhook))[1]) == ["close:done"]
+
+
+def test_the_tags_that_are_there_are_read(desk: Desk, door: Door) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    class Remember:
+        def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+            seen.append(conversation.tags)
+            return Verdict(bucket="general")
+
+    webhook = desk.fake.customer_writes("Hello")
+    route(desk, door, webhook, Tag("vip"))
+    route(desk, door, desk.fake.redeliver(webhook), Tag("refund"), classifier=Remember())
+    assert seen == [("vip",)]
 
 
 # Errors

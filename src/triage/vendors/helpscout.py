@@ -121,6 +121,13 @@ class _Page(_Hal):
     page: Loose[_PageOf] = None
 
 
+def _tag_name(value: Any) -> Any:
+    return value.get("tag") if isinstance(value, dict) else value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+_TagName: TypeAlias = Annotated[str, BeforeValidator(_tag_name)]
+
+
 class _Item(_Hal):
     """A conversation, in a webhook of payload version V2 or V3 and in an answer of the API's v2 or v3."""
 
@@ -130,6 +137,7 @@ class _Item(_Hal):
     subject: Loose[str] = None
     threads: Loose[int] = None
     """How many were said and published; the threads themselves are embedded."""
+    tags: Loose[tuple[_TagName, ...]] = None
     assignee: Loose[_Person] = None
     created_by: Loose[_Person] = None
     customer: Loose[_Person] = Field(default=None, validation_alias=AliasChoices("primaryCustomer", "customer"))
@@ -141,15 +149,11 @@ class _Value(_Hal):
     value: Loose[str] = None
 
 
-def _tag_name(value: Any) -> Any:
-    return value.get("tag") if isinstance(value, dict) else value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-
-
 class _Labels(_Hal):
     """What is written as a whole list, and so must be read well: what is not in the list is removed."""
 
     mailbox_id: Id
-    tags: tuple[Annotated[str, BeforeValidator(_tag_name)], ...]
+    tags: tuple[_TagName, ...]
     custom_fields: tuple[_Value, ...]
 
 
@@ -387,6 +391,7 @@ class HelpScout:
             answered=any(m.author == self._user_id and m.role == "bot" for m in messages),
             # There is no version to update against; what a reply or a note must leave as it is, is the status.
             version=item.status,
+            tags=item.tags or (),
         )
 
     def _message(self, thread: _Thread) -> Message:

@@ -79,6 +79,14 @@ class _Parts(Payload):
     conversation_parts: tuple[_Part, ...] = ()
 
 
+class _Name(Payload):
+    name: str = ""
+
+
+class _Names(Payload):
+    tags: Loose[tuple[_Name, ...]] = None
+
+
 class _Item(Payload):
     """A conversation, in the shapes of API versions 2.13 to 2.16."""
 
@@ -89,6 +97,7 @@ class _Item(Payload):
     admin_assignee_id: Loose[str] = None
     team_assignee_id: Loose[str] = None
     statistics: Loose[dict[str, Any]] = None
+    tags: Loose[_Names] = None
 
 
 class _Data(Payload):
@@ -289,6 +298,7 @@ class Intercom:
             messages=tuple(messages),
             assignee=None if assignee in (*_UNASSIGNED, self._admin_id) else assignee,
             answered=any(m.author == self._admin_id and m.role == "bot" for m in messages),
+            tags=tuple(tag.name for tag in (item.tags and item.tags.tags) or ()),
         )
 
     def _message(self, part: _Part, started: datetime | None, *, html: bool) -> Message:
