@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+RUNS := 1000
 LOWEST := $(VENV)/lowest
 BIN := $(VENV)/bin
 
@@ -11,7 +12,7 @@ export PIP_ROOT_USER_ACTION := ignore
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs lowest clean
+.PHONY: help demo test check chaos docs lowest clean
 
 help: ## tell what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +33,9 @@ check: $(VENV)/dev.stamp ## check format, lint, types, imports, documentation an
 	rm -rf dist
 	$(BIN)/python -m build --quiet
 	$(BIN)/python tools/check_wheel.py dist
+
+chaos: $(VENV)/dev.stamp ## kill workers with signal 9 in RUNS runs (1000), and see that nothing is lost or done twice
+	cd tests && ../$(BIN)/python -m chaos.killing --runs $(RUNS) 2> /dev/null
 
 docs: $(VENV)/dev.stamp ## show the documentation on a local port, and rebuild it as it changes
 	$(BIN)/mkdocs serve

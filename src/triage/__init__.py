@@ -4,6 +4,7 @@ from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFiel
 from triage.errors import (
     ClassifierError,
     ConfigurationError,
+    InboxError,
     InvalidSignature,
     MalformedPayload,
     TriageError,
@@ -23,6 +24,7 @@ from triage.models import (
 )
 from triage.policy import Bucket, Buckets, default_buckets
 from triage.router import Router
+from triage.worker import Worker
 
 __all__ = [
     "Action",
@@ -35,6 +37,7 @@ __all__ = [
     "Conversation",
     "Customer",
     "Event",
+    "InboxError",
     "InvalidSignature",
     "MalformedPayload",
     "MarkSpam",
@@ -54,5 +57,6 @@ __all__ = [
     "VendorError",
     "Verdict",
     "WebhookResponse",
+    "Worker",
     "default_buckets",
 ]

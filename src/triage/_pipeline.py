@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 from triage import _http, policy
 from triage.actions import Action, Assign, Close, MarkSpam, Reply, Snooze
 from triage.errors import ClassifierError, ConfigurationError, VendorError
-from triage.models import Conversation, Event, Outcome, Request, Response, Status, Step, StepResult, Verdict
+from triage.models import Conversation, Event, Ledger, Outcome, Request, Response, Status, Step, StepResult, Verdict
 from triage.policy import Buckets
 from triage.protocols import Send, Vendor
 
@@ -38,6 +38,10 @@ class Ports(_http.Wire, Protocol):
         """Ask the classifier. Raises whatever it raises."""
         ...
 
+    async def record(self, ledger: Ledger) -> None:
+        """Make the ledger survive a crash, where there is an inbox. Raises `InboxError`."""
+        ...
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -49,59 +53,65 @@ class Pipeline:
     context: int
     dry_run: bool
 
-    async def process(self, event: Event, ports: Ports) -> Outcome:
-        """Route an event.
+    async def process(self, event: Event, ports: Ports, ledger: Ledger | None = None) -> Outcome:
+        """Route an event, from where the ledger says that it stands.
 
         Args:
             event: A message of a customer.
             ports: The I/O.
+            ledger: What was done before; it is kept up to date.
 
         Returns:
             What became of it. A vendor that fails is an outcome too; what is raised is a defect or a cancellation.
         """
         if not await ports.claim(event.key):
-            return _outcome(event, "duplicate", "the message was handled before, or is being handled")
-        results: list[StepResult] = []
+            return _outcome(event, "duplicate", "the message was handled before, or is being handled", Ledger())
+        ledger = ledger or Ledger()
         outcome: Outcome | None = None
         try:
-            outcome = await self._route(event, ports, results)
+            outcome = await self._route(event, ports, ledger)
             return outcome
         finally:
             # Also where it was cancelled: the next delivery may begin anew, unless that would do something twice.
-            if (outcome is None or outcome.status == "failed") and not any(map(_holds, results)):
+            if (outcome is None or outcome.status == "failed") and not any(map(_holds, ledger.steps or ())):
                 await ports.release(event.key)
 
-    async def _route(self, event: Event, ports: Ports, results: list[StepResult]) -> Outcome:
+    async def _route(self, event: Event, ports: Ports, ledger: Ledger) -> Outcome:
         async def send(request: Request) -> Response:
             return await _http.send(request, self.vendor, ports)
 
         try:
             conversation = await self.vendor.fetch(event, send)
         except VendorError as err:
-            return _outcome(event, "failed", str(err))
+            return _outcome(event, "failed", str(err), ledger)
         if conversation.latest is None:
-            return _outcome(event, "ignored", "the conversation holds no message of a customer")
+            return _outcome(event, "ignored", "the conversation holds no message of a customer", ledger)
 
-        verdict = await self._classify(conversation, ports)
+        if ledger.verdict is None:
+            ledger.verdict = await self._classify(conversation, ports)
+            await ports.record(ledger)
+        if ledger.steps is None:
+            ledger.steps = self._plan(ledger.verdict, conversation, ports.now(), ledger)
+        error = await self._act(ledger.steps, conversation, send, ports, ledger)
+        if error:
+            return _outcome(event, "failed", str(error), ledger)
+        if ledger.steps and all(result.status == "skipped" for result in ledger.steps):
+            return _outcome(event, "ignored", ledger.steps[0].detail, ledger)
+        taken = [action for result in ledger.steps if result.status != "skipped" for action in result.step.actions]
+        closes = ledger.status == "routed" and any(isinstance(action, Close) for action in taken)
+        status: Status = "closed" if closes else ledger.status
+        return _outcome(event, status, "dry run" if self.dry_run else "", ledger)
+
+    def _plan(self, verdict: Verdict, conversation: Conversation, now: float, ledger: Ledger) -> list[StepResult]:
+        """Decide what to do, once for an event."""
         decision = policy.decide(verdict, self.buckets, self.review)
-        actions = policy.render(decision.actions, verdict, conversation, ports.now())
+        actions = policy.render(decision.actions, verdict, conversation, now)
         permitted = [action for action in actions if not _forbidden(action, conversation)]
         skipped = [_skipped(action, conversation) for action in actions if _forbidden(action, conversation)]
-        steps = self.vendor.plan(permitted)
-
-        if self.dry_run or not decision.act:
-            results += [StepResult(step=step, status="planned") for step in steps]
-            error = None
-        else:
-            error = await self._act(steps, conversation, send, results)
-        results += skipped
-        if error:
-            return _outcome(event, "failed", str(error), verdict, results)
-        if skipped and not steps:
-            return _outcome(event, "ignored", skipped[0].detail, verdict, results)
-        closes = decision.status == "routed" and any(isinstance(action, Close) for action in permitted)
-        status: Status = "closed" if closes else decision.status
-        return _outcome(event, status, "dry run" if self.dry_run else "", verdict, results)
+        ledger.status = decision.status
+        ledger.known = tuple(message.id for message in conversation.messages)
+        status: Literal["planned", "pending"] = "planned" if self.dry_run or not decision.act else "pending"
+        return [StepResult(step=step, status=status) for step in self.vendor.plan(permitted)] + skipped
 
     async def _classify(self, conversation: Conversation, ports: Ports) -> Verdict:
         """Get a verdict, whatever happens: degrade, do not drop."""
@@ -127,26 +137,53 @@ class Pipeline:
         return Verdict(bucket=self.buckets.fallback.name, confidence=0.0, reason=reason, fallback=True)
 
     async def _act(
-        self, steps: Sequence[Step], conversation: Conversation, send: Send, results: list[StepResult]
+        self, results: list[StepResult], conversation: Conversation, send: Send, ports: Ports, ledger: Ledger
     ) -> VendorError | None:
-        """Take the steps in order up to the first that fails; `results` tells of each."""
-        for number, step in enumerate(steps):
-            # Until the vendor confirms it, nobody knows: what a cancellation leaves behind is the truth.
-            results.append(StepResult(step=step, status="unknown"))
-            try:
-                await self.vendor.perform(step, conversation, send)
-            except VendorError as err:
-                status = await self._fate(step, err, conversation, send)
-                results[-1] = StepResult(step=step, status=status, detail="" if status == "done" else str(err))
-                if status != "done":
-                    results += [StepResult(step=rest, status="pending") for rest in steps[number + 1 :]]
+        """Take the steps in order up to the first that fails; `results` tells of each, and is recorded."""
+        # What is looked for after an unknown fate must not be taken for something that was there before.
+        there = tuple(message for message in conversation.messages if message.id in ledger.known)
+        before = conversation.model_copy(update={"messages": there})
+        conversation = _without_ours(conversation, results)
+        for number, result in enumerate(results):
+            if result.status in ("done", "skipped", "planned"):
+                continue
+            if result.status == "unknown" and not result.step.idempotent:
+                # Another process died, or gave up, while it took this step.
+                try:
+                    done = await self.vendor.performed(result.step, before, send)
+                except VendorError as err:
                     return err
-            else:
-                results[-1] = StepResult(step=step, status="done")
+                if done:
+                    results[number] = StepResult(step=result.step, status="done")
+                    await ports.record(ledger)
+                    continue
+            step = Step(actions=tuple(a for a in result.step.actions if not _forbidden(a, conversation)))
+            if not step.actions:
+                detail = _forbidden(result.step.actions[0], conversation)
+                results[number] = StepResult(step=result.step, status="skipped", detail=detail)
+                continue
+            # Until the vendor confirms it, nobody knows: what a cancellation or a crash leaves behind is the truth.
+            results[number] = StepResult(step=step, status="unknown")
+            await ports.record(ledger)
+            results[number], error = await self._take(step, conversation, before, send)
+            await ports.record(ledger)
+            if error:
+                return error
         return None
 
+    async def _take(
+        self, step: Step, conversation: Conversation, before: Conversation, send: Send
+    ) -> tuple[StepResult, VendorError | None]:
+        try:
+            await self.vendor.perform(step, conversation, send)
+        except VendorError as err:
+            status = await self._fate(step, err, before, send)
+            if status != "done":
+                return StepResult(step=step, status=status, detail=str(err)), err
+        return StepResult(step=step, status="done"), None
+
     async def _fate(
-        self, step: Step, error: VendorError, conversation: Conversation, send: Send
+        self, step: Step, error: VendorError, before: Conversation, send: Send
     ) -> Literal["done", "failed", "unknown"]:
         """Tell what became of a step whose call failed."""
         if not error.fate_unknown:
@@ -154,7 +191,7 @@ class Pipeline:
         if step.idempotent:
             return "unknown"
         try:
-            return "done" if await self.vendor.performed(step, conversation, send) else "failed"
+            return "done" if await self.vendor.performed(step, before, send) else "failed"
         except VendorError:
             return "unknown"
 
@@ -162,6 +199,12 @@ class Pipeline:
 def _holds(result: StepResult) -> bool:
     """True if the event must not be begun anew after this."""
     return result.status == "done" or (result.status == "unknown" and not result.step.idempotent)
+
+
+def _without_ours(conversation: Conversation, results: Sequence[StepResult]) -> Conversation:
+    """The same, unassigned if it was we who assigned it to a teammate, before a crash."""
+    ours = {a.user for result in results for a in result.step.actions if isinstance(a, Assign) and a.user}
+    return conversation.model_copy(update={"assignee": None}) if conversation.assignee in ours else conversation
 
 
 def _forbidden(action: Action, conversation: Conversation) -> str:
@@ -179,14 +222,12 @@ def _skipped(action: Action, conversation: Conversation) -> StepResult:
     return StepResult(step=Step(actions=(action,)), status="skipped", detail=_forbidden(action, conversation))
 
 
-def _outcome(
-    event: Event, status: Status, reason: str, verdict: Verdict | None = None, results: Sequence[StepResult] = ()
-) -> Outcome:
+def _outcome(event: Event, status: Status, reason: str, ledger: Ledger) -> Outcome:
     return Outcome(
         status=status,
         reason=reason,
         key=event.key,
         conversation_id=event.conversation_id,
-        verdict=verdict,
-        steps=tuple(results),
+        verdict=ledger.verdict,
+        steps=tuple(ledger.steps or ()),
     )

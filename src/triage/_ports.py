@@ -15,11 +15,12 @@ from triage._claims import Claims
 from triage._clients import PerLoop
 from triage._http import NoAnswer, Tokens
 from triage.errors import ConfigurationError
-from triage.models import Conversation, Request, Response, Verdict
+from triage.models import Conversation, Ledger, Request, Response, Verdict
 from triage.policy import Buckets
 from triage.protocols import AsyncClassifier, Classifier, ClassifierLike
 
 Classify: TypeAlias = Callable[[Conversation, Buckets], Verdict]
+Record: TypeAlias = Callable[[Ledger], None]
 ClassifyAsync: TypeAlias = Callable[[Conversation, Buckets], Awaitable[Verdict]]
 
 
@@ -68,6 +69,9 @@ class _Door:
     async def release(self, key: str) -> None:
         """Give it back."""
         self._shared.claims.release(key)
+
+    async def record(self, ledger: Ledger) -> None:
+        """Without an inbox there is nowhere to write the ledger."""
 
 
 class Blocking(_Door):
@@ -152,6 +156,29 @@ class Awaiting(_Door):
         """One task of this event loop at a time."""
         async with self._shared.locks.get():
             yield
+
+
+class Leased(Awaiting):
+    """The same for an event that a worker has leased; further arguments are those of `Awaiting`.
+
+    Args:
+        record: Writes its ledger.
+    """
+
+    def __init__(self, record: Record, *door: Any) -> None:
+        super().__init__(*door)
+        self._record = record
+
+    async def claim(self, key: str) -> bool:
+        """It is taken already."""
+        return True
+
+    async def release(self, key: str) -> None:
+        """The worker gives it back."""
+
+    async def record(self, ledger: Ledger) -> None:
+        """Write the ledger, off the event loop: the disk takes its time."""
+        await asyncio.to_thread(self._record, ledger.model_copy(deep=True))
 
 
 def blocking_form(classifier: ClassifierLike) -> Classify:

@@ -5,6 +5,8 @@ TriageError
 ├─ InvalidSignature      the request was not signed with one of our secrets
 ├─ MalformedPayload      it was, but the vendor's documentation does not describe what it holds
 ├─ ClassifierError       no verdict could be had
+├─ InboxError            an event could not be stored
+│  └─ LeaseLost          another worker has taken the event over
 └─ VendorError           the vendor's API refused a call, or did not answer it
 ConfigurationError       the program is set up wrongly
 ```
@@ -37,6 +39,14 @@ class MalformedPayload(TriageError):  # noqa: N818 - the same
 
 class ClassifierError(TriageError):
     """The classifier gave no verdict; the message says why, without the customer's words."""
+
+
+class InboxError(TriageError):
+    """The inbox cannot be read or written; the message says why."""
+
+
+class LeaseLost(InboxError):  # noqa: N818 - it is what happened
+    """The lease of an event ran out, and another worker has it: nothing may be written about it any more."""
 
 
 class VendorError(TriageError):

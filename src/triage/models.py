@@ -232,8 +232,44 @@ class StepResult(_Model):
 
 
 Status: TypeAlias = Literal[
-    "routed", "closed", "review", "suggested", "shadowed", "ignored", "duplicate", "malformed", "refused", "failed"
+    "accepted",
+    "routed",
+    "closed",
+    "review",
+    "suggested",
+    "shadowed",
+    "ignored",
+    "duplicate",
+    "malformed",
+    "refused",
+    "failed",
 ]
+
+
+class Ledger(BaseModel):
+    """What has been done for an event so far: where another process goes on after a crash."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    verdict: Verdict | None = None
+    """Not paid for twice."""
+    status: Status = "routed"
+    """What becomes of it when all steps are taken."""
+    known: tuple[str, ...] = ()
+    """Ids of the messages that were there before the first step."""
+    steps: list[StepResult] | None = None
+    """None until it was decided what to do."""
+
+
+class Job(_Model):
+    """An event that is leased for a while."""
+
+    event: Event
+    ledger: Ledger = Ledger()
+    attempts: int
+    """This one included."""
+    fence: int
+    """Tells this lease from any other: a write with an old one is refused."""
 
 
 class Outcome(_Model):

@@ -1,11 +1,24 @@
 """What the `Router` is made of: a classifier and a vendor's adapter, each anything of the right shape."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from triage.actions import Action
 from triage.errors import VendorError
-from triage.models import Conversation, Delivery, Event, Parsed, Request, Response, Step, Token, Verdict
+from triage.models import (
+    Conversation,
+    Delivery,
+    Event,
+    Job,
+    Ledger,
+    Outcome,
+    Parsed,
+    Request,
+    Response,
+    Step,
+    Token,
+    Verdict,
+)
 from triage.policy import Buckets
 
 Send: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -106,6 +119,42 @@ class Vendor(Protocol):
             response: What was answered.
             now: Seconds since the epoch, for limits that are told as a time.
         """
+        ...
+
+
+class Inbox(Protocol):
+    """Where events are kept from the moment they are acknowledged. Each method may raise `InboxError`."""
+
+    def add(self, event: Event) -> bool:
+        """Store an event, so that it survives a crash. False if its message is known already."""
+        ...
+
+    def keep(self, vendor: str, body: bytes, error: str) -> bool:
+        """Store a signed delivery that cannot be read, parked. False if it is there already."""
+        ...
+
+    def lease(self, limit: int, seconds: float) -> Sequence[Job]:
+        """Take events that are due for a while, the oldest first, no two of one conversation."""
+        ...
+
+    def record(self, job: Job, ledger: Ledger) -> None:
+        """Write down what has been done. Raises `LeaseLost` if another worker has the event."""
+        ...
+
+    def extend(self, jobs: Iterable[Job], seconds: float) -> None:
+        """Keep the leases of events that take longer."""
+        ...
+
+    def finish(self, job: Job, outcome: Outcome) -> None:
+        """Be done with an event. Raises `LeaseLost` if another worker has it."""
+        ...
+
+    def retry(self, job: Job, error: str, at: float) -> None:
+        """Give an event back until a time. Raises `LeaseLost` if another worker has it."""
+        ...
+
+    def park(self, job: Job, error: str) -> None:
+        """Give an event up, for a human to look at. Raises `LeaseLost` if another worker has it."""
         ...
 
 

@@ -4,10 +4,12 @@
 story of `process` is told in `_pipeline.py`.
 """
 
+import asyncio
 import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal, Self
 
 import httpx
@@ -16,14 +18,14 @@ from pydantic import JsonValue
 from triage import policy
 from triage._clients import PerLoop
 from triage._pipeline import Pipeline
-from triage._ports import AsyncHttpClient, Awaiting, Blocking, HttpClient, Shared, awaiting_form, blocking_form
+from triage._ports import AsyncHttpClient, Awaiting, Blocking, HttpClient, Leased, Shared, awaiting_form, blocking_form
 from triage._run import run
 from triage.actions import Action
 from triage.classifiers.claude import Claude
-from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload
-from triage.models import Delivery, Event, Handshake, Headers, Outcome, WebhookResponse
+from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload
+from triage.models import Delivery, Event, Handshake, Headers, Job, Outcome, Status, WebhookResponse
 from triage.policy import Bucket, Buckets
-from triage.protocols import ClassifierLike, Vendor
+from triage.protocols import ClassifierLike, Inbox, Vendor
 
 logger = logging.getLogger("triage")
 
@@ -49,10 +51,13 @@ class Router:
         http: The client for the vendor's API in the sync door, an `httpx.Client` or anything with its `request`.
             Default: one that is made here and kept, with a time limit of 10 s.
         async_http: The same for the async door, an `httpx.AsyncClient`. It must belong to the event loop in use.
+        inbox: Where events are stored before the vendor is answered, for a `Worker` to process: durable mode. Without
+            one the request itself does the work.
         dry_run: True decides and reports, but only reads from the vendor and changes nothing there.
         max_body: The largest delivery that is read, in bytes.
         on_failure: What a vendor hears of an event that could not be routed because its API failed. `accept`: 200, it
-            is done with. `retry`: 503, deliver it again, as long as nothing was done yet.
+            is done with. `retry`: 503, deliver it again, as long as nothing was done yet. With an inbox it has no say:
+            the event is ours then.
         clock: Gives the seconds since the epoch.
 
     Raises:
@@ -71,6 +76,7 @@ class Router:
         context: int = 3,
         http: HttpClient | None = None,
         async_http: AsyncHttpClient | None = None,
+        inbox: Inbox | None = None,
         dry_run: bool = False,
         max_body: int = _MIB,
         on_failure: Literal["accept", "retry"] = "accept",
@@ -82,6 +88,8 @@ class Router:
             raise ConfigurationError(f"on_failure is 'accept' or 'retry', not {on_failure!r}.")
         self.vendor = vendor
         self.buckets = Buckets(buckets, fallback=fallback)
+        self.inbox = inbox
+        self._on_stored: Callable[[], None] | None = None
         self._own_classifier: Claude | None = None
         if classifier is None:
             classifier = self._own_classifier = Claude()
@@ -167,7 +175,7 @@ class Router:
         return self._log(await self._pipeline.process(event, ports))
 
     def handle(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
-        """Do all of it: verify, parse, fetch, classify, decide, act.
+        """Do all of it: verify, parse, fetch, classify, decide, act. With an inbox: verify, parse, store.
 
         Args:
             raw_body: The request's body, the bytes as they came.
@@ -181,6 +189,8 @@ class Router:
             ConfigurationError: The classifier is async only.
         """
         received = self.receive(raw_body, headers)
+        if self.inbox is not None:
+            return self._stored(self.inbox, received, raw_body)
         if received.event is None:
             return received
         return self._processed(self.process(received.event))
@@ -193,9 +203,28 @@ class Router:
             headers: The request's headers, as the web framework has them.
         """
         received = self.receive(raw_body, headers)
+        if self.inbox is not None:
+            # Off the event loop: the disk takes its time.
+            return await asyncio.to_thread(self._stored, self.inbox, received, raw_body)
         if received.event is None:
             return received
         return self._processed(await self.process_async(received.event))
+
+    async def work(self, job: Job, inbox: Inbox) -> Outcome:
+        """Process an event that is leased, from where its ledger stands.
+
+        Args:
+            job: The event's lease.
+            inbox: Where it was leased; its ledger is kept there.
+
+        Raises:
+            LeaseLost: Another worker has the event.
+            InboxError: The ledger could not be written, so nothing further was done.
+        """
+        http = self._async_http or self._own_async_http.get()
+        classify = awaiting_form(self.classifier)
+        ports = Leased(partial(inbox.record, job), http, classify, self._shared, self._clock)
+        return self._log(await self._pipeline.process(job.event, ports, job.ledger.model_copy(deep=True)))
 
     def warm_up(self) -> None:
         """Do what the first customer would wait for: import Claude's SDK and make the clients.
@@ -241,6 +270,23 @@ class Router:
 
     def __repr__(self) -> str:
         return f"Router({self.vendor!r}, buckets={list(self.buckets.names)})"
+
+    def _stored(self, inbox: Inbox, received: WebhookResponse, body: bytes) -> WebhookResponse:
+        """Keep what came in before it is acknowledged. What cannot be kept is the vendor's to deliver again."""
+        try:
+            if received.event is not None:
+                event = received.event
+                status: Status = "accepted" if inbox.add(event) else "duplicate"
+                stored = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
+                if status == "accepted" and self._on_stored is not None:
+                    self._on_stored()
+                return _answer(200, self._log(stored))
+            if received.outcome is not None and received.outcome.status == "malformed":
+                inbox.keep(self.vendor.name, bytes(body), received.outcome.reason)
+        except InboxError as err:
+            key = received.event.key if received.event else None
+            return _answer(503, self._log(Outcome(status="failed", reason=str(err), key=key)))
+        return received
 
     def _processed(self, outcome: Outcome) -> WebhookResponse:
         untouched = all(step.status in ("failed", "pending", "skipped") for step in outcome.steps)

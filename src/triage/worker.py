@@ -1,0 +1,211 @@
+"""The Worker: takes events out of an inbox and routes them, beside the web application or in a process of its own."""
+
+import asyncio
+import logging
+import os
+import random
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self
+
+from triage._fork import after_fork
+from triage.errors import ConfigurationError, InboxError, LeaseLost
+from triage.models import Job
+from triage.router import Router
+
+logger = logging.getLogger("triage")
+
+_POLL = 1.0  # seconds; how soon what another process stored, or what waits for its time, is seen
+_LONGEST_PAUSE = 300.0
+
+
+class Worker:
+    """Routes the events of a Router's inbox: one thread with an event loop, for any web framework.
+
+    Start it where the application starts. It wakes at once when the Router of its process stores an event. In a process
+    that was forked after `start`, it starts itself with the first event that is stored there. What a crash or a
+    shutdown interrupts is taken up from its ledger, by whichever worker comes first.
+
+    Args:
+        router: One with an inbox.
+        concurrency: How many events are worked on at the same time.
+        lease: Seconds after which another worker may take over an event whose worker went silent.
+        attempts: How often an event is tried before it is parked for a human.
+
+    Raises:
+        ConfigurationError: The Router has no inbox, or a number makes no sense.
+    """
+
+    def __init__(self, router: Router, *, concurrency: int = 32, lease: float = 60.0, attempts: int = 8) -> None:
+        if router.inbox is None:
+            raise ConfigurationError("This Router has no inbox: give it one, Router(..., inbox=SQLiteInbox(path)).")
+        if concurrency < 1 or lease <= 0 or attempts < 1:
+            raise ConfigurationError(
+                f"concurrency={concurrency}, lease={lease} and attempts={attempts}: each is more than 0."
+            )
+        self._router = router
+        self._inbox = router.inbox
+        self._concurrency = concurrency
+        self._lease = lease
+        self._attempts = attempts
+        self._guard = threading.Lock()
+        self._running: _Running | None = None
+        after_fork(self._forked)
+        router._on_stored = self._wake  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the one listener that there is
+
+    def start(self) -> None:
+        """Begin to work, in a thread of its own. Does nothing if it works already."""
+        with self._guard:
+            if self._running is None or not self._running.here():
+                self._running = _Running(self._work)
+
+    def drain(self, deadline: float = 30.0) -> bool:
+        """Take no more events, and wait for those that are being worked on.
+
+        Args:
+            deadline: Seconds to wait at the most. What is not done by then is interrupted; it is taken up when its
+                lease has run out.
+
+        Returns:
+            True if all of them were done.
+        """
+        with self._guard:
+            running, self._running = self._running, None
+        return running is None or not running.here() or running.stop(deadline)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.drain()
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any = None) -> AsyncGenerator[None]:
+        """The same as a lifespan of an ASGI application: `FastAPI(lifespan=worker.lifespan)`.
+
+        Args:
+            app: The application; not needed.
+        """
+        self.start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.drain)
+
+    def _forked(self) -> None:  # pragma: no cover - see _fork.py
+        self._guard = threading.Lock()  # a thread that is no more may have held it
+
+    def _wake(self) -> None:
+        running = self._running
+        if running is None:
+            return  # not started, or drained
+        if running.here():
+            running.wake()
+        else:  # pragma: no cover - see _fork.py
+            self.start()  # we are a fork, and the thread is not
+
+    async def _work(self, woken: asyncio.Event, stopping: asyncio.Event) -> None:
+        tasks: dict[asyncio.Task[None], Job] = {}
+        heart = asyncio.create_task(self._beat(tasks))
+        try:
+            while not stopping.is_set():
+                woken.clear()
+                free = self._concurrency - len(tasks)
+                jobs = await self._leased(free) if free else []
+                for job in jobs:
+                    task = asyncio.create_task(self._do(job))
+                    tasks[task] = job
+                    # What is done makes room, and lets the next event of its conversation go on.
+                    task.add_done_callback(tasks.pop)
+                    task.add_done_callback(lambda _: woken.set())
+                if not jobs:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(woken.wait(), _POLL)
+            if tasks:
+                await asyncio.wait(list(tasks))
+        finally:
+            heart.cancel()
+            await self._router.aclose()
+
+    async def _leased(self, limit: int) -> list[Job]:
+        try:
+            return list(await asyncio.to_thread(self._inbox.lease, limit, self._lease))
+        except InboxError as err:
+            logger.error("the worker cannot lease: %s", err)  # noqa: TRY400 - the message says it all
+            return []
+
+    async def _beat(self, tasks: dict[asyncio.Task[None], Job]) -> None:
+        """Tell the inbox that we are alive."""
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            try:
+                await asyncio.to_thread(self._inbox.extend, list(tasks.values()), self._lease)
+            except InboxError as err:
+                logger.error("the worker cannot extend its leases: %s", err)  # noqa: TRY400 - the same
+
+    async def _do(self, job: Job) -> None:
+        try:
+            outcome = await self._router.work(job, self._inbox)
+            if outcome.status != "failed":
+                await asyncio.to_thread(self._inbox.finish, job, outcome)
+            else:
+                await self._again(job, outcome.reason)
+        except LeaseLost as err:
+            logger.warning("%s", err)  # another worker goes on with it
+        except InboxError as err:
+            logger.error("%s: %s", job.event.key, err)  # noqa: TRY400 - its lease runs out, and it is taken up then
+        except Exception as err:  # a defect, ours or of an adapter
+            logger.exception("%s: a defect", job.event.key)
+            with suppress(InboxError):
+                await self._again(job, f"a defect: {type(err).__name__}")
+
+    async def _again(self, job: Job, error: str) -> None:
+        """Try it later, with longer and longer pauses, or leave it to a human."""
+        if job.attempts >= self._attempts:
+            logger.error("%s is parked after %s attempts: %s", job.event.key, job.attempts, error)
+            await asyncio.to_thread(self._inbox.park, job, error)
+            return
+        pause = min(_LONGEST_PAUSE, 2.0**job.attempts) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
+        await asyncio.to_thread(self._inbox.retry, job, error, self._router._clock() + pause)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - one clock for both
+
+
+class _Running:
+    """A thread with an event loop, of one process."""
+
+    def __init__(self, work: Callable[[asyncio.Event, asyncio.Event], Any]) -> None:
+        self._pid = os.getpid()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(work)), name="triage-worker", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    async def _main(self, work: Callable[[asyncio.Event, asyncio.Event], Any]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._woken, self._stopping = asyncio.Event(), asyncio.Event()
+        self._task = asyncio.current_task()
+        self._ready.set()
+        with suppress(asyncio.CancelledError):
+            await work(self._woken, self._stopping)
+
+    def here(self) -> bool:
+        """True if the thread is one of this process: a fork has none."""
+        return self._pid == os.getpid()
+
+    def wake(self) -> None:
+        self._call(self._woken.set)
+
+    def stop(self, deadline: float) -> bool:
+        self._call(self._stopping.set)
+        self._call(self._woken.set)
+        self._thread.join(deadline)
+        done = not self._thread.is_alive()
+        if not done and self._task is not None:
+            self._call(self._task.cancel)
+            self._thread.join(1.0)
+        return done
+
+    def _call(self, function: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop is closed already
+            self._loop.call_soon_threadsafe(function)

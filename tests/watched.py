@@ -1,0 +1,30 @@
+"""An inbox that tells when events are settled, so that tests need not sleep."""
+
+import threading
+from typing import Any
+
+from triage.inbox import SQLiteInbox
+from triage.models import Job
+
+
+class WatchedInbox(SQLiteInbox):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.settled = threading.Semaphore(0)
+        super().__init__(*args, **kwargs)
+
+    def finish(self, job: Job, *args: Any) -> None:
+        super().finish(job, *args)
+        self.settled.release()
+
+    def retry(self, job: Job, *args: Any) -> None:
+        super().retry(job, *args)
+        self.settled.release()
+
+    def park(self, job: Job, *args: Any) -> None:
+        super().park(job, *args)
+        self.settled.release()
+
+    def wait(self, events: int = 1) -> None:
+        """Return once so many were finished, given back or parked."""
+        for _ in range(events):
+            assert self.settled.acquire(timeout=20), "the worker did nothing for 20 seconds"
