@@ -32,7 +32,7 @@ from triage import (
     Worker,
 )
 from triage.models import Job, Ledger
-from watched import WatchedInbox
+from watched import WatchedInbox, exit_code
 
 
 @pytest.fixture
@@ -399,18 +399,19 @@ def test_a_worker_whose_lease_was_lost_leaves_the_event_to_the_other(
     one_desk: IntercomDesk, one_inbox: WatchedInbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     taken: list[Job] = []
+    lost = threading.Event()
 
     def slow(text: str) -> str:
         one_desk.clock.now += 61
         taken.extend(one_inbox.lease(1, 60))
+        lost.set()
         return "general"
 
     router = one_desk.router(inbox=one_inbox, classifier=slow)
     webhook = one_desk.fake.customer_writes("Hello")
     handle(Door("sync"), router, webhook)
     with Worker(router) as worker:
-        while not taken:
-            worker._wake()
+        assert lost.wait(20)
         assert worker.drain()
     assert "has been taken over" in caplog.text
     assert one_desk.fake.replies(webhook.conversation_id or "") == []
@@ -473,7 +474,7 @@ def test_a_fork_starts_its_own_worker_with_its_first_event(one_desk: IntercomDes
                 code = 0 if worker.drain() else 2
             finally:
                 os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert exit_code(child) == 0
         worker.drain()
     assert inbox.stats()["finished"] == 1
     inbox.close()

@@ -1,5 +1,7 @@
-"""An inbox that tells when events are settled, so that tests need not sleep."""
+"""An inbox that tells when events are settled, so that tests need not sleep, and forks that must not hang."""
 
+import os
+import signal
 import threading
 from typing import Any
 
@@ -28,3 +30,14 @@ class WatchedInbox(SQLiteInbox):
         """Return once so many were finished, given back or parked."""
         for _ in range(events):
             assert self.settled.acquire(timeout=20), "the worker did nothing for 20 seconds"
+
+
+def exit_code(child: int, seconds: float = 60) -> int:
+    """Wait for a fork; one that hangs is killed, and so fails."""
+    watchdog = threading.Timer(seconds, os.kill, (child, signal.SIGKILL))
+    watchdog.start()
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        watchdog.cancel()
+        watchdog.join()

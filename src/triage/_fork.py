@@ -1,23 +1,43 @@
-"""What must be done anew in a process that was forked from ours, as the workers of gunicorn with `--preload` are."""
+"""What must be done around a fork of our process, as gunicorn with `--preload` makes its workers."""
 
 import os
 import weakref
 from collections.abc import Callable
+from typing import Protocol
 
 
-def after_fork(method: Callable[[], None]) -> None:
-    """Call a method of an object in each fork of this process, as long as the object is in use.
+class Forkable(Protocol):
+    """What can be carried over a fork."""
+
+    def before_fork(self) -> None:
+        """Come to a rest: no thread may be inside of what cannot be carried over."""
+        ...
+
+    def after_fork(self, *, child: bool) -> None:
+        """Go on, in the process that forked and in the one that it made."""
+        ...
+
+
+def carry_over(thing: Forkable) -> None:
+    """Tell a thing of each fork, as long as it is in use.
 
     Args:
-        method: A bound method.
+        thing: It is not kept alive by this.
     """
     if not hasattr(os, "register_at_fork"):  # pragma: no cover - Windows does not fork
         return
-    reference = weakref.WeakMethod(method)
+    reference = weakref.ref(thing)
 
-    def forked() -> None:  # pragma: no cover - runs in forks alone, where nobody counts; so do the methods
-        alive = reference()
-        if alive is not None:
-            alive()
+    def alive(call: Callable[[Forkable], None]) -> Callable[[], None]:
+        def called() -> None:
+            known = reference()
+            if known is not None:
+                call(known)
 
-    os.register_at_fork(after_in_child=forked)
+        return called
+
+    os.register_at_fork(
+        before=alive(lambda known: known.before_fork()),
+        after_in_parent=alive(lambda known: known.after_fork(child=False)),
+        after_in_child=alive(lambda known: known.after_fork(child=True)),
+    )

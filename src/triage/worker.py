@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
-from triage._fork import after_fork
+from triage._fork import carry_over
 from triage.errors import ConfigurationError, InboxError, LeaseLost
 from triage.models import Job
 from triage.router import Router
@@ -51,7 +51,7 @@ class Worker:
         self._attempts = attempts
         self._guard = threading.Lock()
         self._running: _Running | None = None
-        after_fork(self._forked)
+        carry_over(self)
         router._on_stored = self._wake  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the one listener that there is
 
     def start(self) -> None:
@@ -94,8 +94,17 @@ class Worker:
         finally:
             await asyncio.to_thread(self.drain)
 
-    def _forked(self) -> None:  # pragma: no cover - see _fork.py
-        self._guard = threading.Lock()  # a thread that is no more may have held it
+    def before_fork(self) -> None:
+        """Neither start nor drain while the process forks."""
+        self._guard.acquire()
+
+    def after_fork(self, *, child: bool) -> None:
+        """Go on. The fork has no thread of ours until its first event.
+
+        Args:
+            child: True in the fork.
+        """
+        self._guard.release()
 
     def _wake(self) -> None:
         running = self._running
@@ -103,7 +112,7 @@ class Worker:
             return  # not started, or drained
         if running.here():
             running.wake()
-        else:  # pragma: no cover - see _fork.py
+        else:  # pragma: no cover - in forks alone, where nobody counts
             self.start()  # we are a fork, and the thread is not
 
     async def _work(self, woken: asyncio.Event, stopping: asyncio.Event) -> None:

@@ -21,14 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import anthropic
+import anthropic  # noqa: F401 - so that a worker need not take a second for it before it can be killed
 
 from desks import DESKS, Desk
 from triage import Router, Worker, default_buckets
 from triage.inbox import SQLiteInbox
 from triage.testing import FakeClaude, Webhook
-
-assert anthropic
+from watched import exit_code
 
 KILLS = 3
 _LATER = 1000.0  # seconds that pass between two workers: leases have run out, pauses are over
@@ -135,13 +134,13 @@ def _killed(path: Path, desk: Desk, router: Callable[[SQLiteInbox], Router], cha
     if how == "at any time":
         time.sleep(chance.uniform(0, 0.15))
         os.kill(child, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = exit_code(child)
     return how if code == -signal.SIGKILL else "too late"
 
 
 def _worked(path: Path, desk: Desk, router: Callable[[SQLiteInbox], Router], number: int) -> None:
     child = _forked(path, desk, router, number, dies_at=0, before=False)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert exit_code(child) == 0
 
 
 def _forked(

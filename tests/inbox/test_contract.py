@@ -14,6 +14,7 @@ from triage import ConfigurationError, Event, InboxError, Outcome, Step, StepRes
 from triage.errors import LeaseLost
 from triage.inbox import SQLiteInbox
 from triage.models import Job, Ledger
+from watched import exit_code
 
 LEASE = 60.0
 
@@ -270,13 +271,26 @@ def test_a_locked_file_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 def test_a_fork_has_a_connection_and_a_lock_of_its_own(inbox: SQLiteInbox) -> None:
+    """Whatever its threads do with the inbox at that moment."""
     inbox.add(event())
-    with inbox._connection():  # a thread holds the lock while another one forks
+    stopping = threading.Event()
+
+    def busy() -> None:
+        while not stopping.is_set():
+            inbox.stats()
+
+    threads = [threading.Thread(target=busy) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(2, 12):
         child = os.fork()
         if child == 0:
-            os._exit(0 if inbox.add(event(2)) and not inbox.add(event()) else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert inbox.stats()["ready"] == 2
+            os._exit(0 if inbox.add(event(number)) and not inbox.add(event()) else 1)
+        assert exit_code(child) == 0
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    assert inbox.stats()["ready"] == 11
 
 
 def test_an_event_of_a_real_webhook_is_kept_as_it_is(inbox: SQLiteInbox) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from triage._fork import after_fork
+from triage._fork import carry_over
 from triage.errors import ConfigurationError, InboxError, LeaseLost
 from triage.models import Event, Job, Ledger, Outcome
 
@@ -78,7 +78,7 @@ class SQLiteInbox:
         self._clock = clock
         self._lock = threading.Lock()
         self._opened: sqlite3.Connection | None = None
-        after_fork(self._forked)
+        carry_over(self)
         try:
             # It holds what customers wrote.
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -317,12 +317,22 @@ class SQLiteInbox:
                 # "database is locked", "disk is full": in SQLite's words, which quote no data.
                 raise InboxError(f"the inbox {self._path}: {err}") from err
 
-    def _forked(self) -> None:  # pragma: no cover - see _fork.py
-        # A connection must not be carried over a fork, nor even be closed there:
-        # https://www.sqlite.org/howtocorrupt.html, 2.6
-        _INHERITED.append(self._opened)
-        self._opened = None
-        self._lock = threading.Lock()  # a thread that is no more may have held it
+    def before_fork(self) -> None:
+        """Let no thread be inside of SQLite, whose locks would stay locked in the fork."""
+        self._lock.acquire()
+
+    def after_fork(self, *, child: bool) -> None:
+        """Go on; in the fork with a connection of its own.
+
+        Args:
+            child: True in the fork.
+        """
+        if child:
+            # A connection must not be carried over a fork, nor even be closed there:
+            # https://www.sqlite.org/howtocorrupt.html, 2.6
+            _INHERITED.append(self._opened)
+            self._opened = None
+        self._lock.release()
 
     def _open(self) -> sqlite3.Connection:
         # Without transactions of Python's: each statement is one of its own.
