@@ -327,7 +327,7 @@ class SQLiteInbox:
         Args:
             child: True in the fork.
         """
-        if child:
+        if child:  # pragma: no cover - in forks alone, where nobody counts
             # A connection must not be carried over a fork, nor even be closed there:
             # https://www.sqlite.org/howtocorrupt.html, 2.6
             _INHERITED.append(self._opened)
