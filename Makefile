@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUNS := 1000
+SEED := 0
 LOWEST := $(VENV)/lowest
 BIN := $(VENV)/bin
 
@@ -35,7 +36,7 @@ check: $(VENV)/dev.stamp ## check format, lint, types, imports, documentation an
 	$(BIN)/python tools/check_wheel.py dist
 
 chaos: $(VENV)/dev.stamp ## kill workers with signal 9 in RUNS runs (1000), and see that nothing is lost or done twice
-	cd tests && ../$(BIN)/python -m chaos.killing --runs $(RUNS) 2> /dev/null
+	cd tests && ../$(BIN)/python -m chaos.killing --runs $(RUNS) --seed $(SEED) 2> /dev/null
 
 docs: $(VENV)/dev.stamp ## show the documentation on a local port, and rebuild it as it changes
 	$(BIN)/mkdocs serve

@@ -41,7 +41,7 @@ class Report:
     events: int = 0
     kills: Counter[str] = field(default_factory=Counter[str])
     finished: int = 0
-    parked: int = 0
+    parked: Counter[str] = field(default_factory=Counter[str])
     lost: list[str] = field(default_factory=list[str])
     doubled: list[str] = field(default_factory=list[str])
 
@@ -56,9 +56,11 @@ class Report:
 
     def __str__(self) -> str:
         kills = ", ".join(f"{number} {how}" for how, number in sorted(self.kills.items()))
+        parked = ", ".join(f"{number} {desk}" for desk, number in sorted(self.parked.items()) if number)
         return (
             f"{self.runs} runs, {self.events} events, {sum(self.kills.values())} kills ({kills}), "
-            f"{self.finished} finished, {self.parked} parked, losses {len(self.lost)}, doubles {len(self.doubled)}"
+            f"{self.finished} finished, {sum(self.parked.values())} parked ({parked}), "
+            f"losses {len(self.lost)}, doubles {len(self.doubled)}"
         )
 
 
@@ -111,7 +113,9 @@ def one_run(seed: int) -> Report:
         inbox.close()
 
         for number in range(1, KILLS + 1):
-            report.kills[_killed(path, desk, router, chance, number)] += 1
+            how = _killed(path, desk, router, chance, number)
+            if how is not None:
+                report.kills[how] += 1
         for number in range(KILLS + 1, KILLS + 20):
             _worked(path, desk, router, number)
             stats = _stats(path)
@@ -126,8 +130,10 @@ def _written(desk: Desk, chance: random.Random) -> list[Webhook]:
     return [desk.fake.customer_writes(chance.choice(texts)) for _ in range(chance.randint(1, 5))]
 
 
-def _killed(path: Path, desk: Desk, router: Callable[[SQLiteInbox], Router], chance: random.Random, number: int) -> str:
-    """Run a worker that is killed; tell how."""
+def _killed(
+    path: Path, desk: Desk, router: Callable[[SQLiteInbox], Router], chance: random.Random, number: int
+) -> str | None:
+    """Run a worker that is killed; tell how, None if it was done before."""
     how = chance.choice(("before a write", "after a write", "at any time"))
     dies_at = 0 if how == "at any time" else chance.randint(1, 6)
     child = _forked(path, desk, router, number, dies_at=dies_at, before=how == "before a write")
@@ -135,7 +141,7 @@ def _killed(path: Path, desk: Desk, router: Callable[[SQLiteInbox], Router], cha
         time.sleep(chance.uniform(0, 0.15))
         os.kill(child, signal.SIGKILL)
     code = exit_code(child)
-    return how if code == -signal.SIGKILL else "too late"
+    return how if code == -signal.SIGKILL else None
 
 
 def _worked(path: Path, desk: Desk, router: Callable[[SQLiteInbox], Router], number: int) -> None:
@@ -172,7 +178,8 @@ def _stats(path: Path) -> Any:
 
 
 def _judge(report: Report, desk: Desk, webhooks: list[Webhook], stats: Any, seed: int) -> None:
-    report.finished, report.parked = stats["finished"], stats["parked"]
+    report.finished = stats["finished"]
+    report.parked += Counter({desk.name: stats["parked"]})
     if stats["finished"] + stats["parked"] != len(webhooks):
         report.lost.append(f"seed {seed}: {dict(stats)} of {len(webhooks)}")
     unanswered = 0
