@@ -31,13 +31,14 @@ class Worker:
         router: One with an inbox.
         concurrency: How many events are worked on at the same time.
         lease: Seconds after which another worker may take over an event whose worker went silent.
-        attempts: How often an event is tried before it is parked for a human.
+        attempts: How often an event is tried before it is parked for a human. The pauses double up to five minutes, so
+            twenty take about an hour.
 
     Raises:
         ConfigurationError: The Router has no inbox, or a number makes no sense.
     """
 
-    def __init__(self, router: Router, *, concurrency: int = 32, lease: float = 60.0, attempts: int = 8) -> None:
+    def __init__(self, router: Router, *, concurrency: int = 32, lease: float = 60.0, attempts: int = 20) -> None:
         if router.inbox is None:
             raise ConfigurationError("This Router has no inbox: give it one, Router(..., inbox=SQLiteInbox(path)).")
         if concurrency < 1 or lease <= 0 or attempts < 1:

@@ -161,7 +161,7 @@ def _forked(
         started, base = time.monotonic(), desk.clock() + number * _LATER
         inbox = DyingInbox(path, clock=lambda: base + time.monotonic() - started)
         inbox.dies_at, inbox.before = dies_at, before
-        with Worker(router(inbox)):
+        with Worker(router(inbox), attempts=8):
             while inbox.open():
                 time.sleep(0.005)
         code = 0
