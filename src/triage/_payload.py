@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
 
 import pydantic_core
@@ -67,6 +68,24 @@ def _read_json_with_broken_text(body: bytes) -> JsonValue:
     except (ValueError, RecursionError):
         raise MalformedPayload("the body is no JSON") from None
     return data
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """A time in seconds since the epoch, None if it is none that the calendar has."""
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def oldest_first(at: datetime | None, id_: str) -> tuple[datetime, int, str]:
+    """What to sort by, where a list's order is not promised and times may be the same.
+
+    Args:
+        at: The entry's time.
+        id_: Its number as text: the longer one is the larger one.
+    """
+    return (at or datetime.min.replace(tzinfo=UTC), len(id_), id_)
 
 
 def word(value: object) -> str:

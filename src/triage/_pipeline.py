@@ -91,18 +91,19 @@ class Pipeline:
             ledger.verdict = await self._classify(conversation, ports)
             await ports.record(ledger)
         if ledger.steps is None:
-            ledger.steps = self._plan(ledger.verdict, conversation, ports.now(), ledger)
-        error = await self._act(ledger.steps, conversation, send, ports, ledger)
+            self._plan(ledger, ledger.verdict, conversation, ports.now())
+        error = await self._act(ledger, conversation, send, ports)
         if error:
             return _outcome(event, "failed", str(error), ledger)
-        if ledger.steps and all(result.status == "skipped" for result in ledger.steps):
-            return _outcome(event, "ignored", ledger.steps[0].detail, ledger)
-        taken = [action for result in ledger.steps if result.status != "skipped" for action in result.step.actions]
+        results = ledger.steps or []
+        if results and all(result.status == "skipped" for result in results):
+            return _outcome(event, "ignored", results[0].detail, ledger)
+        taken = [action for result in results if result.status != "skipped" for action in result.step.actions]
         closes = ledger.status == "routed" and any(isinstance(action, Close) for action in taken)
         status: Status = "closed" if closes else ledger.status
         return _outcome(event, status, "dry run" if self.dry_run else "", ledger)
 
-    def _plan(self, verdict: Verdict, conversation: Conversation, now: float, ledger: Ledger) -> list[StepResult]:
+    def _plan(self, ledger: Ledger, verdict: Verdict, conversation: Conversation, now: float) -> None:
         """Decide what to do, once for an event."""
         decision = policy.decide(verdict, self.buckets, self.review)
         actions = policy.render(decision.actions, verdict, conversation, now)
@@ -111,7 +112,7 @@ class Pipeline:
         ledger.status = decision.status
         ledger.known = tuple(message.id for message in conversation.messages)
         status: Literal["planned", "pending"] = "planned" if self.dry_run or not decision.act else "pending"
-        return [StepResult(step=step, status=status) for step in self.vendor.plan(permitted)] + skipped
+        ledger.steps = [StepResult(step=step, status=status) for step in self.vendor.plan(permitted)] + skipped
 
     async def _classify(self, conversation: Conversation, ports: Ports) -> Verdict:
         """Get a verdict, whatever happens: degrade, do not drop."""
@@ -136,10 +137,9 @@ class Pipeline:
     def _fallback(self, reason: str) -> Verdict:
         return Verdict(bucket=self.buckets.fallback.name, confidence=0.0, reason=reason, fallback=True)
 
-    async def _act(
-        self, results: list[StepResult], conversation: Conversation, send: Send, ports: Ports, ledger: Ledger
-    ) -> VendorError | None:
-        """Take the steps in order up to the first that fails; `results` tells of each, and is recorded."""
+    async def _act(self, ledger: Ledger, conversation: Conversation, send: Send, ports: Ports) -> VendorError | None:
+        """Take the steps in order up to the first that fails; the ledger tells of each."""
+        results = ledger.steps or []
         # What is looked for after an unknown fate must not be taken for something that was there before.
         there = tuple(message for message in conversation.messages if message.id in ledger.known)
         before = conversation.model_copy(update={"messages": there})

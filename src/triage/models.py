@@ -140,6 +140,42 @@ class Event(_Model):
     """As far as the delivery told; the adapter's `fetch` reads the whole."""
     raw: dict[str, JsonValue] = Field(repr=False)
 
+    @classmethod
+    def of(
+        cls,
+        conversation: Conversation,
+        message_id: str,
+        *,
+        vendor: str,
+        account: str,
+        kind: Literal["created", "replied"],
+        occurred_at: datetime | None,
+        raw: dict[str, JsonValue],
+    ) -> Self:
+        """Make one of a message.
+
+        Args:
+            conversation: As far as the delivery told.
+            message_id: The message's id, or what stands in for it.
+            vendor: The vendor's name.
+            account: The workspace, account or site.
+            kind: Whether the message began the conversation.
+            occurred_at: When it was written.
+            raw: The whole payload.
+        """
+        return cls(
+            vendor=vendor,
+            account=account,
+            kind=kind,
+            conversation_id=conversation.id,
+            message_id=message_id,
+            # Of the message and not of the delivery: that a repeated one keeps its id is nowhere promised.
+            key=f"{vendor}:{account}:{conversation.id}:{message_id}",
+            occurred_at=occurred_at,
+            conversation=conversation,
+            raw=raw,
+        )
+
     def complete(self, read: Conversation) -> Conversation:
         """Add the event's message where it is missing.
 

@@ -3,7 +3,7 @@
 import html
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from conftest import Door
 from desks import BASE_URL, DESKS, Desk, Vector
+from parts import parts
 from routing import handle, only, route, said
 from triage import (
     Action,
@@ -386,7 +387,7 @@ def test_no_answer_of_a_vendor_raises(name: str, status: int, body: bytes, heade
 
 def _mutations(payload: object) -> st.SearchStrategy[bytes]:
     """`payload` with one of its values replaced by any other."""
-    paths = list(_paths(payload))
+    paths = list(parts(payload))
 
     def mutated(choice: tuple[tuple[str | int, ...], object]) -> bytes:
         path, value = choice
@@ -398,11 +399,3 @@ def _mutations(payload: object) -> st.SearchStrategy[bytes]:
         return json.dumps(changed).encode()
 
     return st.tuples(st.sampled_from(paths), _values).map(mutated)
-
-
-def _paths(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    if path:
-        yield path
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, child in children:
-        yield from _paths(child, (*path, name))

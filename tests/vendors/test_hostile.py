@@ -6,7 +6,6 @@ Genuine ones are taken apart, and each of their parts is replaced by each of the
 import json
 import logging
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -14,6 +13,7 @@ import pytest
 
 from conftest import Door
 from desks import BASE_URL, DESKS, Desk
+from parts import parts
 from triage import Event, Router
 from triage.models import Request, Response
 
@@ -39,14 +39,6 @@ EXTREMES = [
 ]
 SECRET = "my-secret-4711"
 HEADERS = ["", "0", "-5", "nan", "1e400", "9" * 500, "soon", "\u0663"]
-
-
-def parts(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    if path:
-        yield path
-    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for name, child in children:
-        yield from parts(child, (*path, name))
 
 
 def replaced(payload: object, path: tuple[str | int, ...], raw: str) -> bytes:

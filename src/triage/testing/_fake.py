@@ -5,6 +5,8 @@ happens in a conversation into the vendor's own words.
 """
 
 import asyncio
+import base64
+import binascii
 import html
 import json
 import re
@@ -143,6 +145,20 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error of ours
         self.code = code
         self.message = message
         self.field = field
+
+
+def is_json(call: Call) -> bool:
+    """True if a call says that its body is JSON."""
+    return call.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+def basic_credentials(call: Call) -> str:
+    """The `user:password` of a call, empty where there is none."""
+    scheme, _, credentials = call.headers.get("authorization", "").partition(" ")
+    try:
+        return base64.b64decode(credentials, validate=True).decode() if scheme == "Basic" else ""
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 class _Unanswered(Drop):
@@ -366,7 +382,7 @@ class FakeHelpDesk(ABC):
         if refused and (after or timeout):
             raise ValueError("A call that is refused cannot take effect or time out.")
         refusal = Refusal(status, code or self.error_codes.get(status, self.error_codes[500]), message)
-        response = _json(status, self.error(refusal)) if body is None else HttpResponse(status, {}, body)
+        response = as_json(status, self.error(refusal)) if body is None else HttpResponse(status, {}, body)
         response = replace(response, headers={**response.headers, **(headers or {})})
         pattern = re.escape(call).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
         fault = _Fault(
@@ -430,8 +446,8 @@ class FakeHelpDesk(ABC):
         try:
             result = self._handled(call, exceeded=exceeded)
         except Refusal as refusal:
-            return _json(refusal.status, self.error(refusal))
-        return result if isinstance(result, HttpResponse) else _json(200, result)
+            return as_json(refusal.status, self.error(refusal))
+        return result if isinstance(result, HttpResponse) else as_json(200, result)
 
     def _handled(self, call: Call, *, exceeded: bool) -> Any:
         self.admit(call)
@@ -492,7 +508,8 @@ class _Transport(httpx.MockTransport):
         return httpx.Response(answer.status, headers=dict(answer.headers), content=answer.body)
 
 
-def _json(status: int, value: Any) -> HttpResponse:
+def as_json(status: int, value: Any) -> HttpResponse:
+    """An answer in JSON."""
     return HttpResponse(status, {"Content-Type": "application/json; charset=utf-8"}, json.dumps(value).encode())
 
 

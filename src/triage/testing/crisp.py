@@ -10,14 +10,12 @@ Where those leave room it is strict: a field that they do not name is refused, a
 there. Not here: people, plugins' subscriptions, batches, mail quarantine, files and pickers of operators.
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias, cast
 
@@ -34,28 +32,18 @@ from triage.testing._fake import (
     Refusal,
     Routes,
     Webhook,
+    as_json,
+    basic_credentials,
+    is_json,
     to_text,
 )
 from triage.testing._server import HttpRequest, HttpResponse
+from triage.testing._shape import Shape, is_flag, is_text, is_text_or_null, is_texts, misfit
 
 Hook: TypeAlias = Literal["plugin", "website"]
 
 _PAGE = 20
 _STATES = ("pending", "unresolved", "resolved")
-
-_Check: TypeAlias = Callable[[Any], bool]
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in cast("list[object]", value))
 
 
 def _is_data(value: Any) -> bool:
@@ -73,24 +61,24 @@ def _is_user(value: Any) -> bool:
     }
 
 
-_MESSAGE: Mapping[str, _Check] = {
+_MESSAGE: Shape = {
     "type": lambda value: value in ("text", "note"),
     "from": lambda value: value in ("operator", "user"),
-    "origin": _is_text,
+    "origin": is_text,
     "content": lambda value: isinstance(value, str) and value != "",
-    "automated": _is_flag,
-    "stealth": _is_flag,
+    "automated": is_flag,
+    "stealth": is_flag,
     "user": _is_user,
-    "mentions": _is_texts,
+    "mentions": is_texts,
     "fingerprint": lambda value: type(value) is int,
 }
-_META: Mapping[str, _Check] = {
-    "nickname": _is_text,
-    "email": _is_text,
-    "phone": _is_text,
-    "address": _is_text,
-    "subject": _is_text,
-    "segments": _is_texts,
+_META: Shape = {
+    "nickname": is_text,
+    "email": is_text,
+    "phone": is_text,
+    "address": is_text,
+    "subject": is_text,
+    "segments": is_texts,
     "data": _is_data,
 }
 
@@ -198,17 +186,11 @@ class FakeCrisp(FakeHelpDesk):
 
     def admit(self, call: Call) -> None:
         """Check token, tier and workspace, and that nothing but JSON is sent."""
-        scheme, _, credentials = call.headers.get("authorization", "").partition(" ")
-        try:
-            told = base64.b64decode(credentials, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            told = ""
-        if scheme != "Basic" or told != f"{self.identifier}:{self.key}":
+        if basic_credentials(call) != f"{self.identifier}:{self.key}":
             raise Refusal(401, "invalid_session", "Invalid session")
         if call.headers.get("x-crisp-tier") != self.tier or not call.path.startswith(f"/v1/website/{self.website_id}/"):
             raise Refusal(404, "not_subscribed", "Plugin is not subscribed to this website")
-        media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if call.body is not None and (media_type != "application/json" or not isinstance(call.body, dict)):
+        if call.body is not None and not (is_json(call) and isinstance(call.body, dict)):
             raise Refusal(400, "invalid_data", "The request body is no JSON object")
 
     def error(self, refusal: Refusal) -> Any:
@@ -308,7 +290,7 @@ class FakeCrisp(FakeHelpDesk):
         return _data({"state": self._conversation(session_id).extra["state"]})
 
     def _patch_state(self, call: Call, session_id: str) -> Any:
-        fields: Mapping[str, _Check] = {"state": lambda value: value in _STATES, "user": _is_user, "origin": _is_text}
+        fields: Shape = {"state": lambda value: value in _STATES, "user": _is_user, "origin": is_text}
         given = _checked(call, fields, "state")
         self._set_state(self._conversation(session_id), given["state"])
         return _data({}, "updated")
@@ -318,7 +300,7 @@ class FakeCrisp(FakeHelpDesk):
         return _data({"assigned": {"user_id": assignee} if assignee else None})
 
     def _patch_routing(self, call: Call, session_id: str) -> Any:
-        given = _checked(call, {"assigned": lambda value: value is None or _is_user(value), "silent": _is_flag})
+        given = _checked(call, {"assigned": lambda value: value is None or _is_user(value), "silent": is_flag})
         if "assigned" not in given:
             raise Refusal(400, "invalid_data", "assigned is required")
         user_id = given["assigned"] and given["assigned"].get("user_id")
@@ -328,14 +310,14 @@ class FakeCrisp(FakeHelpDesk):
         return _data({}, "updated")
 
     def _patch_inbox(self, call: Call, session_id: str) -> Any:
-        given = _checked(call, {"inbox_id": lambda value: value is None or isinstance(value, str)}, "inbox_id")
+        given = _checked(call, {"inbox_id": is_text_or_null}, "inbox_id")
         if given["inbox_id"] is not None and given["inbox_id"] not in self.teams:
             raise Refusal(404, "inbox_not_found", "Inbox not found")
         self._conversation(session_id).team = given["inbox_id"]
         return _data({}, "updated")
 
     def _patch_block(self, call: Call, session_id: str) -> Any:
-        given = _checked(call, {"blocked": _is_flag, "user": _is_user, "origin": _is_text}, "blocked")
+        given = _checked(call, {"blocked": is_flag, "user": _is_user, "origin": is_text}, "blocked")
         session = self._conversation(session_id).id
         if given["blocked"]:
             self.blocked.add(session)
@@ -562,15 +544,14 @@ def _uuid(number: int) -> str:
 
 
 def _data(data: Any, reason: str = "resolved", *, status: int = 200) -> HttpResponse:
-    body = json.dumps({"error": False, "reason": reason, "data": data}).encode()
-    return HttpResponse(status, {"Content-Type": "application/json"}, body)
+    return as_json(status, {"error": False, "reason": reason, "data": data})
 
 
-def _checked(call: Call, fields: Mapping[str, _Check], *required: str) -> dict[str, Any]:
+def _checked(call: Call, fields: Shape, *required: str) -> dict[str, Any]:
     given = cast("dict[str, Any]", call.body or {})
-    for name, value in given.items():
-        if name not in fields or not fields[name](value):
-            raise Refusal(400, "invalid_data", f"{name} is invalid")
+    name = misfit(given, fields)
+    if name is not None:
+        raise Refusal(400, "invalid_data", f"{name} is invalid")
     for name in required:
         if name not in given:
             raise Refusal(400, "invalid_data", f"{name} is required")

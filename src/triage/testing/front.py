@@ -16,7 +16,7 @@ import html as html_
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Any, Literal, TypeAlias, cast
@@ -34,10 +34,13 @@ from triage.testing._fake import (
     Refusal,
     Routes,
     Webhook,
+    as_json,
+    is_json,
     to_html,
     to_text,
 )
 from triage.testing._server import HttpRequest, HttpResponse
+from triage.testing._shape import Shape, is_flag, is_object, is_text, is_text_or_null, is_texts, misfit
 
 Source: TypeAlias = Literal["application", "rule"]
 
@@ -52,57 +55,34 @@ _NAMES = {
 }
 _STATUSES = ("archived", "deleted", "open", "spam")
 
-_Check: TypeAlias = Callable[[Any], bool]
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in cast("list[object]", value))
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_text_or_null(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-_UPDATE: Mapping[str, _Check] = {
-    "assignee_id": _is_text_or_null,
-    "inbox_id": _is_text,
+_UPDATE: Shape = {
+    "assignee_id": is_text_or_null,
+    "inbox_id": is_text,
     "status": lambda value: value in _STATUSES,
-    "tag_ids": _is_texts,
-    "custom_fields": _is_object,
+    "tag_ids": is_texts,
+    "custom_fields": is_object,
 }
-_REPLY: Mapping[str, _Check] = {
-    "body": _is_text,
-    "text": _is_text,
-    "author_id": _is_text,
-    "channel_id": _is_text,
-    "subject": _is_text,
-    "sender_name": _is_text,
-    "quote_body": _is_text,
-    "to": _is_texts,
-    "cc": _is_texts,
-    "bcc": _is_texts,
-    "options": _is_object,
-    "should_add_default_signature": _is_flag,
+_REPLY: Shape = {
+    "body": is_text,
+    "text": is_text,
+    "author_id": is_text,
+    "channel_id": is_text,
+    "subject": is_text,
+    "sender_name": is_text,
+    "quote_body": is_text,
+    "to": is_texts,
+    "cc": is_texts,
+    "bcc": is_texts,
+    "options": is_object,
+    "should_add_default_signature": is_flag,
 }
-_OPTIONS: Mapping[str, _Check] = {"archive": _is_flag, "tag_ids": _is_texts}
-_COMMENT: Mapping[str, _Check] = {"body": _is_text, "author_id": _is_text, "is_pinned": _is_flag}
-_TAG: Mapping[str, _Check] = {
+_OPTIONS: Shape = {"archive": is_flag, "tag_ids": is_texts}
+_COMMENT: Shape = {"body": is_text, "author_id": is_text, "is_pinned": is_flag}
+_TAG: Shape = {
     "name": lambda value: isinstance(value, str) and 1 <= len(value) <= _LONGEST_TAG,
-    "description": _is_text,
-    "highlight": _is_text,
-    "is_visible_in_conversation_lists": _is_flag,
+    "description": is_text,
+    "highlight": is_text,
+    "is_visible_in_conversation_lists": is_flag,
 }
 
 
@@ -213,8 +193,7 @@ class FakeFront(FakeHelpDesk):
         """Check the token, and that nothing but JSON is sent."""
         if call.headers.get("authorization") != f"Bearer {self.api_token}":
             raise Refusal(401, "Unauthenticated", "Invalid token")
-        media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if call.body is not None and (media_type != "application/json" or not isinstance(call.body, dict)):
+        if call.body is not None and not (is_json(call) and isinstance(call.body, dict)):
             raise Refusal(400, "Bad request", "Body is no JSON object")
 
     def error(self, refusal: Refusal) -> Any:
@@ -277,7 +256,7 @@ class FakeFront(FakeHelpDesk):
         given = _checked(call, _TAG, "name")
         tag_id = f"tag_{self.next_id():x}"
         self.tags[tag_id] = given["name"]
-        return _created(201, self._shown_tag(tag_id))
+        return as_json(201, self._shown_tag(tag_id))
 
     def _get_message(self, _: Call, message_id: str) -> Any:
         wanted = message_id.removeprefix("alt:uid:")
@@ -313,7 +292,7 @@ class FakeFront(FakeHelpDesk):
         return HttpResponse(204)
 
     def _put_assignee(self, call: Call, conversation_id: str) -> Any:
-        given = _checked(call, {"assignee_id": _is_text_or_null}, "assignee_id")
+        given = _checked(call, {"assignee_id": is_text_or_null}, "assignee_id")
         conversation = self._conversation(conversation_id)
         if given["assignee_id"] is not None:
             self._known(given["assignee_id"], self.users, "teammate")
@@ -338,7 +317,7 @@ class FakeFront(FakeHelpDesk):
         conversation.tags += [self.tags[tag_id] for tag_id in options.get("tag_ids", ())]
         # "Archive the conversation right when sending the message. `true` by default"
         self._set_status(conversation, "archived" if options.get("archive", True) else "open")
-        return _created(202, {"status": "accepted", "message_uid": message.extra["uid"]})
+        return as_json(202, {"status": "accepted", "message_uid": message.extra["uid"]})
 
     def _get_comments(self, call: Call, conversation_id: str) -> Any:
         notes = [
@@ -355,7 +334,7 @@ class FakeFront(FakeHelpDesk):
             author = self._user(given["author_id"])
         body = _from_markdown(given["body"])
         note = self._add(conversation, "note", body, author, via_api=True)
-        return _created(201, self._shown_comment(note))
+        return as_json(201, self._shown_comment(note))
 
     def _post_tags(self, call: Call, conversation_id: str) -> Any:
         conversation, tags = self._labelled(call, conversation_id)
@@ -368,7 +347,7 @@ class FakeFront(FakeHelpDesk):
         return HttpResponse(204)
 
     def _labelled(self, call: Call, conversation_id: str) -> tuple[FakeConversation, list[str]]:
-        given = _checked(call, {"tag_ids": _is_texts}, "tag_ids")
+        given = _checked(call, {"tag_ids": is_texts}, "tag_ids")
         for tag_id in given["tag_ids"]:
             self._known(tag_id, self.tags, "tag")
         return self._conversation(conversation_id), [self.tags[tag_id] for tag_id in given["tag_ids"]]
@@ -690,7 +669,7 @@ def sign_rule(body: bytes, secret: str) -> str:
     return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha1).digest()).decode()
 
 
-def _checked(call: Call, fields: Mapping[str, _Check], *required: str) -> dict[str, Any]:
+def _checked(call: Call, fields: Shape, *required: str) -> dict[str, Any]:
     given = _fitting(cast("dict[str, Any]", call.body or {}), fields, "")
     for name in required:
         if name not in given:
@@ -698,15 +677,11 @@ def _checked(call: Call, fields: Mapping[str, _Check], *required: str) -> dict[s
     return given
 
 
-def _fitting(given: dict[str, Any], fields: Mapping[str, _Check], where: str) -> dict[str, Any]:
-    for name, value in given.items():
-        if name not in fields or not fields[name](value):
-            raise Refusal(400, "Bad request", "Body did not satisfy requirements", f"{where}{name}: invalid")
+def _fitting(given: dict[str, Any], fields: Shape, where: str) -> dict[str, Any]:
+    name = misfit(given, fields)
+    if name is not None:
+        raise Refusal(400, "Bad request", "Body did not satisfy requirements", f"{where}{name}: invalid")
     return given
-
-
-def _created(status: int, told: Any) -> HttpResponse:
-    return HttpResponse(status, {"Content-Type": "application/json"}, json.dumps(told).encode())
 
 
 def _listed(path: str, shown: Sequence[Any]) -> Any:

@@ -36,6 +36,7 @@ from triage.testing._fake import (
     Refusal,
     Routes,
     Webhook,
+    is_json,
     to_html,
     to_text,
 )
@@ -721,8 +722,7 @@ def sign(body: bytes, secret: str) -> str:
 
 
 def _object(call: Call) -> dict[str, Any]:
-    media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if not is_json(call):
         raise Refusal(415, "UnsupportedMediaType", "Unsupported Media Type")
     body: object = call.body
     if not isinstance(body, dict):

@@ -33,6 +33,7 @@ from triage.testing._fake import (
     Refusal,
     Routes,
     Webhook,
+    is_json,
     to_html,
     to_text,
 )
@@ -710,9 +711,8 @@ def sign(body: bytes, secret: str) -> str:
 
 def _checked(call: Call, fields: Mapping[str, Any], choice: str | None = None) -> Mapping[str, Any]:
     # The known fields of a request's body. With `choice` that field tells which of several sets of fields applies.
-    media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
     body: object = call.body
-    if media_type != "application/json" or not isinstance(body, dict):
+    if not is_json(call) or not isinstance(body, dict):
         raise Refusal(400, "parameter_invalid", "The request body is not valid JSON")
     given = cast("dict[str, Any]", body)
     if choice is not None:

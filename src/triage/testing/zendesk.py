@@ -11,14 +11,13 @@ conversations, job statuses, the management of webhooks and triggers, custom sta
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
@@ -37,10 +36,14 @@ from triage.testing._fake import (
     Refusal,
     Routes,
     Webhook,
+    as_json,
+    basic_credentials,
+    is_json,
     to_html,
     to_text,
 )
 from triage.testing._server import HttpRequest, HttpResponse
+from triage.testing._shape import Shape, is_flag, is_object, is_text, is_texts, misfit
 
 Connection: TypeAlias = Literal["events", "trigger"]
 
@@ -59,66 +62,46 @@ _BOT = Person("zd:answerBot", "system", "Answer Bot")
 _PRIORITIES = ("urgent", "high", "normal", "low")
 _STATUSES = ("new", "open", "pending", "hold", "solved", "closed")
 _TOKEN_PATH = "/oauth/tokens"  # noqa: S105 - no token
-_ROLES: Mapping[str, FakeRole] = {"end-user": "customer", "agent": "agent", "admin": "agent"}
 
 _UPDATES_A_MINUTE = 100
 _UPDATES_OF_A_TICKET = RateLimit(30, 600)
-
-_Check: TypeAlias = Callable[[Any], bool]
 
 
 def _is_id(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_flag(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_tags(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in _listed(value))
+def _is_field(value: Any) -> bool:
+    return is_object(value) and set(value) == {"id", "value"}
 
 
 def _is_fields(value: Any) -> bool:
-    return isinstance(value, list) and all(_is_object(one) and set(one) == {"id", "value"} for one in _listed(value))
+    return isinstance(value, list) and all(map(_is_field, cast("list[object]", value)))
 
 
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _listed(value: Any) -> list[Any]:
-    listed: list[Any] = value
-    return listed
-
-
-_TICKET: Mapping[str, _Check] = {
+_TICKET: Shape = {
     "group_id": _is_id,
     "assignee_id": _is_id,
-    "assignee_email": _is_text,
+    "assignee_email": is_text,
     "priority": lambda value: value in _PRIORITIES,
     "status": lambda value: value in _STATUSES,
-    "subject": _is_text,
-    "tags": _is_tags,
+    "subject": is_text,
+    "tags": is_texts,
     "custom_fields": _is_fields,
-    "comment": _is_object,
-    "metadata": _is_object,
-    "updated_stamp": _is_text,
-    "safe_update": _is_flag,
+    "comment": is_object,
+    "metadata": is_object,
+    "updated_stamp": is_text,
+    "safe_update": is_flag,
 }
 _READ_ONLY = frozenset({"created_at", "id", "updated_at", "url"})
-_COMMENT: Mapping[str, _Check] = {
-    "body": _is_text,
-    "html_body": _is_text,
-    "public": _is_flag,
+_COMMENT: Shape = {
+    "body": is_text,
+    "html_body": is_text,
+    "public": is_flag,
     "author_id": _is_id,
-    "uploads": _is_tags,
+    "uploads": is_texts,
 }
-_LABELS: Mapping[str, _Check] = {"tags": _is_tags, "updated_stamp": _is_text, "safe_update": _is_flag}
+_LABELS: Shape = {"tags": is_texts, "updated_stamp": is_text, "safe_update": is_flag}
 
 
 class FakeZendesk(FakeHelpDesk):
@@ -237,23 +220,15 @@ class FakeZendesk(FakeHelpDesk):
 
     def admit(self, call: Call) -> None:
         """Check the token, and that nothing but JSON is sent."""
-        scheme, _, credentials = call.headers.get("authorization", "").partition(" ")
-        if call.path != _TOKEN_PATH:
-            if scheme == "Basic":
-                known = self._knows(credentials)
-            else:
-                known = scheme == "Bearer" and self.tokens.get(credentials, 0) > self.clock()
-            if not known:
-                raise Refusal(401, "Couldn't authenticate you", "")
-        media_type = call.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if call.body is not None and (media_type != "application/json" or not isinstance(call.body, dict)):
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        bearer = scheme == "Bearer" and self.tokens.get(token, 0) > self.clock()
+        if call.path != _TOKEN_PATH and not bearer and not self._knows(basic_credentials(call)):
+            raise Refusal(401, "Couldn't authenticate you", "")
+        if call.body is not None and not (is_json(call) and isinstance(call.body, dict)):
             raise Refusal(400, "BadRequest", "The request body is no JSON object")
 
     def _knows(self, credentials: str) -> bool:
-        try:
-            user, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return False
+        user, _, password = credentials.partition(":")
         addresses = {self._user(user_id).email for user_id in self.users}
         return password == self.api_token and user.endswith("/token") and user.removesuffix("/token") in addresses
 
@@ -438,8 +413,7 @@ class FakeZendesk(FakeHelpDesk):
 
     def _post_tags(self, call: Call, ticket_id: str) -> Any:
         ticket, given = self._labelled(call, ticket_id)
-        body = json.dumps(self._tagged(ticket, given)).encode()
-        return HttpResponse(201, {"Content-Type": "application/json"}, body)
+        return as_json(201, self._tagged(ticket, given))
 
     def _delete_tags(self, call: Call, ticket_id: str) -> Any:
         ticket, given = self._labelled(call, ticket_id)
@@ -821,12 +795,10 @@ def _comments(ticket: FakeConversation) -> list[FakeMessage]:
     return [said for said in ticket.messages if said.role != "event"]
 
 
-def _checked(given: dict[str, Any], fields: Mapping[str, _Check]) -> dict[str, Any]:
-    for name, value in given.items():
-        if name not in fields:
-            raise Refusal(422, "RecordInvalid", f"{name} is no such field", name)
-        if not fields[name](value):
-            raise Refusal(422, "RecordInvalid", f"{name} is invalid", name)
+def _checked(given: dict[str, Any], fields: Shape) -> dict[str, Any]:
+    name = misfit(given, fields)
+    if name is not None:
+        raise Refusal(422, "RecordInvalid", f"{name} is {'invalid' if name in fields else 'no such field'}", name)
     return given
 
 

@@ -4,13 +4,13 @@ import base64
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, JsonValue, StringConstraints
 
 from triage import _http, _text
-from triage._payload import Loose, Payload, read_json, word
+from triage._payload import Loose, Payload, moment, read_json, word
+from triage._settings import required
 from triage._signing import Secrets, from_hex
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
@@ -226,11 +226,9 @@ class Crisp:
         Raises:
             ConfigurationError: One that is needed is not set.
         """
-        names = ("CRISP_WEBHOOK_SECRET", "CRISP_WEBSITE_ID", "CRISP_IDENTIFIER", "CRISP_KEY")
-        missing = [name for name in names if not os.environ.get(name)]
-        if missing:
-            raise ConfigurationError(f"Set {', '.join(missing)} in the environment.")
-        secret, website_id, identifier, key = (os.environ[name] for name in names)
+        secret, website_id, identifier, key = required(
+            "CRISP_WEBHOOK_SECRET", "CRISP_WEBSITE_ID", "CRISP_IDENTIFIER", "CRISP_KEY"
+        )
         return cls(
             webhook_secret=secret.split(","),
             website_id=website_id,
@@ -300,18 +298,15 @@ class Crisp:
         if not (told.text or told.attachments):
             return Ignored("empty text")
         user = message.user or _User()
-        return Event(
+        customer = Customer(id=user.user_id, name=user.nickname)
+        return Event.of(
+            Conversation(id=place.session_id, customer=customer, messages=(told,)),
+            message.fingerprint,
             vendor=self.name,
             account=self._website_id,
             # A first message is not told from a later one.
             kind="created",
-            conversation_id=place.session_id,
-            message_id=message.fingerprint,
-            key=f"{self.name}:{self._website_id}:{place.session_id}:{message.fingerprint}",
             occurred_at=told.at,
-            conversation=Conversation(
-                id=place.session_id, customer=Customer(id=user.user_id, name=user.nickname), messages=(told,)
-            ),
             raw=raw,
         )
 
@@ -372,7 +367,7 @@ class Crisp:
             role=role,
             text=_text.without_quotes(text) if role == "customer" else text,
             attachments=(_filename(message.content),) if message.type in _FILES else (),
-            at=_at(message.timestamp),
+            at=moment(message.timestamp and message.timestamp / 1000),
             author=author,
         )
 
@@ -529,10 +524,3 @@ def _filename(content: object) -> str:
         return _File.read(content).name
     except MalformedPayload:
         return "file"
-
-
-def _at(milliseconds: float | None) -> datetime | None:
-    try:
-        return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None

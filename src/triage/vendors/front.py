@@ -4,14 +4,15 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, Self, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, JsonValue
 
 from triage import _http, _text
-from triage._payload import Loose, Payload, read_json, word
+from triage._payload import Loose, Payload, moment, read_json, word
+from triage._settings import required
 from triage._signing import Secrets, from_base64
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
@@ -269,11 +270,9 @@ class Front:
         Raises:
             ConfigurationError: One that is needed is not set.
         """
-        names = ("FRONT_WEBHOOK_SECRET", "FRONT_API_TOKEN", "FRONT_COMPANY_ID", "FRONT_AUTHOR_ID")
-        missing = [name for name in names if not os.environ.get(name)]
-        if missing:
-            raise ConfigurationError(f"Set {', '.join(missing)} in the environment.")
-        secret, token, company_id, author_id = (os.environ[name] for name in names)
+        secret, token, company_id, author_id = required(
+            "FRONT_WEBHOOK_SECRET", "FRONT_API_TOKEN", "FRONT_COMPANY_ID", "FRONT_AUTHOR_ID"
+        )
         return cls(
             webhook_secret=secret.split(","),
             api_token=token,
@@ -360,16 +359,13 @@ class Front:
         occurred_at: datetime | None,
         raw: dict[str, JsonValue],
     ) -> Event:
-        return Event(
+        return Event.of(
+            conversation,
+            message_id,
             vendor=self.name,
             account=self._company_id,
             kind=kind,
-            conversation_id=conversation.id,
-            message_id=message_id,
-            # Not the event's id: two rules that fit the same message may each send one.
-            key=f"{self.name}:{self._company_id}:{conversation.id}:{message_id}",
             occurred_at=occurred_at,
-            conversation=conversation,
             raw=raw,
         )
 
@@ -439,7 +435,7 @@ class Front:
             role=role,
             text=_text.without_quotes(text) if role == "customer" else text,
             attachments=(*(file.filename for file in message.attachments or ()), *["image"] * plain.images),
-            at=_at(message.created_at),
+            at=moment(message.created_at),
             author=message.author.id if message.author else None,
         )
 
@@ -662,13 +658,6 @@ def _role(message: _Message, author_id: str) -> Role:
 
 def _when(message: _Message) -> tuple[float, str]:
     return (message.created_at or 0.0, message.id)
-
-
-def _at(seconds: float | None) -> datetime | None:
-    try:
-        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def _contact(link: str | None) -> str | None:

@@ -12,7 +12,8 @@ from pydantic.alias_generators import to_camel
 
 from triage import _http, _text
 from triage._oauth import ClientCredentials
-from triage._payload import Loose, Payload, read_json, word
+from triage._payload import Loose, Payload, oldest_first, read_json, word
+from triage._settings import required
 from triage._signing import Secrets, from_base64
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
@@ -261,11 +262,9 @@ class HelpScout:
         Raises:
             ConfigurationError: One that is needed is not set.
         """
-        names = ("HELPSCOUT_WEBHOOK_SECRET", "HELPSCOUT_APP_ID", "HELPSCOUT_APP_SECRET", "HELPSCOUT_USER_ID")
-        missing = [name for name in names if not os.environ.get(name)]
-        if missing:
-            raise ConfigurationError(f"Set {', '.join(missing)} in the environment.")
-        secret, app_id, app_secret, user_id = (os.environ[name] for name in names)
+        secret, app_id, app_secret, user_id = required(
+            "HELPSCOUT_WEBHOOK_SECRET", "HELPSCOUT_APP_ID", "HELPSCOUT_APP_SECRET", "HELPSCOUT_USER_ID"
+        )
         return cls(
             webhook_secret=secret.split(","),
             app_id=app_id,
@@ -321,15 +320,13 @@ class HelpScout:
             return Ignored("empty text")
         # A body without its threads has no message to name, and a delivery no id: its bytes stand in.
         message_id = message.id if message else f"sha256-{digest[:32]}"
-        return Event(
+        return Event.of(
+            conversation,
+            message_id,
             vendor=self.name,
             account=self._account,
             kind=kind,
-            conversation_id=item.id,
-            message_id=message_id,
-            key=f"{self.name}:{self._account}:{item.id}:{message_id}",
             occurred_at=message.at if message else None,
-            conversation=conversation,
             raw=raw,
         )
 
@@ -373,7 +370,10 @@ class HelpScout:
         return pages
 
     def _conversation(self, item: _Item, threads: Iterable[_Thread]) -> Conversation:
-        read = (self._message(thread) for thread in sorted(threads, key=_when))
+        read = (
+            self._message(thread)
+            for thread in sorted(threads, key=lambda thread: oldest_first(thread.created_at, thread.id))
+        )
         messages = [message for message in read if message.text or message.attachments]
         customer = item.customer or _Person()
         assignee = item.assignee or _Person()
@@ -588,11 +588,6 @@ def _without_event(data: Mapping[str, JsonValue]) -> str:
 def _said(threads: Iterable[_Thread]) -> list[_Thread]:
     """Without what happened in no words, and what nobody was told."""
     return [thread for thread in threads if thread.type != "lineitem" and thread.state not in _UNSAID]
-
-
-def _when(thread: _Thread) -> tuple[datetime, int, str]:
-    """Oldest first; the order of the list is not promised. Numbers as text: the longer one is the larger one."""
-    return (thread.created_at or datetime.min.replace(tzinfo=UTC), len(thread.id), thread.id)
 
 
 def _type(person: _Person | None) -> str | None:

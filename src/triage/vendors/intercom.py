@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from triage import _http, _text
 from triage._payload import Loose, Payload, read_json, word
+from triage._settings import required
 from triage._signing import Secrets, from_hex
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
@@ -202,11 +203,7 @@ class Intercom:
         Raises:
             ConfigurationError: One that is needed is not set.
         """
-        names = ("INTERCOM_CLIENT_SECRET", "INTERCOM_ACCESS_TOKEN", "INTERCOM_ADMIN_ID")
-        missing = [name for name in names if not os.environ.get(name)]
-        if missing:
-            raise ConfigurationError(f"Set {', '.join(missing)} in the environment.")
-        secret, token, admin_id = (os.environ[name] for name in names)
+        secret, token, admin_id = required("INTERCOM_CLIENT_SECRET", "INTERCOM_ACCESS_TOKEN", "INTERCOM_ADMIN_ID")
         return cls(
             client_secret=secret.split(","),
             access_token=token,
@@ -259,16 +256,13 @@ class Intercom:
         message = next((message for message in reversed(conversation.messages) if message.id in theirs), None)
         if message is None:
             return Ignored("empty text")
-        return Event(
+        return Event.of(
+            conversation,
+            message.id,
             vendor=self.name,
             account=notification.app_id,
             kind=kind,
-            conversation_id=item.id,
-            message_id=message.id,
-            # Not the notification's id: that a repeated delivery keeps it is nowhere promised.
-            key=f"{self.name}:{notification.app_id}:{item.id}:{message.id}",
             occurred_at=message.at,
-            conversation=conversation,
             raw=raw,
         )
 

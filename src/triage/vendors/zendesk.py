@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, Self, TypeAlias
 from urllib.parse import quote
 
@@ -14,7 +14,8 @@ from pydantic import AwareDatetime, JsonValue
 
 from triage import _http, _text
 from triage._oauth import ClientCredentials
-from triage._payload import Loose, Payload, read_json, word
+from triage._payload import Loose, Payload, oldest_first, read_json, word
+from triage._settings import required
 from triage._signing import Secrets, from_base64
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
@@ -47,9 +48,8 @@ _PREFIX = "zen:event-type:"
 # https://developer.zendesk.com/documentation/webhooks/verifying/#signing-secrets-on-new-webhooks
 _PUBLIC_SECRET = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105 - published
 _WINDOW = 300.0  # seconds; the vendor names none
-# Who is in neither table is a machine: never answered.
+# Who is not in the table is a machine: never answered.
 _ROLES: dict[str, Role] = {"end-user": "customer", "agent": "agent", "admin": "agent"}
-_STAFF = frozenset({"agent", "admin"})
 _MACHINES = frozenset({"rule", "system"})  # channels
 _AUTOMATIC = 4  # a comment's flag: https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
 _NOBODY = (None, "", "0")
@@ -294,11 +294,7 @@ class Zendesk:
         Raises:
             ConfigurationError: One that is needed is not set.
         """
-        names = ("ZENDESK_SUBDOMAIN", "ZENDESK_SIGNING_SECRET", "ZENDESK_USER_ID")
-        missing = [name for name in names if not os.environ.get(name)]
-        if missing:
-            raise ConfigurationError(f"Set {', '.join(missing)} in the environment.")
-        subdomain, secret, user_id = (os.environ[name] for name in names)
+        subdomain, secret, user_id = required("ZENDESK_SUBDOMAIN", "ZENDESK_SIGNING_SECRET", "ZENDESK_USER_ID")
         return cls(
             subdomain=subdomain,
             signing_secret=secret.split(","),
@@ -392,7 +388,7 @@ class Zendesk:
             customer=customer,
             messages=(message,) if text else (),
         )
-        return self._made(conversation, message.id, "created" if said.id == _FIRST else _KINDS[name], raw, message.at)
+        return self._made(conversation, message.id, "created" if said.id == _FIRST else _KINDS[name], message.at, raw)
 
     def _triggered(self, delivery: Delivery, event_id: str | None) -> Parsed:
         data = _trigger_json(delivery.body)
@@ -401,31 +397,28 @@ class Zendesk:
         told = _Triggered.read(data, event_id=event_id)
         if self._user_id in (told.actor_id, told.comment_author_id):
             return Ignored("made by ourselves")
-        if told.comment_public == "false" or (told.actor_role or "").lower() in _STAFF:
+        if told.comment_public == "false" or _ROLES.get((told.actor_role or "").lower()) == "agent":
             return Ignored("not a public comment of a customer")
         # No comment's id is among the placeholders. The state of the ticket that fired the trigger stands in for it.
         stamp = told.updated_at or ""
         message_id = stamp if _seconds(stamp) else f"sha256-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
-        return self._made(Conversation(id=told.ticket_id), message_id, told.kind, data, None)
+        return self._made(Conversation(id=told.ticket_id), message_id, told.kind, None, data)
 
     def _made(
         self,
         conversation: Conversation,
         message_id: str,
         kind: Literal["created", "replied"],
-        raw: dict[str, JsonValue],
         occurred_at: datetime | None,
+        raw: dict[str, JsonValue],
     ) -> Event:
-        return Event(
+        return Event.of(
+            conversation,
+            message_id,
             vendor=self.name,
             account=self._subdomain,
             kind=kind,
-            conversation_id=conversation.id,
-            message_id=message_id,
-            # Not the invocation's id: a second invocation for the same message has another.
-            key=f"{self.name}:{self._subdomain}:{conversation.id}:{message_id}",
             occurred_at=occurred_at,
-            conversation=conversation,
             raw=raw,
         )
 
@@ -455,7 +448,9 @@ class Zendesk:
                 break
             # Not `links.next`: the token goes nowhere but to our own base URL.
             cursor = f"&page[after]={quote(page.meta.after_cursor, safe='')}"
-        return self._conversation(ticket, sorted(comments, key=_when), users)
+        return self._conversation(
+            ticket, sorted(comments, key=lambda comment: oldest_first(comment.created_at, comment.id)), users
+        )
 
     def _conversation(self, ticket: _Ticket, comments: Sequence[_Comment], users: Mapping[str, _User]) -> Conversation:
         read = [(comment, self._message(comment, ticket, users)) for comment in comments]
@@ -685,11 +680,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         raise ValueError("a name stands twice")
     return values
-
-
-def _when(comment: _Comment) -> tuple[datetime, int, str]:
-    """Oldest first. Comments of the same second come out of order; numbers as text: the longer one is the larger."""
-    return (comment.created_at or datetime.min.replace(tzinfo=UTC), len(comment.id), comment.id)
 
 
 def _comment(actions: Iterable[Action]) -> tuple[bool, str]:
