@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 
 from triage import Conversation, Verdict
+from triage._http import NoAnswer
 from triage._ports import Awaiting, Blocking, Shared
 from triage._run import run
+from triage.models import Request
 from triage.policy import Buckets
 
 
@@ -36,6 +40,21 @@ def test_both_doors_wait_as_they_are_told() -> None:
     run(blocking(waits, Shared()).sleep(1.5))
     asyncio.run(awaiting(waits, Shared()).sleep(2.5))
     assert waits == [1.5, 2.5]
+
+
+def test_a_token_that_no_header_can_carry_is_told() -> None:
+    """As the `…` of an example that was copied as it stands."""
+    request = Request("GET", "http://127.0.0.1:1/", headers={"Authorization": "Bearer …"})
+    doors: list[Callable[[], object]] = [
+        lambda: run(blocking([], Shared()).exchange(request)),
+        lambda: asyncio.run(awaiting([], Shared()).exchange(request)),
+    ]
+    for exchange in doors:
+        with pytest.raises(
+            NoAnswer, match="the API token, or another setting that a header carries, is not ASCII"
+        ) as caught:
+            exchange()
+        assert not caught.value.sent
 
 
 def test_one_thread_at_a_time_is_in_the_exclusive_part() -> None:

@@ -236,6 +236,9 @@ def _response(answer: Any) -> Response:
 
 
 def _no_answer(error: Exception) -> NoAnswer:
+    if isinstance(error, UnicodeEncodeError):
+        # Not the error's own words: they hold the token.
+        return NoAnswer("no call: the API token, or another setting that a header carries, is not ASCII", sent=False)
     # By name, because httpx and httpx2 have the same errors as different classes. For any other error, the request
     # may have been sent.
     names = {cls.__name__ for cls in type(error).__mro__}
