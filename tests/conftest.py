@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import pytest
 
 from desks import DESKS, Desk
+from services import Postgres, RabbitMQ, Redis
 from triage import Event, Outcome, Router, WebhookResponse
 from triage.models import Headers
 
@@ -58,3 +59,24 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("ANTHROPIC_", *(f"{vendor.upper()}_" for vendor in DESKS))):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    server = Redis()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    server = RabbitMQ()
+    yield server
+    server.stop()

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from triage import VendorError
+from triage._gate import Gate
 from triage._http import LONGEST_WAIT, NoAnswer, Tokens, read, refused, seconds, send
 from triage._payload import Payload
 from triage._run import run
+from triage.inbox import MemoryInbox
 from triage.models import Request, Response, Token
 from triage.vendors import Intercom
 
@@ -26,6 +28,15 @@ class Wire:
         self.sent: list[Request] = []
         self.clock = 1000.0
         self.tokens = Tokens()
+        self.vendor_gate = Gate("intercom", MemoryInbox(clock=self.now), failures=4, pause=30, clock=self.now)
+
+    async def held(self, gate: Gate) -> float:
+        return gate.left()
+
+    async def learn(self, gate: Gate, *, down: bool, pause: float = 0.0) -> None:
+        seconds = gate.learn(down=down, pause=pause)
+        if seconds:
+            gate.shut(seconds)
 
     async def exchange(self, request: Request) -> Response:
         self.sent.append(request)
@@ -36,6 +47,7 @@ class Wire:
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
+        self.clock += seconds
 
     def now(self) -> float:
         return self.clock
@@ -93,7 +105,7 @@ def test_it_gives_up_after_two_repetitions_with_growing_waits() -> None:
 
 
 def test_the_vendor_tells_how_long_to_wait() -> None:
-    wire = Wire([limited(retry_after="2"), limited(x_ratelimit_reset="1003"), 200])
+    wire = Wire([limited(retry_after="2"), limited(x_ratelimit_reset="1005"), 200])
     run(send(WRITE, INTERCOM, wire))
     assert wire.waits == [2.0, 3.0]
 

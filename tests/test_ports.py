@@ -9,9 +9,11 @@ import httpx
 import pytest
 
 from triage import Conversation, Verdict
+from triage._gate import Gate
 from triage._http import NoAnswer
 from triage._ports import Awaiting, Blocking, Shared
 from triage._run import run
+from triage.inbox import MemoryInbox
 from triage.models import Request
 from triage.policy import Buckets
 
@@ -22,6 +24,11 @@ def unused(conversation: Conversation, buckets: Buckets) -> Verdict:
 
 async def unused_async(conversation: Conversation, buckets: Buckets) -> Verdict:
     raise AssertionError
+
+
+def shared() -> Shared:
+    gate = Gate("a service", MemoryInbox(), failures=1, pause=1, clock=time.time)
+    return Shared(gate, gate, in_memory=True)
 
 
 def blocking(waits: list[float], shared: Shared) -> Blocking:
@@ -37,8 +44,8 @@ def awaiting(waits: list[float], shared: Shared) -> Awaiting:
 
 def test_both_doors_wait_as_they_are_told() -> None:
     waits: list[float] = []
-    run(blocking(waits, Shared()).sleep(1.5))
-    asyncio.run(awaiting(waits, Shared()).sleep(2.5))
+    run(blocking(waits, shared()).sleep(1.5))
+    asyncio.run(awaiting(waits, shared()).sleep(2.5))
     assert waits == [1.5, 2.5]
 
 
@@ -46,8 +53,8 @@ def test_a_token_that_no_header_can_carry_is_told() -> None:
     """As the `…` of an example that was copied as it stands."""
     request = Request("GET", "http://127.0.0.1:1/", headers={"Authorization": "Bearer …"})
     doors: list[Callable[[], object]] = [
-        lambda: run(blocking([], Shared()).exchange(request)),
-        lambda: asyncio.run(awaiting([], Shared()).exchange(request)),
+        lambda: run(blocking([], shared()).exchange(request)),
+        lambda: asyncio.run(awaiting([], shared()).exchange(request)),
     ]
     for exchange in doors:
         with pytest.raises(
@@ -59,7 +66,7 @@ def test_a_token_that_no_header_can_carry_is_told() -> None:
 
 def test_one_thread_at_a_time_is_in_the_exclusive_part() -> None:
     inside = most = 0
-    ports = blocking([], Shared())
+    ports = blocking([], shared())
 
     async def enter() -> None:
         nonlocal inside, most
@@ -86,7 +93,7 @@ def test_one_task_at_a_time_is_in_the_exclusive_part() -> None:
             inside -= 1
 
     async def all_at_once() -> None:
-        ports = awaiting([], Shared())
+        ports = awaiting([], shared())
         await asyncio.gather(*(enter(ports) for _ in range(8)))
 
     asyncio.run(all_at_once())

@@ -137,7 +137,7 @@ def test_an_event_that_fails_is_tried_again_later_and_parked_in_the_end(desk: De
         worker._wake()
         inbox.wait()
     assert inbox.stats()["parked"] == 1
-    (error,) = inbox._rows("SELECT error FROM events", {})[0]
+    (error,) = inbox._rows("SELECT error FROM triage_events")[0]
     assert "status 403" in error
 
 
@@ -197,7 +197,7 @@ def test_wherever_a_worker_dies_the_next_one_ends_it_and_does_nothing_twice(
     (job,) = inbox.lease(1, 60)
     monkeypatch.setattr(inbox, "record", dying)
     with contextlib.suppress(Crash):
-        asyncio.run(router.work(job, inbox))
+        asyncio.run(router.work(job))
     monkeypatch.undo()
     desk.clock.now += 61
     with Worker(router):
@@ -454,15 +454,27 @@ def test_a_lifespan_starts_and_drains(one_desk: IntercomDesk, one_inbox: Watched
 
 
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
-def test_a_fork_starts_its_own_worker_with_its_first_event(one_desk: IntercomDesk, tmp_path: Path) -> None:
+def test_a_fork_starts_its_own_worker_with_its_first_event(
+    one_desk: IntercomDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As gunicorn with --preload does: the worker is started before the fork."""
+    monkeypatch.setattr("triage.worker._POLL", 3600)  # the first process's worker shall not be faster
     inbox = WatchedInbox(tmp_path / "triage.db")
+    looked = threading.Event()
+    lease = inbox.lease
+
+    def looking(*args: Any) -> Any:
+        looked.set()
+        return lease(*args)
+
+    monkeypatch.setattr(inbox, "lease", looking)
     with one_desk.fake.serve() as base_url:
         router = Router(
             one_desk.adapter(base_url=base_url), buckets=only(Close()), classifier=lambda text: "general", inbox=inbox
         )
         worker = Worker(router)
         worker.start()
+        assert looked.wait(20)
         webhook = one_desk.fake.customer_writes("Hello")
         child = os.fork()
         if child == 0:

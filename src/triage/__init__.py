@@ -10,6 +10,7 @@ from triage.errors import (
     TriageError,
     VendorError,
 )
+from triage.limits import Limits
 from triage.models import (
     Conversation,
     Customer,
@@ -39,6 +40,7 @@ __all__ = [
     "Event",
     "InboxError",
     "InvalidSignature",
+    "Limits",
     "MalformedPayload",
     "MarkSpam",
     "Message",

@@ -1,9 +1,10 @@
 """One thing for each event loop: an async client's connections belong to the loop that they were opened on."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from triage._fork import Lock
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ class PerLoop(Generic[T]):
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._things: dict[asyncio.AbstractEventLoop, T] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def get(self) -> T:
         """The running loop's."""

@@ -1,6 +1,7 @@
 """What must be done around a fork of our process, as gunicorn with `--preload` makes its workers."""
 
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Protocol
@@ -41,3 +42,28 @@ def carry_over(thing: Forkable) -> None:
         after_in_parent=alive(lambda known: known.after_fork(child=False)),
         after_in_child=alive(lambda known: known.after_fork(child=True)),
     )
+
+
+class Lock:
+    """A lock that is free in a fork, whichever thread of the process that forked had it: that thread is not there.
+
+    For what is whole at any moment, so that it does no harm if a thread was in the midst of changing it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        carry_over(self)
+
+    def before_fork(self) -> None:
+        """Nothing is waited for: the lock may be held for as long as a call over the network takes."""
+
+    def after_fork(self, *, child: bool) -> None:
+        """Begin with a new one in the fork."""
+        if child:  # pragma: no cover - in forks alone, where nobody counts
+            self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.release()

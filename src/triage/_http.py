@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from triage._gate import Gate
 from triage._payload import Payload, word
 from triage.errors import MalformedPayload, VendorError
 from triage.models import Request, Response, Token
@@ -16,12 +17,14 @@ T = TypeVar("T")
 
 RETRIES = 2
 LONGEST_WAIT = 10.0  # seconds; Intercom's rate limit renews every 10 s. Who asks for longer gets an error instead.
+_LONGEST_PAUSE = 3600.0  # seconds; no vendor's window is longer, so who asks for more has a wrong clock
 _MOST_MERGES = 3
 _FIRST_WAIT = 0.5
 _EARLY = 60.0  # seconds before its end at which a token is renewed
 
 # 408 and 5xx do not tell whether the call took effect; 409 and 429 tell that it did not.
 _UNKNOWN = frozenset({408, 500, 502, 503, 504})
+_OVERLOADED = frozenset({420, 429, 503})  # 420 is Crisp's
 _TRANSIENT = _UNKNOWN | {409, 429}
 
 
@@ -59,6 +62,19 @@ class Wire(Protocol):
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:
         """One at a time may be in here, of this door."""
+        ...
+
+    async def held(self, gate: Gate) -> float:
+        """Seconds until a service may be called."""
+        ...
+
+    @property
+    def vendor_gate(self) -> Gate:
+        """The one before the vendor."""
+        ...
+
+    async def learn(self, gate: Gate, *, down: bool, pause: float = 0.0) -> None:
+        """Take note of an answer of a service, or of its absence."""
         ...
 
 
@@ -103,13 +119,16 @@ async def send(request: Request, vendor: Vendor, wire: Wire) -> Response:
 
 async def _send(request: Request, vendor: Vendor, wire: Wire) -> Response:
     for attempt in range(RETRIES + 1):
+        await _pass(request, vendor, wire)
         cause: NoAnswer | None = None
         try:
             response = await wire.exchange(request)
         except NoAnswer as err:
             cause = err
             error = VendorError(str(err), vendor=vendor.name, call=_call(request), fate_unknown=err.sent)
+            await wire.learn(wire.vendor_gate, down=True)
         else:
+            await wire.learn(wire.vendor_gate, down=response.status in _UNKNOWN, pause=_pause(response, vendor, wire))
             if 200 <= response.status < 300:
                 return response
             error = vendor.error(request, response, wire.now())
@@ -118,6 +137,20 @@ async def _send(request: Request, vendor: Vendor, wire: Wire) -> Response:
             raise error from cause
         await wire.sleep(wait)
     raise AssertionError("unreachable: the last attempt returns or raises")  # pragma: no cover
+
+
+async def _pass(request: Request, vendor: Vendor, wire: Wire) -> None:
+    """Wait until the vendor may be called, if that is soon."""
+    wait = await wire.held(wire.vendor_gate)
+    if wait > LONGEST_WAIT:
+        raise VendorError(
+            f"not called for another {wait:.0f} s: its rate limit is used up, or it is down",
+            vendor=vendor.name,
+            call=_call(request),
+            retry_after=wait,
+        )
+    if wait:
+        await wire.sleep(wait)
 
 
 async def _token(vendor: Vendor, auth: Auth, wire: Wire, refused: Token | None = None) -> Token:
@@ -219,6 +252,18 @@ async def merged(read: Callable[[str], Awaitable[T]], id_: str, new_id: Callable
     return await read(id_)
 
 
+def renewal(response: Response, now: float) -> float | None:
+    """Seconds until an allowance that is used up is renewed, from `X-RateLimit-Remaining` and `-Reset`.
+
+    Args:
+        response: Any answer.
+        now: Seconds since the epoch, as the headers tell the time.
+    """
+    reset = seconds(response.headers, "x-ratelimit-reset")
+    used_up = response.status == 429 or seconds(response.headers, "x-ratelimit-remaining") == 0
+    return max(0.0, reset - now) if used_up and reset is not None else None
+
+
 def seconds(headers: Mapping[str, str], name: str) -> float | None:
     """The number in a header, None where there is none or it is not a finite, non-negative one."""
     try:
@@ -237,6 +282,13 @@ def _wait(request: Request, error: VendorError, attempt: int) -> float | None:
     if error.retry_after is not None:
         return error.retry_after if error.retry_after <= LONGEST_WAIT else None
     return _FIRST_WAIT * 2.0**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+
+
+def _pause(response: Response, vendor: Vendor, wire: Wire) -> float:
+    """For how long an answer keeps everybody from calling; that of a single call's refusal keeps nobody else."""
+    if response.status >= 300 and response.status not in _OVERLOADED:
+        return 0.0
+    return min(vendor.pause(response, wire.now()) or 0.0, _LONGEST_PAUSE)
 
 
 def _call(request: Request) -> str:

@@ -1,23 +1,34 @@
-"""What becomes of an event, told once: claim ▸ fetch ▸ classify ▸ decide ▸ act.
+"""What becomes of an event, told once: fetch ▸ classify ▸ decide ▸ act, then settle it in the inbox.
 
 Nothing here does I/O or waits: all of that is behind `Ports`. The Router's sync door steps this coroutine with blocking
 ports and no event loop, the async door awaits it. Importing asyncio, httpx or time is banned here by lint.
 """
 
 import logging
+import random
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from datetime import UTC, datetime
+from typing import Literal, Protocol, TypeVar
+
+from typing_extensions import TypeVarTuple, Unpack
 
 from triage import _http, policy
+from triage._gate import Gate
 from triage.actions import Action, Assign, Close, MarkSpam, Reply, Snooze
-from triage.errors import ClassifierError, ConfigurationError, VendorError
-from triage.models import Conversation, Event, Ledger, Outcome, Request, Response, Status, Step, StepResult, Verdict
+from triage.errors import ClassifierError, ConfigurationError, InboxError, VendorError
+from triage.limits import Limits
+from triage.models import Conversation, Event, Job, Ledger, Outcome, Request, Response, Status, Step, StepResult, Verdict
 from triage.policy import Buckets
-from triage.protocols import Send, Vendor
+from triage.protocols import Inbox, Send, Vendor
 
 logger = logging.getLogger("triage")
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_LONGEST_PAUSE = 300.0  # seconds between two attempts
 
 _HANDS_OFF = (Assign, Reply, Snooze, Close, MarkSpam)
 """What is not done to a conversation that a human has: it would speak for them or take it away. Labels are fine."""
@@ -26,21 +37,26 @@ _HANDS_OFF = (Assign, Reply, Snooze, Close, MarkSpam)
 class Ports(_http.Wire, Protocol):
     """The I/O of one door."""
 
-    async def claim(self, key: str) -> bool:
-        """Take the event. False if it is taken already."""
-        ...
-
-    async def release(self, key: str) -> None:
-        """Give it back."""
-        ...
-
     async def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Ask the classifier. Raises whatever it raises."""
         ...
 
-    async def record(self, ledger: Ledger) -> None:
-        """Make the ledger survive a crash, where there is an inbox. Raises `InboxError`."""
+    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+        """Make a call of the inbox, which waits for a disk or a database."""
         ...
+
+    @property
+    def classifier_gate(self) -> Gate:
+        """The one before the classifier."""
+        ...
+
+
+class _NotNow(Exception):  # noqa: N818 - never leaves this module
+    """There is no verdict now, and the event can wait for one."""
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
+        self.retry_after = seconds
 
 
 @dataclass(frozen=True)
@@ -48,53 +64,75 @@ class Pipeline:
     """The settings of a Router, as far as processing needs them."""
 
     vendor: Vendor
+    inbox: Inbox
     buckets: Buckets
     review: Sequence[Action] | None
     context: int
+    limits: Limits
     dry_run: bool
 
-    async def process(self, event: Event, ports: Ports, ledger: Ledger | None = None) -> Outcome:
-        """Route an event, from where the ledger says that it stands.
+    async def work(self, job: Job, ports: Ports, attempts: int) -> Outcome:
+        """Route an event from where its ledger stands, and settle it in the inbox.
 
         Args:
-            event: A message of a customer.
+            job: A lease of the event.
             ports: The I/O.
-            ledger: What was done before; it is kept up to date.
+            attempts: How often it is tried before it is parked.
 
         Returns:
-            What became of it. A vendor that fails is an outcome too; what is raised is a defect or a cancellation.
-        """
-        if not await ports.claim(event.key):
-            return _outcome(event, "duplicate", "the message was handled before, or is being handled", Ledger())
-        ledger = ledger or Ledger()
-        outcome: Outcome | None = None
-        try:
-            outcome = await self._route(event, ports, ledger)
-            return outcome
-        finally:
-            # Also where it was cancelled: the next delivery may begin anew, unless that would do something twice.
-            if (outcome is None or outcome.status == "failed") and not any(map(_holds, ledger.steps or ())):
-                await ports.release(event.key)
+            What became of it. A vendor that fails is an outcome too; what is raised besides `InboxError` is a defect
+            or a cancellation.
 
-    async def _route(self, event: Event, ports: Ports, ledger: Ledger) -> Outcome:
+        Raises:
+            InboxError: The ledger could not be written, so nothing further was done.
+        """
+        ledger = job.ledger.model_copy(deep=True)
+        try:
+            outcome = await self._route(job, ledger, ports, last=job.attempts >= attempts)
+        except (VendorError, _NotNow) as err:
+            await self._again(job, str(err), ports, attempts, err.retry_after or 0.0)
+            return _outcome(job.event, "failed", str(err), ledger)
+        except InboxError:
+            raise
+        except Exception as err:
+            # Not in its own words: they may quote the customer.
+            await self._again(job, f"a defect: {type(err).__name__}", ports, attempts)
+            raise
+        await ports.blocking(self.inbox.finish, job, outcome)
+        return outcome
+
+    async def _again(self, job: Job, error: str, ports: Ports, attempts: int, least: float = 0.0) -> None:
+        """Try it later, with longer and longer pauses, or leave it to a human."""
+        if job.attempts >= attempts:
+            if attempts > 1:  # else the outcome's own line says it all
+                logger.error("%s is parked after %s attempts: %s", job.event.key, job.attempts, error)
+            await ports.blocking(self.inbox.park, job, error)
+            return
+        pause = min(_LONGEST_PAUSE, 2.0**job.attempts) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
+        await ports.blocking(self.inbox.retry, job, error, max(pause, least))
+
+    async def _route(self, job: Job, ledger: Ledger, ports: Ports, *, last: bool) -> Outcome:
+        event = job.event
+
         async def send(request: Request) -> Response:
             return await _http.send(request, self.vendor, ports)
 
-        try:
-            conversation = await self.vendor.fetch(event, send)
-        except VendorError as err:
-            return _outcome(event, "failed", str(err), ledger)
+        async def record() -> None:
+            await ports.blocking(self.inbox.record, job, ledger.model_copy(deep=True))
+
+        if self.limits.acts is not None and job.acts >= self.limits.acts:
+            reason = f"something was done for {job.acts} messages of the conversation: it is left to people"
+            return _outcome(event, "ignored", reason, ledger)
+        conversation = await self.vendor.fetch(event, send)
         if conversation.latest is None:
             return _outcome(event, "ignored", "the conversation holds no message of a customer", ledger)
-
         if ledger.verdict is None:
-            ledger.verdict = await self._classify(conversation, ports)
-            await ports.record(ledger)
+            ledger.seen = conversation.tail(self.context)
+            ledger.verdict = await self._classify(ledger.seen, ports, last=last)
+            await record()
         if ledger.steps is None:
             self._plan(ledger, ledger.verdict, conversation, ports.now())
-        error = await self._act(ledger, conversation, send, ports)
-        if error:
-            return _outcome(event, "failed", str(error), ledger)
+        await self._act(ledger, conversation, send, record)
         results = ledger.steps or []
         if results and all(result.status == "skipped" for result in results):
             return _outcome(event, "ignored", results[0].detail, ledger)
@@ -114,30 +152,50 @@ class Pipeline:
         status: Literal["planned", "pending"] = "planned" if self.dry_run or not decision.act else "pending"
         ledger.steps = [StepResult(step=step, status=status) for step in self.vendor.plan(permitted)] + skipped
 
-    async def _classify(self, conversation: Conversation, ports: Ports) -> Verdict:
+    async def _classify(self, conversation: Conversation, ports: Ports, *, last: bool) -> Verdict:
         """Get a verdict, whatever happens: degrade, do not drop."""
         latest = conversation.latest
         if latest is not None and not latest.text:
             return self._fallback(f"the message has no text, only {len(latest.attachments)} attachment(s)")
+        today = f"spent:{datetime.fromtimestamp(ports.now(), UTC):%Y-%m-%d}"
+        if self.limits.daily_usd is not None:
+            if await ports.blocking(self.inbox.spent, today) >= self.limits.daily_usd:
+                return self._fallback(f"the day's {self.limits.daily_usd:g} USD for verdicts are spent")
+        verdict = await self._asked(conversation, ports)
+        if self.limits.daily_usd is not None and verdict.cost_usd:
+            await ports.blocking(self.inbox.spend, today, verdict.cost_usd)
+        if verdict.unavailable and self.limits.without_verdict == "wait" and not last:
+            raise _NotNow(verdict.reason, await ports.held(ports.classifier_gate))
+        return verdict
+
+    async def _asked(self, conversation: Conversation, ports: Ports) -> Verdict:
+        wait = await ports.held(ports.classifier_gate)
+        if wait:
+            return self._fallback(f"the classifier was down, and is not asked for another {wait:.0f} s", down=True)
         try:
-            verdict = await ports.classify(conversation.tail(self.context), self.buckets)
+            verdict = await ports.classify(conversation, self.buckets)
             bucket = self.buckets.get(verdict.bucket)
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
+            await ports.learn(ports.classifier_gate, down=True)
             # Not in the error's own words, unless they are ours: they may quote the customer.
             place = traceback.extract_tb(err.__traceback__)[-1]
             told = f": {err}" if isinstance(err, ConfigurationError | ClassifierError) else ""
             logger.error(  # noqa: TRY400 - for the same reason
                 "the classifier raised %s%s at %s:%s", type(err).__name__, told, place.filename, place.lineno
             )
-            return self._fallback(f"the classifier raised {type(err).__name__}{told}")
+            return self._fallback(f"the classifier raised {type(err).__name__}{told}", down=True)
+        await ports.learn(ports.classifier_gate, down=verdict.unavailable)
         if bucket is None:
             return self._fallback("the classifier named none of the buckets")
         return verdict.model_copy(update={"bucket": bucket.name})
 
-    def _fallback(self, reason: str) -> Verdict:
-        return Verdict(bucket=self.buckets.fallback.name, confidence=0.0, reason=reason, fallback=True)
+    def _fallback(self, reason: str, *, down: bool = False) -> Verdict:
+        name = self.buckets.fallback.name
+        return Verdict(bucket=name, confidence=0.0, reason=reason, fallback=True, unavailable=down)
 
-    async def _act(self, ledger: Ledger, conversation: Conversation, send: Send, ports: Ports) -> VendorError | None:
+    async def _act(
+        self, ledger: Ledger, conversation: Conversation, send: Send, record: Callable[[], Awaitable[None]]
+    ) -> None:
         """Take the steps in order up to the first that fails; the ledger tells of each."""
         results = ledger.steps or []
         # What is looked for after an unknown fate must not be taken for something that was there before.
@@ -149,13 +207,9 @@ class Pipeline:
                 continue
             if result.status == "unknown" and not result.step.idempotent:
                 # Another process died, or gave up, while it took this step.
-                try:
-                    done = await self.vendor.performed(result.step, before, send)
-                except VendorError as err:
-                    return err
-                if done:
+                if await self.vendor.performed(result.step, before, send):
                     results[number] = StepResult(step=result.step, status="done")
-                    await ports.record(ledger)
+                    await record()
                     continue
             step = Step(actions=tuple(a for a in result.step.actions if not _forbidden(a, conversation)))
             if not step.actions:
@@ -164,12 +218,11 @@ class Pipeline:
                 continue
             # Until the vendor confirms it, nobody knows: what a cancellation or a crash leaves behind is the truth.
             results[number] = StepResult(step=step, status="unknown")
-            await ports.record(ledger)
+            await record()
             results[number], error = await self._take(step, conversation, before, send)
-            await ports.record(ledger)
+            await record()
             if error:
-                return error
-        return None
+                raise error
 
     async def _take(
         self, step: Step, conversation: Conversation, before: Conversation, send: Send
@@ -194,11 +247,6 @@ class Pipeline:
             return "done" if await self.vendor.performed(step, before, send) else "failed"
         except VendorError:
             return "unknown"
-
-
-def _holds(result: StepResult) -> bool:
-    """True if the event must not be begun anew after this."""
-    return result.status == "done" or (result.status == "unknown" and not result.step.idempotent)
 
 
 def _without_ours(conversation: Conversation, results: Sequence[StepResult]) -> Conversation:

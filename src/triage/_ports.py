@@ -3,24 +3,27 @@
 import asyncio
 import inspect
 import json
-import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from typing_extensions import TypeIs
+from typing_extensions import TypeIs, TypeVarTuple, Unpack
 
-from triage._claims import Claims
 from triage._clients import PerLoop
+from triage._fork import Lock
+from triage._gate import Gate
 from triage._http import NoAnswer, Tokens
 from triage.errors import ConfigurationError
-from triage.models import Conversation, Ledger, Request, Response, Verdict
+from triage.models import Conversation, Request, Response, Verdict
 from triage.policy import Buckets
 from triage.protocols import AsyncClassifier, Classifier, ClassifierLike
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
 Classify: TypeAlias = Callable[[Conversation, Buckets], Verdict]
-Record: TypeAlias = Callable[[Ledger], None]
 ClassifyAsync: TypeAlias = Callable[[Conversation, Buckets], Awaitable[Verdict]]
 
 
@@ -45,33 +48,46 @@ class AsyncHttpClient(Protocol):
 
 
 class Shared:
-    """What the two doors of a Router share."""
+    """What the two doors of a Router share.
 
-    def __init__(self) -> None:
-        self.claims = Claims()
+    Args:
+        vendor_gate: The gate before the vendor.
+        classifier_gate: The gate before the classifier.
+        in_memory: True if the inbox never blocks for long.
+    """
+
+    def __init__(self, vendor_gate: Gate, classifier_gate: Gate, *, in_memory: bool) -> None:
+        self.vendor_gate = vendor_gate
+        self.classifier_gate = classifier_gate
+        self.in_memory = in_memory
         self.tokens = Tokens()
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.locks: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
 
 
-class _Door:
+class _Door(ABC):
     """What the ports of both doors have in common: nothing that waits."""
 
     def __init__(self, shared: Shared, clock: Callable[[], float]) -> None:
         self._shared = shared
         self.tokens = shared.tokens
+        self.vendor_gate = shared.vendor_gate
+        self.classifier_gate = shared.classifier_gate
         self.now = clock
 
-    async def claim(self, key: str) -> bool:
-        """Take an event."""
-        return self._shared.claims.claim(key)
+    @abstractmethod
+    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+        """Make a call that waits for a disk or a database."""
 
-    async def release(self, key: str) -> None:
-        """Give it back."""
-        self._shared.claims.release(key)
+    async def held(self, gate: Gate) -> float:
+        """Seconds until a service may be called."""
+        return gate.left() if gate.fresh else await self.blocking(gate.left)
 
-    async def record(self, ledger: Ledger) -> None:
-        """Without an inbox there is nowhere to write the ledger."""
+    async def learn(self, gate: Gate, *, down: bool, pause: float = 0.0) -> None:
+        """Take note of an answer of a service, or of its absence."""
+        seconds = gate.learn(down=down, pause=pause)
+        if seconds:
+            await self.blocking(gate.shut, seconds)
 
 
 class Blocking(_Door):
@@ -97,6 +113,10 @@ class Blocking(_Door):
         self._http = http
         self._classify = classify
         self._sleep = sleep
+
+    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+        """Make it."""
+        return call(*args)
 
     async def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Ask the classifier."""
@@ -136,6 +156,12 @@ class Awaiting(_Door):
         self._classify = classify
         self._sleep = sleep
 
+    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+        """Make it, off the event loop where it may take its time."""
+        if self._shared.in_memory:
+            return call(*args)
+        return await asyncio.to_thread(call, *args)
+
     async def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Ask the classifier."""
         return await self._classify(conversation, buckets)
@@ -156,29 +182,6 @@ class Awaiting(_Door):
         """One task of this event loop at a time."""
         async with self._shared.locks.get():
             yield
-
-
-class Leased(Awaiting):
-    """The same for an event that a worker has leased; further arguments are those of `Awaiting`.
-
-    Args:
-        record: Writes its ledger.
-    """
-
-    def __init__(self, record: Record, *door: Any) -> None:
-        super().__init__(*door)
-        self._record = record
-
-    async def claim(self, key: str) -> bool:
-        """It is taken already."""
-        return True
-
-    async def release(self, key: str) -> None:
-        """The worker gives it back."""
-
-    async def record(self, ledger: Ledger) -> None:
-        """Write the ledger, off the event loop: the disk takes its time."""
-        await asyncio.to_thread(self._record, ledger.model_copy(deep=True))
 
 
 def blocking_form(classifier: ClassifierLike) -> Classify:

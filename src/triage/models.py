@@ -228,6 +228,8 @@ class Verdict(_Model):
     extra: dict[str, str] = Field(default_factory=dict, repr=False)
     fallback: bool = False
     """True if no verdict could be had and the fallback bucket stands in; the reason then says why."""
+    unavailable: bool = False
+    """True if the classifier's service did not answer or refused to work: asked later, it may give a verdict."""
     model: str | None = None
     usage: Usage = Usage()
     cost_usd: float | None = None
@@ -289,6 +291,8 @@ class Ledger(BaseModel):
 
     verdict: Verdict | None = None
     """Not paid for twice."""
+    seen: Conversation | None = Field(default=None, repr=False)
+    """What the verdict is about, to try another policy or prompt on it later."""
     status: Status = "routed"
     """What becomes of it when all steps are taken."""
     known: tuple[str, ...] = ()
@@ -306,6 +310,8 @@ class Job(_Model):
     """This one included."""
     fence: int
     """Tells this lease from any other: a write with an old one is refused."""
+    acts: int = 0
+    """How many earlier messages of the conversation something was done for."""
 
 
 class Outcome(_Model):
@@ -318,6 +324,31 @@ class Outcome(_Model):
     conversation_id: str | None = None
     verdict: Verdict | None = None
     steps: tuple[StepResult, ...] = ()
+
+
+State: TypeAlias = Literal["ready", "leased", "finished", "parked"]
+
+
+class Entry(_Model):
+    """What an inbox knows of a delivery."""
+
+    number: int
+    """In the order in which they came."""
+    key: str
+    state: State
+    """`ready` from `due` on, `leased` until then by a worker, `finished`, or `parked` for a human."""
+    due: float
+    """Seconds since the epoch, as all times here."""
+    attempts: int
+    received: float
+    changed: float
+    error: str | None = None
+    """What went wrong last, in our words."""
+    event: Event | None = None
+    """None for a delivery that could not be read."""
+    ledger: Ledger = Ledger()
+    outcome: Outcome | None = None
+    """None until it is finished."""
 
 
 @dataclass(frozen=True, slots=True)

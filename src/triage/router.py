@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Literal, Self
 
@@ -17,12 +18,15 @@ from pydantic import JsonValue
 
 from triage import policy
 from triage._clients import PerLoop
+from triage._gate import Gate
 from triage._pipeline import Pipeline
-from triage._ports import AsyncHttpClient, Awaiting, Blocking, HttpClient, Leased, Shared, awaiting_form, blocking_form
+from triage._ports import AsyncHttpClient, Awaiting, Blocking, HttpClient, Shared, awaiting_form, blocking_form
 from triage._run import run
 from triage.actions import Action
 from triage.classifiers.claude import Claude
-from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload
+from triage.errors import ConfigurationError, InboxError, InvalidSignature, LeaseLost, MalformedPayload
+from triage.inbox import MemoryInbox
+from triage.limits import Limits
 from triage.models import Delivery, Event, Handshake, Headers, Job, Outcome, Status, WebhookResponse
 from triage.policy import Bucket, Buckets
 from triage.protocols import ClassifierLike, Inbox, Vendor
@@ -31,6 +35,11 @@ logger = logging.getLogger("triage")
 
 _TIMEOUT = 10.0  # seconds, for a call of the vendor's API
 _MIB = 1024 * 1024
+_LEASE = 300.0  # seconds; longer than an event can take with all its attempts, since nobody extends it here
+
+ATTEMPTS = 20
+"""How often an event is tried. The pauses double up to five minutes, so that it takes about an hour."""
+
 _LEVELS = {"failed": logging.ERROR, "malformed": logging.WARNING, "refused": logging.WARNING}
 
 
@@ -52,7 +61,8 @@ class Router:
             Default: one that is made here and kept, with a time limit of 10 s.
         async_http: The same for the async door, an `httpx.AsyncClient`. It must belong to the event loop in use.
         inbox: Where events are stored before the vendor is answered, for a `Worker` to process: durable mode. Without
-            one the request itself does the work.
+            one the request itself does the work, and this process's memory is all that knows of it.
+        limits: What may be done and spent, and when a service is left alone.
         dry_run: True decides and reports, but only reads from the vendor and changes nothing there.
         max_body: The largest delivery that is read, in bytes.
         on_failure: What a vendor hears of an event that could not be routed because its API failed. `accept`: 200, it
@@ -77,6 +87,7 @@ class Router:
         http: HttpClient | None = None,
         async_http: AsyncHttpClient | None = None,
         inbox: Inbox | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - it is frozen
         dry_run: bool = False,
         max_body: int = _MIB,
         on_failure: Literal["accept", "retry"] = "accept",
@@ -89,20 +100,27 @@ class Router:
         self.vendor = vendor
         self.buckets = Buckets(buckets, fallback=fallback)
         self.inbox = inbox
-        self._on_stored: Callable[[], None] | None = None
         self._own_classifier: Claude | None = None
         if classifier is None:
             classifier = self._own_classifier = Claude()
         self.classifier = classifier
         self._check_policy(review)
-        self._pipeline = Pipeline(vendor, self.buckets, review, context, dry_run)
+        self._check_limits(limits)
+        self._store: Inbox = MemoryInbox(clock=clock) if inbox is None else inbox
+        self._listeners: list[Callable[[str], None]] = []
+        self._pipeline = Pipeline(vendor, self._store, self.buckets, review, context, limits, dry_run)
         self._max_body = max_body
         self._on_failure = on_failure
         self._clock = clock
-        self._shared = Shared()
+        self._shared = Shared(
+            Gate(vendor.name, self._store, limits.failures, limits.pause, clock),
+            Gate("the classifier", self._store, limits.failures, limits.pause, clock),
+            in_memory=isinstance(self._store, MemoryInbox),
+        )
         self._http = http
         self._async_http = async_http
-        self._own_http = httpx.Client(timeout=_TIMEOUT)
+        self._make_http = partial(httpx.Client, timeout=_TIMEOUT)
+        self._own_http = self._make_http()
         self._own_async_http: PerLoop[httpx.AsyncClient] = PerLoop(lambda: httpx.AsyncClient(timeout=_TIMEOUT))
 
     def _check_policy(self, review: Sequence[Action] | None) -> None:
@@ -117,6 +135,26 @@ class Router:
         check = getattr(self.classifier, "check", None)
         if check is not None:
             check(self.buckets)
+
+    def _check_limits(self, limits: Limits) -> None:
+        if limits.without_verdict == "wait" and self.inbox is None:
+            raise ConfigurationError(
+                "Limits(without_verdict='wait'): without an inbox nothing can wait. Give one: "
+                "Router(..., inbox=SQLiteInbox(path))."
+            )
+        if limits.daily_usd is not None and not getattr(self.classifier, "priced", True):
+            raise ConfigurationError(
+                f"Limits(daily_usd={limits.daily_usd:g}): what {self.classifier!r} costs is not known. Give the price: "
+                f"Claude(..., prices={{model: Price(...)}})."
+            )
+
+    def on_stored(self, listener: Callable[[str], None]) -> None:
+        """Have a function called after each event that is stored, before its delivery is answered.
+
+        Args:
+            listener: Gets the event's key. It must be quick, and not raise.
+        """
+        self._listeners.append(listener)
 
     def receive(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
         """Verify and parse a delivery: no I/O, the same for both doors.
@@ -152,27 +190,36 @@ class Router:
         body = parsed.body if isinstance(parsed, Handshake) else None
         return _answer(200, self._log(Outcome(status="ignored", reason=parsed.reason)), body)
 
-    def process(self, event: Event) -> Outcome:
+    def process(self, event: Event | str, *, attempts: int = ATTEMPTS) -> Outcome:
         """Fetch, classify, decide and act, blocking until it is done.
 
         Args:
-            event: From `receive`, in this process or another one.
+            event: From `receive`, in this process or another one; it is stored first. Or the key of one that is in the
+                inbox.
+            attempts: How often an event in the inbox is tried before it is parked.
+
+        Returns:
+            What became of it. `duplicate`: nothing is to be done now, because it is done with, is being worked on, or
+            waits for its time or for an earlier one of its conversation.
 
         Raises:
-            ConfigurationError: The classifier is async only.
+            ConfigurationError: The classifier is async only, or there is a key and no inbox.
+            InboxError: The inbox cannot be read or written. It is `LeaseLost` where it took so long that another
+                worker has taken the event over.
         """
+        if self._own_http.is_closed:
+            self._own_http = self._make_http()
         ports = Blocking(self._http or self._own_http, blocking_form(self.classifier), self._shared, self._clock)
-        return self._log(run(self._pipeline.process(event, ports)))
+        return run(self._process(event, ports, attempts))
 
-    async def process_async(self, event: Event) -> Outcome:
+    async def process_async(self, event: Event | str, *, attempts: int = ATTEMPTS) -> Outcome:
         """The same, awaited.
 
         Args:
-            event: From `receive`, in this process or another one.
+            event: From `receive`, or a key.
+            attempts: How often an event in the inbox is tried before it is parked.
         """
-        http = self._async_http or self._own_async_http.get()
-        ports = Awaiting(http, awaiting_form(self.classifier), self._shared, self._clock)
-        return self._log(await self._pipeline.process(event, ports))
+        return await self._process(event, self._awaiting(), attempts)
 
     def handle(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
         """Do all of it: verify, parse, fetch, classify, decide, act. With an inbox: verify, parse, store.
@@ -193,7 +240,7 @@ class Router:
             return self._stored(self.inbox, received, raw_body)
         if received.event is None:
             return received
-        return self._processed(self.process(received.event))
+        return self._processed(self.process(received.event, attempts=1))
 
     async def handle_async(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
         """The same, awaited.
@@ -208,23 +255,25 @@ class Router:
             return await asyncio.to_thread(self._stored, self.inbox, received, raw_body)
         if received.event is None:
             return received
-        return self._processed(await self.process_async(received.event))
+        return self._processed(await self.process_async(received.event, attempts=1))
 
-    async def work(self, job: Job, inbox: Inbox) -> Outcome:
+    async def work(self, job: Job, *, attempts: int = ATTEMPTS) -> Outcome:
         """Process an event that is leased, from where its ledger stands.
 
         Args:
-            job: The event's lease.
-            inbox: Where it was leased; its ledger is kept there.
+            job: The lease, from this Router's inbox.
+            attempts: How often an event is tried before it is parked.
 
         Raises:
             LeaseLost: Another worker has the event.
             InboxError: The ledger could not be written, so nothing further was done.
         """
-        http = self._async_http or self._own_async_http.get()
-        classify = awaiting_form(self.classifier)
-        ports = Leased(partial(inbox.record, job), http, classify, self._shared, self._clock)
-        return self._log(await self._pipeline.process(job.event, ports, job.ledger.model_copy(deep=True)))
+        return self._log(await self._pipeline.work(job, self._awaiting(), attempts))
+
+    async def resting(self) -> float:
+        """Seconds for which the vendor is to be left alone, so that there is no use in working."""
+        gate = self._shared.vendor_gate
+        return gate.left() if gate.fresh else await asyncio.to_thread(gate.left)
 
     def warm_up(self) -> None:
         """Do what the first customer would wait for: import Claude's SDK and make the clients.
@@ -242,7 +291,7 @@ class Router:
             self._own_async_http.warm_up()
 
     def close(self) -> None:
-        """Close the HTTP client of the sync door, and the default classifier's."""
+        """Close the HTTP client of the sync door, and the default classifier's. The next use opens them again."""
         self._own_http.close()
         if self._own_classifier is not None:
             self._own_classifier.close()
@@ -271,6 +320,35 @@ class Router:
     def __repr__(self) -> str:
         return f"Router({self.vendor!r}, buckets={list(self.buckets.names)})"
 
+    async def _process(self, event: Event | str, ports: Blocking | Awaiting, attempts: int) -> Outcome:
+        job = await ports.blocking(self._taken, event)
+        if job is None:
+            key = event if isinstance(event, str) else event.key
+            reason = "the message was handled before, or is being handled"
+            return self._log(Outcome(status="duplicate", reason=reason, key=key))
+        try:
+            return self._log(await self._pipeline.work(job, ports, attempts))
+        except BaseException:
+            if self.inbox is None:
+                # Interrupted, perhaps by a server that shuts down: the next delivery goes on with it.
+                with suppress(LeaseLost):
+                    self._store.park(job, "interrupted")
+            raise
+
+    def _taken(self, event: Event | str) -> Job | None:
+        if isinstance(event, str):
+            if self.inbox is None:
+                raise ConfigurationError("This Router has no inbox in which a key could be looked up: give it one.")
+            return self._store.take(event, _LEASE)
+        if not self._store.add(event) and self.inbox is None:
+            # There is no worker who would try again what failed: the vendor's next delivery does.
+            self._store.redrive(event.key)
+        return self._store.take(event.key, _LEASE)
+
+    def _awaiting(self) -> Awaiting:
+        http = self._async_http or self._own_async_http.get()
+        return Awaiting(http, awaiting_form(self.classifier), self._shared, self._clock)
+
     def _stored(self, inbox: Inbox, received: WebhookResponse, body: bytes) -> WebhookResponse:
         """Keep what came in before it is acknowledged. What cannot be kept is the vendor's to deliver again."""
         try:
@@ -278,8 +356,9 @@ class Router:
                 event = received.event
                 status: Status = "accepted" if inbox.add(event) else "duplicate"
                 stored = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
-                if status == "accepted" and self._on_stored is not None:
-                    self._on_stored()
+                if status == "accepted":
+                    for listener in self._listeners:
+                        listener(event.key)
                 return _answer(200, self._log(stored))
             if received.outcome is not None and received.outcome.status == "malformed":
                 inbox.keep(self.vendor.name, bytes(body), received.outcome.reason)

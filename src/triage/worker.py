@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import os
-import random
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
@@ -12,12 +12,11 @@ from typing import Any, Self
 from triage._fork import carry_over
 from triage.errors import ConfigurationError, InboxError, LeaseLost
 from triage.models import Job
-from triage.router import Router
+from triage.router import ATTEMPTS, Router
 
 logger = logging.getLogger("triage")
 
 _POLL = 1.0  # seconds; how soon what another process stored, or what waits for its time, is seen
-_LONGEST_PAUSE = 300.0
 
 
 class Worker:
@@ -38,7 +37,7 @@ class Worker:
         ConfigurationError: The Router has no inbox, or a number makes no sense.
     """
 
-    def __init__(self, router: Router, *, concurrency: int = 32, lease: float = 60.0, attempts: int = 20) -> None:
+    def __init__(self, router: Router, *, concurrency: int = 32, lease: float = 60.0, attempts: int = ATTEMPTS) -> None:
         if router.inbox is None:
             raise ConfigurationError("This Router has no inbox: give it one, Router(..., inbox=SQLiteInbox(path)).")
         if concurrency < 1 or lease <= 0 or attempts < 1:
@@ -53,13 +52,14 @@ class Worker:
         self._guard = threading.Lock()
         self._running: _Running | None = None
         carry_over(self)
-        router._on_stored = self._wake  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - the one listener that there is
+        router.on_stored(self._wake)
 
     def start(self) -> None:
         """Begin to work, in a thread of its own. Does nothing if it works already."""
         with self._guard:
             if self._running is None or not self._running.here():
                 self._running = _Running(self._work)
+                _at_exit(self)
 
     def drain(self, deadline: float = 30.0) -> bool:
         """Take no more events, and wait for those that are being worked on.
@@ -107,7 +107,7 @@ class Worker:
         """
         self._guard.release()
 
-    def _wake(self) -> None:
+    def _wake(self, _key: str = "") -> None:
         running = self._running
         if running is None:
             return  # not started, or drained
@@ -123,7 +123,9 @@ class Worker:
             while not stopping.is_set():
                 woken.clear()
                 free = self._concurrency - len(tasks)
-                jobs = await self._leased(free) if free else []
+                # While the help desk is left alone, events are better off in the inbox than in our hands.
+                rests = await self._router.resting() > 0
+                jobs = await self._leased(free) if free and not rests else []
                 for job in jobs:
                     task = asyncio.create_task(self._do(job))
                     tasks[task] = job
@@ -157,28 +159,30 @@ class Worker:
 
     async def _do(self, job: Job) -> None:
         try:
-            outcome = await self._router.work(job, self._inbox)
-            if outcome.status != "failed":
-                await asyncio.to_thread(self._inbox.finish, job, outcome)
-            else:
-                await self._again(job, outcome.reason)
+            await self._router.work(job, attempts=self._attempts)
         except LeaseLost as err:
             logger.warning("%s", err)  # another worker goes on with it
         except InboxError as err:
             logger.error("%s: %s", job.event.key, err)  # noqa: TRY400 - its lease runs out, and it is taken up then
-        except Exception as err:  # a defect, ours or of an adapter
+        except Exception:  # a defect, ours or of an adapter
             logger.exception("%s: a defect", job.event.key)
-            with suppress(InboxError):
-                await self._again(job, f"a defect: {type(err).__name__}")
 
-    async def _again(self, job: Job, error: str) -> None:
-        """Try it later, with longer and longer pauses, or leave it to a human."""
-        if job.attempts >= self._attempts:
-            logger.error("%s is parked after %s attempts: %s", job.event.key, job.attempts, error)
-            await asyncio.to_thread(self._inbox.park, job, error)
-            return
-        pause = min(_LONGEST_PAUSE, 2.0**job.attempts) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
-        await asyncio.to_thread(self._inbox.retry, job, error, self._router._clock() + pause)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - one clock for both
+
+def _at_exit(worker: Worker) -> None:
+    """Drain a worker when the interpreter ends, as a server does on SIGTERM."""
+    # Not by `atexit`: that comes after the interpreter has closed the thread pools, and draining needs one. This is
+    # what they themselves are closed by. Where it is missing, the leases run out, and the events are taken up then.
+    register: Callable[[Callable[[], object]], None] | None = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        reference = weakref.ref(worker)
+
+        def drained() -> None:
+            alive = reference()
+            if alive is not None:
+                alive.drain()
+
+        with suppress(RuntimeError):  # it is ending already
+            register(drained)
 
 
 class _Running:

@@ -70,20 +70,21 @@ class DyingInbox(SQLiteInbox):
     dies_at: int = -1
     before: bool = False
 
-    def _changed(self, sql: str, values: Any) -> bool:
-        if sql.startswith("UPDATE"):
+    def _run(self, sql: str, values: Any) -> tuple[list[Any], int]:
+        writes = sql.startswith("UPDATE")
+        if writes:
             self.dies_at -= 1
             if self.dies_at == 0 and self.before:
                 os.kill(os.getpid(), signal.SIGKILL)
-        changed = super()._changed(sql, values)
-        if sql.startswith("UPDATE") and self.dies_at == 0:
+        result = super()._run(sql, values)
+        if writes and self.dies_at == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        return changed
+        return result
 
     def open(self) -> bool:
         """True while there is something to do now."""
-        sql = "SELECT count(*) FROM events WHERE state = 'leased' OR (state = 'ready' AND due <= :now)"
-        return bool(self._rows(sql, {"now": self._clock()})[0][0])
+        sql = "SELECT count(*) FROM triage_events WHERE state = 'leased' OR (state = 'ready' AND due <= :now)"
+        return bool(self._rows(sql)[0][0])
 
 
 def one_run(seed: int) -> Report:

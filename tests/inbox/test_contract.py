@@ -1,7 +1,5 @@
 """What every inbox must do."""
 
-import os
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +8,11 @@ import pytest
 
 from desks import IntercomDesk
 from desks.base import Clock
-from triage import ConfigurationError, Event, InboxError, Outcome, Step, StepResult, Tag, Verdict
+from triage import Event, Outcome, Step, StepResult, Tag, Verdict
 from triage.errors import LeaseLost
-from triage.inbox import SQLiteInbox
+from triage.inbox import MemoryInbox, PostgresInbox, SQLiteInbox
+from triage.inbox._table import TableInbox
 from triage.models import Job, Ledger
-from watched import exit_code
 
 LEASE = 60.0
 
@@ -24,11 +22,30 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def make(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Callable[[], TableInbox]]:
+    """Opens the same inbox, as each process does; the memory's is one alone."""
+    memory = MemoryInbox(clock=clock)
+    url = request.getfixturevalue("postgres").new_database() if request.param == "postgres" else ""
+    opened: list[TableInbox] = []
+
+    def open_() -> TableInbox:
+        made: TableInbox = memory
+        if request.param == "sqlite":
+            made = SQLiteInbox(tmp_path / "triage.db", clock=clock)
+        elif request.param == "postgres":
+            made = PostgresInbox(url, clock=clock)
+        opened.append(made)
+        return made
+
+    yield open_
+    for inbox in opened:
+        inbox.close()
+
+
 @pytest.fixture
-def inbox(tmp_path: Path, clock: Clock) -> Iterator[SQLiteInbox]:
-    made = SQLiteInbox(tmp_path / "triage.db", clock=clock)
-    yield made
-    made.close()
+def inbox(make: Callable[[], TableInbox]) -> TableInbox:
+    return make()
 
 
 def event(number: int = 1, conversation: str = "1", customer: str = "mira") -> Event:
@@ -51,12 +68,12 @@ def keys(jobs: object) -> list[str]:
     return [job.event.key for job in jobs]
 
 
-def one(inbox: SQLiteInbox) -> Job:
+def one(inbox: TableInbox) -> Job:
     (job,) = inbox.lease(10, LEASE)
     return job
 
 
-def test_what_is_added_is_leased_whole_and_once(inbox: SQLiteInbox) -> None:
+def test_what_is_added_is_leased_whole_and_once(inbox: TableInbox) -> None:
     assert inbox.add(event())
     job = one(inbox)
     assert (job.event, job.attempts, job.ledger) == (event(), 1, Ledger())
@@ -64,7 +81,7 @@ def test_what_is_added_is_leased_whole_and_once(inbox: SQLiteInbox) -> None:
     assert inbox.stats() == {"ready": 0, "leased": 1, "finished": 0, "parked": 0}
 
 
-def test_a_message_is_stored_once_whatever_became_of_it(inbox: SQLiteInbox) -> None:
+def test_a_message_is_stored_once_whatever_became_of_it(inbox: TableInbox) -> None:
     assert [inbox.add(event()), inbox.add(event())] == [True, False]
     job = one(inbox)
     assert not inbox.add(event())
@@ -73,7 +90,7 @@ def test_a_message_is_stored_once_whatever_became_of_it(inbox: SQLiteInbox) -> N
     assert inbox.stats()["finished"] == 1
 
 
-def test_the_oldest_come_first_and_no_more_than_asked_for(inbox: SQLiteInbox, clock: Clock) -> None:
+def test_the_oldest_come_first_and_no_more_than_asked_for(inbox: TableInbox, clock: Clock) -> None:
     for number in range(5):
         clock.now += 1
         inbox.add(event(number, conversation=str(number)))
@@ -81,13 +98,13 @@ def test_the_oldest_come_first_and_no_more_than_asked_for(inbox: SQLiteInbox, cl
     assert len(inbox.lease(10, LEASE)) == 3
 
 
-def test_a_conversations_events_are_leased_one_after_the_other(inbox: SQLiteInbox, clock: Clock) -> None:
+def test_a_conversations_events_are_leased_one_after_the_other(inbox: TableInbox, clock: Clock) -> None:
     for number in (1, 2, 3):
         inbox.add(event(number))
     inbox.add(event(1, conversation="2"))
     first, other = inbox.lease(10, LEASE)
     assert keys([first, other]) == ["intercom:a:1:1", "intercom:a:2:1"]
-    inbox.retry(first, "down", clock() + 30)
+    inbox.retry(first, "down", 30)
     assert inbox.lease(10, LEASE) == [], "the second waits for the first, though that waits for its time"
     clock.now += 30
     first = one(inbox)
@@ -99,7 +116,7 @@ def test_a_conversations_events_are_leased_one_after_the_other(inbox: SQLiteInbo
 
 
 def test_a_lease_that_ran_out_is_given_again_and_the_old_one_can_write_no_more(
-    inbox: SQLiteInbox, clock: Clock
+    inbox: TableInbox, clock: Clock
 ) -> None:
     inbox.add(event())
     old = one(inbox)
@@ -121,7 +138,7 @@ def test_a_lease_that_ran_out_is_given_again_and_the_old_one_can_write_no_more(
         inbox.record(new, Ledger())
 
 
-def test_a_lease_is_kept_by_extending_it_but_not_got_back(inbox: SQLiteInbox, clock: Clock) -> None:
+def test_a_lease_is_kept_by_extending_it_but_not_got_back(inbox: TableInbox, clock: Clock) -> None:
     inbox.add(event())
     job = one(inbox)
     clock.now += LEASE - 1
@@ -135,7 +152,7 @@ def test_a_lease_is_kept_by_extending_it_but_not_got_back(inbox: SQLiteInbox, cl
     assert one(inbox).fence == taken_over.fence + 1
 
 
-def test_the_ledger_is_there_for_the_next_one(inbox: SQLiteInbox, clock: Clock) -> None:
+def test_the_ledger_is_there_for_the_next_one(inbox: TableInbox, clock: Clock) -> None:
     inbox.add(event())
     ledger = Ledger(
         verdict=Verdict(bucket="billing", cost_usd=0.01),
@@ -147,7 +164,7 @@ def test_the_ledger_is_there_for_the_next_one(inbox: SQLiteInbox, clock: Clock) 
     assert one(inbox).ledger == ledger
 
 
-def test_what_is_parked_stays_so_until_it_is_redriven(inbox: SQLiteInbox, clock: Clock) -> None:
+def test_what_is_parked_stays_so_until_it_is_redriven(inbox: TableInbox, clock: Clock) -> None:
     inbox.add(event())
     job = one(inbox)
     inbox.record(job, Ledger(status="closed"))
@@ -160,14 +177,14 @@ def test_what_is_parked_stays_so_until_it_is_redriven(inbox: SQLiteInbox, clock:
     assert (again.attempts, again.ledger.status) == (1, "closed")
 
 
-def test_a_delivery_that_cannot_be_read_is_kept_and_cannot_be_redriven(inbox: SQLiteInbox) -> None:
+def test_a_delivery_that_cannot_be_read_is_kept_and_cannot_be_redriven(inbox: TableInbox) -> None:
     assert inbox.keep("intercom", b"\xff{", "no JSON")
     assert not inbox.keep("intercom", b"\xff{", "no JSON")
     assert inbox.stats()["parked"] == 1
     assert not inbox.redrive("intercom:malformed:x")
 
 
-def test_finished_events_are_forgotten_on_demand(inbox: SQLiteInbox, clock: Clock) -> None:
+def test_finished_events_are_forgotten_on_demand(inbox: TableInbox, clock: Clock) -> None:
     for number in (1, 2):
         inbox.add(event(number, conversation=str(number)))
         inbox.finish(one(inbox), Outcome(status="routed"))
@@ -176,8 +193,15 @@ def test_finished_events_are_forgotten_on_demand(inbox: SQLiteInbox, clock: Cloc
     assert (inbox.stats()["finished"], inbox.add(event(1))) == (1, True)
 
 
+def test_what_is_parked_is_forgotten_only_when_it_is_asked_for(inbox: TableInbox, clock: Clock) -> None:
+    inbox.add(event())
+    inbox.park(one(inbox), "hopeless")
+    clock.now += 100
+    assert [inbox.purge(clock()), inbox.purge(clock() - 200, parked=True), inbox.purge(clock(), parked=True)] == [0, 0, 1]
+
+
 @pytest.mark.parametrize("customer", ["mira", "mira@example.com"])
-def test_a_customers_events_are_removed_but_not_under_a_workers_hands(inbox: SQLiteInbox, customer: str) -> None:
+def test_a_customers_events_are_removed_but_not_under_a_workers_hands(inbox: TableInbox, customer: str) -> None:
     inbox.add(event(1))
     inbox.add(event(2))
     inbox.add(event(3, conversation="2", customer="jonas"))
@@ -189,13 +213,13 @@ def test_a_customers_events_are_removed_but_not_under_a_workers_hands(inbox: SQL
     assert inbox.stats()["ready"] == 1
 
 
-def test_many_threads_and_inboxes_lease_each_event_once(tmp_path: Path, clock: Clock) -> None:
-    inboxes = [SQLiteInbox(tmp_path / "triage.db", clock=clock) for _ in range(4)]
+def test_many_threads_and_processes_lease_each_event_once(make: Callable[[], TableInbox]) -> None:
+    inboxes = [make() for _ in range(4)]
     for number in range(200):
         inboxes[number % 4].add(event(number, conversation=str(number)))
     leased: list[str] = []
 
-    def work(inbox: SQLiteInbox) -> None:
+    def work(inbox: TableInbox) -> None:
         while jobs := inbox.lease(7, LEASE):
             leased.extend(keys(jobs))
             for job in jobs:
@@ -207,96 +231,129 @@ def test_many_threads_and_inboxes_lease_each_event_once(tmp_path: Path, clock: C
     for thread in threads:
         thread.join()
     assert len(leased) == len(set(leased)) == 200
-    for inbox in inboxes:
-        inbox.close()
 
 
-# SQLite's own
+def test_a_certain_event_is_taken_when_it_is_due_and_its_turn(inbox: TableInbox, clock: Clock) -> None:
+    for number in (1, 2):
+        inbox.add(event(number))
+    assert inbox.take("intercom:a:1:2", LEASE) is None, "the first of the conversation comes first"
+    assert inbox.take("intercom:a:1:9", LEASE) is None, "there is no such event"
+    job = inbox.take("intercom:a:1:1", LEASE)
+    assert job is not None
+    assert (job.event, job.attempts) == (event(), 1)
+    assert inbox.take("intercom:a:1:1", LEASE) is None, "it is being worked on"
+    inbox.retry(job, "down", 30)
+    assert inbox.take("intercom:a:1:1", LEASE) is None, "it waits for its time"
+    clock.now += 30
+    job = inbox.take("intercom:a:1:1", LEASE)
+    assert job is not None
+    inbox.finish(job, Outcome(status="routed"))
+    assert inbox.take("intercom:a:1:1", LEASE) is None, "it is done with"
+    assert inbox.take("intercom:a:1:2", LEASE) is not None
 
 
-def test_the_file_is_the_owners_alone_and_a_closed_inbox_opens_again(tmp_path: Path, clock: Clock) -> None:
-    path = tmp_path / "triage.db"
-    inbox = SQLiteInbox(path, clock=clock)
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert repr(inbox) == f"SQLiteInbox({str(path)!r})"
+def test_how_often_something_was_done_in_the_conversation_is_told(inbox: TableInbox) -> None:
+    done = StepResult(step=Step(actions=(Tag("a"),)), status="done")
+    planned = StepResult(step=Step(actions=(Tag("a"),)), status="planned")
+    for number, steps in enumerate([(done,), (planned,), (done, planned)]):
+        inbox.add(event(number))
+        inbox.finish(one(inbox), Outcome(status="routed", steps=steps))
+    inbox.add(event(9))
+    inbox.add(event(9, conversation="2"))
+    assert {job.event.conversation_id: job.acts for job in inbox.lease(10, LEASE)} == {"1": 2, "2": 0}
+
+
+def test_what_could_have_been_begun_long_ago_is_told_once_in_that_time(inbox: TableInbox, clock: Clock) -> None:
+    for number in (1, 2):
+        inbox.add(event(number))
+    inbox.add(event(1, conversation="2"))
+    assert inbox.overdue(10, 15) == []
+    clock.now += 15
+    assert sorted(inbox.overdue(10, 15)) == ["intercom:a:1:1", "intercom:a:2:1"], "not the one that waits for another"
+    assert inbox.overdue(10, 15) == []
+    first = inbox.take("intercom:a:1:1", LEASE)
+    assert first is not None
+    clock.now += 15
+    assert inbox.overdue(10, 15) == ["intercom:a:2:1"], "the other one is being worked on"
+    inbox.finish(first, Outcome(status="routed"))
+    clock.now += 15
+    assert len(inbox.overdue(1, 15)) == 1
+
+
+def test_a_service_is_held_for_all_and_the_longer_time_counts(make: Callable[[], TableInbox], clock: Clock) -> None:
+    one_, other = make(), make()
+    assert one_.held("intercom") == 0
+    one_.hold("intercom", 30)
+    other.hold("intercom", 10)
+    assert other.held("intercom") == pytest.approx(30)
+    assert other.held("claude") == 0
+    clock.now += 20
+    assert one_.held("intercom") == pytest.approx(10)
+    clock.now += 20
+    assert one_.held("intercom") == 0
+
+
+def test_a_sum_is_everybodys_and_outlives_a_purge_as_long_as_its_day(
+    make: Callable[[], TableInbox], clock: Clock
+) -> None:
+    one_, other = make(), make()
+    assert one_.spent("today") == 0
+    one_.spend("today", 0.25)
+    other.spend("today", 0.5)
+    assert one_.spent("today") == pytest.approx(0.75)
+    clock.now += 24 * 3600
+    one_.purge(clock())
+    assert one_.spent("today") == pytest.approx(0.75)
+    clock.now += 25 * 3600
+    one_.purge(clock())
+    assert one_.spent("today") == 0
+
+
+def test_an_operator_sees_what_is_there_the_newest_first_and_page_by_page(inbox: TableInbox, clock: Clock) -> None:
+    inbox.keep("intercom", b"{", "no JSON")
+    for number in (1, 2, 3):
+        inbox.add(event(number, conversation=str(number)))
+    job = inbox.take("intercom:a:1:1", LEASE)
+    assert job is not None
+    inbox.record(job, Ledger(verdict=Verdict(bucket="billing")))
+    inbox.park(job, "hopeless")
+    newest, *older = inbox.entries()
+    assert (newest.key, newest.state, newest.event, newest.due) == ("intercom:a:3:3", "ready", event(3, "3"), clock())
+    assert [entry.key for entry in inbox.entries(limit=1, before=newest.number)] == [older[0].key]
+    parked, unreadable = inbox.entries("parked")
+    assert (parked.error, parked.attempts, parked.ledger.verdict) == ("hopeless", 1, Verdict(bucket="billing"))
+    assert (unreadable.event, unreadable.error, unreadable.outcome) == (None, "no JSON", None)
+    assert inbox.entry("intercom:a:1:1") == parked
+    assert inbox.entry("intercom:a:9:9") is None
+
+
+def test_an_event_that_nobody_works_on_may_be_set_aside(inbox: TableInbox) -> None:
     inbox.add(event())
-    inbox.close()
-    inbox.close()
-    assert inbox.stats()["ready"] == 1
-    inbox.close()
+    inbox.add(event(1, conversation="2"))
+    assert inbox.take("intercom:a:2:1", LEASE) is not None
+    assert inbox.set_aside("intercom:a:1:1", "the customer has called")
+    assert not inbox.set_aside("intercom:a:1:1", "again")
+    assert not inbox.set_aside("intercom:a:2:1", "a worker has it")
+    assert inbox.lease(10, LEASE) == []
+    entry = inbox.entry("intercom:a:1:1")
+    assert entry is not None
+    assert (entry.state, entry.error) == ("parked", "the customer has called")
 
 
-def test_what_is_added_is_on_the_disk(inbox: SQLiteInbox) -> None:
-    """The two settings that make it so, as SQLite itself tells them."""
-    with inbox._connection() as db:
-        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert db.execute("PRAGMA synchronous").fetchone() == (2,)
+def test_a_later_event_that_is_already_being_worked_on_is_waited_for(inbox: TableInbox, clock: Clock) -> None:
+    """With two servers' transactions, the later of two events may be stored and leased first."""
+    inbox.add(event(1))
+    inbox.add(event(2))
+    first = one(inbox)
+    inbox._run("UPDATE triage_events SET state = 'ready' WHERE key = :key", {"key": first.event.key})
+    inbox._run("UPDATE triage_events SET state = 'leased', due = :due WHERE seq = 2", {"due": clock() + LEASE})
+    assert inbox.lease(10, LEASE) == []
+    clock.now += LEASE
+    assert one(inbox).event.message_id == "2", "its worker died: it is ended before the other begins"
 
 
-def test_a_file_of_a_later_version_or_none_at_all_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "later.db"
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
-    with pytest.raises(ConfigurationError, match="later version"):
-        SQLiteInbox(path)
-    (tmp_path / "text.db").write_text("This is no database, it is a text of some length." * 20)
-    for wrong in (tmp_path / "text.db", tmp_path / "no" / "such.db", tmp_path):
-        with pytest.raises(ConfigurationError, match="cannot be opened"):
-            SQLiteInbox(wrong)
-
-
-def test_a_full_disk_is_an_error_of_ours_and_loses_nothing(inbox: SQLiteInbox) -> None:
-    inbox.add(event())
-    with inbox._connection() as db:
-        pages = db.execute("PRAGMA page_count").fetchone()[0]
-        db.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(InboxError, match="full"):
-        inbox.add(event(2, customer="x" * 500_000))
-    assert one(inbox).event.message_id == "1"
-
-
-def test_a_locked_file_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triage.inbox.sqlite._BUSY", 0.0)
-    inbox = SQLiteInbox(tmp_path / "triage.db")
-    blocker = sqlite3.connect(tmp_path / "triage.db", isolation_level=None)
-    blocker.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(InboxError, match="locked"):
-        inbox.add(event())
-    blocker.execute("ROLLBACK")
-    assert inbox.add(event())
-    blocker.close()
-    inbox.close()
-
-
-@pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
-def test_a_fork_has_a_connection_and_a_lock_of_its_own(inbox: SQLiteInbox) -> None:
-    """Whatever its threads do with the inbox at that moment."""
-    inbox.add(event())
-    stopping = threading.Event()
-
-    def busy() -> None:
-        while not stopping.is_set():
-            inbox.stats()
-
-    threads = [threading.Thread(target=busy) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for number in range(2, 12):
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if inbox.add(event(number)) and not inbox.add(event()) else 1)
-        assert exit_code(child) == 0
-    stopping.set()
-    for thread in threads:
-        thread.join()
-    assert inbox.stats()["ready"] == 11
-
-
-def test_an_event_of_a_real_webhook_is_kept_as_it_is(inbox: SQLiteInbox) -> None:
-    desk = IntercomDesk()
-    webhook = desk.fake.customer_writes("Größe 38 😀", attachments=["a.pdf"])
-    received = desk.router().receive(webhook.body, webhook.headers).event
-    assert received is not None
-    inbox.add(received)
-    assert one(inbox).event == received
+def test_texts_of_any_kind_are_stored(inbox: TableInbox) -> None:
+    odd = event(customer="a\0b")
+    assert inbox.add(odd)
+    assert one(inbox).event == odd
+    assert inbox.stats()["leased"] == 1

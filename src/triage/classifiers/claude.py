@@ -5,12 +5,12 @@ import hashlib
 import json
 import logging
 import random
-import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from triage._clients import PerLoop
+from triage._fork import Lock
 from triage._http import seconds
 from triage._run import run
 from triage.classifiers import _answer, _prompt
@@ -121,7 +121,7 @@ class Claude:
         self._given_async_client = _given(async_client, "async_client", "__aenter__")
         self._own_client: anthropic.Anthropic | None = None
         self._own_async_clients: PerLoop[anthropic.AsyncAnthropic] = PerLoop(self._make_async_client)
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def _check_settings(self, api_key: str | None, deadline: float, max_tokens: int | None) -> None:
         if not self.model.strip():
@@ -148,6 +148,11 @@ class Claude:
         if thinking is not None and profile.thinkings is not None and kind not in profile.thinkings:
             choice = ", ".join(profile.thinkings)
             raise ConfigurationError(f"{self.model} takes no thinking of type {kind!r}, but {choice}.")
+
+    @property
+    def priced(self) -> bool:
+        """True if it is known what a verdict costs."""
+        return self._price is not None
 
     def __repr__(self) -> str:
         return f"Claude({self.model!r})"
@@ -176,21 +181,22 @@ class Claude:
             latency = self._clock() - started
             return Verdict(**facts, **said, usage=total, cost_usd=cost, latency=latency)
 
-        def fallback(reason: str, request_id: str | None = None, level: int = logging.WARNING) -> Verdict:
+        def fallback(reason: str, request_id: str | None, level: int = logging.WARNING, *, down: bool) -> Verdict:
             logger.log(level, "no verdict: %s (request %s)", reason, request_id)
-            return verdict(bucket=buckets.fallback.name, confidence=0.0, reason=reason, fallback=True)
+            name = buckets.fallback.name
+            return verdict(bucket=name, confidence=0.0, reason=reason, fallback=True, unavailable=down)
 
         attempt = 0
         while True:
             left = self._deadline - (self._clock() - started)
             if left <= 0:
-                return fallback(f"Claude did not answer within {self._deadline:g} s")
+                return fallback(f"Claude did not answer within {self._deadline:g} s", None, down=True)
             try:
                 answer = await port.create(request, min(left, _ATTEMPT))
             except _errors() as err:
                 reason, wait = _failure(err, attempt)
                 if wait is None or self._clock() - started + wait >= self._deadline:
-                    return fallback(reason, getattr(err, "request_id", None), _level(err))
+                    return fallback(reason, getattr(err, "request_id", None), _level(err), down=True)
                 await port.sleep(wait)
                 attempt += 1
                 continue
@@ -203,7 +209,7 @@ class Claude:
                 return verdict(**_answer.read(answer, buckets, self.extra))
             except _answer.Unusable as err:
                 if not err.truncated or request["max_tokens"] > self._max_tokens:
-                    return fallback(str(err), getattr(answer, "_request_id", None))
+                    return fallback(str(err), getattr(answer, "_request_id", None), down=False)
                 request["max_tokens"] *= 2
 
     def request(self, conversation: Conversation, buckets: Buckets) -> dict[str, Any]:

@@ -493,6 +493,13 @@ class Crisp:
     ) -> Request:
         return Request(method, self._base_url + path, json, self._headers, idempotent)
 
+    def pause(self, response: Response, now: float) -> float | None:
+        """Read how long to wait. Crisp documents nothing of the kind; what it would say by HTTP's own word is obeyed.
+
+        Source: https://docs.crisp.chat/guides/rest-api/rate-limits
+        """
+        return _http.seconds(response.headers, "retry-after")
+
     def error(self, request: Request, response: Response, now: float) -> VendorError:
         """Read an error: `{"error": true, "reason": …, "data": {"message": …}}`.
 
@@ -507,7 +514,7 @@ class Crisp:
             message=told.data.message if told.data else None,
             hint=_HINTS.get(told.reason or "") or _HINTS_BY_STATUS.get(response.status),
             code=told.reason,
-            retry_after=_http.seconds(response.headers, "retry-after"),
+            retry_after=self.pause(response, now),
         )
 
 

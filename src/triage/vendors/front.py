@@ -599,17 +599,20 @@ class Front:
     ) -> Request:
         return Request(method, self._base_url + path, json, self._headers, idempotent)
 
+    def pause(self, response: Response, now: float) -> float | None:
+        """Read how long to wait: until the company's minute is over, or the guard of one conversation lets go.
+
+        Source: https://dev.frontapp.com/docs/rate-limiting
+        """
+        wait = _http.seconds(response.headers, "retry-after")
+        if wait is None:
+            return _http.renewal(response, now)
+        return wait / 1000 if wait > _MILLISECONDS else wait
+
     def error(self, request: Request, response: Response, now: float) -> VendorError:
         """Read an error: `{"_error": {"status": …, "title": …, "message": …}}`."""
         body = response.data()
         fault = (_Error.model_validate(body) if isinstance(body, dict) else _Error()).error or _Fault()
-        # https://dev.frontapp.com/docs/rate-limiting: seconds, and the time of renewal in seconds since the epoch.
-        wait = _http.seconds(response.headers, "retry-after")
-        resets = _http.seconds(response.headers, "x-ratelimit-reset")
-        if wait is not None and wait > _MILLISECONDS:
-            wait /= 1000
-        elif wait is None and resets is not None and response.status == 429:
-            wait = max(0.0, resets - now)
         return _http.refused(
             request,
             response,
@@ -617,7 +620,7 @@ class Front:
             message=fault.message,
             hint=_HINTS.get(response.status),
             code=fault.title.lower().replace(" ", "_") if fault.title else None,
-            retry_after=wait,
+            retry_after=self.pause(response, now),
         )
 
 

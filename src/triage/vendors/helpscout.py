@@ -551,6 +551,15 @@ class HelpScout:
     ) -> Request:
         return Request(method, self._base_url + path, body, self._headers, idempotent)
 
+    def pause(self, response: Response, now: float) -> float | None:
+        """Read how long to wait, which only a 429 tells: when the minute is over is told nowhere else.
+
+        Source: https://developer.helpscout.com/mailbox-api/overview/rate-limiting
+        """
+        wait = _http.seconds(response.headers, "x-ratelimit-retry-after")
+        # The plain header is the old API's.
+        return _http.seconds(response.headers, "retry-after") if wait is None else wait
+
     def error(self, request: Request, response: Response, now: float) -> VendorError:
         """Read an error in HAL, or one of the token endpoint.
 
@@ -564,8 +573,6 @@ class HelpScout:
         hint = _TOKEN_HINT if request.url.endswith("/oauth2/token") else _HINTS.get(response.status)
         if hint is None and first.path:
             hint = f"refused for {word(first.path.replace('[', '.').replace(']', ''))}"
-        # https://developer.helpscout.com/mailbox-api/overview/rate-limiting; the plain header is the old API's.
-        wait = _http.seconds(response.headers, "x-ratelimit-retry-after")
         return _http.refused(
             request,
             response,
@@ -574,7 +581,7 @@ class HelpScout:
             hint=hint,
             code=href.partition("#")[2] or told.error,
             request_id=(told.log_ref or response.headers.get("correlation-id", "")).partition("#")[0],
-            retry_after=_http.seconds(response.headers, "retry-after") if wait is None else wait,
+            retry_after=self.pause(response, now),
         )
 
 

@@ -391,6 +391,15 @@ class Intercom:
     ) -> Request:
         return Request(method, self._base_url + path, body, self._headers, idempotent)
 
+    def pause(self, response: Response, now: float) -> float | None:
+        """Read how long to wait: until the window of 10 s is over in which the allowance is used up.
+
+        Source: https://developers.intercom.com/docs/references/rest-api/errors/rate-limiting
+        """
+        # Retry-After is not documented; Intercom's own client looks for it first.
+        wait = _http.seconds(response.headers, "retry-after")
+        return _http.renewal(response, now) if wait is None else wait
+
     def error(self, request: Request, response: Response, now: float) -> VendorError:
         """Read an `error.list`.
 
@@ -399,11 +408,6 @@ class Intercom:
         body = response.data()
         listed = _ErrorList.model_validate(body) if isinstance(body, dict) else _ErrorList()
         first = listed.errors[0] if listed.errors else _Error()
-        reset = _http.seconds(response.headers, "x-ratelimit-reset")
-        # Retry-After is not documented; Intercom's own client looks for it first.
-        wait = _http.seconds(response.headers, "retry-after")
-        if wait is None and reset is not None and response.status == 429:
-            wait = max(0.0, reset - now)
         return _http.refused(
             request,
             response,
@@ -412,7 +416,7 @@ class Intercom:
             hint=_HINTS.get(response.status),
             code=first.code,
             request_id=listed.request_id,
-            retry_after=wait,
+            retry_after=self.pause(response, now),
         )
 
 

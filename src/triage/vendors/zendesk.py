@@ -609,6 +609,14 @@ class Zendesk:
     ) -> Request:
         return Request(method, self._base_url + path, json, self._headers, idempotent)
 
+    def pause(self, response: Response, now: float) -> float | None:
+        """Read how long to wait: until the account's budget that is used up, or one of an endpoint, is renewed.
+
+        Source: https://developer.zendesk.com/documentation/ticketing/using-the-zendesk-api/best-practices-for-avoiding-rate-limiting/
+        """
+        wait = _http.seconds(response.headers, "retry-after")
+        return _resets(response) if wait is None else wait
+
     def error(self, request: Request, response: Response, now: float) -> VendorError:
         """Read an error in one of Zendesk's shapes.
 
@@ -623,10 +631,6 @@ class Zendesk:
             hint = f"refused for {word(where)}" + ("; a closed ticket cannot be changed" if where == "status" else "")
         if told.error == _CONFLICT:
             hint = "somebody else changed the ticket meanwhile"
-        # https://developer.zendesk.com/documentation/ticketing/using-the-zendesk-api/best-practices-for-avoiding-rate-limiting/
-        wait = _http.seconds(response.headers, "retry-after")
-        if wait is None and response.status == 429:
-            wait = _resets(response.headers)
         return _http.refused(
             request,
             response,
@@ -635,7 +639,7 @@ class Zendesk:
             hint=hint,
             code=told.error,
             request_id=response.headers.get("x-zendesk-request-id"),
-            retry_after=wait,
+            retry_after=self.pause(response, now),
             final=told.error == _CONFLICT,
         )
 
@@ -697,9 +701,11 @@ def _html(text: str) -> str:
     return re.sub(r"\{(?=[{%])", "{\u200b", _text.to_html(text))
 
 
-def _resets(headers: Mapping[str, str]) -> float | None:
-    """Seconds until the limit that was hit is renewed."""
-    wait = _http.seconds(headers, "ratelimit-reset")
+def _resets(response: Response) -> float | None:
+    """Seconds until a limit that is used up is renewed."""
+    headers = response.headers
+    used_up = response.status == 429 or _http.seconds(headers, "ratelimit-remaining") == 0
+    wait = _http.seconds(headers, "ratelimit-reset") if used_up else None
     for name, value in headers.items():
         match = re.search(r"remaining=0\b.*?\bresets=(\d{1,6})", value)
         if name.startswith("zendesk-ratelimit-") and match:
