@@ -27,10 +27,10 @@ class Door:
             return router.handle(body, headers)
         return self._await(lambda: router.handle_async(body, headers), router)
 
-    def process(self, router: Router, event: Event) -> Outcome:
+    def process(self, router: Router, event: Event | str, **options: int) -> Outcome:
         if self.name == "sync":
-            return router.process(event)
-        return self._await(lambda: router.process_async(event), router)
+            return router.process(event, **options)
+        return self._await(lambda: router.process_async(event, **options), router)
 
     def _await(self, call: Callable[[], Coroutine[Any, Any, T]], router: Router) -> T:
         async def awaited() -> T:

@@ -77,6 +77,7 @@ def test_a_server_that_is_gone_is_an_error_of_ours(monkeypatch: pytest.MonkeyPat
         ("host=127.0.0.1 password=s3cret nonsense", "no connection string"),
         (f"postgresql://triage:s3cret@127.0.0.1:{free_port()}/triage", "cannot be opened.*refused"),
     ],
+    ids=["scheme", "words", "nobody there"],  # the port is another one each time
 )
 def test_a_wrong_connection_string_is_told_without_the_password(conninfo: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message) as caught:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -34,7 +35,7 @@ from triage import (
 )
 from triage.actions import ACTIONS
 from triage.models import Delivery, Request, Response
-from triage.testing import FakeConversation, signed_webhook
+from triage.testing import FakeConversation, RateLimit, signed_webhook
 from triage.testing._fake import Refusal, to_text
 from triage.testing.webhooks import WebhookKind
 
@@ -396,3 +397,46 @@ def _mutations(payload: object) -> st.SearchStrategy[bytes]:
         return json.dumps(changed).encode()
 
     return st.tuples(st.sampled_from(paths), _values).map(mutated)
+
+
+# Limits
+
+
+def test_what_the_headers_of_an_answer_say_of_the_limit_is_read(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the fake tells it: room left, used up, refused."""
+    monkeypatch.setattr(desk.fake, "admit", lambda call: None)  # who calls is not the question here
+    desk.fake.rate_limit = RateLimit(2, 60)
+    vendor = desk.adapter()
+    http = httpx.Client(transport=desk.fake.transport)
+    answers = [http.get("https://desk.example/nothing") for _ in range(3)]
+    room, used_up, refused = (
+        vendor.pause(Response(answer.status_code, dict(answer.headers), answer.content), desk.clock())
+        for answer in answers
+    )
+    left = 60 - desk.clock() % 60
+    assert room is None
+    # Help Scout tells when the minute is over only in a refusal, Crisp not even there.
+    assert used_up == (None if desk.name in ("crisp", "helpscout") else pytest.approx(left, abs=1))
+    assert refused == (None if desk.name == "crisp" else pytest.approx(left, abs=1))
+
+
+LIMIT_HEADERS = [
+    "retry-after",
+    "x-ratelimit-retry-after",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "zendesk-ratelimit-tickets-index",
+]
+LIMIT_VALUES = st.sampled_from(["0", "-1", "nan", "inf", "-inf", "1e400", "", "a", "0x1", "remaining=0; resets=41"])
+
+
+@given(
+    headers=st.dictionaries(st.sampled_from(LIMIT_HEADERS), LIMIT_VALUES | st.text("0123456789+-.:;=e anf", max_size=20)),
+    status=st.sampled_from([200, 404, 420, 429, 503]),
+)
+def test_no_header_makes_a_pause_that_is_no_number_of_seconds(headers: dict[str, str], status: int) -> None:
+    for make in DESKS.values():
+        pause = make().adapter().pause(Response(status, headers, b""), 1_795_510_800.0)
+        assert pause is None or 0 <= pause < float("inf")
