@@ -24,6 +24,7 @@ from conftest import Door
 from desks import BASE_URL, Desk
 from parts import parts
 from triage import (
+    Action,
     Assign,
     Bucket,
     Buckets,
@@ -127,7 +128,7 @@ class Stage:
         self.objects: list[object] = []
 
     def router(self, **options: Any) -> Router:
-        actions = [
+        actions: list[Action] = [
             Assign(team=self.desk.teams["billing"]),
             Tag("seen"),
             SetFields({self.desk.field: "{mood}"}),
@@ -183,8 +184,8 @@ class Stage:
         router.inbox.close()
 
     def addresses(self) -> Iterator[str]:
-        for call in [*self.desk.fake.calls, *self.claude.calls]:
-            yield f"{call.method} {call.path} {dict(call.query)}"
+        yield from (f"{call.method} {call.path} {dict(call.query)}" for call in self.desk.fake.calls)
+        yield from (f"{call.method} {call.path} {dict(call.query)}" for call in self.claude.calls)
 
     def secrets(self) -> set[str]:
         """As they are, and as they stand in a header of Basic credentials."""
@@ -493,7 +494,9 @@ def test_nothing_private_is_shown_by(
     stage = Stage(desk, door, tmp_path)
     SCENES[happens](stage)
     secrets = stage.secrets()
-    seen = [*stage.objects, *stage.vendor.seen]
+    auth = stage.vendor.auth
+    seen = [*stage.objects, *stage.vendor.seen, auth, auth and auth.request()]
+    seen += [router._shared.tokens.current for router in stage.objects if isinstance(router, Router)]
     assert told.lines
     assert seen
     for line in [*told.lines, *capfd.readouterr(), *stage.addresses()]:
@@ -599,13 +602,14 @@ def test_no_password_is_shown_by_a_database_that_cannot_be_reached(conninfo: str
 
 
 def test_no_policy_that_cannot_work_shows_a_secret(desk: Desk) -> None:
-    for wrong in (
+    mistakes: list[dict[str, Any]] = [
         {"buckets": []},
         {"fallback": "nowhere"},
         {"buckets": [Bucket("general", "All", [Reply("Hi {nobody}")])]},
         {"context": -1},
         {"on_failure": "never"},
-    ):
+    ]
+    for wrong in mistakes:
         with pytest.raises(ConfigurationError) as raised:
             desk.router(**wrong)
         assert clean(raised.value, Stage.secrets_of(desk))
