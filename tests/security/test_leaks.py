@@ -145,7 +145,7 @@ class Stage:
         self.objects += [router._pipeline, router._shared, router._shared.tokens]
         return router
 
-    def asked(self) -> Claude:
+    def asked(self, deadline: float = 15.0) -> Claude:
         """Claude by the real SDK, without a network."""
 
         def answer(request: httpx2.Request) -> httpx2.Response:
@@ -158,7 +158,7 @@ class Stage:
             client=anthropic.Anthropic(api_key=KEY, http_client=httpx2.Client(transport=transport)),
             async_client=anthropic.AsyncAnthropic(api_key=KEY, http_client=httpx2.AsyncClient(transport=transport)),
             extra={"mood": "In a word"},
-            deadline=0.2,
+            deadline=deadline,
         )
 
     def written(self) -> Webhook:
@@ -329,8 +329,8 @@ def raving_verdict(stage: Stage) -> None:
 
 
 def failing_claude(stage: Stage, **failure: Any) -> None:
-    stage.claude.fail(times=9, **failure)
-    assert stage.handled(stage.router(), stage.written()) == "routed"
+    stage.claude.fail(times=10_000, **failure)
+    assert stage.handled(stage.router(classifier=stage.asked(deadline=0.05)), stage.written()) == "routed"
 
 
 def worker(stage: Stage) -> None:
