@@ -1,7 +1,7 @@
 """Real servers for the tests: each is started on a free port, with a directory of its own, and is gone with the tests.
 
-Whoever has one running may name it: TRIAGE_TEST_POSTGRES, TRIAGE_TEST_REDIS, TRIAGE_TEST_RABBITMQ hold URLs. Where there
-is none and none can be started, the tests that need it are skipped; in CI that is a failure.
+Whoever has one running may name it: TRIAGE_TEST_POSTGRES, TRIAGE_TEST_REDIS and TRIAGE_TEST_RABBITMQ hold URLs. Where
+there is none and none can be started, the tests that need it are skipped; in CI that is a failure.
 """
 
 import contextlib

@@ -16,6 +16,7 @@ from triage._run import run
 from triage.inbox import MemoryInbox
 from triage.models import Request
 from triage.policy import Buckets
+from triage.testing._server import HttpResponse, serve
 
 
 def unused(conversation: Conversation, buckets: Buckets) -> Verdict:
@@ -49,16 +50,21 @@ def test_both_doors_wait_as_they_are_told() -> None:
     assert waits == [1.5, 2.5]
 
 
-def test_a_token_that_no_header_can_carry_is_told() -> None:
+@pytest.mark.parametrize("token", ["…", "of a file that ends with\n"])
+def test_a_token_that_no_header_can_carry_is_told(token: str) -> None:
     """As the `…` of an example that was copied as it stands."""
-    request = Request("GET", "http://127.0.0.1:1/", headers={"Authorization": "Bearer …"})
+    with serve(lambda request: HttpResponse()) as base_url:
+        refused(Request("GET", base_url, headers={"Authorization": f"Bearer {token}"}))
+
+
+def refused(request: Request) -> None:
     doors: list[Callable[[], object]] = [
         lambda: run(blocking([], shared()).exchange(request)),
         lambda: asyncio.run(awaiting([], shared()).exchange(request)),
     ]
     for exchange in doors:
         with pytest.raises(
-            NoAnswer, match="the API token, or another setting that a header carries, is not ASCII"
+            NoAnswer, match="the API token, or another setting that a header carries, holds what no header can"
         ) as caught:
             exchange()
         assert not caught.value.sent

@@ -11,7 +11,8 @@ from services import Postgres, RabbitMQ, Redis, Server, listens, missing
 
 
 def gone(server: Server) -> bool:
-    running = subprocess.run(("ps", "-eo", "args"), capture_output=True, text=True, check=True).stdout
+    command = ("ps", "-eo", "args")
+    running = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return not server.directory.exists() and not listens(server.port) and str(server.directory) not in running
 
 

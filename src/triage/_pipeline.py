@@ -6,7 +6,6 @@ ports and no event loop, the async door awaits it. Importing asyncio, httpx or t
 
 import logging
 import random
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,9 +16,21 @@ from typing_extensions import TypeVarTuple, Unpack
 from triage import _http, policy
 from triage._gate import Gate
 from triage.actions import Action, Assign, Close, MarkSpam, Reply, Snooze
-from triage.errors import ClassifierError, ConfigurationError, InboxError, VendorError
+from triage.errors import ClassifierError, ConfigurationError, InboxError, VendorError, place
 from triage.limits import Limits
-from triage.models import Conversation, Event, Job, Ledger, Outcome, Request, Response, Status, Step, StepResult, Verdict
+from triage.models import (
+    Conversation,
+    Event,
+    Job,
+    Ledger,
+    Outcome,
+    Request,
+    Response,
+    Status,
+    Step,
+    StepResult,
+    Verdict,
+)
 from triage.policy import Buckets
 from triage.protocols import Inbox, Send, Vendor
 
@@ -41,7 +52,7 @@ class Ports(_http.Wire, Protocol):
         """Ask the classifier. Raises whatever it raises."""
         ...
 
-    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Make a call of the inbox, which waits for a disk or a database."""
         ...
 
@@ -158,11 +169,11 @@ class Pipeline:
         if latest is not None and not latest.text:
             return self._fallback(f"the message has no text, only {len(latest.attachments)} attachment(s)")
         today = f"spent:{datetime.fromtimestamp(ports.now(), UTC):%Y-%m-%d}"
-        if self.limits.daily_usd is not None:
-            if await ports.blocking(self.inbox.spent, today) >= self.limits.daily_usd:
-                return self._fallback(f"the day's {self.limits.daily_usd:g} USD for verdicts are spent")
+        budget = self.limits.daily_usd
+        if budget is not None and await ports.blocking(self.inbox.spent, today) >= budget:
+            return self._fallback(f"the day's {budget:g} USD for verdicts are spent")
         verdict = await self._asked(conversation, ports)
-        if self.limits.daily_usd is not None and verdict.cost_usd:
+        if budget is not None and verdict.cost_usd:
             await ports.blocking(self.inbox.spend, today, verdict.cost_usd)
         if verdict.unavailable and self.limits.without_verdict == "wait" and not last:
             raise _NotNow(verdict.reason, await ports.held(ports.classifier_gate))
@@ -178,11 +189,8 @@ class Pipeline:
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
             await ports.learn(ports.classifier_gate, down=True)
             # Not in the error's own words, unless they are ours: they may quote the customer.
-            place = traceback.extract_tb(err.__traceback__)[-1]
             told = f": {err}" if isinstance(err, ConfigurationError | ClassifierError) else ""
-            logger.error(  # noqa: TRY400 - for the same reason
-                "the classifier raised %s%s at %s:%s", type(err).__name__, told, place.filename, place.lineno
-            )
+            logger.error("the classifier raised %s%s", place(err), told)  # noqa: TRY400 - for the same reason
             return self._fallback(f"the classifier raised {type(err).__name__}{told}", down=True)
         await ports.learn(ports.classifier_gate, down=verdict.unavailable)
         if bucket is None:
@@ -205,12 +213,12 @@ class Pipeline:
         for number, result in enumerate(results):
             if result.status in ("done", "skipped", "planned"):
                 continue
-            if result.status == "unknown" and not result.step.idempotent:
-                # Another process died, or gave up, while it took this step.
-                if await self.vendor.performed(result.step, before, send):
-                    results[number] = StepResult(step=result.step, status="done")
-                    await record()
-                    continue
+            # Where another process died, or gave up, while it took a step that must not be repeated.
+            asks = result.status == "unknown" and not result.step.idempotent
+            if asks and await self.vendor.performed(result.step, before, send):
+                results[number] = StepResult(step=result.step, status="done")
+                await record()
+                continue
             step = Step(actions=tuple(a for a in result.step.actions if not _forbidden(a, conversation)))
             if not step.actions:
                 detail = _forbidden(result.step.actions[0], conversation)

@@ -76,7 +76,7 @@ class _Door(ABC):
         self.now = clock
 
     @abstractmethod
-    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Make a call that waits for a disk or a database."""
 
     async def held(self, gate: Gate) -> float:
@@ -114,7 +114,7 @@ class Blocking(_Door):
         self._classify = classify
         self._sleep = sleep
 
-    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Make it."""
         return call(*args)
 
@@ -126,8 +126,8 @@ class Blocking(_Door):
         """Make one attempt of a call."""
         try:
             return _response(self._http.request(request.method, request.url, **_wire_form(request)))
-        except Exception as err:
-            raise _no_answer(err) from err
+        except Exception as err:  # noqa: BLE001 - it is raised as another
+            raise _no_answer(err) from (None if _quotes_headers(err) else err)
 
     async def sleep(self, seconds: float) -> None:
         """Block the thread."""
@@ -156,7 +156,7 @@ class Awaiting(_Door):
         self._classify = classify
         self._sleep = sleep
 
-    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Make it, off the event loop where it may take its time."""
         if self._shared.in_memory:
             return call(*args)
@@ -170,8 +170,8 @@ class Awaiting(_Door):
         """Make one attempt of a call."""
         try:
             return _response(await self._http.request(request.method, request.url, **_wire_form(request)))
-        except Exception as err:
-            raise _no_answer(err) from err
+        except Exception as err:  # noqa: BLE001 - it is raised as another
+            raise _no_answer(err) from (None if _quotes_headers(err) else err)
 
     async def sleep(self, seconds: float) -> None:
         """Let the event loop go on."""
@@ -239,11 +239,16 @@ def _response(answer: Any) -> Response:
 
 
 def _no_answer(error: Exception) -> NoAnswer:
-    if isinstance(error, UnicodeEncodeError):
-        # Not the error's own words: they hold the token.
-        return NoAnswer("no call: the API token, or another setting that a header carries, is not ASCII", sent=False)
+    if _quotes_headers(error):
+        told = "no call: the API token, or another setting that a header carries, holds what no header can"
+        return NoAnswer(told, sent=False)
     # By name, because httpx and httpx2 have the same errors as different classes. For any other error, the request
     # may have been sent.
     names = {cls.__name__ for cls in type(error).__mro__}
     unsent = names & {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL"}
     return NoAnswer(f"no answer: {type(error).__name__}", sent=not unsent)
+
+
+def _quotes_headers(error: Exception) -> bool:
+    """True for what is raised over a header's value, in words that hold it, and so the token."""
+    return isinstance(error, UnicodeEncodeError) or str(error).startswith("Illegal header value")

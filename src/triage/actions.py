@@ -35,7 +35,8 @@ class Reply(_Action):
     """Answer the customer. At most one automatic reply is sent to a conversation."""
 
     type: Literal["reply"] = "reply"
-    body: str = Field(min_length=1)
+    body: str = Field(min_length=1, repr=False)
+    """Out of every `repr`: once it is filled in, it holds what a customer or a model wrote."""
 
     def __init__(self, body: str, **data: Any) -> None:
         super().__init__(**({"body": body} | data))
@@ -45,7 +46,8 @@ class Note(_Action):
     """Leave an internal note, which only teammates see."""
 
     type: Literal["note"] = "note"
-    body: str = Field(min_length=1)
+    body: str = Field(min_length=1, repr=False)
+    """Out of every `repr`: once it is filled in, it holds what a customer or a model wrote."""
 
     def __init__(self, body: str, **data: Any) -> None:
         super().__init__(**({"body": body} | data))
@@ -65,7 +67,8 @@ class SetFields(_Action):
     """Set custom attributes of the conversation. They must exist at the vendor."""
 
     type: Literal["set_fields"] = "set_fields"
-    fields: dict[str, str | int | float | bool | None] = Field(min_length=1)
+    fields: dict[str, str | int | float | bool | None] = Field(min_length=1, repr=False)
+    """Out of every `repr`, like a reply's body."""
 
     def __init__(self, fields: dict[str, str | int | float | bool | None], **data: Any) -> None:
         super().__init__(**({"fields": fields} | data))

@@ -14,6 +14,7 @@ ConfigurationError       the program is set up wrongly
 `ConfigurationError` stands outside the tree, so that `except TriageError` never hides a wrong set-up.
 """
 
+import traceback
 from typing import Any
 
 
@@ -101,3 +102,16 @@ class VendorError(TriageError):
 
 class ConfigurationError(Exception):
     """The program is set up wrongly; the message says what to change. Raised where the object is made."""
+
+
+def place(error: BaseException) -> str:
+    """Tell what was raised and where, not in its own words: they may quote a customer.
+
+    Args:
+        error: One that was raised.
+
+    Returns:
+        `"KeyError at /app/classifier.py:12"`.
+    """
+    raised = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {raised.filename}:{raised.lineno}"

@@ -21,9 +21,9 @@ class Limits:
         failures: How many calls of the help desk or of the classifier in a row may fail because it is down before it
             is left alone.
         pause: For how many seconds it then is. After that one failure is enough.
-        without_verdict: What becomes of a message while the classifier is down. `fallback`: the fallback bucket. `wait`:
-            it is tried again, as after a failure of the help desk, and goes to the fallback bucket with the last
-            attempt. Waiting needs an inbox.
+        without_verdict: What becomes of a message while the classifier is down. `fallback`: the fallback bucket.
+            `wait`: it is tried again, as after a failure of the help desk, and goes to the fallback bucket with the
+            last attempt. Waiting needs an inbox.
 
     Raises:
         ConfigurationError: A number makes no sense.
@@ -45,6 +45,4 @@ class Limits:
                 f"Limits: failures={self.failures} and pause={self.pause}: each is more than 0, and the pause ends."
             )
         if self.without_verdict not in ("fallback", "wait"):
-            raise ConfigurationError(
-                f"Limits: without_verdict is 'fallback' or 'wait', not {self.without_verdict!r}."
-            )
+            raise ConfigurationError(f"Limits: without_verdict is 'fallback' or 'wait', not {self.without_verdict!r}.")

@@ -177,7 +177,7 @@ class Inbox(Protocol):
         ...
 
     def overdue(self, limit: int, seconds: float) -> Sequence[str]:
-        """The keys of events that could have been begun so long ago; each is told once in that time."""
+        """The keys of events that could have been begun so long ago, each less and less often."""
         ...
 
     def hold(self, name: str, seconds: float) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 from triage._fork import carry_over
-from triage.errors import ConfigurationError, InboxError, LeaseLost
+from triage.errors import ConfigurationError, InboxError, LeaseLost, place
 from triage.models import Job
 from triage.router import ATTEMPTS, Router
 
@@ -164,8 +164,8 @@ class Worker:
             logger.warning("%s", err)  # another worker goes on with it
         except InboxError as err:
             logger.error("%s: %s", job.event.key, err)  # noqa: TRY400 - its lease runs out, and it is taken up then
-        except Exception:  # a defect, ours or of an adapter
-            logger.exception("%s: a defect", job.event.key)
+        except Exception as err:  # noqa: BLE001 - a defect, ours or of an adapter, which must not end the worker
+            logger.error("%s: a defect: %s", job.event.key, place(err))  # noqa: TRY400 - its words may quote a customer
 
 
 def _at_exit(worker: Worker) -> None:

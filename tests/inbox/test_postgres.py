@@ -118,7 +118,9 @@ def test_the_database_itself_lets_nobody_lease_two_events_of_a_conversation(inbo
     with psycopg.connect(url) as other:
         other.execute("UPDATE triage_events SET state = 'leased', due = due + 60 WHERE seq = 2")
         leased: list[object] = []
-        thread = threading.Thread(target=lambda: leased.extend([*inbox.lease(10, LEASE), inbox.take(event(1).key, LEASE)]))
+        thread = threading.Thread(
+            target=lambda: leased.extend([*inbox.lease(10, LEASE), inbox.take(event(1).key, LEASE)])
+        )
         thread.start()
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND state = 'active'"
         with psycopg.connect(url, autocommit=True) as watching:

@@ -124,7 +124,8 @@ def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_hol
     done = '{"status":"routed","steps":[{"step":{"actions":[]},"status":"done"}]}'
     for number, (state, outcome) in enumerate([("finished", done), ("ready", None)]):
         old.execute(
-            "INSERT INTO events (key, lane, state, due, event, outcome, received, changed) VALUES (?, ?, ?, 1, ?, ?, 1, 1)",
+            "INSERT INTO events (key, lane, state, due, event, outcome, received, changed)"
+            " VALUES (?, ?, ?, 1, ?, ?, 1, 1)",
             (event(number).key, "intercom:a:1", state, event(number, customer="Mira").model_dump_json(), outcome),
         )
     old.close()

@@ -433,7 +433,9 @@ LIMIT_VALUES = st.sampled_from(["0", "-1", "nan", "inf", "-inf", "1e400", "", "a
 
 
 @given(
-    headers=st.dictionaries(st.sampled_from(LIMIT_HEADERS), LIMIT_VALUES | st.text("0123456789+-.:;=e anf", max_size=20)),
+    headers=st.dictionaries(
+        st.sampled_from(LIMIT_HEADERS), LIMIT_VALUES | st.text("0123456789+-.:;=e anf", max_size=20)
+    ),
     status=st.sampled_from([200, 404, 420, 429, 503]),
 )
 def test_no_header_makes_a_pause_that_is_no_number_of_seconds(headers: dict[str, str], status: int) -> None:

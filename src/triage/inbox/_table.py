@@ -41,7 +41,8 @@ RETURNING seq, event, ledger, attempts, fence, (
 _OVERDUE = f"""
 WITH picked AS MATERIALIZED (
   SELECT seq FROM triage_events AS one
-  WHERE {_ITS_TURN} AND due <= :now - :seconds AND told <= :now - :seconds ORDER BY due, seq LIMIT :limit {{lock}}
+  WHERE {_ITS_TURN} AND due <= :now - :seconds AND :now - due >= 2 * (told - due)
+  ORDER BY due, seq LIMIT :limit {{lock}}
 )
 UPDATE triage_events SET told = :now WHERE seq IN (SELECT seq FROM picked) RETURNING key
 """  # noqa: S608 - the same
@@ -208,9 +209,10 @@ class TableInbox(ABC):
         self._settle(job, "state = 'parked', error = :error, changed = :now", error=error)
 
     def overdue(self, limit: int, seconds: float) -> Sequence[str]:
-        """The keys of events that could have been begun so long ago; each is told once in that time.
+        """The keys of events that could have been begun so long ago.
 
-        For those who hand keys to workers by a queue of their own, which may lose some.
+        For those who hand keys to workers by a queue of their own, which may lose some. A key is told again when its
+        event has waited twice as long as when it was told before, so that a queue without workers does not overflow.
 
         Args:
             limit: How many at the most.

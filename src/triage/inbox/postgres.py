@@ -72,14 +72,13 @@ class PostgresInbox(TableInbox):
         clock: Gives the seconds since the epoch, for tests. Default: the server's clock.
 
     Raises:
-        ConfigurationError: The server cannot be reached, refuses us, or a later version of this library made the tables.
+        ConfigurationError: The server cannot be reached or refuses us, or a later version of this library made the
+            tables.
     """
 
     _lock_rows = "FOR UPDATE SKIP LOCKED"
 
-    def __init__(
-        self, conninfo: str, *, connections: int = 8, clock: Callable[[], float] | None = None
-    ) -> None:
+    def __init__(self, conninfo: str, *, connections: int = 8, clock: Callable[[], float] | None = None) -> None:
         if connections < 1:
             raise ConfigurationError(f"PostgresInbox needs at least one connection, not {connections}.")
         try:
@@ -205,7 +204,9 @@ class PostgresInbox(TableInbox):
 
     def _error(self, err: psycopg.Error) -> InboxError:
         # The server's first line; its details may quote the data.
-        told = err.diag.message_primary or (str(err).partition("\n")[0] if isinstance(err, psycopg.OperationalError) else "")
+        told = err.diag.message_primary
+        if not told and isinstance(err, psycopg.OperationalError):
+            told = str(err).partition("\n")[0]
         return InboxError(f"the inbox {self._name}: {told or type(err).__name__}")
 
     def __repr__(self) -> str:
@@ -219,4 +220,4 @@ class _Overtaken(InboxError):  # noqa: N818 - it is what happened
 def _configure(connection: "psycopg.Connection[Any]") -> None:
     # Whatever the server's default is: what `add` has stored must survive its crash.
     connection.execute("SET synchronous_commit = on")
-    connection.execute(f"SET statement_timeout = {int(_WAIT * 1000)}")
+    connection.execute("SELECT set_config('statement_timeout', %s, false)", [str(int(_WAIT * 1000))])

@@ -1,0 +1,201 @@
+"""Celery routes what was stored: real workers, real brokers that are killed, messages that are lost or come twice."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from conftest import Door
+from desks import IntercomDesk
+from routing import handle
+from services import Postgres, RabbitMQ, Redis, wait_until
+from triage import ConfigurationError
+from triage.celery import bind
+from triage.inbox import SQLiteInbox, open_inbox
+from triage.testing import FakeIntercom, Webhook
+
+TESTS = Path(__file__).parent
+
+
+class Desk:
+    """A fake Intercom, the Router of a web process, and workers of Celery."""
+
+    def __init__(self, base_url: str, fake: FakeIntercom, inbox: str, broker: str, directory: Path) -> None:
+        self.fake = fake
+        self.directory = directory
+        self.environment = fake.env(base_url) | {"TRIAGE_INBOX": inbox, "CELERY_BROKER_URL": broker}
+        desk = IntercomDesk()
+        desk.fake = fake
+        self.app = Celery("tests", broker=broker)
+        self.inbox = open_inbox(inbox)
+        self.router = desk.router(inbox=self.inbox)
+        self.task = bind(self.app, self.router, sweep=0.5)
+
+    def store(self, text: str = "This is billing.") -> Webhook:
+        webhook = self.fake.customer_writes(text)
+        assert handle(Door("sync"), self.router, webhook)[1].status == "accepted"
+        return webhook
+
+    @contextmanager
+    def working(self) -> Generator[None]:
+        command = (
+            *(sys.executable, "-m", "celery", "--workdir", str(TESTS), "--app", "celery_worker:app", "worker"),
+            *("--beat", "--schedule", str(self.directory / "beat"), "--concurrency", "2", "--loglevel", "INFO"),
+        )
+        with (self.directory / "worker.log").open("ab") as log:
+            environment = os.environ | self.environment
+            worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.directory)
+        try:
+            yield
+        finally:
+            worker.terminate()
+            worker.wait(60)
+
+    def wait(self, events: int) -> None:
+        """Return once so many are routed, each with one reply."""
+        wait_until(lambda: self.inbox.stats()["finished"] == events, f"{events} events are routed")
+        assert [len(self.fake.replies(key)) for key in self.fake.conversations] == [1] * events
+
+
+@pytest.fixture
+def served() -> Generator[tuple[str, FakeIntercom]]:
+    desk = IntercomDesk()
+    desk.fake.rate_limit = None
+    with desk.fake.serve() as base_url:
+        yield base_url, desk.fake
+
+
+@pytest.fixture
+def make(served: tuple[str, FakeIntercom], tmp_path: Path) -> Generator[Callable[..., Desk]]:
+    made: list[Desk] = []
+
+    def new(broker: str, inbox: str | None = None) -> Desk:
+        made.append(Desk(*served, inbox or str(tmp_path / "triage.db"), broker, tmp_path))
+        return made[-1]
+
+    yield new
+    for desk in made:
+        desk.app.close()
+        desk.inbox.close()
+
+
+def test_a_worker_on_redis_routes_what_is_stored(make: Callable[..., Desk], redis_server: Redis) -> None:
+    desk = make(redis_server.url)
+    with desk.working():
+        for _ in range(5):
+            desk.store()
+        desk.wait(5)
+    assert "billing" not in (desk.directory / "worker.log").read_text().replace("bucket=billing", "")
+
+
+def test_a_worker_on_rabbitmq_routes_what_is_stored_in_postgres(
+    make: Callable[..., Desk], rabbitmq: RabbitMQ, postgres: Postgres
+) -> None:
+    desk = make(rabbitmq.url, postgres.new_database())
+    with desk.working():
+        for _ in range(5):
+            desk.store()
+        desk.wait(5)
+
+
+def test_what_redis_has_forgotten_is_sent_again(make: Callable[..., Desk]) -> None:
+    server = Redis()
+    try:
+        desk = make(server.url)
+        sent = threading.Semaphore(0)
+        desk.router.on_stored(lambda key: sent.release())
+        for _ in range(3):
+            desk.store()
+        wait_until(lambda: bool(queued(server)), "they are sent")
+        server.lose_everything()
+        with desk.working():
+            desk.wait(3)
+    finally:
+        server.stop()
+
+
+def queued(server: Redis) -> int:
+    with redis.Redis.from_url(server.url) as client:
+        return int(client.llen("celery"))
+
+
+def test_what_was_stored_while_the_broker_was_down_is_sent_later_and_the_vendor_does_not_wait(
+    make: Callable[..., Desk], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Redis()
+    try:
+        desk = make(server.url)
+        server.kill()
+        for _ in range(3):
+            desk.store()
+        wait_until(lambda: "left to the sweeper: OperationalError" in caplog.text, "it is noticed")
+        desk.store()
+        server.start()
+        with desk.working():
+            desk.wait(4)
+    finally:
+        server.stop()
+
+
+def test_redis_is_killed_and_comes_back_while_events_are_routed(make: Callable[..., Desk]) -> None:
+    server = Redis()
+    try:
+        desk = make(server.url)
+        desk.fake.latency = 0.02
+        with desk.working():
+            for number in range(20):
+                desk.store()
+                if number == 10:
+                    wait_until(lambda: desk.inbox.stats()["finished"] > 0, "it has begun")
+                    server.lose_everything()
+            desk.wait(20)
+    finally:
+        server.stop()
+
+
+def test_a_message_that_comes_three_times_routes_once(make: Callable[..., Desk], redis_server: Redis) -> None:
+    desk = make(redis_server.url)
+    webhook = desk.store()
+    (entry,) = desk.inbox.entries()
+    for _ in range(3):
+        desk.task.delay(entry.key)
+    with desk.working():
+        desk.wait(1)
+        desk.task.delay(entry.key)
+        desk.store()
+        desk.wait(2)
+    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+def test_storing_does_not_wait_for_the_broker(tmp_path: Path) -> None:
+    desk = IntercomDesk()
+    router = desk.router(inbox=SQLiteInbox(tmp_path / "triage.db"))
+    go_on, sent = threading.Event(), threading.Event()
+
+    class Slow(Celery):
+        def send_task(self, *args: Any, **options: Any) -> Any:
+            assert go_on.wait(20)
+            sent.set()
+
+    task = bind(Slow("tests", broker="memory://"), router)
+    handle(Door("sync"), router, desk.fake.customer_writes("Hello"))
+    assert not sent.is_set()
+    go_on.set()
+    assert sent.wait(20)
+    assert task.name == "triage.process"
+
+
+def test_a_binding_that_could_not_work_is_refused(tmp_path: Path) -> None:
+    desk, app = IntercomDesk(), Celery("tests", broker="memory://")
+    with pytest.raises(ConfigurationError, match="has no inbox"):
+        bind(app, desk.router())
+    with pytest.raises(ConfigurationError, match="sweep=0 and attempts=20"):
+        bind(app, desk.router(inbox=SQLiteInbox(tmp_path / "triage.db")), sweep=0)
