@@ -1,31 +1,28 @@
-"""Triage for Intercom in a FastAPI application.
+"""Triage for Intercom in a FastAPI application: messages are stored, answered, and then routed by a worker beside it.
 
 Run it with the variables of `.env.example` set: `uvicorn --app-dir examples fastapi_app:app`
 """
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
 
 from fastapi import FastAPI, Request, Response
 
-from triage import Router, default_buckets
+from triage import Router, Worker, default_buckets
+from triage.inbox import open_inbox
 from triage.vendors import Intercom
 
 logging.basicConfig()
 logging.getLogger("triage").setLevel(logging.INFO)  # one line for each delivery
 
-router = Router(Intercom.from_env(), buckets=default_buckets.from_env("INTERCOM"))
+router = Router(
+    Intercom.from_env(),
+    buckets=default_buckets.from_env("INTERCOM"),
+    inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")),
+)
+router.warm_up()
 
-
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    router.warm_up()
-    async with router:
-        yield
-
-
-app = FastAPI(lifespan=lifespan)
+app = FastAPI(lifespan=Worker(router).lifespan)
 
 
 @app.head("/webhooks/intercom")

@@ -1,21 +1,29 @@
-"""Triage for Intercom in a Flask application.
+"""Triage for Intercom in a Flask application: messages are stored, answered, and then routed by a worker beside it.
 
-Run it with the variables of `.env.example` set: `gunicorn --chdir examples --threads 8 flask_app:app`
+Run it with the variables of `.env.example` set: `gunicorn --chdir examples --threads 8 flask_app:app`. More processes
+are fine, with `--preload` too: they share the inbox.
 """
 
 import logging
+import os
 
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
-from triage import Router, default_buckets
+from triage import Router, Worker, default_buckets
+from triage.inbox import open_inbox
 from triage.vendors import Intercom
 
 logging.basicConfig()
 logging.getLogger("triage").setLevel(logging.INFO)  # one line for each delivery
 
-router = Router(Intercom.from_env(), buckets=default_buckets.from_env("INTERCOM"))
+router = Router(
+    Intercom.from_env(),
+    buckets=default_buckets.from_env("INTERCOM"),
+    inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")),
+)
 router.warm_up()
+Worker(router).start()
 
 app = Flask(__name__)
 

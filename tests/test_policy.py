@@ -107,6 +107,12 @@ def test_texts_fields_and_times_are_filled_in() -> None:
     ]
 
 
+def test_a_note_of_a_reason_that_was_not_given_is_left_out() -> None:
+    actions: list[Action] = [Note("{reason}"), Tag("x"), Note(" {reason} "), SetFields({"why": "{reason}"})]
+    rendered = render(actions, Verdict(bucket="billing"), CONVERSATION, now=0.0)
+    assert rendered == [Tag("x"), SetFields({"why": ""})]
+
+
 def test_a_customer_without_a_name_is_greeted_all_the_same() -> None:
     assert render([Reply("Hi {customer_name},")], Verdict(bucket="b"), Conversation(id="1"), 0.0) == [
         Reply("Hi there,")

@@ -112,6 +112,18 @@ class Pipeline:
         await ports.blocking(self.inbox.finish, job, outcome)
         return outcome
 
+    async def rehearse(self, conversation: Conversation, ports: Ports) -> Ledger:
+        """Tell what would be done with a conversation: ask the classifier, decide, and do nothing.
+
+        Args:
+            conversation: As far as the classifier is to see it.
+            ports: The I/O.
+        """
+        ledger = Ledger(seen=conversation)
+        ledger.verdict = await self._classify(conversation, ports, last=True)
+        self._plan(ledger, ledger.verdict, conversation, ports.now())
+        return ledger
+
     async def _again(self, job: Job, error: str, ports: Ports, attempts: int, least: float = 0.0) -> None:
         """Try it later, with longer and longer pauses, or leave it to a human."""
         if job.attempts >= attempts:

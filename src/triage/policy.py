@@ -142,6 +142,9 @@ def render(actions: Iterable[Action], verdict: Verdict, conversation: Conversati
         verdict: For `{bucket}`, `{confidence}`, `{reason}` and the extra fields.
         conversation: For `{customer_name}`.
         now: Seconds since the epoch, for `Snooze(timedelta)`.
+
+    Returns:
+        The actions. One of which nothing is left to say, as a note of a reason that was not given, is left out.
     """
     values = {
         **{name: " ".join(text.split())[:_LONGEST_REASON] for name, text in verdict.extra.items()},
@@ -150,7 +153,8 @@ def render(actions: Iterable[Action], verdict: Verdict, conversation: Conversati
         "reason": " ".join(verdict.reason.split())[:_LONGEST_REASON],
         "customer_name": " ".join((conversation.customer.name or "there").split())[:_LONGEST_NAME],
     }
-    return [_rendered(action, values, now) for action in actions]
+    rendered = [_rendered(action, values, now) for action in actions]
+    return [action for action in rendered if not isinstance(action, Reply | Note) or action.body.strip()]
 
 
 def _rendered(action: Action, values: Mapping[str, str], now: float) -> Action:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Literal, Self
 
@@ -27,7 +28,18 @@ from triage.classifiers.claude import Claude
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, LeaseLost, MalformedPayload
 from triage.inbox import MemoryInbox
 from triage.limits import Limits
-from triage.models import Delivery, Event, Handshake, Headers, Job, Outcome, Status, WebhookResponse
+from triage.models import (
+    Conversation,
+    Delivery,
+    Event,
+    Handshake,
+    Headers,
+    Job,
+    Ledger,
+    Outcome,
+    Status,
+    WebhookResponse,
+)
 from triage.policy import Bucket, Buckets
 from triage.protocols import ClassifierLike, Inbox, Vendor
 
@@ -270,6 +282,22 @@ class Router:
         """
         return self._log(await self._pipeline.work(job, self._awaiting(), attempts))
 
+    async def rehearse(self, conversation: Conversation) -> Ledger:
+        """Tell what would be done with a conversation: the classifier is asked, and nothing else is touched.
+
+        The vendor is not called, nothing is stored, and what it costs does not count against the day's limit.
+
+        Args:
+            conversation: One's tail, such as a ledger's `seen`.
+
+        Returns:
+            The verdict, and the steps that would be taken.
+        """
+        alone = MemoryInbox(clock=self._clock)
+        gate = Gate("a service", alone, 1, 1.0, self._clock)
+        pipeline = replace(self._pipeline, inbox=alone, limits=Limits())
+        return await pipeline.rehearse(conversation, self._awaiting(Shared(gate, gate, in_memory=True)))
+
     async def resting(self) -> float:
         """Seconds for which the vendor is to be left alone, so that there is no use in working."""
         gate = self._shared.vendor_gate
@@ -345,9 +373,9 @@ class Router:
             self._store.redrive(event.key)
         return self._store.take(event.key, _LEASE)
 
-    def _awaiting(self) -> Awaiting:
+    def _awaiting(self, shared: Shared | None = None) -> Awaiting:
         http = self._async_http or self._own_async_http.get()
-        return Awaiting(http, awaiting_form(self.classifier), self._shared, self._clock)
+        return Awaiting(http, awaiting_form(self.classifier), shared or self._shared, self._clock)
 
     def _stored(self, inbox: Inbox, received: WebhookResponse, body: bytes) -> WebhookResponse:
         """Keep what came in before it is acknowledged. What cannot be kept is the vendor's to deliver again."""

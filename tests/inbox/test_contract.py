@@ -362,3 +362,19 @@ def test_texts_of_any_kind_are_stored(inbox: TableInbox) -> None:
     assert inbox.add(odd)
     assert one(inbox).event == odd
     assert inbox.stats()["leased"] == 1
+
+
+@pytest.mark.parametrize("column", ["event", "ledger"])
+def test_what_cannot_be_read_is_parked_and_stops_nothing(inbox: TableInbox, column: str) -> None:
+    """As after a step back to an older version."""
+    for number in (1, 2):
+        inbox.add(event(1, conversation=str(number)))
+    sql = "UPDATE triage_events SET " + column + " = '[]' WHERE key = :key"  # noqa: S608 - our own words
+    inbox._run(sql, {"key": "intercom:a:1:1"})
+    assert [job.event.key for job in inbox.lease(10, LEASE)] == ["intercom:a:2:1"]
+    assert inbox.take("intercom:a:1:1", LEASE) is None
+    (entry,) = inbox.entries("parked")
+    assert (entry.error, entry.key) == ("this version of triage cannot read it", "intercom:a:1:1")
+    assert inbox.redrive(entry.key)
+    assert inbox.take(entry.key, LEASE) is None
+    assert inbox.stats()["parked"] == 1

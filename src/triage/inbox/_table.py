@@ -6,15 +6,24 @@ inbox's own clock, so that no worker's clock decides when a lease has run out.
 """
 
 import hashlib
+import logging
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from triage._fork import carry_over
 from triage.errors import LeaseLost
 from triage.models import Entry, Event, Job, Ledger, Outcome, State
 
+logger = logging.getLogger("triage")
+
+M = TypeVar("M", bound=BaseModel)
+
+_UNREADABLE = "this version of triage cannot read it"
 _SUMS_KEPT = 48 * 3600.0  # seconds; the day of none of them is over before, in no time zone
 
 # Two events of a conversation are never worked on at the same time, and never in another order than they were stored.
@@ -137,7 +146,7 @@ class TableInbox(ABC):
             limit: How many at the most.
             seconds: For how long; after that another worker may take them.
         """
-        return [_job(row) for row in sorted(self._rows(self._lease_next, limit=limit, seconds=seconds))]
+        return self._jobs(self._rows(self._lease_next, limit=limit, seconds=seconds))
 
     def take(self, key: str, seconds: float) -> Job | None:
         """Lease a certain event.
@@ -149,8 +158,7 @@ class TableInbox(ABC):
         Returns:
             None if it is done with, is being worked on, waits for its time or for an earlier one of its conversation.
         """
-        rows = self._rows(self._lease_one, key=key, limit=1, seconds=seconds)
-        return _job(rows[0]) if rows else None
+        return next(iter(self._jobs(self._rows(self._lease_one, key=key, limit=1, seconds=seconds))), None)
 
     def record(self, job: Job, ledger: Ledger) -> None:
         """Write down what has been done for an event.
@@ -369,6 +377,20 @@ class TableInbox(ABC):
 
     # Behind them
 
+    def _jobs(self, rows: Iterable[Any]) -> list[Job]:
+        """Read leased rows. One that cannot be read is parked, lest it stop the others again and again."""
+        jobs: list[Job] = []
+        for seq, event, ledger, attempts, fence, acts in sorted(rows):
+            try:
+                read = Event.model_validate_json(event), Ledger.model_validate_json(ledger)
+            except ValidationError:
+                logger.error("event %s of the inbox is parked: %s", seq, _UNREADABLE)  # noqa: TRY400 - quotes no data
+                sql = "UPDATE triage_events SET state = 'parked', error = :error, changed = :now WHERE seq = :seq"
+                self._changed(sql, seq=seq, error=_UNREADABLE)
+            else:
+                jobs.append(Job(event=read[0], ledger=read[1], attempts=attempts, fence=fence, acts=acts))
+        return jobs
+
     def _settle(self, job: Job, changes: str, **values: Any) -> None:
         sql = f"UPDATE triage_events SET {changes} WHERE key = :key AND fence = :fence AND state = 'leased'"  # noqa: S608 - our own words
         if not self._changed(sql, key=job.event.key, fence=job.fence, **values):
@@ -384,17 +406,6 @@ class TableInbox(ABC):
         return values | {"now": self._clock()}
 
 
-def _job(row: Any) -> Job:
-    _, event, ledger, attempts, fence, acts = row
-    return Job(
-        event=Event.model_validate_json(event),
-        ledger=Ledger.model_validate_json(ledger),
-        attempts=attempts,
-        fence=fence,
-        acts=acts,
-    )
-
-
 def _entry(row: Any) -> Entry:
     number, key, state, due, attempts, received, changed, error, event, ledger, outcome = row
     return Entry(
@@ -406,10 +417,17 @@ def _entry(row: Any) -> Entry:
         received=received,
         changed=changed,
         error=error,
-        event=event and Event.model_validate_json(event),
-        ledger=Ledger.model_validate_json(ledger),
-        outcome=outcome and Outcome.model_validate_json(outcome),
+        event=_read(Event, event),
+        ledger=_read(Ledger, ledger) or Ledger(),
+        outcome=_read(Outcome, outcome),
     )
+
+
+def _read(model: type[M], text: str | None) -> M | None:
+    """What was written; nothing where another version wrote it, for the rest of the entry tells of it."""
+    with suppress(ValidationError):
+        return model.model_validate_json(text) if text else None
+    return None
 
 
 def _plain(text: str | None) -> str:
