@@ -6,6 +6,7 @@ Run it with `make demo`. It needs no key and no account; with `ANTHROPIC_API_KEY
 import logging
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -32,10 +33,11 @@ COLUMNS = {
     "message": 30,
     "bucket": 7,
     "conf.": 5,
-    "reason": 35,
+    "reason": 30,
     "changed in the workspace": 24,
-    "HTTP": 13,
+    "answered": 13,
     "ms": 4,
+    "became": 9,
 }
 OUTAGE = "Our API has been down for 10 minutes, all calls fail with 502. This is an outage!"
 CHARGED = "I was charged twice on my invoice for order 1042. Can I get a refund?"
@@ -65,6 +67,8 @@ def main() -> None:
             os.environ["ANTHROPIC_API_KEY"] = "no-key-needed"
             print("Verdicts: a local stand-in for Claude's API that answers by keyword rules.")
             print("          (Set ANTHROPIC_API_KEY for Claude itself.)")
+        kept = stack.enter_context(tempfile.TemporaryDirectory())
+        os.environ["TRIAGE_INBOX"] = f"{kept}/triage.db"
         outcomes = Outcomes()
         logging.getLogger("triage").addHandler(outcomes)
         logging.getLogger("triage").propagate = False  # the table tells it all
@@ -108,7 +112,10 @@ def deliver(case: Case, client: httpx.Client, desk: FakeIntercom, outcomes: "Out
     started = time.perf_counter()
     answer = client.post("/webhooks/intercom", content=case.webhook.body, headers=headers)
     milliseconds = (time.perf_counter() - started) * 1000
-    outcome = outcomes.seen[before]
+    outcome = outcomes.at(before)
+    answered = f"{answer.status_code} {outcome.status}"
+    if outcome.status == "accepted":  # it is stored; a worker does the rest
+        outcome = outcomes.at(before + 1)
     verdict = outcome.verdict
     row(
         COLUMNS,
@@ -117,8 +124,9 @@ def deliver(case: Case, client: httpx.Client, desk: FakeIntercom, outcomes: "Out
         f"{verdict.confidence:.2f}" if verdict else "",
         verdict.reason if verdict else outcome.reason,
         ", ".join(changes(desk, case.webhook.conversation_id)) if len(desk.calls) > calls else "nothing",
-        f"{answer.status_code} {outcome.status}",
+        answered,
         f"{milliseconds:.0f}",
+        "" if answered.endswith(outcome.status) else outcome.status,
     )
 
 
@@ -165,10 +173,20 @@ class Outcomes(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[Outcome] = []
+        self.told = threading.Condition()
 
     def emit(self, record: logging.LogRecord) -> None:
         if hasattr(record, "outcome"):
-            self.seen.append(record.outcome)
+            with self.told:
+                self.seen.append(record.outcome)
+                self.told.notify_all()
+
+    def at(self, number: int) -> Outcome:
+        """Wait for one."""
+        with self.told:
+            if not self.told.wait_for(lambda: len(self.seen) > number, timeout=60):
+                sys.exit("nothing became of a delivery within a minute")
+            return self.seen[number]
 
 
 @contextmanager

@@ -13,7 +13,19 @@ def test_importing_is_light() -> None:
     """No SDK, stack of an SDK or web framework is imported before it is used; `import anthropic` takes a second."""
     script = "import sys, triage, triage.vendors; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
-    heavy = {"anthropic", "httpx2", "fastapi", "starlette", "flask", "django", "uvicorn", "pytest", "celery", "psycopg", "click"}
+    heavy = {
+        "anthropic",
+        "httpx2",
+        "fastapi",
+        "starlette",
+        "flask",
+        "django",
+        "uvicorn",
+        "pytest",
+        "celery",
+        "psycopg",
+        "click",
+    }
     assert heavy & set(done.stdout.split()) == set()
 
 

@@ -13,12 +13,17 @@ from pathlib import Path
 import httpx
 import pytest
 
+from services import wait_until
 from triage.testing import FakeClaude, FakeIntercom
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SERVERS = {
     "fastapi": ["uvicorn", "--app-dir", str(EXAMPLES), "--port", "{port}", "fastapi_app:app"],
     "flask": ["gunicorn", "--chdir", str(EXAMPLES), "--threads", "8", "--bind", "127.0.0.1:{port}", "flask_app:app"],
+    "flask, preloaded": [
+        *("gunicorn", "--chdir", str(EXAMPLES), "--threads", "8", "--workers", "2", "--preload"),
+        *("--bind", "127.0.0.1:{port}", "flask_app:app"),
+    ],
     "django": [
         *("gunicorn", "--chdir", str(EXAMPLES / "django_app"), "--threads", "8"),
         *("--bind", "127.0.0.1:{port}", "helpdesk.wsgi"),
@@ -30,10 +35,12 @@ SERVERS = {
 class App:
     client: httpx.Client
     desk: FakeIntercom
+    durable: bool
+    """True if it stores a message and answers before it is routed."""
 
 
 @pytest.fixture(scope="module", params=list(SERVERS))
-def app(request: pytest.FixtureRequest) -> Generator[App]:
+def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[App]:
     """An example under its server, beside a fake Intercom and a fake Claude."""
     with ExitStack() as stack:
         desk = FakeIntercom()
@@ -42,13 +49,15 @@ def app(request: pytest.FixtureRequest) -> Generator[App]:
             **desk.env(stack.enter_context(desk.serve())),
             "ANTHROPIC_BASE_URL": stack.enter_context(FakeClaude().serve()),
             "ANTHROPIC_API_KEY": "sk-ant-test",
+            "TRIAGE_INBOX": str(tmp_path_factory.mktemp("app") / "triage.db"),
         }
         port = free_port()
         command = [sys.executable, "-m", *(part.format(port=port) for part in SERVERS[request.param])]
         server = stack.enter_context(subprocess.Popen(command, env=environment))
         stack.callback(server.terminate)
         wait_for(port, server)
-        yield App(stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)), desk)
+        client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30))
+        yield App(client, desk, durable=request.param != "django")
 
 
 def free_port() -> int:
@@ -80,9 +89,10 @@ def wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
     ids=["no secret", "no team", "a typo", "no key"],
 )
 def test_a_wrong_setting_stops_the_application_before_it_serves(
-    name: str, changes: dict[str, str], message: str
+    name: str, changes: dict[str, str], message: str, tmp_path: Path
 ) -> None:
-    settings = {**FakeIntercom().env(), "ANTHROPIC_API_KEY": "sk-ant-test"} | changes
+    inbox = str(tmp_path / "triage.db")
+    settings = {**FakeIntercom().env(), "ANTHROPIC_API_KEY": "sk-ant-test", "TRIAGE_INBOX": inbox} | changes
     environment = {key: value for key, value in {**os.environ, **settings}.items() if value}
     command = [sys.executable, "-m", *(part.format(port=free_port()) for part in SERVERS[name])]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -105,9 +115,10 @@ def test_the_address_is_checked_with_head(app: App) -> None:
 def test_a_signed_message_is_routed(app: App) -> None:
     webhook = app.desk.customer_writes("I was charged twice on my invoice, please refund me.")
     answer = app.client.post("/webhooks/intercom", content=webhook.body, headers=webhook.headers)
-    assert (answer.status_code, answer.json()) == (200, {"status": "routed"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "accepted" if app.durable else "routed"})
     assert answer.headers["content-type"] == "application/json"
     conversation = app.desk.conversations[webhook.conversation_id or ""]
+    wait_until(lambda: bool(app.desk.replies(conversation.id)), "it is routed")
     assert conversation.team == app.desk.env("")["INTERCOM_TEAM_BILLING"]
     (reply,) = app.desk.replies(conversation.id)
     assert "one business day" in reply
@@ -119,7 +130,8 @@ def test_the_same_delivery_again_changes_nothing(app: App) -> None:
         app.client.post("/webhooks/intercom", content=delivery.body, headers=delivery.headers).json()["status"]
         for delivery in (webhook, app.desk.redeliver(webhook))
     ]
-    assert statuses == ["routed", "duplicate"]
+    assert statuses == ["accepted" if app.durable else "routed", "duplicate"]
+    wait_until(lambda: bool(app.desk.replies(webhook.conversation_id or "")), "it is routed")
     assert len(app.desk.replies(webhook.conversation_id or "")) == 1
 
 

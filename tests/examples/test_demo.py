@@ -11,12 +11,12 @@ DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 # The message, then what the table says of it: bucket, what changed, status.
 EXPECTED = {
     "Intercom checks the address": ["nothing", "200 ignored"],
-    "All is down!": ["urgent", "to On call, replied", "200 routed"],
-    "Charged twice ": ["billing", "to Billing, replied", "200 routed"],
-    "How do I export?": ["general", "to Support, replied", "200 routed"],
-    "A pitch": ["spam", "closed", "200 closed"],
-    "A bill, in German": ["billing", "to Billing, replied", "200 routed"],
-    "HTML and an emoji": ["general", "to Support, replied", "200 routed"],
+    "All is down!": ["urgent", "to On call, replied", "200 accepted", "routed"],
+    "Charged twice ": ["billing", "to Billing, replied", "200 accepted", "routed"],
+    "How do I export?": ["general", "to Support, replied", "200 accepted", "routed"],
+    "A pitch": ["spam", "closed", "200 accepted", "closed"],
+    "A bill, in German": ["billing", "to Billing, replied", "200 accepted", "routed"],
+    "HTML and an emoji": ["general", "to Support, replied", "200 accepted", "routed"],
     "Charged twice, delivered again": ["nothing", "200 duplicate"],
     "An agent's own reply": ["nothing", "200 ignored"],
     "A forged signature": ["nothing", "401 refused"],
