@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUNS := 1000
 SEED := 0
+SECONDS := 60
 LOWEST := $(VENV)/lowest
 BIN := $(VENV)/bin
 
@@ -13,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos docs lowest clean
+.PHONY: help demo test check chaos fuzz load drain docs lowest clean
 
 help: ## tell what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +39,17 @@ check: $(VENV)/dev.stamp ## check format, lint, types, imports, documentation an
 chaos: $(VENV)/dev.stamp ## kill workers with signal 9 in RUNS runs (1000), and see that nothing is lost or done twice
 	cd tests && ../$(BIN)/python -m chaos.killing --runs $(RUNS) --seed $(SEED) 2> /dev/null
 
+fuzz: $(VENV)/fuzz.stamp ## send made-up deliveries to every door for SECONDS (60), and see that none gets in or crashes it
+	cd tests && ../$(BIN)/python -m fuzz.doors $(SECONDS)
+
+load: $(VENV)/dev.stamp ## measure how fast the example applications answer 200 webhooks at once
+	$(BIN)/python benchmarks/load.py --app fastapi
+	$(BIN)/python benchmarks/load.py --app flask
+
+drain: $(VENV)/dev.stamp ## measure how fast four processes route 50,000 stored events
+	$(BIN)/python benchmarks/drain.py --inbox sqlite
+	$(BIN)/python benchmarks/drain.py --inbox postgres
+
 docs: $(VENV)/dev.stamp ## show the documentation on a local port, and rebuild it as it changes
 	$(BIN)/mkdocs serve
 
@@ -56,6 +68,10 @@ $(VENV)/demo.stamp: $(VENV)/pip.stamp pyproject.toml
 $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml
 	$(BIN)/pip install --quiet --group dev --editable .
 	@touch $@ $(VENV)/demo.stamp
+
+$(VENV)/fuzz.stamp: $(VENV)/dev.stamp
+	$(BIN)/pip install --quiet --group fuzz
+	@touch $@
 
 $(LOWEST)/test.stamp: $(LOWEST)/pip.stamp pyproject.toml tools/lowest.py
 	$(LOWEST)/bin/python tools/lowest.py > $(LOWEST)/constraints.txt
