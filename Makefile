@@ -35,8 +35,8 @@ check: $(VENV)/dev.stamp ## check format, lint, types, imports, documentation an
 	$(BIN)/python -m build --quiet
 	$(BIN)/python tools/check_wheel.py dist
 
-chaos: $(VENV)/dev.stamp ## kill workers with signal 9 in RUNS runs (1000), and see that nothing is lost or done twice
-	cd tests && ../$(BIN)/python -m chaos.killing --runs $(RUNS) --seed $(SEED) 2> /dev/null
+chaos: $(VENV)/dev.stamp ## kill processes with signal 9 in RUNS runs (1000), and see that nothing is lost or done twice
+	cd tests && ../$(BIN)/python -m chaos.killing --runs $(RUNS) --seed $(SEED) --inbox $(or $(INBOX),both)
 
 docs: $(VENV)/dev.stamp ## show the documentation on a local port, and rebuild it as it changes
 	$(BIN)/mkdocs serve
