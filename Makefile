@@ -36,8 +36,8 @@ check: $(VENV)/dev.stamp ## check format, lint, types, imports, documentation an
 	$(BIN)/python -m build --quiet
 	$(BIN)/python tools/check_wheel.py dist
 
-chaos: $(VENV)/dev.stamp ## kill workers with signal 9 in RUNS runs (1000), and see that nothing is lost or done twice
-	cd tests && ../$(BIN)/python -m chaos.killing --runs $(RUNS) --seed $(SEED) 2> /dev/null
+chaos: $(VENV)/dev.stamp ## kill processes with signal 9 in RUNS runs (1000), and see that nothing is lost or done twice
+	cd tests && ../$(BIN)/python -m chaos.killing --runs $(RUNS) --seed $(SEED) --inbox $(or $(INBOX),both)
 
 fuzz: $(VENV)/fuzz.stamp ## send made-up deliveries to every door for SECONDS (60), and see that none gets in or crashes it
 	cd tests && ../$(BIN)/python -m fuzz.doors $(SECONDS)

@@ -1,85 +1,222 @@
-"""Kill workers with signal 9, again and again, and see whether anything is lost or done twice.
+"""Kill processes with signal 9, again and again, and see whether anything is lost or done twice.
 
-Each run is a seed: some customers write to a fake help desk, their webhooks are stored in a real SQLite file, some are
-delivered several times, and worker processes are killed: at a write of the ledger, right before it or right after it,
-or at any time. A last worker then ends what is left. The judge is the fake help desk's own memory.
+Each run is a seed. Some customers write to a fake help desk. Their webhooks are delivered, some several times, to
+receivers that store them in a real inbox, a SQLite file or a schema of a real PostgreSQL. Workers route them, at times
+two at once. Receivers and workers are killed: at a boundary of the ledger, or at any time. What was not answered is
+delivered again, as a vendor does. At last a worker that is let live ends what is left.
 
-Run it with `make chaos`, or `make chaos RUNS=20`.
+The first kill of a run is at the boundary that the seed's remainder names, so that each is met with each help desk and
+each inbox in every `CYCLE` runs. All others are by chance.
+
+Receivers and workers are forks. The fake help desk and the fake Claude are servers of the process that forks them,
+which nobody kills. So they outlive all, and the help desk's memory is the judge.
+
+Run it with `make chaos`, or `make chaos RUNS=20`. Without PostgreSQL: `make chaos INBOX=sqlite`.
 """
 
 import argparse
+import logging
+import math
+import multiprocessing
 import os
 import random
 import signal
 import sys
 import tempfile
+import threading
 import time
+import traceback
+import warnings
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, TypeAlias
 
 import anthropic  # noqa: F401 - so that a worker need not take a second for it before it can be killed
+import httpx
+import psycopg
+import psycopg.conninfo
+import pytest
 
 from desks import DESKS, Desk
-from triage import Router, Worker, default_buckets
-from triage.inbox import SQLiteInbox
+from services import Postgres
+from triage import Event, Router, Worker, default_buckets
+from triage.inbox import PostgresInbox, SQLiteInbox
+from triage.inbox._table import TableInbox
+from triage.models import Entry, Job, Ledger, Outcome
 from triage.testing import FakeClaude, Webhook
-from watched import exit_code
 
-KILLS = 3
-_LATER = 1000.0  # seconds that pass between two workers: leases have run out, pauses are over
+_LATER = 1000.0  # seconds that pass between two rounds: leases have run out, pauses are over
+_HUNG = 60.0  # seconds after which a process that neither ends nor dies is a defect
+
+Kind: TypeAlias = Literal["add", "lease", "record", "finish"]
+Moment: TypeAlias = Literal["before", "within", "after"]
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """A write of the ledger: right before it, within its transaction, or right after it."""
+
+    kind: Kind
+    number: int
+    """Which of its kind in the process; of `record`, which for one event."""
+    moment: Moment
+
+
+_NUMBERS: Mapping[Kind, int] = {"add": 2, "lease": 2, "record": 5, "finish": 2}
+_MOMENTS: tuple[Moment, ...] = ("before", "within", "after")
+BOUNDARIES = [
+    Boundary(kind, number, moment)
+    for kind, last in _NUMBERS.items()
+    for number in range(1, last + 1)
+    for moment in _MOMENTS
+]
+_OF_WORKERS = [boundary for boundary in BOUNDARIES if boundary.kind != "add"]
+_OF_RECEIVERS = [boundary for boundary in BOUNDARIES if boundary.kind == "add"]
+INBOXES = ("sqlite", "postgres")
+# Without a common factor, the remainders of a seed go through all combinations.
+CYCLE = math.lcm(len(BOUNDARIES), len(DESKS), len(INBOXES))
+assert len(BOUNDARIES) * len(DESKS) * len(INBOXES) == CYCLE
+
+_TEXTS = {
+    "All is down!": "urgent",
+    "I was charged twice, refund please": "billing",
+    "How do I export?": "general",
+    "SEO offer, click here": "spam",
+}
 
 
 @dataclass
 class Report:
     """What was seen."""
 
-    runs: int = 0
+    runs: Counter[str] = field(default_factory=Counter[str])
     events: int = 0
-    kills: Counter[str] = field(default_factory=Counter[str])
+    answered: int = 0
+    deliveries: int = 0
+    kills: Counter[tuple[str, str, str]] = field(default_factory=Counter[tuple[str, str, str]])
+    """By what was written, the moment, and the inbox."""
+    pairs: int = 0
+    """Kills of one of two workers."""
+    missed: Counter[str] = field(default_factory=Counter[str])
+    """First kills whose boundary was not reached: nothing needed that write."""
     finished: int = 0
-    parked: Counter[str] = field(default_factory=Counter[str])
+    parked: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    """By desk and reason."""
     lost: list[str] = field(default_factory=list[str])
     doubled: list[str] = field(default_factory=list[str])
 
     def add(self, other: "Report") -> None:
         self.runs += other.runs
         self.events += other.events
+        self.answered += other.answered
+        self.deliveries += other.deliveries
         self.kills += other.kills
+        self.pairs += other.pairs
+        self.missed += other.missed
         self.finished += other.finished
         self.parked += other.parked
         self.lost += other.lost
         self.doubled += other.doubled
 
     def __str__(self) -> str:
-        kills = ", ".join(f"{number} {how}" for how, number in sorted(self.kills.items()))
-        parked = ", ".join(f"{number} {desk}" for desk, number in sorted(self.parked.items()) if number)
+        by_kind: Counter[str] = Counter()
+        for (what, _, _), number in self.kills.items():
+            by_kind[what.split(" ")[0]] += number
+        kills = ", ".join(f"{number} {kind}" for kind, number in sorted(by_kind.items()))
+        runs = ", ".join(f"{number} {inbox}" for inbox, number in sorted(self.runs.items()))
         return (
-            f"{self.runs} runs, {self.events} events, {sum(self.kills.values())} kills ({kills}), "
-            f"{self.finished} finished, {sum(self.parked.values())} parked ({parked}), "
+            f"{self.runs.total()} runs ({runs}), {self.kills.total()} kills ({kills}), {self.events} events, "
+            f"{self.answered} answered, {self.finished} finished, {self.parked.total()} parked, "
             f"losses {len(self.lost)}, doubles {len(self.doubled)}"
         )
 
+    def details(self) -> Iterator[str]:
+        """Lines that tell more."""
+        columns = [(inbox, moment) for inbox in INBOXES for moment in _MOMENTS]
+        yield "kills at     " + "".join(f"{f'{inbox} {moment}':>17}" for inbox, moment in columns)
+        for what in dict.fromkeys(f"{boundary.kind} {boundary.number}" for boundary in BOUNDARIES):
+            yield f"{what:13}" + "".join(f"{self.kills[what, moment, inbox]:17}" for inbox, moment in columns)
+        for who in ("receiver", "worker"):
+            counts = ", ".join(f"{self.kills[who, 'any time', inbox]} {inbox}" for inbox in INBOXES)
+            yield f"{who}s killed at any time: {counts}"
+        yield f"one of two workers killed: {self.pairs}"
+        missed = ", ".join(f"{number} {what}" for what, number in sorted(self.missed.items()))
+        yield f"first kills that were not reached: {self.missed.total()} ({missed})"
+        yield f"deliveries: {self.deliveries}, of {self.events} events"
+        for (desk, reason), number in sorted(self.parked.items()):
+            yield f"parked: {number} {desk}: {reason}"
+        yield from (f"LOSS {line}" for line in self.lost)
+        yield from (f"DOUBLE {line}" for line in self.doubled)
 
-class DyingInbox(SQLiteInbox):
-    """Kills its process at a write: right before it or right after it."""
 
-    dies_at: int = -1
-    before: bool = False
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+    threading.Event().wait()  # pragma: no cover - until the signal is there
 
-    def _run(self, sql: str, values: Any) -> tuple[list[Any], int]:
-        writes = sql.startswith("UPDATE")
-        if writes:
-            self.dies_at -= 1
-            if self.dies_at == 0 and self.before:
-                os.kill(os.getpid(), signal.SIGKILL)
-        result = super()._run(sql, values)
-        if writes and self.dies_at == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
+
+class Dying(TableInbox):
+    """Kills its process at a boundary."""
+
+    doom: Boundary | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._counting = threading.Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._inside = threading.local()
+
+    def add(self, event: Event) -> bool:
+        reached = self._reach("add")
+        stored = super().add(event)
+        self._pass(reached)
+        return stored
+
+    def lease(self, limit: int, seconds: float) -> list[Job]:
+        reached = self._reach("lease")
+        jobs = list(super().lease(limit, seconds))
+        self._pass(reached)
+        return jobs
+
+    def record(self, job: Job, ledger: Ledger) -> None:
+        reached = self._reach("record", job.event.key)
+        super().record(job, ledger)
+        self._pass(reached)
+
+    def finish(self, job: Job, outcome: Outcome) -> None:
+        reached = self._reach("finish")
+        super().finish(job, outcome)
+        self._pass(reached)
+
+    def _reach(self, kind: Kind, key: str = "") -> bool:
+        with self._counting:
+            self._counts[kind, key] += 1
+            number = self._counts[kind, key]
+        doom = self.doom
+        reached = doom is not None and (doom.kind, doom.number) == (kind, number)
+        if doom is not None and reached and doom.moment == "before":
+            die()
+        self._inside.now = doom is not None and reached and doom.moment == "within"
+        return reached
+
+    def _pass(self, reached: bool) -> None:
+        if reached:
+            die()
+
+    def _run(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
+        if getattr(self._inside, "now", False):
+            self._half(sql, values)
+            die()
+        return super()._run(sql, values)  # type: ignore[safe-super]  # the inbox's own
+
+    @abstractmethod
+    def _half(self, sql: str, values: Mapping[str, Any]) -> None:
+        """Run a statement in a transaction that is not committed."""
 
     def open(self) -> bool:
         """True while there is something to do now."""
@@ -87,129 +224,427 @@ class DyingInbox(SQLiteInbox):
         return bool(self._rows(sql)[0][0])
 
 
-def one_run(seed: int) -> Report:
-    """Do a run, and judge it."""
-    chance = random.Random(seed)  # noqa: S311 - no secret
-    with ExitStack() as stack:
-        path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "triage.db"
-        desk = DESKS[chance.choice(sorted(DESKS))]()
-        desk.fake.rate_limit = None
-        desk_url = stack.enter_context(desk.fake.serve())
-        os.environ["ANTHROPIC_BASE_URL"] = stack.enter_context(FakeClaude().serve())
-        os.environ["ANTHROPIC_API_KEY"] = "sk-ant-test"
+class DyingSQLite(Dying, SQLiteInbox):
+    def _half(self, sql: str, values: Mapping[str, Any]) -> None:
+        with self._connection() as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(sql, values).fetchall()
 
-        def router(inbox: SQLiteInbox) -> Router:
-            buckets = default_buckets(dict(desk.teams))
-            clock = inbox._clock
-            return Router(desk.adapter(base_url=desk_url), buckets=buckets, inbox=inbox, clock=clock)
 
-        webhooks = _written(desk, chance)
-        report = Report(runs=1, events=len(webhooks))
-        inbox = DyingInbox(path, clock=desk.clock)
-        with router(inbox) as receiving:
-            deliveries = [webhook for webhook in webhooks for _ in range(chance.choice((1, 1, 3)))]
-            chance.shuffle(deliveries)
-            for webhook in deliveries:
-                assert receiving.handle(webhook.body, webhook.headers).status_code == 200
-        inbox.close()
+class DyingPostgres(Dying, PostgresInbox):
+    def _half(self, sql: str, values: Mapping[str, Any]) -> None:
+        # The server rolls it back once it sees that the connection is closed; the next worker may be there before.
+        with self._pool().connection() as connection:
+            connection.execute("BEGIN")
+            connection.execute(self._translated(sql), values)
 
-        for number in range(1, KILLS + 1):
-            how = _killed(path, desk, router, chance, number)
-            if how is not None:
-                report.kills[how] += 1
-        for number in range(KILLS + 1, KILLS + 20):
-            _worked(path, desk, router, number)
-            stats = _stats(path)
-            if not stats["ready"] and not stats["leased"]:
+
+class Opens(Protocol):
+    """Opens the inbox of a run."""
+
+    def __call__(self, *, clock: Callable[[], float]) -> Dying: ...
+
+
+@contextmanager
+def _sqlite(directory: Path) -> Iterator[Opens]:
+    yield partial(DyingSQLite, directory / "triage.db")
+
+
+@contextmanager
+def _postgres(url: str, name: str) -> Iterator[Opens]:
+    """An empty schema of a database: it is made in no time, and a killed process may still be busy in the last one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    yield partial(DyingPostgres, psycopg.conninfo.make_conninfo(url, options=f"-c search_path={name}"))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+@dataclass
+class Written:
+    """What a customer wrote, and how it fared."""
+
+    webhook: Webhook
+    key: str
+    text: str
+    delivered: bool = False
+    answered: bool = False
+
+
+@dataclass
+class Child:
+    """A fork."""
+
+    name: str
+    pid: int
+    doom: Boundary | None = None
+    dies_at: float | None = None
+    """When it is killed, if it is at any time."""
+    code: int | None = None
+
+    def poll(self) -> bool:
+        """True if it is gone."""
+        if self.code is None:
+            if self.dies_at is not None and time.monotonic() >= self.dies_at:
+                os.kill(self.pid, signal.SIGKILL)
+                self.dies_at = math.inf
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = os.waitstatus_to_exitcode(status)
+        return self.code is not None
+
+
+class Run:
+    """A help desk, an inbox, and what becomes of them."""
+
+    def __init__(self, seed: int, inbox: str, desk: Desk, opens: Opens, urls: Sequence[str], log: Path) -> None:
+        self.seed = seed
+        self.inbox = inbox
+        self.desk = desk
+        self.opens = opens
+        self.urls = urls
+        self.log = log
+        self.chance = random.Random(seed)  # noqa: S311 - no secret
+        self.report = Report(runs=Counter({inbox: 1}))
+        self.concurrency = 32
+        self.killed: Boundary | None = None
+        self.others = set(threading.enumerate())
+        # Two processes with PostgreSQL begin more slowly, and are to be killed at work too.
+        self.slow = 1.5 if inbox == "postgres" else 1.0
+        self.written = self._write()
+
+    def router(self, inbox: TableInbox | None, clock: Callable[[], float]) -> Router:
+        vendor = self.desk.adapter(base_url=self.urls[0], **self.desk.everything)
+        return Router(vendor, buckets=default_buckets(dict(self.desk.teams)), inbox=inbox, clock=clock)
+
+    def _write(self) -> list[Written]:
+        chance, fake = self.chance, self.desk.fake
+        written: list[Written] = []
+        with self.router(None, self.desk.clock) as router:
+            for number in range(chance.randint(2, 5)):
+                earlier = chance.choice(written) if written and chance.random() < 0.25 else None
+                # The first is no spam, which has fewer boundaries.
+                text = chance.choice(list(_TEXTS)[: 4 if number else 3])
+                conversation = None
+                if earlier is not None and _TEXTS[earlier.text] != "spam":
+                    text, conversation = earlier.text, earlier.webhook.conversation_id
+                webhook = fake.customer_writes(text, conversation=conversation)
+                event = router.receive(webhook.body, webhook.headers).event
+                assert event is not None, "the help desk's webhook is no event"
+                written.append(Written(webhook, event.key, text))
+        self.report.events = len(written)
+        return written
+
+    def do(self) -> Report:
+        """Do it, and judge it."""
+        chance = self.chance
+        systematic = BOUNDARIES[self.seed % len(BOUNDARIES)]
+        for number in range(1, chance.choice((2, 3)) + 1):
+            if number > 1:
+                receiver = chance.choice((None, "any time", chance.choice(_OF_RECEIVERS)))
+                worker = chance.choice(("any time", chance.choice(_OF_WORKERS)))
+            elif systematic in _OF_RECEIVERS:
+                receiver, worker = systematic, chance.choice(("any time", chance.choice(_OF_WORKERS)))
+            else:
+                receiver, worker = None, systematic
+            self._round(receiver, worker, pair=chance.random() < 1 / 3, together=number > 1 and chance.random() < 1 / 3)
+            if number == 1 and self.killed != systematic:
+                self.report.missed[f"{systematic.kind} {systematic.number}"] += 1
+            self.desk.clock.now += _LATER
+        self._end()
+        self._judge()
+        return self.report
+
+    def _round(
+        self,
+        receiver: "Boundary | str | None",
+        worker: "Boundary | str",
+        *,
+        pair: bool,
+        together: bool,
+    ) -> None:
+        """Deliver, and work; one of the workers is killed, and perhaps the receiver."""
+        deliveries = self._deliveries()
+        received, answers = self._receiver(deliveries, receiver) if deliveries else (None, -1)
+        if received is not None and not together:
+            self._reap(received)
+        # Two workers leave something to each other.
+        self.concurrency = self.chance.choice((1, 2) if pair else (2, 32))
+        doomed = self._fork("worker", worker, 0.3, self._work)
+        other, leash = self._survivor() if pair else (None, -1)
+        self._reap(doomed, *([received] if received is not None else []))
+        if other is not None:
+            self.report.pairs += doomed.code == -signal.SIGKILL
+            time.sleep(self.chance.uniform(0, 0.1))
+            os.close(leash)
+            self._reap(other)
+        if received is not None:
+            self._take_note(answers)
+        self._quiet()
+
+    def _end(self) -> None:
+        """Let receivers and workers live, until nothing is left."""
+        # Some vendors give up, so that what is stored may never have been answered.
+        if self.chance.random() < 0.8:
+            for _ in range(3):
+                left = [one for one in self.written if not one.answered]
+                if left:
+                    received, answers = self._receiver(self._again(left), None)
+                    self._reap(received)
+                    self._take_note(answers)
+            never = [one.key for one in self.written if not one.answered]
+            if never:
+                self._lost(f"never answered: {', '.join(never)}")
+        for _ in range(20):
+            self._reap(self._fork("worker", None, 0, self._work))
+            self.desk.clock.now += _LATER
+            if all(entry.state in ("finished", "parked") for entry in self._entries()):
                 break
-        _judge(report, desk, webhooks, _stats(path), seed)
-    return report
 
+    # Deliveries
 
-def _written(desk: Desk, chance: random.Random) -> list[Webhook]:
-    texts = ["All is down!", "I was charged twice, refund please", "How do I export?", "SEO offer, click here"]
-    return [desk.fake.customer_writes(chance.choice(texts)) for _ in range(chance.randint(1, 5))]
+    def _deliveries(self) -> list[tuple[int, Webhook]]:
+        """What the vendor sends now: what was not answered, and some for no reason."""
+        chance = self.chance
+        due = [one for one in self.written if not one.answered or chance.random() < 0.2]
+        deliveries = self._again([one for one in due for _ in range(chance.choice((1, 1, 3)))])
+        chance.shuffle(deliveries)
+        return deliveries
 
+    def _again(self, due: Sequence[Written]) -> list[tuple[int, Webhook]]:
+        deliveries: list[tuple[int, Webhook]] = []
+        for one in due:
+            webhook = self.desk.fake.redeliver(one.webhook) if one.delivered else one.webhook
+            one.delivered = True
+            deliveries.append((self.written.index(one), webhook))
+        self.report.deliveries += len(deliveries)
+        return deliveries
 
-def _killed(
-    path: Path, desk: Desk, router: Callable[[SQLiteInbox], Router], chance: random.Random, number: int
-) -> str | None:
-    """Run a worker that is killed; tell how, None if it was done before."""
-    how = chance.choice(("before a write", "after a write", "at any time"))
-    dies_at = 0 if how == "at any time" else chance.randint(1, 6)
-    child = _forked(path, desk, router, number, dies_at=dies_at, before=how == "before a write")
-    if how == "at any time":
-        time.sleep(chance.uniform(0, 0.15))
-        os.kill(child, signal.SIGKILL)
-    code = exit_code(child)
-    return how if code == -signal.SIGKILL else None
+    def _receiver(self, deliveries: Sequence[tuple[int, Webhook]], how: "Boundary | str | None") -> tuple[Child, int]:
+        """A process that handles deliveries; and a pipe with the numbers of those that it answered with 200."""
+        answers, answered = os.pipe()
 
+        def receive(inbox: Dying, clock: Callable[[], float]) -> None:
+            with self.router(inbox, clock) as router:
+                for number, webhook in deliveries:
+                    if router.handle(webhook.body, webhook.headers).status_code == 200:
+                        os.write(answered, b"%d\n" % number)
 
-def _worked(path: Path, desk: Desk, router: Callable[[SQLiteInbox], Router], number: int) -> None:
-    child = _forked(path, desk, router, number, dies_at=0, before=False)
-    assert exit_code(child) == 0
+        child = self._fork("receiver", how, 0.08, receive)
+        os.close(answered)
+        return child, answers
 
+    def _take_note(self, answers: int) -> None:
+        with open(answers, "rb") as pipe:
+            for line in pipe:
+                self.written[int(line)].answered = True
 
-def _forked(
-    path: Path, desk: Desk, router: Callable[[SQLiteInbox], Router], number: int, *, dies_at: int, before: bool
-) -> int:
-    """A worker in a process of its own, until there is nothing left to do."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        started, base = time.monotonic(), desk.clock() + number * _LATER
-        inbox = DyingInbox(path, clock=lambda: base + time.monotonic() - started)
-        inbox.dies_at, inbox.before = dies_at, before
-        with Worker(router(inbox), attempts=8):
+    # Work
+
+    def _work(self, inbox: Dying, clock: Callable[[], float]) -> None:
+        with Worker(self.router(inbox, clock), concurrency=self.concurrency, attempts=8):
             while inbox.open():
-                time.sleep(0.005)
-        code = 0
-    finally:
-        os._exit(code)
+                time.sleep(0.01)
 
+    def _survivor(self) -> tuple[Child, int]:
+        """A worker that goes on until the pipe is closed: it cannot know which leases belong to the dead."""
+        held, leash = os.pipe()
 
-def _stats(path: Path) -> Any:
-    inbox = SQLiteInbox(path)
-    try:
-        return inbox.stats()
-    finally:
-        inbox.close()
+        def work(inbox: Dying, clock: Callable[[], float]) -> None:
+            os.close(leash)
+            with Worker(self.router(inbox, clock), concurrency=self.concurrency, attempts=8):
+                os.read(held, 1)
 
+        child = self._fork("worker", None, 0, work)
+        os.close(held)
+        return child, leash
 
-def _judge(report: Report, desk: Desk, webhooks: list[Webhook], stats: Any, seed: int) -> None:
-    report.finished = stats["finished"]
-    report.parked += Counter({desk.name: stats["parked"]})
-    if stats["finished"] + stats["parked"] != len(webhooks):
-        report.lost.append(f"seed {seed}: {dict(stats)} of {len(webhooks)}")
-    unanswered = 0
-    for webhook in webhooks:
-        conversation = desk.fake.conversations[webhook.conversation_id or ""]
-        replies = len(desk.fake.replies(conversation.id))
+    def _fork(
+        self,
+        name: str,
+        how: "Boundary | str | None",
+        within: float,
+        work: Callable[[Dying, Callable[[], float]], None],
+    ) -> Child:
+        """Do some work in a process of its own, that is killed at a boundary or within some seconds, or is not."""
+        doom = how if isinstance(how, Boundary) else None
+        dies_at = time.monotonic() + self.chance.uniform(0, within * self.slow) if how == "any time" else None
+        pid = os.fork()
+        if pid:
+            return Child(name, pid, doom, dies_at)
+        code = 1
+        try:
+            with self.log.open("a") as log:
+                os.dup2(log.fileno(), 2)
+            started, base = time.monotonic(), self.desk.clock()
+
+            def clock() -> float:
+                return base + time.monotonic() - started
+
+            inbox = self.opens(clock=clock)
+            inbox.doom = doom
+            work(inbox, clock)
+            code = 0
+        finally:
+            if code:
+                os.write(2, traceback.format_exc().encode())
+            os._exit(code)
+
+    def _reap(self, *children: Child) -> None:
+        """Wait until they are gone, and count those that were killed."""
+        deadline = time.monotonic() + _HUNG
+        while [child for child in children if not child.poll()]:
+            if time.monotonic() > deadline:
+                for child in children:
+                    child.dies_at = 0.0
+                    while not child.poll():
+                        time.sleep(0.002)
+                raise AssertionError(f"a {' or a '.join(child.name for child in children)} hung: {self._logged()}")
+            time.sleep(0.002)
+        for child in children:
+            doom = child.doom
+            if child.code == -signal.SIGKILL and doom is not None:
+                self.killed = doom
+                self.report.kills[f"{doom.kind} {doom.number}", doom.moment, self.inbox] += 1
+            elif child.code == -signal.SIGKILL and child.dies_at is not None:
+                self.report.kills[child.name, "any time", self.inbox] += 1
+            else:
+                assert child.code == 0, f"a {child.name} ended with {child.code}: {self._logged()}"
+
+    def _logged(self) -> str:
+        return self.log.read_text()[-2000:] if self.log.exists() else ""
+
+    def _quiet(self) -> None:
+        """Wait until the fakes have done what the dead still asked of them.
+
+        A lease leaves a minute for that before another worker takes over, and here that minute is over at once.
+        """
+        for url in self.urls:
+            httpx.get(url, timeout=20)  # connections are accepted in order: all earlier ones are, when this is answered
+        deadline = time.monotonic() + 20
+        while any("process_request" in thread.name for thread in set(threading.enumerate()) - self.others):
+            assert time.monotonic() < deadline, "the fakes are busy though all their clients are dead"
+            time.sleep(0.002)
+
+    # Judgement
+
+    def _entries(self) -> Sequence[Entry]:
+        inbox = self.opens(clock=self.desk.clock)
+        try:
+            return inbox.entries(limit=1000)
+        finally:
+            inbox.close()
+
+    def _lost(self, what: str) -> None:
+        self.report.lost.append(f"seed {self.seed} ({self.inbox}, {self.desk.name}): {what}")
+
+    def _judge(self) -> None:
+        entries = {entry.key: entry for entry in self._entries()}
+        report = self.report
+        report.answered = sum(one.answered for one in self.written)
+        for one in self.written:
+            if one.answered and one.key not in entries:
+                self._lost(f"{one.key} was answered 200, and is not there")
+        for entry in entries.values():
+            if entry.state == "finished":
+                report.finished += 1
+            elif entry.state == "parked":
+                report.parked[self.desk.name, (entry.error or "")[:100]] += 1
+            else:
+                self._lost(f"{entry.key} is {entry.state}: {entry.error}")
+        for conversation in dict.fromkeys(one.webhook.conversation_id or "" for one in self.written):
+            here = [one for one in self.written if one.webhook.conversation_id == conversation]
+            states = {entries[one.key].state for one in here if one.key in entries}
+            self._judge_conversation(conversation, _TEXTS[here[0].text], done="finished" in states)
+
+    def _judge_conversation(self, conversation_id: str, bucket: str, *, done: bool) -> None:
+        """Ask the help desk's own memory."""
+        conversation = self.desk.fake.conversations[conversation_id]
+        replies = len(self.desk.fake.replies(conversation_id))
+        team = self.desk.assigned(conversation)
         if replies > 1:
-            report.doubled.append(f"seed {seed}: {desk.name} {conversation.id} has {replies} replies")
-        spam = conversation.state == "closed"
-        if not spam and (desk.assigned(conversation) is None or replies == 0):
-            unanswered += 1
-    # Only what is parked, and so reported to a human, may be unfinished.
-    if unanswered > stats["parked"]:
-        report.lost.append(f"seed {seed}: {desk.name} {unanswered} unanswered, {stats['parked']} parked")
+            self.report.doubled.append(
+                f"seed {self.seed} ({self.inbox}, {self.desk.name}): {conversation_id} has {replies} replies"
+            )
+        if team is not None and team not in self.desk.teams.values():
+            self._lost(f"{conversation_id} went to {team}, which is no team of the policy")
+        # Only what is parked, and so reported to a human, may be unfinished.
+        if done and bucket == "spam" and (conversation.state != "closed" or replies):
+            self._lost(f"{conversation_id} is spam, and {conversation.state} with {replies} replies")
+        if done and bucket != "spam" and (team is None or not replies):
+            self._lost(f"{conversation_id} is finished, and has {replies} replies and the team {team}")
+
+
+def one_run(seed: int, postgres: str | None = None) -> Report:
+    """Do a run, and judge it.
+
+    Args:
+        seed: Tells all that is left to chance.
+        postgres: A database for the seeds that are odd; without one they have SQLite too.
+    """
+    inbox = INBOXES[seed % len(INBOXES)] if postgres is not None else "sqlite"
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if inbox == "postgres" and postgres is not None:
+            opens = stack.enter_context(_postgres(postgres, f"run_{os.getpid()}_{seed}"))
+        else:
+            opens = stack.enter_context(_sqlite(directory))
+        desk = list(DESKS.values())[seed % len(DESKS)]()
+        desk.fake.rate_limit = None
+        urls = [stack.enter_context(desk.fake.serve()), stack.enter_context(FakeClaude().serve())]
+        os.environ["ANTHROPIC_BASE_URL"] = urls[1]
+        os.environ["ANTHROPIC_API_KEY"] = "sk-ant-test"
+        run = Run(seed, inbox, desk, opens, urls, directory / "log")
+        try:
+            return run.do()
+        except AssertionError as err:
+            run._lost(str(err))
+            return run.report
+
+
+def _prepare() -> None:
+    # The servers are threads, and what a fork does with their locks is known: nothing of theirs is used there.
+    warnings.filterwarnings("ignore", "This process.*multi-threaded", DeprecationWarning)
+    logging.getLogger("triage").addHandler(logging.NullHandler())
+
+
+def _all_runs(seeds: Sequence[int], postgres: str | None, jobs: int) -> Report:
+    total = Report()
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _prepare) as pool:
+        runs = {pool.submit(one_run, seed, postgres): seed for seed in seeds}
+        for run in as_completed(runs):
+            try:
+                total.add(run.result())
+            except Exception as err:  # noqa: BLE001 - whatever it is, the run has not shown that nothing was lost
+                total.runs["failed"] += 1
+                total.lost.append(f"seed {runs[run]}: the run failed: {type(err).__name__}: {err}")
+            if total.runs.total() % 50 == 0:
+                print(total, flush=True)
+    return total
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0, help="of the first run")
+    parser.add_argument("--inbox", choices=("both", "sqlite"), default="both")
+    parser.add_argument("--jobs", type=int, default=2, help="how many runs at the same time")
     options = parser.parse_args()
-    total = Report()
-    for seed in range(options.seed, options.seed + options.runs):
-        total.add(one_run(seed))
-        if total.runs % 50 == 0:
-            print(total, flush=True)
-    print(total)
-    for line in (*total.lost, *total.doubled):
+    started = time.monotonic()
+    with ExitStack() as stack:
+        postgres = None
+        if options.inbox == "both":
+            try:
+                server = Postgres()
+            except (pytest.skip.Exception, pytest.fail.Exception) as err:
+                print(f"{err}\nOr do without it: make chaos INBOX=sqlite")
+                sys.exit(2)
+            stack.callback(server.stop)
+            postgres = server.new_database()
+        total = _all_runs(range(options.seed, options.seed + options.runs), postgres, options.jobs)
+    for line in total.details():
         print(line)
+    print(f"{total}, in {time.monotonic() - started:.0f} s")
     sys.exit(1 if total.lost or total.doubled else 0)
 
 
