@@ -1,8 +1,9 @@
-"""Fakes of the help desks and of Claude, and signed webhooks, for tests of what you build."""
+"""Fakes of the help desks and of Claude, signed webhooks and faults, for tests of what you build."""
 
 from triage.testing._fake import Call, FakeConversation, FakeHelpDesk, FakeMessage, Person, RateLimit, Webhook
 from triage.testing.claude import FakeClaude
 from triage.testing.crisp import FakeCrisp
+from triage.testing.faults import FaultyInbox, Skewed, deliveries, storm
 from triage.testing.front import FakeFront
 from triage.testing.helpscout import FakeHelpScout
 from triage.testing.intercom import FakeIntercom
@@ -20,8 +21,12 @@ __all__ = [
     "FakeIntercom",
     "FakeMessage",
     "FakeZendesk",
+    "FaultyInbox",
     "Person",
     "RateLimit",
+    "Skewed",
     "Webhook",
+    "deliveries",
     "signed_webhook",
+    "storm",
 ]

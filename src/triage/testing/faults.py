@@ -1,0 +1,282 @@
+"""Faults around your set-up, for tests of what you build; `FakeHelpDesk.fail` has those of the help desk's API.
+
+Deliveries that come several times and in any order (`deliveries`), clocks that go wrong or have leases run out
+(`Skewed`), a rate limit that is used up (`storm`), and an inbox whose disk is full, whose database is locked or whose
+connection breaks, before a write or after it (`FaultyInbox`).
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypeVar, get_args
+
+from typing_extensions import TypeVarTuple, Unpack
+
+from triage.errors import InboxError
+from triage.models import Entry, Event, Job, Ledger, Outcome, State
+from triage.protocols import Inbox
+from triage.testing._fake import FakeHelpDesk, RateLimit, Webhook
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+InboxCall: TypeAlias = Literal[
+    "add",
+    "keep",
+    "lease",
+    "take",
+    "record",
+    "extend",
+    "finish",
+    "retry",
+    "park",
+    "overdue",
+    "hold",
+    "held",
+    "spend",
+    "spent",
+    "entries",
+    "entry",
+    "redrive",
+    "set_aside",
+    "purge",
+    "forget",
+    "stats",
+]
+"""What an inbox is asked to do; `close` never fails."""
+
+InboxFault: TypeAlias = Literal["disk full", "locked", "connection lost"]
+
+_WORDS: Mapping[InboxFault, str] = {
+    "disk full": "database or disk is full",
+    "locked": "database is locked",
+    "connection lost": "server closed the connection unexpectedly",
+}
+
+
+def deliveries(fake: FakeHelpDesk, webhooks: Iterable[Webhook], *, copies: int = 3, seed: int = 0) -> list[Webhook]:
+    """Webhooks as they come on a bad day: each several times, in any order.
+
+    Args:
+        fake: Whose they are: it knows what the vendor changes in a webhook that it sends again.
+        webhooks: Genuine ones.
+        copies: How often each comes; 1 for another order alone.
+        seed: Another one gives another order.
+
+    Returns:
+        All of them. What was sent again may come before what was sent first.
+    """
+    sent: list[Webhook] = []
+    for webhook in webhooks:
+        again = webhook
+        for _ in range(copies):
+            sent.append(again)
+            again = fake.redeliver(again)
+    random.Random(seed).shuffle(sent)  # noqa: S311 - no secret
+    return sent
+
+
+@dataclass
+class Skewed:
+    """A clock that is wrong by some seconds: `Router(..., clock=Skewed(-360))`, `SQLiteInbox(path, clock=Skewed(360))`.
+
+    Add to `seconds` to let time pass without waiting for it: `clock.seconds += 61` ends a lease of a minute.
+    """
+
+    seconds: float = 0.0
+    """By how much it is fast; less than 0 if it is slow."""
+    clock: Callable[[], float] = time.time
+    """The right one."""
+
+    def __call__(self) -> float:
+        """Seconds since the epoch, as this clock tells them."""
+        return self.clock() + self.seconds
+
+
+@contextmanager
+def storm(fake: FakeHelpDesk, seconds: float = 60.0) -> Generator[None]:
+    """A help desk whose rate limit is used up: every call is refused in the vendor's form, with the vendor's headers.
+
+    It lasts as long as the `with` block. The headers promise that it is over with the vendor's window; whether that is
+    true is up to you.
+
+    Args:
+        fake: The help desk.
+        seconds: The length of the vendor's windows, where the vendor has no fixed one.
+    """
+    before, fake.rate_limit = fake.rate_limit, RateLimit(0, seconds)
+    try:
+        yield
+    finally:
+        fake.rate_limit = before
+
+
+@dataclass(slots=True)
+class _Fault:
+    call: InboxCall | None
+    error: str
+    times: float
+    skip: int
+    after: bool
+
+
+class FaultyInbox:
+    """An inbox that fails as it is told to, and is otherwise the one that is given.
+
+    `Router(..., inbox=FaultyInbox(SQLiteInbox(path)))`, then `inbox.fail("add", "disk full")`.
+
+    Args:
+        inbox: The one that does the work.
+    """
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._faults: list[_Fault] = []
+        self._lock = threading.Lock()
+
+    def fail(
+        self,
+        call: InboxCall | None = None,
+        fault: InboxFault = "disk full",
+        *,
+        times: int | None = 1,
+        skip: int = 0,
+        after: bool = False,
+    ) -> None:
+        """Let coming calls fail. Faults that fit the same call are taken in the order in which they were set.
+
+        Args:
+            call: The method's name; None for any.
+            fault: What is wrong, as the `InboxError` tells it.
+            times: How many calls fail; None for all until `recover()`.
+            skip: How many calls go well before.
+            after: True if the call takes effect, and only its answer is lost.
+
+        Raises:
+            ValueError: An inbox has no such method, or no such fault.
+        """
+        # For callers without a type checker: a fault that fits nothing would make a test that tests nothing.
+        if call is not None and call not in get_args(InboxCall):
+            raise ValueError(f"An inbox has no {call!r} that could fail.")
+        if fault not in _WORDS:
+            raise ValueError(f"An inbox fails by {', '.join(map(repr, _WORDS))}, not by {fault!r}.")
+        with self._lock:
+            most = float("inf") if times is None else times
+            self._faults.append(_Fault(call, f"the inbox: {_WORDS[fault]}", most, skip, after))
+
+    def recover(self) -> None:
+        """Forget all faults."""
+        with self._lock:
+            self._faults.clear()
+
+    def add(self, event: Event) -> bool:
+        """As `Inbox.add`."""
+        return self._do("add", self._inbox.add, event)
+
+    def keep(self, vendor: str, body: bytes, error: str) -> bool:
+        """As `Inbox.keep`."""
+        return self._do("keep", self._inbox.keep, vendor, body, error)
+
+    def lease(self, limit: int, seconds: float) -> Sequence[Job]:
+        """As `Inbox.lease`."""
+        return self._do("lease", self._inbox.lease, limit, seconds)
+
+    def take(self, key: str, seconds: float) -> Job | None:
+        """As `Inbox.take`."""
+        return self._do("take", self._inbox.take, key, seconds)
+
+    def record(self, job: Job, ledger: Ledger) -> None:
+        """As `Inbox.record`."""
+        self._do("record", self._inbox.record, job, ledger)
+
+    def extend(self, jobs: Iterable[Job], seconds: float) -> None:
+        """As `Inbox.extend`."""
+        self._do("extend", self._inbox.extend, jobs, seconds)
+
+    def finish(self, job: Job, outcome: Outcome) -> None:
+        """As `Inbox.finish`."""
+        self._do("finish", self._inbox.finish, job, outcome)
+
+    def retry(self, job: Job, error: str, seconds: float) -> None:
+        """As `Inbox.retry`."""
+        self._do("retry", self._inbox.retry, job, error, seconds)
+
+    def park(self, job: Job, error: str) -> None:
+        """As `Inbox.park`."""
+        self._do("park", self._inbox.park, job, error)
+
+    def overdue(self, limit: int, seconds: float) -> Sequence[str]:
+        """As `Inbox.overdue`."""
+        return self._do("overdue", self._inbox.overdue, limit, seconds)
+
+    def hold(self, name: str, seconds: float) -> None:
+        """As `Inbox.hold`."""
+        self._do("hold", self._inbox.hold, name, seconds)
+
+    def held(self, name: str) -> float:
+        """As `Inbox.held`."""
+        return self._do("held", self._inbox.held, name)
+
+    def spend(self, name: str, amount: float) -> None:
+        """As `Inbox.spend`."""
+        self._do("spend", self._inbox.spend, name, amount)
+
+    def spent(self, name: str) -> float:
+        """As `Inbox.spent`."""
+        return self._do("spent", self._inbox.spent, name)
+
+    def entries(self, state: State | None = None, *, limit: int = 100, before: int | None = None) -> Sequence[Entry]:
+        """As `Inbox.entries`."""
+        return self._do("entries", lambda: self._inbox.entries(state, limit=limit, before=before))
+
+    def entry(self, key: str) -> Entry | None:
+        """As `Inbox.entry`."""
+        return self._do("entry", self._inbox.entry, key)
+
+    def redrive(self, key: str) -> bool:
+        """As `Inbox.redrive`."""
+        return self._do("redrive", self._inbox.redrive, key)
+
+    def set_aside(self, key: str, reason: str) -> bool:
+        """As `Inbox.set_aside`."""
+        return self._do("set_aside", self._inbox.set_aside, key, reason)
+
+    def purge(self, before: float, *, parked: bool = False) -> int:
+        """As `Inbox.purge`."""
+        return self._do("purge", lambda: self._inbox.purge(before, parked=parked))
+
+    def forget(self, customer: str) -> int:
+        """As `Inbox.forget`."""
+        return self._do("forget", self._inbox.forget, customer)
+
+    def stats(self) -> Mapping[str, int]:
+        """As `Inbox.stats`."""
+        return self._do("stats", self._inbox.stats)
+
+    def close(self) -> None:
+        """As `Inbox.close`. It never fails."""
+        self._inbox.close()
+
+    def _do(self, name: InboxCall, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+        fault = self._next(name)
+        if fault is None:
+            return call(*args)
+        if fault.after:
+            call(*args)
+        raise InboxError(fault.error)
+
+    def _next(self, name: InboxCall) -> _Fault | None:
+        with self._lock:
+            fault = next((fault for fault in self._faults if fault.times > 0 and fault.call in (None, name)), None)
+            if fault is not None and fault.skip:
+                fault.skip -= 1
+                return None
+            if fault is not None:
+                fault.times -= 1
+            return fault
+
+    def __repr__(self) -> str:
+        return f"FaultyInbox({self._inbox!r})"
