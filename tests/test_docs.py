@@ -46,6 +46,14 @@ def test_make_has_the_targets_that_are_named(page: Path) -> None:
     assert set(named) <= set(targets)
 
 
+def test_the_tests_that_the_readme_names_are_there() -> None:
+    table = (ROOT / "README.md").read_text().partition("## What happens when")[2]
+    named = re.findall(r"\[`(test_\w+)`\]\((tests/[\w/.]+)\)", table)
+    assert len(named) > 8
+    for test, path in named:
+        assert f"def {test}(" in (ROOT / path).read_text(), test
+
+
 def test_the_day_of_the_prices_is_told() -> None:
     assert PRICES_OF in (ROOT / "docs" / "concepts.md").read_text()
 

@@ -24,7 +24,6 @@ def test_importing_is_light() -> None:
         "pytest",
         "celery",
         "psycopg",
-        "click",
     }
     assert heavy & set(done.stdout.split()) == set()
 

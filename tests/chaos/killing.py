@@ -47,7 +47,7 @@ from desks import DESKS, Desk
 from services import Postgres
 from triage import Event, Router, Worker, default_buckets
 from triage.inbox import PostgresInbox, SQLiteInbox
-from triage.inbox._table import TableInbox
+from triage.inbox._table import _ITS_TURN, TableInbox
 from triage.models import Entry, Job, Ledger, Outcome
 from triage.testing import FakeClaude, Webhook
 
@@ -219,8 +219,8 @@ class Dying(TableInbox):
         """Run a statement in a transaction that is not committed."""
 
     def open(self) -> bool:
-        """True while there is something to do now."""
-        sql = "SELECT count(*) FROM triage_events WHERE state = 'leased' OR (state = 'ready' AND due <= :now)"
+        """True while there is something to do now: what waits for an earlier event of its conversation is not."""
+        sql = f"SELECT count(*) FROM triage_events AS one WHERE state = 'leased' OR ({_ITS_TURN})"  # noqa: S608 - our own
         return bool(self._rows(sql)[0][0])
 
 
