@@ -17,7 +17,7 @@ from conftest import Door
 from desks import IntercomDesk
 from routing import handle
 from services import Postgres, RabbitMQ, Redis, wait_until
-from triage import ConfigurationError
+from triage import ConfigurationError, InboxError
 from triage.celery import bind
 from triage.inbox import SQLiteInbox, open_inbox
 from triage.testing import FakeIntercom, Webhook
@@ -199,3 +199,40 @@ def test_a_binding_that_could_not_work_is_refused(tmp_path: Path) -> None:
         bind(app, desk.router())
     with pytest.raises(ConfigurationError, match="sweep=0 and attempts=20"):
         bind(app, desk.router(inbox=SQLiteInbox(tmp_path / "triage.db")), sweep=0)
+    for name in ("support", "sales"):
+        assert bind(app, desk.router(inbox=SQLiteInbox(tmp_path / "triage.db")), name=name).name == f"{name}.process"
+    with pytest.raises(ConfigurationError, match=r"has a task sales\.process already"):
+        bind(app, desk.router(inbox=SQLiteInbox(tmp_path / "triage.db")), name="sales")
+
+
+@pytest.mark.parametrize("error", [KeyError("My card is 4000."), InboxError("the disk is full")])
+def test_a_task_that_fails_tells_what_went_wrong_and_not_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    desk = IntercomDesk()
+    app = Celery("tests", broker="memory://")
+    app.conf.task_always_eager = app.conf.task_eager_propagates = True
+    router = desk.router(inbox=SQLiteInbox(tmp_path / "triage.db"))
+    task = bind(app, router)
+
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(router, "process", failing)
+    with pytest.raises((RuntimeError, InboxError)) as raised:
+        task.delay("intercom:a:1:1")
+    assert "4000" not in str(raised.value)
+
+
+def test_the_sweeper_routes_what_nobody_has_begun(tmp_path: Path) -> None:
+    desk = IntercomDesk()
+    app = Celery("tests", broker="memory://")
+    app.conf.task_always_eager = True
+    inbox = SQLiteInbox(tmp_path / "triage.db", clock=desk.clock)
+    webhook = desk.fake.customer_writes("This is billing.")
+    handle(Door("sync"), desk.router(inbox=inbox), webhook)
+    bind(app, desk.router(inbox=inbox))
+    desk.clock.now += 60
+    app.tasks["triage.sweep"].delay()
+    assert inbox.stats()["finished"] == 1
+    inbox.close()

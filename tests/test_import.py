@@ -38,3 +38,7 @@ def test_public_names_are_sorted_and_exist(module: str) -> None:
 def test_what_is_imported_into_the_package_is_public() -> None:
     submodules = {name.removeprefix("triage.") for name in sys.modules if name.startswith("triage.")}
     assert {name for name in vars(triage) if not name.startswith("_")} - submodules == set(triage.__all__)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    assert not hasattr(importlib.import_module("triage.inbox"), "RedisInbox")

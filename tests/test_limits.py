@@ -238,14 +238,12 @@ def test_a_short_wait_is_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch)
     desk.fake.rate_limit = RateLimit(1, 10)
     waited: list[float] = []
 
-    async def held(self: object, gate: Gate) -> float:
-        left = gate.left()
-        if left:
-            waited.append(left)
-            desk.clock.now += left
-        return 0.0
+    async def sleep(self: object, seconds: float) -> None:
+        waited.append(seconds)
+        desk.clock.now += seconds
 
-    monkeypatch.setattr("triage._ports._Door.held", held)
+    monkeypatch.setattr("triage._ports.Blocking.sleep", sleep)
+    monkeypatch.setattr("triage._ports.Awaiting.sleep", sleep)
     outcome = handle(door, desk.router(buckets=only(Tag("seen"))), desk.fake.customer_writes("Hello"))[1]
     assert outcome.status == "routed"
     assert len(waited) >= 2

@@ -143,3 +143,14 @@ def test_a_classifier_that_is_down_is_told_and_shuts_nothing(desk: Desk, inbox: 
     assert [one.after.fallback for one in comparisons] == [True] * 3
     assert inbox.held("the classifier") == 0
     inbox.close()
+
+
+def test_what_a_human_had_taken_is_compared_without_what_was_left_undone(desk: Desk, inbox: WatchedInbox) -> None:
+    router = desk.router(inbox=inbox, buckets=only(Tag("seen"), Reply("Hi")))
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.agent_writes("I have it.", conversation=webhook.conversation_id or "")
+    handle(Door("sync"), router, webhook)
+    with Worker(router):
+        inbox.wait()
+    assert [one.before.actions for one in compared(router, inbox)] == [(Tag("seen"),)]
+    inbox.close()

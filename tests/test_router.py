@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ import httpx2
 import pytest
 
 from conftest import Door
-from desks import BASE_URL, Desk, by_name
+from desks import BASE_URL, Desk, IntercomDesk, by_name
 from routing import handle, only, said
 from triage import (
     Action,
@@ -35,6 +36,7 @@ from triage import (
     default_buckets,
 )
 from triage.classifiers import Claude
+from triage.inbox import SQLiteInbox
 
 
 def one_of_each(desk: Desk) -> list[Action]:
@@ -397,8 +399,6 @@ class Called:
 
 @pytest.mark.parametrize("classifier", [awaited, AsyncOnly(), Called()])
 def test_an_async_classifier_serves_the_async_door_and_is_refused_by_the_other(classifier: Any) -> None:
-    from desks import IntercomDesk
-
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes("This is billing.")
     router = desk.router(classifier=classifier)
@@ -495,3 +495,21 @@ def test_each_delivery_makes_one_line_without_the_customers_words(
     for words in ("4711", "Geheim", "geheim", *secrets):
         assert words not in record.getMessage()
         assert words not in repr(outcome)
+
+
+def test_a_key_needs_an_inbox_and_a_defect_leaves_the_event_there(tmp_path: Path) -> None:
+    desk = IntercomDesk()
+    with pytest.raises(ConfigurationError, match="no inbox in which a key could be looked up"):
+        desk.router().process("intercom:a:1:1")
+    inbox = SQLiteInbox(tmp_path / "triage.db", clock=desk.clock)
+
+    def interrupted(text: str) -> str:
+        raise KeyboardInterrupt
+
+    router = desk.router(inbox=inbox, classifier=interrupted)
+    webhook = desk.fake.customer_writes("Hello")
+    router.handle(webhook.body, webhook.headers)
+    with pytest.raises(KeyboardInterrupt):
+        router.process(inbox.entries()[0].key)
+    assert inbox.stats()["leased"] == 1
+    inbox.close()

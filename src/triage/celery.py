@@ -24,7 +24,9 @@ logger = logging.getLogger("triage")
 _SWEPT = 1000  # events sent again at the most, each time
 
 
-def bind(app: Celery, router: Router, *, sweep: float = 10.0, attempts: int = ATTEMPTS) -> "Task[Any, Any]":
+def bind(
+    app: Celery, router: Router, *, name: str = "triage", sweep: float = 10.0, attempts: int = ATTEMPTS
+) -> "Task[Any, Any]":
     """Let the workers of a Celery application route the events that a Router stores.
 
     Each event that is stored is sent at once, as the task `triage.process`. The task `triage.sweep`, sent by `celery
@@ -35,6 +37,7 @@ def bind(app: Celery, router: Router, *, sweep: float = 10.0, attempts: int = AT
     Args:
         app: The application.
         router: One with an inbox that all workers reach: `PostgresInbox`, or `SQLiteInbox` on one machine.
+        name: What the tasks' names begin with. Several Routers of one application need different ones.
         sweep: Seconds between two sweeps, and how long an event must have been due for one.
         attempts: How often an event is tried before it is parked.
 
@@ -42,7 +45,7 @@ def bind(app: Celery, router: Router, *, sweep: float = 10.0, attempts: int = AT
         The task `triage.process`, for `task_routes` and the like.
 
     Raises:
-        ConfigurationError: The Router has no inbox, or a number makes no sense.
+        ConfigurationError: The Router has no inbox, the application has tasks of this name, or a number makes no sense.
     """
     inbox = router.inbox
     if inbox is None:
@@ -50,8 +53,11 @@ def bind(app: Celery, router: Router, *, sweep: float = 10.0, attempts: int = AT
     if sweep <= 0 or attempts < 1:
         raise ConfigurationError(f"sweep={sweep} and attempts={attempts}: each is more than 0.")
 
+    if f"{name}.process" in app.tasks:
+        raise ConfigurationError(f"{app.main} has a task {name}.process already: bind(..., name=) gives another name.")
+
     # What became of an event stands in the inbox and in the log; a result backend would only keep it a third time.
-    @app.task(name="triage.process", ignore_result=True)
+    @app.task(name=f"{name}.process", ignore_result=True, shared=False)
     def process(key: str) -> None:
         try:
             router.process(key, attempts=attempts)
@@ -61,14 +67,14 @@ def bind(app: Celery, router: Router, *, sweep: float = 10.0, attempts: int = AT
             # Celery logs and keeps what is raised; a defect's own words may quote a customer.
             raise RuntimeError(f"{key}: a defect: {place(err)}") from None
 
-    @app.task(name="triage.sweep", ignore_result=True)
+    @app.task(name=f"{name}.sweep", ignore_result=True, shared=False)
     def swept() -> None:
         for key in inbox.overdue(_SWEPT, sweep):
             process.delay(key)
 
     router.on_stored(_Sender(lambda key: process.apply_async((key,), retry=False), sweep))
     # One that nobody takes in time is as good as the next.
-    app.add_periodic_task(sweep, swept.s(), name="triage.sweep", expires=sweep)
+    app.add_periodic_task(sweep, swept.s(), name=f"{name}.sweep", expires=sweep)
     return process
 
 

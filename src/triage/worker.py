@@ -173,10 +173,10 @@ def _at_exit(worker: Worker) -> None:
     # Not by `atexit`: that comes after the interpreter has closed the thread pools, and draining needs one. This is
     # what they themselves are closed by. Where it is missing, the leases run out, and the events are taken up then.
     register: Callable[[Callable[[], object]], None] | None = getattr(threading, "_register_atexit", None)
-    if register is not None:
+    if register is not None:  # pragma: no branch
         reference = weakref.ref(worker)
 
-        def drained() -> None:
+        def drained() -> None:  # pragma: no cover - when the interpreter ends, nobody counts any more
             alive = reference()
             if alive is not None:
                 alive.drain()

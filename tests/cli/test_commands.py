@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -15,9 +16,9 @@ from conftest import Door
 from desks import IntercomDesk
 from routing import handle
 from services import Postgres, wait_until
-from triage import Worker
+from triage import Action, Reply, SetPriority, Tag, Worker
 from triage.cli import main
-from triage.cli.commands import triage
+from triage.cli.commands import _short, triage
 from watched import WatchedInbox
 
 APP = """
@@ -296,3 +297,42 @@ def test_the_command_is_installed() -> None:
     installed = Path(sys.executable).parent / "triage"
     told = subprocess.run((installed, "--version"), capture_output=True, text=True, check=True)
     assert told.stdout.startswith("triage, version ")
+
+
+def test_work_in_this_process_ends_with_a_signal(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal comes from the classifier, so that it finds the worker at work."""
+    killing = APP.replace('return "urgent"', "import os, signal; os.kill(os.getpid(), signal.SIGTERM); return 'urgent'")
+    (stage.directory / "helpdesk.py").write_text(killing)
+    stage.store()
+    with stage.desk.fake.serve() as base_url:
+        for name, value in stage.desk.fake.env(base_url).items():
+            monkeypatch.setenv(name, value)
+        assert "Ending what is being worked on." in stage.run("work", "helpdesk:router").output
+    assert stage.inbox.stats()["finished"] == 1
+
+
+def test_the_current_directory_is_where_modules_are(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    assert stage.run("inbox", "stats", "--inbox", "helpdesk:router").output
+
+
+def test_the_command_runs_as_a_module_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["triage", "--version"])
+    monkeypatch.delitem(sys.modules, "triage.cli.__main__", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("triage.cli", run_name="__main__")
+    assert ended.value.code == 0
+
+
+def test_a_module_of_ours_that_is_missing_is_not_taken_for_click(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "triage.cli.commands", None)
+    with pytest.raises(ModuleNotFoundError, match=r"triage\.cli\.commands"):
+        main()
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [(Tag("a", "b"), "tag a b"), (SetPriority("high"), "priority high"), (Reply("Secret"), "reply")],
+)
+def test_an_action_is_told_without_its_text(action: Action, told: str) -> None:
+    assert _short(action) == told

@@ -378,3 +378,8 @@ def test_what_cannot_be_read_is_parked_and_stops_nothing(inbox: TableInbox, colu
     assert inbox.redrive(entry.key)
     assert inbox.take(entry.key, LEASE) is None
     assert inbox.stats()["parked"] == 1
+
+
+def test_nobody_has_no_events_to_forget(inbox: TableInbox) -> None:
+    inbox.add(event(1))
+    assert inbox.forget("") == 0

@@ -13,6 +13,7 @@ from inbox.test_contract import LEASE, event, one
 from services import Postgres, free_port
 from triage import ConfigurationError, InboxError, Outcome
 from triage.inbox import PostgresInbox
+from triage.inbox.postgres import _Overtaken
 from watched import exit_code
 
 
@@ -151,3 +152,16 @@ def test_a_fork_has_connections_of_its_own(inbox: PostgresInbox) -> None:
     job = one(inbox)
     inbox.finish(job, Outcome(status="routed"))
     assert inbox.stats() == {"ready": 3, "leased": 0, "finished": 1, "parked": 0}
+
+
+def test_of_two_workers_who_take_events_of_one_conversation_one_gets_none(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = PostgresInbox(postgres.new_database())
+
+    def overtaken(*_: object) -> object:
+        raise _Overtaken
+
+    monkeypatch.setattr(inbox, "_run", overtaken)
+    assert inbox.take(event(1).key, LEASE) is None
+    inbox.close()

@@ -164,3 +164,12 @@ def test_memory_that_is_full_of_open_events_takes_no_more(clock: Clock) -> None:
     inbox.close()
     with pytest.raises(ConfigurationError, match="at least 1, not 0"):
         MemoryInbox(0)
+
+
+def test_leasing_reads_only_the_events_of_the_conversation(tmp_path: Path) -> None:
+    """Else it takes longer with every event that was ever finished."""
+    inbox = SQLiteInbox(tmp_path / "triage.db")
+    plan = inbox._rows(f"EXPLAIN QUERY PLAN {inbox._lease_next}", limit=1, seconds=1)
+    (acted,) = [step for *_, step in plan if "acted_lane" in step]
+    assert acted.startswith("SEARCH")
+    inbox.close()

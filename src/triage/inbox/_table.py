@@ -35,6 +35,7 @@ state IN ('ready', 'leased') AND due <= :now AND (state = 'leased' OR NOT EXISTS
 ))
 """
 
+# Without the CAST, SQLite reads all events that were ever acted upon, and not those of the lane.
 _LEASE = f"""
 WITH picked AS MATERIALIZED (
   SELECT seq FROM triage_events AS one WHERE {_ITS_TURN} {{which}} ORDER BY due, seq LIMIT :limit {{lock}}
@@ -43,7 +44,7 @@ UPDATE triage_events
 SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fence = fence + 1, changed = :now
 WHERE seq IN (SELECT seq FROM picked)
 RETURNING seq, event, ledger, attempts, fence, (
-  SELECT count(*) FROM triage_events AS other WHERE other.lane = triage_events.lane AND other.acted = 1
+  SELECT count(*) FROM triage_events AS other WHERE other.lane = CAST(triage_events.lane AS TEXT) AND other.acted = 1
 )
 """  # noqa: S608 - our own words
 
