@@ -15,11 +15,13 @@ Run it with `make chaos`, or `make chaos RUNS=20`. Without PostgreSQL: `make cha
 """
 
 import argparse
+import faulthandler
 import logging
 import math
 import multiprocessing
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -108,6 +110,8 @@ class Report:
     finished: int = 0
     parked: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     """By desk and reason."""
+    unassigned: int = 0
+    """Conversations that no team has, as all that is stored of them is parked."""
     lost: list[str] = field(default_factory=list[str])
     doubled: list[str] = field(default_factory=list[str])
 
@@ -121,6 +125,7 @@ class Report:
         self.missed += other.missed
         self.finished += other.finished
         self.parked += other.parked
+        self.unassigned += other.unassigned
         self.lost += other.lost
         self.doubled += other.doubled
 
@@ -151,6 +156,7 @@ class Report:
         yield f"deliveries: {self.deliveries}, of {self.events} events"
         for (desk, reason), number in sorted(self.parked.items()):
             yield f"parked: {number} {desk}: {reason}"
+        yield f"parked, and with no team: {self.unassigned} conversations"
         yield from (f"LOSS {line}" for line in self.lost)
         yield from (f"DOUBLE {line}" for line in self.doubled)
 
@@ -219,8 +225,8 @@ class Dying(TableInbox):
         """Run a statement in a transaction that is not committed."""
 
     def open(self) -> bool:
-        """True while there is something to do now: what waits for an earlier event of its conversation is not."""
-        sql = f"SELECT count(*) FROM triage_events AS one WHERE state = 'leased' OR ({_ITS_TURN})"  # noqa: S608 - our own
+        """True while there is something to do now: not where it waits for an earlier one of its conversation."""
+        sql = f"SELECT count(*) FROM triage_events AS one WHERE state = 'leased' OR ({_ITS_TURN})"  # noqa: S608
         return bool(self._rows(sql)[0][0])
 
 
@@ -307,11 +313,16 @@ class Run:
         self.chance = random.Random(seed)  # noqa: S311 - no secret
         self.report = Report(runs=Counter({inbox: 1}))
         self.concurrency = 32
+        self.started = time.monotonic()
         self.killed: Boundary | None = None
         self.others = set(threading.enumerate())
         # Two processes with PostgreSQL begin more slowly, and are to be killed at work too.
         self.slow = 1.5 if inbox == "postgres" else 1.0
         self.written = self._write()
+
+    def clock(self) -> float:
+        """The same for all processes: what one has stored is due for the next."""
+        return self.desk.clock() + time.monotonic() - self.started
 
     def router(self, inbox: TableInbox | None, clock: Callable[[], float]) -> Router:
         vendor = self.desk.adapter(base_url=self.urls[0], **self.desk.everything)
@@ -347,7 +358,10 @@ class Run:
                 receiver, worker = systematic, chance.choice(("any time", chance.choice(_OF_WORKERS)))
             else:
                 receiver, worker = None, systematic
-            self._round(receiver, worker, pair=chance.random() < 1 / 3, together=number > 1 and chance.random() < 1 / 3)
+            # Else the other worker may take what the doomed one needs to reach its boundary.
+            pair = worker != systematic and chance.random() < 0.5
+            together = number > 1 and chance.random() < 1 / 3
+            self._round(receiver, worker, pair=pair, together=together)
             if number == 1 and self.killed != systematic:
                 self.report.missed[f"{systematic.kind} {systematic.number}"] += 1
             self.desk.clock.now += _LATER
@@ -476,14 +490,10 @@ class Run:
         try:
             with self.log.open("a") as log:
                 os.dup2(log.fileno(), 2)
-            started, base = time.monotonic(), self.desk.clock()
-
-            def clock() -> float:
-                return base + time.monotonic() - started
-
-            inbox = self.opens(clock=clock)
+            faulthandler.register(signal.SIGUSR1, file=2)
+            inbox = self.opens(clock=self.clock)
             inbox.doom = doom
-            work(inbox, clock)
+            work(inbox, self.clock)
             code = 0
         finally:
             if code:
@@ -496,10 +506,21 @@ class Run:
         while [child for child in children if not child.poll()]:
             if time.monotonic() > deadline:
                 for child in children:
+                    if not child.poll():
+                        os.kill(child.pid, signal.SIGUSR1)  # tells in the log where each thread is
+                time.sleep(0.5)
+                for child in children:
                     child.dies_at = 0.0
                     while not child.poll():
                         time.sleep(0.002)
-                raise AssertionError(f"a {' or a '.join(child.name for child in children)} hung: {self._logged()}")
+                left = [
+                    f"{entry.key} of {entry.event and entry.event.conversation_id}: {entry.state}, "
+                    f"due in {entry.due - self.clock():.0f} s, attempt {entry.attempts}, {entry.error}"
+                    for entry in self._entries()
+                    if entry.state in ("ready", "leased")
+                ]
+                names = " or a ".join(child.name for child in children)
+                raise AssertionError(f"a {names} hung: {'; '.join(left)}; {self._logged()}")
             time.sleep(0.002)
         for child in children:
             doom = child.doom
@@ -512,7 +533,7 @@ class Run:
                 assert child.code == 0, f"a {child.name} ended with {child.code}: {self._logged()}"
 
     def _logged(self) -> str:
-        return self.log.read_text()[-2000:] if self.log.exists() else ""
+        return self.log.read_text()[-6000:] if self.log.exists() else ""
 
     def _quiet(self) -> None:
         """Wait until the fakes have done what the dead still asked of them.
@@ -529,7 +550,7 @@ class Run:
     # Judgement
 
     def _entries(self) -> Sequence[Entry]:
-        inbox = self.opens(clock=self.desk.clock)
+        inbox = self.opens(clock=self.clock)
         try:
             return inbox.entries(limit=1000)
         finally:
@@ -549,13 +570,16 @@ class Run:
             if entry.state == "finished":
                 report.finished += 1
             elif entry.state == "parked":
-                report.parked[self.desk.name, (entry.error or "")[:100]] += 1
+                report.parked[self.desk.name, re.sub(r" [A-Z]+ /\S+:", "", entry.error or "")[:100]] += 1
             else:
                 self._lost(f"{entry.key} is {entry.state}: {entry.error}")
         for conversation in dict.fromkeys(one.webhook.conversation_id or "" for one in self.written):
             here = [one for one in self.written if one.webhook.conversation_id == conversation]
             states = {entries[one.key].state for one in here if one.key in entries}
-            self._judge_conversation(conversation, _TEXTS[here[0].text], done="finished" in states)
+            bucket = _TEXTS[here[0].text]
+            self._judge_conversation(conversation, bucket, done="finished" in states)
+            if states == {"parked"} and bucket != "spam":
+                self.report.unassigned += self.desk.assigned(self.desk.fake.conversations[conversation]) is None
 
     def _judge_conversation(self, conversation_id: str, bucket: str, *, done: bool) -> None:
         """Ask the help desk's own memory."""
