@@ -173,6 +173,7 @@ def test_park_sets_a_waiting_event_aside(stage: Stage) -> None:
     key = stage.store()
     stage.run("inbox", "park", key, "--reason", "looked into by Ada")
     assert "looked into by Ada" in stage.run("inbox", "show", key).output
+    assert "The inbox holds no 'nobody'." in stage.run("inbox", "show", "nobody", code=1).output
     assert f"No event '{key}' is waiting." in stage.run("inbox", "park", key, code=1).output
 
 
