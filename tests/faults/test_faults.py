@@ -52,6 +52,18 @@ def due(inbox: Any) -> int:
     return int(inbox._rows(sql)[0][0])
 
 
+def assert_all_are_answered_once(desk: Desk, inbox: WatchedInbox, router: Router) -> None:
+    """Store messages, let a worker do all that can be done, and look at what the customers got."""
+    for text in TEXTS:
+        handle(Door("sync"), router, desk.fake.customer_writes(text))
+    drained(desk, inbox, router)
+    stats = inbox.stats()
+    assert stats["finished"] + stats["parked"] == 4
+    # Where replies are queued, one whose answer was lost may still come: it is not sent again.
+    assert all(number <= 1 for number in replies(desk))
+    assert desk.queues or replies(desk) == [1] * 4
+
+
 # Deliveries
 
 
@@ -155,14 +167,7 @@ def test_answers_that_are_lost_before_or_after_the_write_double_nothing(
     pattern = {"read": desk.read, "reply": desk.reply, "any": "**"}[call]
     desk.fake.fail(pattern, timeout=True, after=after, times=3)
     router = desk.router(inbox=inbox)
-    for text in TEXTS:
-        handle(Door("sync"), router, desk.fake.customer_writes(text))
-    drained(desk, inbox, router)
-    stats = inbox.stats()
-    assert stats["finished"] + stats["parked"] == 4
-    # Where replies are queued, one whose answer was lost may still come: it is not sent again.
-    assert all(number <= 1 for number in replies(desk))
-    assert desk.queues or replies(desk) == [1] * 4
+    assert_all_are_answered_once(desk, inbox, router)
 
 
 def test_connections_that_break_off_double_nothing(desk: Desk, inbox: WatchedInbox) -> None:
@@ -171,13 +176,7 @@ def test_connections_that_break_off_double_nothing(desk: Desk, inbox: WatchedInb
         router = desk.router(vendor=desk.adapter(base_url=base_url), inbox=inbox, http=None, async_http=None)
         desk.fake.fail("**", timeout=True, times=2)
         desk.fake.fail("**", timeout=True, after=True, times=2, skip=2)
-        for text in TEXTS:
-            handle(Door("sync"), router, desk.fake.customer_writes(text))
-        drained(desk, inbox, router)
-    stats = inbox.stats()
-    assert stats["finished"] + stats["parked"] == 4
-    assert all(number <= 1 for number in replies(desk))
-    assert desk.queues or replies(desk) == [1] * 4
+        assert_all_are_answered_once(desk, inbox, router)
 
 
 # The inbox
@@ -223,13 +222,7 @@ def test_an_inbox_that_fails_before_or_after_its_write_loses_and_doubles_nothing
     faulty = FaultyInbox(inbox)
     faulty.fail(call, "connection lost", times=2, after=after)
     router = desk.router(inbox=faulty)
-    for text in TEXTS:
-        handle(Door("sync"), router, desk.fake.customer_writes(text))
-    drained(desk, inbox, router)
-    stats = inbox.stats()
-    assert stats["finished"] + stats["parked"] == 4
-    assert all(number <= 1 for number in replies(desk))
-    assert desk.queues or replies(desk) == [1] * 4
+    assert_all_are_answered_once(desk, inbox, router)
 
 
 def test_an_event_that_was_stored_and_not_answered_is_a_duplicate_then(desk: Desk, door: Door, inbox: Any) -> None:

@@ -13,12 +13,12 @@ import re
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from itertools import count
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 import httpx
@@ -168,11 +168,35 @@ class _Unanswered(Drop):
 
 
 @dataclass(slots=True)
-class _Fault:
-    calls: re.Pattern[str]
+class Fault:
+    """What is to go wrong: after `skip` calls that go well, so many times."""
+
     times: float
     skip: int
     after: bool
+
+
+F = TypeVar("F", bound=Fault)
+
+
+def taken(faults: Iterable[F]) -> F | None:
+    """Take the first fault that is not over; None where this call goes well.
+
+    Args:
+        faults: Those that fit the call, in the order in which they were set.
+    """
+    fault = next((fault for fault in faults if fault.times > 0), None)
+    if fault is not None and fault.skip:
+        fault.skip -= 1
+        return None
+    if fault is not None:
+        fault.times -= 1
+    return fault
+
+
+@dataclass(slots=True)
+class _Fault(Fault):
+    calls: re.Pattern[str]
     response: HttpResponse | None
     error: type[httpx.TransportError]
 
@@ -386,10 +410,10 @@ class FakeHelpDesk(ABC):
         response = replace(response, headers={**response.headers, **(headers or {})})
         pattern = re.escape(call).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
         fault = _Fault(
-            re.compile(pattern),
             float("inf") if times is None else times,
             skip,
             after,
+            re.compile(pattern),
             None if timeout or refused else response,
             httpx.ConnectError if refused else httpx.ReadTimeout,
         )
@@ -434,13 +458,7 @@ class FakeHelpDesk(ABC):
 
     def _fault(self, call: Call) -> _Fault | None:
         asked = f"{call.method} {call.path}"
-        fault = next((fault for fault in self._faults if fault.times > 0 and fault.calls.fullmatch(asked)), None)
-        if fault is not None and fault.skip:
-            fault.skip -= 1
-            return None
-        if fault is not None:
-            fault.times -= 1
-        return fault
+        return taken(fault for fault in self._faults if fault.calls.fullmatch(asked))
 
     def _run(self, call: Call, *, exceeded: bool) -> HttpResponse:
         try:

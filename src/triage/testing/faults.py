@@ -18,7 +18,7 @@ from typing_extensions import TypeVarTuple, Unpack
 from triage.errors import InboxError
 from triage.models import Entry, Event, Job, Ledger, Outcome, State
 from triage.protocols import Inbox
-from triage.testing._fake import FakeHelpDesk, RateLimit, Webhook
+from triage.testing._fake import FakeHelpDesk, Fault, RateLimit, Webhook, taken
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -115,12 +115,9 @@ def storm(fake: FakeHelpDesk, seconds: float = 60.0) -> Generator[None]:
 
 
 @dataclass(slots=True)
-class _Fault:
+class _Fault(Fault):
     call: InboxCall | None
     error: str
-    times: float
-    skip: int
-    after: bool
 
 
 class FaultyInbox:
@@ -165,7 +162,7 @@ class FaultyInbox:
             raise ValueError(f"An inbox fails by {', '.join(map(repr, _WORDS))}, not by {fault!r}.")
         with self._lock:
             most = float("inf") if times is None else times
-            self._faults.append(_Fault(call, f"the inbox: {_WORDS[fault]}", most, skip, after))
+            self._faults.append(_Fault(most, skip, after, call, f"the inbox: {_WORDS[fault]}"))
 
     def recover(self) -> None:
         """Forget all faults."""
@@ -270,13 +267,7 @@ class FaultyInbox:
 
     def _next(self, name: InboxCall) -> _Fault | None:
         with self._lock:
-            fault = next((fault for fault in self._faults if fault.times > 0 and fault.call in (None, name)), None)
-            if fault is not None and fault.skip:
-                fault.skip -= 1
-                return None
-            if fault is not None:
-                fault.times -= 1
-            return fault
+            return taken(fault for fault in self._faults if fault.call in (None, name))
 
     def __repr__(self) -> str:
         return f"FaultyInbox({self._inbox!r})"
