@@ -97,7 +97,7 @@ class Pipeline:
         Raises:
             InboxError: The ledger could not be written, so nothing further was done.
         """
-        ledger = job.ledger.model_copy(deep=True)
+        ledger = job.ledger.model_copy()
         try:
             outcome = await self._route(job, ledger, ports, last=job.attempts >= attempts)
         except (VendorError, _NotNow) as err:
@@ -141,7 +141,7 @@ class Pipeline:
             return await _http.send(request, self.vendor, ports)
 
         async def record() -> None:
-            await ports.blocking(self.inbox.record, job, ledger.model_copy(deep=True))
+            await ports.blocking(self.inbox.record, job, ledger.model_copy())
 
         if self.limits.acts is not None and job.acts >= self.limits.acts:
             reason = f"something was done for {job.acts} messages of the conversation: it is left to people"
@@ -156,7 +156,7 @@ class Pipeline:
         if ledger.steps is None:
             self._plan(ledger, ledger.verdict, conversation, ports.now())
         await self._act(ledger, conversation, send, record)
-        results = ledger.steps or []
+        results = ledger.steps or ()
         if results and all(result.status == "skipped" for result in results):
             return _outcome(event, "ignored", results[0].detail, ledger)
         taken = [action for result in results if result.status != "skipped" for action in result.step.actions]
@@ -173,7 +173,8 @@ class Pipeline:
         ledger.status = decision.status
         ledger.known = tuple(message.id for message in conversation.messages)
         status: Literal["planned", "pending"] = "planned" if self.dry_run or not decision.act else "pending"
-        ledger.steps = [StepResult(step=step, status=status) for step in self.vendor.plan(permitted)] + skipped
+        planned = (StepResult(step=step, status=status) for step in self.vendor.plan(permitted))
+        ledger.steps = (*planned, *skipped)
 
     async def _classify(self, conversation: Conversation, ports: Ports, *, last: bool) -> Verdict:
         """Get a verdict, whatever happens: degrade, do not drop."""
@@ -217,7 +218,13 @@ class Pipeline:
         self, ledger: Ledger, conversation: Conversation, send: Send, record: Callable[[], Awaitable[None]]
     ) -> None:
         """Take the steps in order up to the first that fails; the ledger tells of each."""
-        results = ledger.steps or []
+        results = ledger.steps or ()
+
+        async def note(number: int, result: StepResult) -> None:
+            steps = ledger.steps or ()
+            ledger.steps = (*steps[:number], result, *steps[number + 1 :])
+            await record()
+
         # What is looked for after an unknown fate must not be taken for something that was there before.
         there = tuple(message for message in conversation.messages if message.id in ledger.known)
         before = conversation.model_copy(update={"messages": there})
@@ -228,19 +235,17 @@ class Pipeline:
             # Where another process died, or gave up, while it took a step that must not be repeated.
             asks = result.status == "unknown" and not result.step.idempotent
             if asks and await self.vendor.performed(result.step, before, send):
-                results[number] = StepResult(step=result.step, status="done")
-                await record()
+                await note(number, StepResult(step=result.step, status="done"))
                 continue
             step = Step(actions=tuple(a for a in result.step.actions if not _forbidden(a, conversation)))
             if not step.actions:
                 detail = _forbidden(result.step.actions[0], conversation)
-                results[number] = StepResult(step=result.step, status="skipped", detail=detail)
+                await note(number, StepResult(step=result.step, status="skipped", detail=detail))
                 continue
             # Until the vendor confirms it, nobody knows: what a cancellation or a crash leaves behind is the truth.
-            results[number] = StepResult(step=step, status="unknown")
-            await record()
-            results[number], error = await self._take(step, conversation, before, send)
-            await record()
+            await note(number, StepResult(step=step, status="unknown"))
+            taken, error = await self._take(step, conversation, before, send)
+            await note(number, taken)
             if error:
                 raise error
 
@@ -297,5 +302,5 @@ def _outcome(event: Event, status: Status, reason: str, ledger: Ledger) -> Outco
         key=event.key,
         conversation_id=event.conversation_id,
         verdict=ledger.verdict,
-        steps=tuple(ledger.steps or ()),
+        steps=ledger.steps or (),
     )

@@ -297,7 +297,7 @@ class Ledger(BaseModel):
     """What becomes of it when all steps are taken."""
     known: tuple[str, ...] = ()
     """Ids of the messages that were there before the first step."""
-    steps: list[StepResult] | None = None
+    steps: tuple[StepResult, ...] | None = None
     """None until it was decided what to do."""
 
 

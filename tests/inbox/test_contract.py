@@ -154,7 +154,7 @@ def test_the_ledger_is_there_for_the_next_one(inbox: TableInbox, clock: Clock) -
     ledger = Ledger(
         verdict=Verdict(bucket="billing", cost_usd=0.01),
         known=("1",),
-        steps=[StepResult(step=Step(actions=(Tag("a"),)), status="unknown")],
+        steps=(StepResult(step=Step(actions=(Tag("a"),)), status="unknown"),),
     )
     inbox.record(one(inbox), ledger)
     clock.now += LEASE
