@@ -61,7 +61,11 @@ class Desk:
 
     def wait(self, events: int) -> None:
         """Return once so many are routed, each with one reply."""
-        wait_until(lambda: self.inbox.stats()["finished"] == events, f"{events} events are routed")
+        try:
+            wait_until(lambda: self.inbox.stats()["finished"] == events, f"{events} events are routed")
+        except AssertionError as err:
+            err.add_note(f"{self.inbox.stats()}\n{(self.directory / 'worker.log').read_text()[-20_000:]}")
+            raise
         assert [len(self.fake.replies(key)) for key in self.fake.conversations] == [1] * events
 
 
