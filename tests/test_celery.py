@@ -45,26 +45,45 @@ class Desk:
         return webhook
 
     @contextmanager
-    def working(self) -> Generator[None]:
+    def working(self, *, supervised: bool = False) -> Generator[None]:
+        """Let workers work.
+
+        Args:
+            supervised: They are started again when they end, as systemd and the like do.
+        """
+        self.supervised = supervised
+        self.worker = self._start()
+        try:
+            yield
+            assert supervised or self.worker.poll() is None, self._logged()
+        finally:
+            self.worker.terminate()
+            self.worker.wait(60)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
         command = (
             *(sys.executable, "-m", "celery", "--workdir", str(TESTS), "--app", "celery_worker:app", "worker"),
             *("--beat", "--schedule", str(self.directory / "beat"), "--concurrency", "2", "--loglevel", "INFO"),
         )
         with (self.directory / "worker.log").open("ab") as log:
             environment = os.environ | self.environment
-            worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.directory)
-        try:
-            yield
-        finally:
-            worker.terminate()
-            worker.wait(60)
+            return subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.directory)
+
+    def _logged(self) -> str:
+        return (self.directory / "worker.log").read_text()[-20_000:]
 
     def wait(self, events: int) -> None:
         """Return once so many are routed, each with one reply."""
+
+        def routed() -> bool:
+            if self.supervised and self.worker.poll() is not None:
+                self.worker = self._start()
+            return self.inbox.stats()["finished"] == events
+
         try:
-            wait_until(lambda: self.inbox.stats()["finished"] == events, f"{events} events are routed")
+            wait_until(routed, f"{events} events are routed")
         except AssertionError as err:
-            err.add_note(f"{self.inbox.stats()}\n{(self.directory / 'worker.log').read_text()[-20_000:]}")
+            err.add_note(f"{self.inbox.stats()}\n{self._logged()}")
             raise
         assert [len(self.fake.replies(key)) for key in self.fake.conversations] == [1] * events
 
@@ -154,7 +173,9 @@ def test_redis_is_killed_and_comes_back_while_events_are_routed(make: Callable[.
     try:
         desk = make(server.url)
         desk.fake.latency = 0.02
-        with desk.working():
+        # A worker of Celery 5.7 that loses Redis while it holds messages ends itself at times, in kombu's
+        # `restore_unacked`: "Unrecoverable error: AttributeError".
+        with desk.working(supervised=True):
             for number in range(20):
                 desk.store()
                 if number == 10:
