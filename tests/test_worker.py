@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,7 @@ class Crash(BaseException):
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("write", range(8))
+@pytest.mark.parametrize("write", range(6))
 def test_wherever_a_worker_dies_the_next_one_ends_it_and_does_nothing_twice(
     desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch, write: int, after: bool
 ) -> None:
@@ -184,24 +184,28 @@ def test_wherever_a_worker_dies_the_next_one_ends_it_and_does_nothing_twice(
     webhook = desk.fake.customer_writes("Hello")
     handle(Door("sync"), router, webhook)
     writes = iter(range(100))
-    record = inbox.record
 
-    def dying(job: Job, ledger: Ledger) -> None:
-        dies = next(writes) == write
-        if dies and not after:
-            raise Crash
-        record(job, ledger)
-        if dies:
-            raise Crash
+    def dying(call: Callable[..., None]) -> Callable[..., None]:
+        def called(*args: Any) -> None:
+            dies = next(writes) == write
+            if dies and not after:
+                raise Crash
+            call(*args)
+            if dies:
+                raise Crash
+
+        return called
 
     (job,) = inbox.lease(1, 60)
-    monkeypatch.setattr(inbox, "record", dying)
+    monkeypatch.setattr(inbox, "record", dying(inbox.record))
+    monkeypatch.setattr(inbox, "finish", dying(inbox.finish))
     with contextlib.suppress(Crash):
         asyncio.run(router.work(job))
     monkeypatch.undo()
     desk.clock.now += 61
-    with Worker(router):
-        inbox.wait()
+    if not inbox.stats()["finished"]:
+        with Worker(router):
+            inbox.wait()
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     if desk.queues and inbox.stats()["finished"] == 0:
         # Nobody can tell whether the reply will come: it is not sent again.

@@ -101,15 +101,15 @@ class Pipeline:
         try:
             outcome = await self._route(job, ledger, ports, last=job.attempts >= attempts)
         except (VendorError, _NotNow) as err:
-            await self._again(job, str(err), ports, attempts, err.retry_after or 0.0)
+            await self._again(job, ledger, str(err), ports, attempts, err.retry_after or 0.0)
             return _outcome(job.event, "failed", str(err), ledger)
         except InboxError:
             raise
         except Exception as err:
             # Not in its own words: they may quote the customer.
-            await self._again(job, f"a defect: {type(err).__name__}", ports, attempts)
+            await self._again(job, ledger, f"a defect: {type(err).__name__}", ports, attempts)
             raise
-        await ports.blocking(self.inbox.finish, job, outcome)
+        await ports.blocking(self.inbox.finish, job, outcome, ledger)
         return outcome
 
     async def rehearse(self, conversation: Conversation, ports: Ports) -> Ledger:
@@ -124,15 +124,17 @@ class Pipeline:
         self._plan(ledger, ledger.verdict, conversation, ports.now())
         return ledger
 
-    async def _again(self, job: Job, error: str, ports: Ports, attempts: int, least: float = 0.0) -> None:
+    async def _again(
+        self, job: Job, ledger: Ledger, error: str, ports: Ports, attempts: int, least: float = 0.0
+    ) -> None:
         """Try it later, with longer and longer pauses, or leave it to a human."""
         if job.attempts >= attempts:
             if attempts > 1:  # else the outcome's own line says it all
                 logger.error("%s is parked after %s attempts: %s", job.event.key, job.attempts, error)
-            await ports.blocking(self.inbox.park, job, error)
+            await ports.blocking(self.inbox.park, job, error, ledger)
             return
         pause = min(_LONGEST_PAUSE, 2.0**job.attempts) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
-        await ports.blocking(self.inbox.retry, job, error, max(pause, least))
+        await ports.blocking(self.inbox.retry, job, error, max(pause, least), ledger)
 
     async def _route(self, job: Job, ledger: Ledger, ports: Ports, *, last: bool) -> Outcome:
         event = job.event
@@ -152,7 +154,6 @@ class Pipeline:
         if ledger.verdict is None:
             ledger.seen = conversation.tail(self.context)
             ledger.verdict = await self._classify(ledger.seen, ports, last=last)
-            await record()
         if ledger.steps is None:
             self._plan(ledger, ledger.verdict, conversation, ports.now())
         await self._act(ledger, conversation, send, record)
@@ -217,13 +218,16 @@ class Pipeline:
     async def _act(
         self, ledger: Ledger, conversation: Conversation, send: Send, record: Callable[[], Awaitable[None]]
     ) -> None:
-        """Take the steps in order up to the first that fails; the ledger tells of each."""
-        results = ledger.steps or ()
+        """Take the steps in order up to the first that fails.
 
-        async def note(number: int, result: StepResult) -> None:
-            steps = ledger.steps or ()
-            ledger.steps = (*steps[:number], result, *steps[number + 1 :])
-            await record()
+        The ledger is recorded before each, with all that is known by then: what comes after the last is recorded with
+        what becomes of the event.
+        """
+        results = list(ledger.steps or ())
+
+        def note(number: int, result: StepResult) -> None:
+            results[number] = result
+            ledger.steps = tuple(results)
 
         # What is looked for after an unknown fate must not be taken for something that was there before.
         there = tuple(message for message in conversation.messages if message.id in ledger.known)
@@ -235,17 +239,18 @@ class Pipeline:
             # Where another process died, or gave up, while it took a step that must not be repeated.
             asks = result.status == "unknown" and not result.step.idempotent
             if asks and await self.vendor.performed(result.step, before, send):
-                await note(number, StepResult(step=result.step, status="done"))
+                note(number, StepResult(step=result.step, status="done"))
                 continue
             step = Step(actions=tuple(a for a in result.step.actions if not _forbidden(a, conversation)))
             if not step.actions:
                 detail = _forbidden(result.step.actions[0], conversation)
-                await note(number, StepResult(step=result.step, status="skipped", detail=detail))
+                note(number, StepResult(step=result.step, status="skipped", detail=detail))
                 continue
             # Until the vendor confirms it, nobody knows: what a cancellation or a crash leaves behind is the truth.
-            await note(number, StepResult(step=step, status="unknown"))
+            note(number, StepResult(step=step, status="unknown"))
+            await record()
             taken, error = await self._take(step, conversation, before, send)
-            await note(number, taken)
+            note(number, taken)
             if error:
                 raise error
 

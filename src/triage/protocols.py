@@ -164,15 +164,15 @@ class Inbox(Protocol):
         """Keep the leases of events that take longer. What is lost stays lost."""
         ...
 
-    def finish(self, job: Job, outcome: Outcome) -> None:
-        """Be done with an event."""
+    def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
+        """Be done with an event. The ledger, here and below, is recorded with it; None leaves what was recorded."""
         ...
 
-    def retry(self, job: Job, error: str, seconds: float) -> None:
+    def retry(self, job: Job, error: str, seconds: float, ledger: Ledger | None = None) -> None:
         """Give an event back for a while."""
         ...
 
-    def park(self, job: Job, error: str) -> None:
+    def park(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
         """Give an event up, for a human to look at."""
         ...
 

@@ -70,7 +70,7 @@ class Boundary:
     moment: Moment
 
 
-_NUMBERS: Mapping[Kind, int] = {"add": 2, "lease": 2, "record": 5, "finish": 2}
+_NUMBERS: Mapping[Kind, int] = {"add": 2, "lease": 2, "record": 3, "finish": 2}
 _MOMENTS: tuple[Moment, ...] = ("before", "within", "after")
 BOUNDARIES = [
     Boundary(kind, number, moment)
@@ -194,9 +194,9 @@ class Dying(TableInbox):
         super().record(job, ledger)
         self._pass(reached)
 
-    def finish(self, job: Job, outcome: Outcome) -> None:
+    def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
         reached = self._reach("finish")
-        super().finish(job, outcome)
+        super().finish(job, outcome, ledger)
         self._pass(reached)
 
     def _reach(self, kind: Kind, key: str = "") -> bool:

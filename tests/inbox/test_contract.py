@@ -161,6 +161,25 @@ def test_the_ledger_is_there_for_the_next_one(inbox: TableInbox, clock: Clock) -
     assert one(inbox).ledger == ledger
 
 
+def test_what_settles_an_event_brings_its_ledger_along_or_leaves_it(inbox: TableInbox, clock: Clock) -> None:
+    def ledger() -> Ledger:
+        entry = inbox.entry(event().key)
+        assert entry is not None
+        return entry.ledger
+
+    inbox.add(event())
+    first, second, third = (Ledger(known=(known,)) for known in "123")
+    inbox.retry(one(inbox), "down", 0, first)
+    assert ledger() == first
+    inbox.retry(one(inbox), "down", 0)
+    assert ledger() == first
+    inbox.park(one(inbox), "hopeless", second)
+    assert ledger() == second
+    inbox.redrive(event().key)
+    inbox.finish(one(inbox), Outcome(status="routed"), third)
+    assert ledger() == (Ledger() if isinstance(inbox, MemoryInbox) else third)
+
+
 def test_what_is_parked_stays_so_until_it_is_redriven(inbox: TableInbox, clock: Clock) -> None:
     inbox.add(event())
     job = one(inbox)

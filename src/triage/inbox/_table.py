@@ -57,6 +57,7 @@ WITH picked AS MATERIALIZED (
 UPDATE triage_events SET told = :now WHERE seq IN (SELECT seq FROM picked) RETURNING key
 """  # noqa: S608 - the same
 
+_CHANGED = "changed = :now, ledger = coalesce(:ledger, ledger)"
 _ENTRY = "seq, key, state, due, attempts, received, changed, error, event, ledger, outcome"
 
 
@@ -69,7 +70,7 @@ class TableInbox(ABC):
 
     _lock_rows = ""
     """What ends a SELECT whose rows are to be changed: the database's words for leaving out what others have locked."""
-    _settled = "changed = :now"
+    _settled = _CHANGED
     """What becomes of every row that is finished, besides its state."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -168,7 +169,7 @@ class TableInbox(ABC):
             job: The event's lease.
             ledger: All of it.
         """
-        self._settle(job, "ledger = :ledger, changed = :now", ledger=ledger.model_dump_json())
+        self._settle(job, _CHANGED, ledger)
 
     def extend(self, jobs: Iterable[Job], seconds: float) -> None:
         """Keep the leases of events that take longer; those that are lost stay lost.
@@ -186,36 +187,39 @@ class TableInbox(ABC):
                 fence=job.fence,
             )
 
-    def finish(self, job: Job, outcome: Outcome) -> None:
+    def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
         """Be done with an event.
 
         Args:
             job: The event's lease.
             outcome: What became of it.
+            ledger: What has been done for it; None leaves what was recorded.
         """
         acted = int(any(step.status == "done" for step in outcome.steps))
         changes = f"state = 'finished', outcome = :outcome, acted = :acted, {self._settled}"
-        self._settle(job, changes, outcome=outcome.model_dump_json(), acted=acted)
+        self._settle(job, changes, ledger, outcome=outcome.model_dump_json(), acted=acted)
 
-    def retry(self, job: Job, error: str, seconds: float) -> None:
+    def retry(self, job: Job, error: str, seconds: float, ledger: Ledger | None = None) -> None:
         """Give an event back, to be tried again. Later events of its conversation wait for it.
 
         Args:
             job: The event's lease.
             error: What went wrong.
             seconds: Not before so long a time.
+            ledger: What has been done for it; None leaves what was recorded.
         """
-        changes = "state = 'ready', due = :now + :seconds, error = :error, changed = :now"
-        self._settle(job, changes, seconds=seconds, error=error)
+        changes = f"state = 'ready', due = :now + :seconds, error = :error, {_CHANGED}"
+        self._settle(job, changes, ledger, seconds=seconds, error=error)
 
-    def park(self, job: Job, error: str) -> None:
+    def park(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
         """Give an event up, for a human to look at. Later events of its conversation go on.
 
         Args:
             job: The event's lease.
             error: What went wrong.
+            ledger: What has been done for it; None leaves what was recorded.
         """
-        self._settle(job, "state = 'parked', error = :error, changed = :now", error=error)
+        self._settle(job, f"state = 'parked', error = :error, {_CHANGED}", ledger, error=error)
 
     def overdue(self, limit: int, seconds: float) -> Sequence[str]:
         """The keys of events that could have been begun so long ago.
@@ -392,7 +396,8 @@ class TableInbox(ABC):
                 jobs.append(Job(event=read[0], ledger=read[1], attempts=attempts, fence=fence, acts=acts))
         return jobs
 
-    def _settle(self, job: Job, changes: str, **values: Any) -> None:
+    def _settle(self, job: Job, changes: str, ledger: Ledger | None, **values: Any) -> None:
+        values["ledger"] = None if ledger is None else ledger.model_dump_json()
         sql = f"UPDATE triage_events SET {changes} WHERE key = :key AND fence = :fence AND state = 'leased'"  # noqa: S608 - our own words
         if not self._changed(sql, key=job.event.key, fence=job.fence, **values):
             raise LeaseLost(f"the lease of {job.event.key} ran out, and the event has been taken over or is done with")

@@ -193,17 +193,17 @@ class FaultyInbox:
         """As `Inbox.extend`."""
         self._do("extend", self._inbox.extend, jobs, seconds)
 
-    def finish(self, job: Job, outcome: Outcome) -> None:
+    def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
         """As `Inbox.finish`."""
-        self._do("finish", self._inbox.finish, job, outcome)
+        self._do("finish", self._inbox.finish, job, outcome, ledger)
 
-    def retry(self, job: Job, error: str, seconds: float) -> None:
+    def retry(self, job: Job, error: str, seconds: float, ledger: Ledger | None = None) -> None:
         """As `Inbox.retry`."""
-        self._do("retry", self._inbox.retry, job, error, seconds)
+        self._do("retry", self._inbox.retry, job, error, seconds, ledger)
 
-    def park(self, job: Job, error: str) -> None:
+    def park(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
         """As `Inbox.park`."""
-        self._do("park", self._inbox.park, job, error)
+        self._do("park", self._inbox.park, job, error, ledger)
 
     def overdue(self, limit: int, seconds: float) -> Sequence[str]:
         """As `Inbox.overdue`."""
