@@ -34,7 +34,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
@@ -47,10 +47,10 @@ import pytest
 
 from desks import DESKS, Desk
 from services import Postgres
-from triage import Event, Router, Worker, default_buckets
+from triage import Event, Note, Router, Tag, Worker, default_buckets
 from triage.inbox import PostgresInbox, SQLiteInbox
 from triage.inbox._table import _ITS_TURN, TableInbox
-from triage.models import Entry, Job, Ledger, Outcome
+from triage.models import Entry, Job, Ledger, Outcome, State
 from triage.testing import FakeClaude, Webhook
 
 _LATER = 1000.0  # seconds that pass between two rounds: leases have run out, pauses are over
@@ -326,7 +326,11 @@ class Run:
 
     def router(self, inbox: TableInbox | None, clock: Callable[[], float]) -> Router:
         vendor = self.desk.adapter(base_url=self.urls[0], **self.desk.everything)
-        return Router(vendor, buckets=default_buckets(dict(self.desk.teams)), inbox=inbox, clock=clock)
+        buckets = [
+            bucket if bucket.name == "spam" else replace(bucket, actions=[*bucket.actions, Tag("seen"), Note("Look.")])
+            for bucket in default_buckets(dict(self.desk.teams))
+        ]
+        return Router(vendor, buckets=buckets, inbox=inbox, clock=clock)
 
     def _write(self) -> list[Written]:
         chance, fake = self.chance, self.desk.fake
@@ -575,28 +579,37 @@ class Run:
                 self._lost(f"{entry.key} is {entry.state}: {entry.error}")
         for conversation in dict.fromkeys(one.webhook.conversation_id or "" for one in self.written):
             here = [one for one in self.written if one.webhook.conversation_id == conversation]
-            states = {entries[one.key].state for one in here if one.key in entries}
+            states = Counter(entries[one.key].state for one in here if one.key in entries)
             bucket = _TEXTS[here[0].text]
-            self._judge_conversation(conversation, bucket, done="finished" in states)
-            if states == {"parked"} and bucket != "spam":
+            self._judge_conversation(conversation, bucket, states)
+            if set(states) == {"parked"} and bucket != "spam":
                 self.report.unassigned += self.desk.assigned(self.desk.fake.conversations[conversation]) is None
 
-    def _judge_conversation(self, conversation_id: str, bucket: str, *, done: bool) -> None:
+    def _judge_conversation(self, conversation_id: str, bucket: str, states: Counter[State]) -> None:
         """Ask the help desk's own memory."""
         conversation = self.desk.fake.conversations[conversation_id]
-        replies = len(self.desk.fake.replies(conversation_id))
+        done = states["finished"]
+        replies, notes = len(self.desk.fake.replies(conversation_id)), len(self.desk.fake.notes(conversation_id))
         team = self.desk.assigned(conversation)
-        if replies > 1:
-            self.report.doubled.append(
-                f"seed {self.seed} ({self.inbox}, {self.desk.name}): {conversation_id} has {replies} replies"
-            )
+        # A conversation gets one reply, and each of its messages one note.
+        for number, most, what in ((replies, 1, "replies"), (notes, states.total(), "notes")):
+            if number > most:
+                self.report.doubled.append(
+                    f"seed {self.seed} ({self.inbox}, {self.desk.name}): {conversation_id} has {number} {what}"
+                )
         if team is not None and team not in self.desk.teams.values():
             self._lost(f"{conversation_id} went to {team}, which is no team of the policy")
         # Only what is parked, and so reported to a human, may be unfinished.
         if done and bucket == "spam" and (conversation.state != "closed" or replies):
             self._lost(f"{conversation_id} is spam, and {conversation.state} with {replies} replies")
-        if done and bucket != "spam" and (team is None or not replies):
-            self._lost(f"{conversation_id} is finished, and has {replies} replies and the team {team}")
+        tagged = "seen" in [name.lower() for name in conversation.tags]
+        # At Front a note with the words of an earlier one is taken for one whose answer was lost.
+        missing = notes < (1 if self.desk.name == "front" else done)
+        if done and bucket != "spam" and (team is None or not replies or not tagged or missing):
+            self._lost(
+                f"{conversation_id} is finished, and has {replies} replies, {notes} notes, "
+                f"the tags {conversation.tags} and the team {team}; of its messages {dict(states)}"
+            )
 
 
 def one_run(seed: int, postgres: str | None = None) -> Report:
