@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Literal, Self
 
 import httpx
@@ -19,6 +18,7 @@ from pydantic import JsonValue
 
 from triage import policy
 from triage._clients import PerLoop
+from triage._fork import Lock
 from triage._gate import Gate
 from triage._pipeline import Pipeline
 from triage._ports import AsyncHttpClient, Awaiting, Blocking, HttpClient, Shared, awaiting_form, blocking_form
@@ -131,8 +131,9 @@ class Router:
         )
         self._http = http
         self._async_http = async_http
-        self._make_http = partial(httpx.Client, timeout=_TIMEOUT)
-        self._own_http = self._make_http()
+        # Made when it is needed: that takes 20 ms, for reading the system's certificates.
+        self._own_http: httpx.Client | None = None
+        self._opening = Lock()
         self._own_async_http: PerLoop[httpx.AsyncClient] = PerLoop(lambda: httpx.AsyncClient(timeout=_TIMEOUT))
 
     def _check_policy(self, review: Sequence[Action] | None) -> None:
@@ -219,9 +220,7 @@ class Router:
             InboxError: The inbox cannot be read or written. It is `LeaseLost` where it took so long that another
                 worker has taken the event over.
         """
-        if self._own_http.is_closed:
-            self._own_http = self._make_http()
-        ports = Blocking(self._http or self._own_http, blocking_form(self.classifier), self._shared, self._clock)
+        ports = Blocking(self._blocking_http(), blocking_form(self.classifier), self._shared, self._clock)
         return run(self._process(event, ports, attempts))
 
     async def process_async(self, event: Event | str, *, attempts: int = ATTEMPTS) -> Outcome:
@@ -317,10 +316,14 @@ class Router:
             warm_up()
         if self._async_http is None:
             self._own_async_http.warm_up()
+        self._blocking_http()
 
     def close(self) -> None:
         """Close the HTTP client of the sync door, and the default classifier's. The next use opens them again."""
-        self._own_http.close()
+        with self._opening:
+            opened, self._own_http = self._own_http, None
+        if opened is not None:
+            opened.close()
         if self._own_classifier is not None:
             self._own_classifier.close()
 
@@ -372,6 +375,14 @@ class Router:
             # There is no worker who would try again what failed: the vendor's next delivery does.
             self._store.redrive(event.key)
         return self._store.take(event.key, _LEASE)
+
+    def _blocking_http(self) -> HttpClient:
+        if self._http is not None:
+            return self._http
+        with self._opening:
+            if self._own_http is None:
+                self._own_http = httpx.Client(timeout=_TIMEOUT)
+            return self._own_http
 
     def _awaiting(self, shared: Shared | None = None) -> Awaiting:
         http = self._async_http or self._own_async_http.get()

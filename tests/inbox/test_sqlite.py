@@ -59,6 +59,8 @@ def test_a_file_of_a_later_version_or_none_at_all_is_refused(tmp_path: Path) -> 
     for wrong in (tmp_path / "text.db", tmp_path / "no" / "such.db", tmp_path):
         with pytest.raises(ConfigurationError, match="cannot be opened"):
             SQLiteInbox(wrong)
+    with pytest.raises(ConfigurationError, match=r"In memory: MemoryInbox\(\)"):
+        SQLiteInbox(":memory:")
 
 
 def test_a_full_disk_is_an_error_of_ours_and_loses_nothing(inbox: SQLiteInbox) -> None:

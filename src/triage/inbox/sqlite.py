@@ -125,6 +125,8 @@ class SQLiteInbox(TableInbox):
                 raise InboxError(f"the inbox {self._path}: {err}") from err
 
     def _make(self) -> None:
+        if self._path == ":memory:":
+            raise ConfigurationError("SQLiteInbox keeps a file. In memory: MemoryInbox().")
         # It holds what customers wrote.
         os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
 

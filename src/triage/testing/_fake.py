@@ -574,4 +574,4 @@ class _Text(HTMLParser):
         self.parts.append(_BREAKS.get(tag, ""))
 
     def handle_data(self, data: str) -> None:
-        self.parts.append(re.sub(r"\s*\n\s*", " ", data))
+        self.parts.append(re.sub(r"\s+", lambda space: " " if "\n" in space[0] else space[0], data))
