@@ -6,7 +6,6 @@ by what the help desk itself wrote down of the calls that it got.
 
 import base64
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -102,13 +101,6 @@ PACK: Mapping[str, Attack] = {
 }
 
 OF_NAMES = {name: attack for name, attack in PACK.items() if attack.name != "Mira Probe"}
-
-
-@pytest.fixture(autouse=True)
-def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is called by TLS here, and reading all certificates for each Router takes most of the time."""
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    monkeypatch.setenv("SSL_CERT_DIR", os.devnull)
 
 
 @pytest.fixture(params=list(PACK))

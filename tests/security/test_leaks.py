@@ -8,7 +8,6 @@ import base64
 import dataclasses
 import json
 import logging
-import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -437,13 +436,6 @@ SCENES: Mapping[str, Callable[[Stage], None]] = {
     "an inbox that is broken": broken_inbox,
     "an inbox that is full": full_inbox,
 }
-
-
-@pytest.fixture(autouse=True)
-def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is called by TLS here, and reading all certificates for each Router takes most of the time."""
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    monkeypatch.setenv("SSL_CERT_DIR", os.devnull)
 
 
 @pytest.fixture(autouse=True)
