@@ -2,7 +2,7 @@
 
 import pytest
 
-from chaos.killing import one_run
+from chaos.run import one_run
 from services import Postgres
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")

@@ -43,6 +43,7 @@ _inbox = click.option(
     "-i",
     callback=_named.inbox,
     envvar="TRIAGE_INBOX",
+    show_envvar=True,
     required=True,
     help="The path of a SQLite file, a postgresql:// address, or module:router.",
 )
