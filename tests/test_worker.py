@@ -97,6 +97,19 @@ def test_what_cannot_be_stored_is_the_vendors_to_deliver_again(
     assert handle(door, router, desk.fake.redeliver(webhook))[1].status == "accepted"
 
 
+def test_a_listener_that_fails_takes_nothing_from_what_is_stored(
+    desk: Desk, door: Door, inbox: WatchedInbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+    nobody: dict[str, None] = {}
+    router = durable(desk, inbox)
+    router.on_stored(lambda key: nobody[key])
+    router.on_stored(told.append)
+    answer, outcome = handle(door, router, desk.fake.customer_writes("Hello"))
+    assert (answer.status_code, outcome.status, told) == (200, "accepted", [outcome.key])
+    assert f"{outcome.key} is stored, but a listener raised KeyError at {__file__}" in caplog.text
+
+
 # Working
 
 

@@ -25,7 +25,7 @@ from triage._ports import AsyncHttpClient, Awaiting, Blocking, HttpClient, Share
 from triage._run import run
 from triage.actions import Action
 from triage.classifiers.claude import Claude
-from triage.errors import ConfigurationError, InboxError, InvalidSignature, LeaseLost, MalformedPayload
+from triage.errors import ConfigurationError, InboxError, InvalidSignature, LeaseLost, MalformedPayload, place
 from triage.inbox import MemoryInbox
 from triage.limits import Limits
 from triage.models import (
@@ -165,7 +165,8 @@ class Router:
         """Have a function called after each event that is stored, before its delivery is answered.
 
         Args:
-            listener: Gets the event's key. It must be quick, and not raise.
+            listener: Gets the event's key. It must be quick. What it raises is logged: the event is stored all the
+                same, and told by the inbox's `overdue`.
         """
         self._listeners.append(listener)
 
@@ -396,8 +397,7 @@ class Router:
                 status: Status = "accepted" if inbox.add(event) else "duplicate"
                 stored = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
                 if status == "accepted":
-                    for listener in self._listeners:
-                        listener(event.key)
+                    self._tell(event.key)
                 return _answer(200, self._log(stored))
             if received.outcome is not None and received.outcome.status == "malformed":
                 inbox.keep(self.vendor.name, bytes(body), received.outcome.reason)
@@ -405,6 +405,13 @@ class Router:
             key = received.event.key if received.event else None
             return _answer(503, self._log(Outcome(status="failed", reason=str(err), key=key)))
         return received
+
+    def _tell(self, key: str) -> None:
+        for listener in self._listeners:
+            try:
+                listener(key)
+            except Exception as err:  # noqa: BLE001 - whatever it is, the delivery is stored, and is answered so
+                logger.error("%s is stored, but a listener raised %s", key, place(err))  # noqa: TRY400 - may quote data
 
     def _processed(self, outcome: Outcome) -> WebhookResponse:
         untouched = all(step.status in ("failed", "pending", "skipped") for step in outcome.steps)
