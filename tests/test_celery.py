@@ -14,7 +14,7 @@ import redis
 from celery import Celery
 
 from conftest import Door
-from desks import IntercomDesk
+from desks import FrontDesk, IntercomDesk
 from routing import handle
 from services import Postgres, RabbitMQ, Redis, wait_until
 from triage import ConfigurationError, InboxError
@@ -260,4 +260,20 @@ def test_the_sweeper_routes_what_nobody_has_begun(tmp_path: Path) -> None:
     desk.clock.now += 60
     app.tasks["triage.sweep"].delay()
     assert inbox.stats()["finished"] == 1
+    inbox.close()
+
+
+def test_each_help_desk_has_its_own_sweeper(tmp_path: Path) -> None:
+    desks = [IntercomDesk(), FrontDesk()]
+    app = Celery("tests", broker="memory://")
+    app.conf.task_always_eager = True
+    inbox = SQLiteInbox(tmp_path / "triage.db", clock=desks[0].clock)
+    for desk in desks:
+        handle(Door("sync"), desk.router(inbox=inbox), desk.fake.customer_writes("This is billing."))
+        bind(app, desk.router(inbox=inbox), name=desk.name)
+    desks[0].clock.now += 60
+    app.tasks["front.sweep"].delay()
+    assert [entry.state for entry in inbox.entries()] == ["finished", "ready"]
+    app.tasks["intercom.sweep"].delay()
+    assert [entry.state for entry in inbox.entries()] == ["finished", "finished"]
     inbox.close()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import Door
-from desks import Desk, IntercomDesk
+from desks import Desk, FrontDesk, IntercomDesk
 from routing import handle, only
 from triage import (
     Action,
@@ -131,6 +131,13 @@ def test_what_never_had_a_verdict_is_left_out(desk: Desk, inbox: WatchedInbox) -
     body = b'{"no": "event"}'
     Door("sync").handle(router, body, desk.sign(body))
     assert compared(desk.router(), inbox) == []
+    inbox.close()
+
+
+def test_what_another_help_desk_had_is_left_out(desk: Desk, inbox: WatchedInbox) -> None:
+    routed(desk, inbox, "This is billing.")
+    other = FrontDesk() if desk.name == "intercom" else IntercomDesk()
+    assert (len(compared(desk.router(), inbox)), compared(other.router(), inbox)) == (1, [])
     inbox.close()
 
 

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from conftest import Door
-from desks import BASE_URL, Desk, IntercomDesk, by_name
+from desks import BASE_URL, Desk, FrontDesk, IntercomDesk, by_name
 from routing import handle, only, said
 from triage import (
     Action,
@@ -495,6 +495,20 @@ def test_each_delivery_makes_one_line_without_the_customers_words(
     for words in ("4711", "Geheim", "geheim", *secrets):
         assert words not in record.getMessage()
         assert words not in repr(outcome)
+
+
+def test_an_event_of_another_help_desk_is_refused(desk: Desk, door: Door, tmp_path: Path) -> None:
+    other = FrontDesk() if desk.name == "intercom" else IntercomDesk()
+    webhook = other.fake.customer_writes("Hello")
+    foreign = other.router().receive(webhook.body, webhook.headers).event
+    assert foreign is not None
+    inbox = SQLiteInbox(tmp_path / "triage.db", clock=desk.clock)
+    inbox.add(foreign)
+    for event in (foreign, foreign.key):
+        with pytest.raises(ConfigurationError, match=f"{foreign.key} is no event of {desk.name}"):
+            door.process(desk.router(inbox=inbox), event)
+    assert inbox.stats()["ready"] == 1
+    inbox.close()
 
 
 def test_a_key_needs_an_inbox_and_a_defect_leaves_the_event_there(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conftest import Door
-from desks import Desk, IntercomDesk
+from desks import DESKS, Desk, IntercomDesk
 from routing import handle, only
 from triage import (
     Assign,
@@ -125,6 +125,26 @@ def test_the_worker_routes_what_was_stored(desk: Desk, door: Door, inbox: Watche
     assert conversation.state == ("closed" if bucket == "spam" else "open")
     assert len(desk.fake.replies(conversation.id)) == (0 if bucket == "spam" else 1)
     assert inbox.stats()["finished"] == 1
+
+
+def test_several_help_desks_share_an_inbox_and_each_worker_does_its_own(tmp_path: Path) -> None:
+    desks = [make() for make in DESKS.values()]
+    inbox = WatchedInbox(tmp_path / "triage.db", clock=desks[0].clock)
+    routers = [desk.router(inbox=inbox) for desk in desks]
+    webhooks = [[desk.fake.customer_writes("This is billing.") for _ in range(3)] for desk in desks]
+    for router, own in zip(routers, webhooks, strict=True):
+        for webhook in own:
+            assert handle(Door("sync"), router, webhook)[1].status == "accepted"
+    with Worker(routers[0], concurrency=100):
+        inbox.wait(3)
+    assert inbox.stats() == {"ready": 3 * (len(desks) - 1), "leased": 0, "finished": 3, "parked": 0}
+    with contextlib.ExitStack() as stack:
+        for router in routers:
+            stack.enter_context(Worker(router))
+        inbox.wait(3 * (len(desks) - 1))
+    for desk, own in zip(desks, webhooks, strict=True):
+        assert [len(desk.fake.replies(webhook.conversation_id or "")) for webhook in own] == [1, 1, 1]
+    inbox.close()
 
 
 def test_two_messages_of_one_conversation_get_one_reply(desk: Desk, inbox: WatchedInbox) -> None:

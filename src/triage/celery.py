@@ -69,7 +69,7 @@ def bind(
 
     @app.task(name=f"{name}.sweep", ignore_result=True, shared=False)
     def swept() -> None:
-        for key in inbox.overdue(_SWEPT, sweep):
+        for key in inbox.overdue(_SWEPT, sweep, router.vendor.name):
             process.delay(key)
 
     router.on_stored(_Sender(lambda key: process.apply_async((key,), retry=False), sweep))

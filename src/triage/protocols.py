@@ -148,8 +148,8 @@ class Inbox(Protocol):
         """Store a signed delivery that cannot be read, parked. False if it is there already."""
         ...
 
-    def lease(self, limit: int, seconds: float) -> Sequence[Job]:
-        """Take events that are due for a while, the oldest first, no two of one conversation."""
+    def lease(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[Job]:
+        """Take events, of one help desk or of all, that are due for a while; the oldest, no two of a conversation."""
         ...
 
     def take(self, key: str, seconds: float) -> Job | None:
@@ -176,7 +176,7 @@ class Inbox(Protocol):
         """Give an event up, for a human to look at."""
         ...
 
-    def overdue(self, limit: int, seconds: float) -> Sequence[str]:
+    def overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
         """The keys of events that could have been begun so long ago, each less and less often."""
         ...
 

@@ -60,28 +60,39 @@ async def replay(router: Router, entries: Iterable[Entry], *, concurrency: int =
 
     Args:
         router: With the policy, the prompt or the model to try.
-        entries: From an inbox. Those for which there was no verdict to ask for are left out: deliveries that could not
-            be read, events that were ignored or have not begun.
+        entries: From an inbox. Those that are not `comparable` are left out.
         concurrency: How many are asked about at the same time.
     """
     limit = asyncio.Semaphore(concurrency)
 
-    async def compared(entry: Entry, before: Treatment) -> Comparison:
+    async def compared(entry: Entry) -> Comparison:
+        before, seen = _treatment(entry.ledger), entry.ledger.seen
+        assert before is not None and seen is not None  # noqa: S101, PT018 - tells the type checker: it is comparable
         async with limit:
-            assert entry.ledger.seen is not None  # noqa: S101 - tells the type checker: _treatment saw to it
-            ledger = await router.rehearse(entry.ledger.seen)
+            ledger = await router.rehearse(seen)
         after = _treatment(ledger)
         assert after is not None and ledger.verdict is not None  # noqa: S101, PT018 - the same
-        return Comparison(entry.key, entry.ledger.seen.id, before, after, ledger.verdict.cost_usd)
+        return Comparison(entry.key, seen.id, before, after, ledger.verdict.cost_usd)
 
-    comparable = [(entry, treatment) for entry in entries if (treatment := _treatment(entry.ledger)) is not None]
-    tasks = [asyncio.create_task(compared(*pair)) for pair in comparable]
+    tasks = [asyncio.create_task(compared(entry)) for entry in entries if comparable(router, entry)]
     try:
         for task in tasks:
             yield await task
     finally:
         for task in tasks:
             task.cancel()
+
+
+def comparable(router: Router, entry: Entry) -> bool:
+    """Tell whether a stored event is one of a Router's help desk, and was decided upon.
+
+    Nothing was for deliveries that could not be read, and for events that were ignored or have not begun.
+
+    Args:
+        router: With the policy, the prompt or the model to try.
+        entry: From an inbox.
+    """
+    return entry.key.startswith(f"{router.vendor.name}:") and _treatment(entry.ledger) is not None
 
 
 def _treatment(ledger: Ledger) -> Treatment | None:

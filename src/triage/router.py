@@ -217,7 +217,8 @@ class Router:
             waits for its time or for an earlier one of its conversation.
 
         Raises:
-            ConfigurationError: The classifier is async only, or there is a key and no inbox.
+            ConfigurationError: The classifier is async only, there is a key and no inbox, or the event is another help
+                desk's.
             InboxError: The inbox cannot be read or written. It is `LeaseLost` where it took so long that another
                 worker has taken the event over.
         """
@@ -368,6 +369,9 @@ class Router:
             raise
 
     def _taken(self, event: Event | str) -> Job | None:
+        key = event if isinstance(event, str) else event.key
+        if not key.startswith(f"{self.vendor.name}:"):
+            raise ConfigurationError(f"{key} is no event of {self.vendor.name}: give it to its own help desk's Router.")
         if isinstance(event, str):
             if self.inbox is None:
                 raise ConfigurationError("This Router has no inbox in which a key could be looked up: give it one.")

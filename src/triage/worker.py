@@ -143,7 +143,7 @@ class Worker:
 
     async def _leased(self, limit: int) -> list[Job]:
         try:
-            return list(await asyncio.to_thread(self._inbox.lease, limit, self._lease))
+            return list(await asyncio.to_thread(self._inbox.lease, limit, self._lease, self._router.vendor.name))
         except InboxError as err:
             logger.error("the worker cannot lease: %s", err)  # noqa: TRY400 - the message says it all
             return []

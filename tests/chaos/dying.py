@@ -69,9 +69,9 @@ class Dying(TableInbox):
         self._pass(reached)
         return stored
 
-    def lease(self, limit: int, seconds: float) -> list[Job]:
+    def lease(self, limit: int, seconds: float, vendor: str | None = None) -> list[Job]:
         reached = self._reach("lease")
-        jobs = list(super().lease(limit, seconds))
+        jobs = list(super().lease(limit, seconds, vendor))
         self._pass(reached)
         return jobs
 

@@ -47,15 +47,15 @@ def inbox(make: Callable[[], TableInbox]) -> TableInbox:
     return make()
 
 
-def event(number: int = 1, conversation: str = "1", customer: str = "mira") -> Event:
+def event(number: int = 1, conversation: str = "1", customer: str = "mira", vendor: str = "intercom") -> Event:
     return Event.model_validate(
         {
-            "vendor": "intercom",
+            "vendor": vendor,
             "account": "a",
             "kind": "created",
             "conversation_id": conversation,
             "message_id": str(number),
-            "key": f"intercom:a:{conversation}:{number}",
+            "key": f"{vendor}:a:{conversation}:{number}",
             "conversation": {"id": conversation, "customer": {"id": customer, "email": f"{customer}@example.com"}},
             "raw": {"text": "Größe 😀"},
         }
@@ -281,6 +281,17 @@ def test_how_often_something_was_done_in_the_conversation_is_told(inbox: TableIn
     inbox.add(event(9))
     inbox.add(event(9, conversation="2"))
     assert {job.event.conversation_id: job.acts for job in inbox.lease(10, LEASE)} == {"1": 2, "2": 0}
+
+
+def test_of_several_help_desks_each_one_can_be_asked_for_its_own(inbox: TableInbox, clock: Clock) -> None:
+    for vendor in ("front", "intercom"):
+        inbox.add(event(1, vendor=vendor))
+    clock.now += 15
+    assert inbox.overdue(10, 15, "intercom") == ["intercom:a:1:1"]
+    assert inbox.overdue(10, 15) == ["front:a:1:1"]
+    assert inbox.lease(10, LEASE, "zendesk") == []
+    assert keys(inbox.lease(10, LEASE, "front")) == ["front:a:1:1"]
+    assert keys(inbox.lease(10, LEASE)) == ["intercom:a:1:1"]
 
 
 def test_what_could_have_been_begun_long_ago_is_told_once_in_that_time(inbox: TableInbox, clock: Clock) -> None:

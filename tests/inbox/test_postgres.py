@@ -103,6 +103,15 @@ def test_tables_of_a_later_version_are_refused(inbox: PostgresInbox, url: str) -
         PostgresInbox(url)
 
 
+def test_tables_of_an_earlier_version_are_brought_up_to_date(inbox: PostgresInbox, url: str) -> None:
+    inbox.add(event())
+    inbox._run("DROP INDEX triage_open_due", {})
+    inbox._run("ALTER TABLE triage_events DROP COLUMN vendor", {})
+    inbox._run("CREATE INDEX triage_open_due ON triage_events (due, seq) WHERE state IN ('ready', 'leased')", {})
+    inbox._run("UPDATE triage_version SET version = 1", {})
+    assert [job.event for job in PostgresInbox(url).lease(1, LEASE, "intercom")] == [event()]
+
+
 def test_many_processes_may_make_the_tables_at_the_same_moment(url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         inboxes = list(pool.map(lambda _: PostgresInbox(url), range(8)))

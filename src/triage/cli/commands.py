@@ -20,7 +20,7 @@ from triage.cli._named import inbox_of
 from triage.errors import InboxError
 from triage.models import Entry, State
 from triage.protocols import Inbox
-from triage.replay import Comparison, Treatment
+from triage.replay import Comparison, Treatment, comparable
 from triage.replay import replay as compare
 from triage.router import ATTEMPTS, Router
 from triage.worker import Worker
@@ -214,7 +214,7 @@ def replay(router: Router, inbox: Inbox | None, limit: int, concurrency: int, as
     The help desk is not called and nothing is written. The classifier is asked, which costs; see --limit.
     """
     stored = inbox or inbox_of(router)
-    entries = list(islice((entry for entry in _all(stored) if entry.ledger.seen is not None), limit))
+    entries = list(islice((entry for entry in _all(stored) if comparable(router, entry)), limit))
 
     async def compared() -> list[Comparison]:
         async with router:

@@ -51,7 +51,7 @@ RETURNING seq, event, ledger, attempts, fence, (
 _OVERDUE = f"""
 WITH picked AS MATERIALIZED (
   SELECT seq FROM triage_events AS one
-  WHERE {_ITS_TURN} AND due <= :now - :seconds AND :now - due >= 2 * (told - due)
+  WHERE {_ITS_TURN} AND due <= :now - :seconds AND :now - due >= 2 * (told - due) {{which}}
   ORDER BY due, seq LIMIT :limit {{lock}}
 )
 UPDATE triage_events SET told = :now WHERE seq IN (SELECT seq FROM picked) RETURNING key
@@ -75,9 +75,11 @@ class TableInbox(ABC):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lease_next = _LEASE.format(which="", lock=self._lock_rows)
+        self._lease_any = _LEASE.format(which="", lock=self._lock_rows)
+        self._lease_vendors = _LEASE.format(which="AND vendor = :vendor", lock=self._lock_rows)
         self._lease_one = _LEASE.format(which="AND key = :key", lock=self._lock_rows)
-        self._find_overdue = _OVERDUE.format(lock=self._lock_rows)
+        self._overdue_any = _OVERDUE.format(which="", lock=self._lock_rows)
+        self._overdue_vendors = _OVERDUE.format(which="AND vendor = :vendor", lock=self._lock_rows)
         carry_over(self)
 
     @abstractmethod
@@ -113,9 +115,10 @@ class TableInbox(ABC):
         """
         customer = event.conversation.customer
         return self._changed(
-            "INSERT INTO triage_events (key, lane, customer, email, event, due, received, changed)"
-            " VALUES (:key, :lane, :customer, :email, :event, :now, :now, :now) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO triage_events (key, vendor, lane, customer, email, event, due, received, changed)"
+            " VALUES (:key, :vendor, :lane, :customer, :email, :event, :now, :now, :now) ON CONFLICT (key) DO NOTHING",
             key=event.key,
+            vendor=event.vendor,
             lane=f"{event.vendor}:{event.account}:{event.conversation_id}",
             customer=_plain(customer.id),
             email=_plain(customer.email).lower(),
@@ -134,21 +137,24 @@ class TableInbox(ABC):
             False if it is there already.
         """
         return self._changed(
-            "INSERT INTO triage_events (key, lane, state, body, error, due, received, changed)"
-            " VALUES (:key, :key, 'parked', :body, :error, :now, :now, :now) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO triage_events (key, vendor, lane, state, body, error, due, received, changed)"
+            " VALUES (:key, :vendor, :key, 'parked', :body, :error, :now, :now, :now) ON CONFLICT (key) DO NOTHING",
+            vendor=vendor,
             key=f"{vendor}:malformed:{hashlib.sha256(body).hexdigest()[:32]}",
             body=body,
             error=error,
         )
 
-    def lease(self, limit: int, seconds: float) -> Sequence[Job]:
+    def lease(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[Job]:
         """Take events that are due, the oldest first, no two of one conversation.
 
         Args:
             limit: How many at the most.
             seconds: For how long; after that another worker may take them.
+            vendor: Only this help desk's; None for all.
         """
-        return self._jobs(self._rows(self._lease_next, limit=limit, seconds=seconds))
+        sql = self._lease_any if vendor is None else self._lease_vendors
+        return self._jobs(self._rows(sql, limit=limit, seconds=seconds, vendor=vendor))
 
     def take(self, key: str, seconds: float) -> Job | None:
         """Lease a certain event.
@@ -221,7 +227,7 @@ class TableInbox(ABC):
         """
         self._settle(job, f"state = 'parked', error = :error, {_CHANGED}", ledger, error=error)
 
-    def overdue(self, limit: int, seconds: float) -> Sequence[str]:
+    def overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
         """The keys of events that could have been begun so long ago.
 
         For those who hand keys to workers by a queue of their own, which may lose some. A key is told again when its
@@ -230,8 +236,10 @@ class TableInbox(ABC):
         Args:
             limit: How many at the most.
             seconds: How long they have been due.
+            vendor: Only this help desk's; None for all.
         """
-        return [key for (key,) in self._rows(self._find_overdue, limit=limit, seconds=seconds)]
+        sql = self._overdue_any if vendor is None else self._overdue_vendors
+        return [key for (key,) in self._rows(sql, limit=limit, seconds=seconds, vendor=vendor)]
 
     # What all workers share
 

@@ -49,6 +49,12 @@ _MIGRATIONS = (
       name TEXT PRIMARY KEY, value DOUBLE PRECISION NOT NULL, changed DOUBLE PRECISION NOT NULL
     );
     """,
+    """
+    ALTER TABLE triage_events ADD COLUMN vendor TEXT NOT NULL DEFAULT '';
+    UPDATE triage_events SET vendor = split_part(lane, ':', 1);
+    DROP INDEX triage_open_due;
+    CREATE INDEX triage_open_due ON triage_events (vendor, due, seq) WHERE state IN ('ready', 'leased');
+    """,
 )
 _LOCK = 0x7472696167650000  # "triage" in bytes: nobody else's advisory lock is likely to have this number
 
@@ -96,15 +102,16 @@ class PostgresInbox(TableInbox):
         super().__init__(clock or (lambda: 0.0))
         self._migrate()
 
-    def lease(self, limit: int, seconds: float) -> list[Job]:
+    def lease(self, limit: int, seconds: float, vendor: str | None = None) -> list[Job]:
         """Take events that are due, the oldest first, no two of one conversation.
 
         Args:
             limit: How many at the most.
             seconds: For how long; after that another worker may take them.
+            vendor: Only this help desk's; None for all.
         """
         try:
-            return list(super().lease(limit, seconds))
+            return list(super().lease(limit, seconds, vendor))
         except _Overtaken:
             return []
 

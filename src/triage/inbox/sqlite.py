@@ -51,6 +51,12 @@ _MIGRATIONS = (
     CREATE UNIQUE INDEX leased_lane ON triage_events (lane) WHERE state = 'leased';
     CREATE TABLE triage_numbers (name TEXT PRIMARY KEY, value REAL NOT NULL, changed REAL NOT NULL) STRICT;
     """,
+    """
+    ALTER TABLE triage_events ADD COLUMN vendor TEXT NOT NULL DEFAULT '';
+    UPDATE triage_events SET vendor = substr(lane, 1, instr(lane, ':') - 1);
+    DROP INDEX open_due;
+    CREATE INDEX open_due ON triage_events (vendor, due, seq) WHERE state IN ('ready', 'leased');
+    """,
 )
 
 _INHERITED: list[sqlite3.Connection | None] = []

@@ -177,9 +177,9 @@ class FaultyInbox:
         """As `Inbox.keep`."""
         return self._do("keep", self._inbox.keep, vendor, body, error)
 
-    def lease(self, limit: int, seconds: float) -> Sequence[Job]:
+    def lease(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[Job]:
         """As `Inbox.lease`."""
-        return self._do("lease", self._inbox.lease, limit, seconds)
+        return self._do("lease", self._inbox.lease, limit, seconds, vendor)
 
     def take(self, key: str, seconds: float) -> Job | None:
         """As `Inbox.take`."""
@@ -205,9 +205,9 @@ class FaultyInbox:
         """As `Inbox.park`."""
         self._do("park", self._inbox.park, job, error, ledger)
 
-    def overdue(self, limit: int, seconds: float) -> Sequence[str]:
+    def overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
         """As `Inbox.overdue`."""
-        return self._do("overdue", self._inbox.overdue, limit, seconds)
+        return self._do("overdue", self._inbox.overdue, limit, seconds, vendor)
 
     def hold(self, name: str, seconds: float) -> None:
         """As `Inbox.hold`."""
