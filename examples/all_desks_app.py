@@ -1,7 +1,7 @@
 """Triage for several help desks in one FastAPI application: the help desks differ by one constructor each.
 
-Each of those whose variables are set gets a Router, at `/webhooks/<its name>`; see the pages of the help desks for the
-variables. Run it with `uvicorn --app-dir examples all_desks_app:app`
+Each of those whose variables are set gets a Router, at `/webhooks/<its name>`, and a worker; see the pages of the help
+desks for the variables. They share an inbox. Run it with `uvicorn --app-dir examples all_desks_app:app`
 """
 
 import logging
@@ -11,7 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from triage import Router, default_buckets
+from triage import Router, Worker, default_buckets
+from triage.inbox import open_inbox
 from triage.protocols import Vendor
 from triage.vendors import Crisp, Front, HelpScout, Intercom, Zendesk
 
@@ -26,8 +27,9 @@ VENDORS: dict[str, Callable[[], Vendor]] = {
     "zendesk": Zendesk.from_env,
 }
 
+inbox = open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db"))
 routers = {
-    name: Router(made_from_env(), buckets=default_buckets.from_env(name.upper()))
+    name: Router(made_from_env(), buckets=default_buckets.from_env(name.upper()), inbox=inbox)
     for name, made_from_env in VENDORS.items()
     if os.environ.get(f"{name.upper()}_TEAM_ONCALL")
 }
@@ -38,7 +40,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         for router in routers.values():
             router.warm_up()
-            await stack.enter_async_context(router)
+            await stack.enter_async_context(Worker(router).lifespan())
         yield
 
 

@@ -81,7 +81,8 @@ def main() -> None:
         head(COLUMNS)
         for case in cases(desk):
             deliver(case, client, desk, outcomes)
-        side_by_side(stack, [desk, *others])
+        os.environ["TRIAGE_INBOX"] = f"{kept}/all_desks.db"
+        side_by_side(stack, [desk, *others], outcomes)
 
 
 def cases(desk: FakeIntercom) -> Iterator[Case]:
@@ -130,7 +131,7 @@ def deliver(case: Case, client: httpx.Client, desk: FakeIntercom, outcomes: "Out
     )
 
 
-def side_by_side(stack: ExitStack, desks: list[FakeHelpDesk]) -> None:
+def side_by_side(stack: ExitStack, desks: list[FakeHelpDesk], outcomes: "Outcomes") -> None:
     """The same messages to all help desks, each with its own webhooks, signatures and API."""
     import all_desks_app  # the example as it stands; it reads the environment
 
@@ -138,22 +139,25 @@ def side_by_side(stack: ExitStack, desks: list[FakeHelpDesk]) -> None:
     print(f"\nAll five, fake ones. The application: examples/all_desks_app.py under uvicorn, {url}\n")
     client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
     columns = {"message": 24} | {desk.prefix.lower(): 20 for desk in desks}
+
+    def routed(desk: FakeHelpDesk, webhook: Webhook) -> str:
+        """Deliver a webhook; tell what changed, or else what was answered."""
+        before = len(outcomes.seen)
+        answer = client.post(f"/webhooks/{desk.prefix.lower()}", content=webhook.body, headers=webhook.headers)
+        status = answer.json()["status"]
+        if status != "accepted":
+            return f"{answer.status_code} {status}"
+        outcomes.at(before + 1)
+        return ", ".join(changes(desk, webhook.conversation_id))
+
     head(columns)
     for title, text in (("All is down!", OUTAGE), ("Charged twice", CHARGED), ("Export", EXPORT), ("Pitch", PITCH)):
         webhooks = [(desk, desk.customer_writes(text)) for desk in desks]
-        row(columns, title, *(routed(client, desk, webhook) for desk, webhook in webhooks))
+        row(columns, title, *(routed(desk, webhook) for desk, webhook in webhooks))
         if text is CHARGED:
-            row(columns, "- delivered again", *(routed(client, desk, desk.redeliver(hook)) for desk, hook in webhooks))
+            row(columns, "- delivered again", *(routed(desk, desk.redeliver(hook)) for desk, hook in webhooks))
             forged = [(desk, Webhook(hook.body + b" ", hook.headers)) for desk, hook in webhooks]
-            row(columns, "- forged", *(routed(client, desk, webhook) for desk, webhook in forged))
-
-
-def routed(client: httpx.Client, desk: FakeHelpDesk, webhook: Webhook) -> str:
-    """Deliver a webhook; tell what changed, or else what was answered."""
-    calls = len(desk.calls)
-    answer = client.post(f"/webhooks/{desk.prefix.lower()}", content=webhook.body, headers=webhook.headers)
-    told = ", ".join(changes(desk, webhook.conversation_id)) if len(desk.calls) > calls else ""
-    return told or f"{answer.status_code} {answer.json()['status']}"
+            row(columns, "- forged", *(routed(desk, webhook) for desk, webhook in forged))
 
 
 def changes(desk: FakeHelpDesk, conversation_id: str | None) -> Iterator[str]:
