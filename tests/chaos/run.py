@@ -164,7 +164,7 @@ class Run:
             self._reap(received)
         # Two workers leave something to each other.
         self.concurrency = self.chance.choice((1, 2) if pair else (2, 32))
-        doomed = self._fork("worker", worker, 0.3, self._work)
+        doomed = self._fork("worker", worker, 0.2, self._work)
         other, leash = self._survivor() if pair else (None, -1)
         self._reap(doomed, *([received] if received is not None else []))
         if other is not None:
@@ -224,7 +224,7 @@ class Run:
                     if router.handle(webhook.body, webhook.headers).status_code == 200:
                         os.write(answered, b"%d\n" % number)
 
-        child = self._fork("receiver", how, 0.08, receive)
+        child = self._fork("receiver", how, 0.05, receive)
         os.close(answered)
         return child, answers
 

@@ -109,7 +109,9 @@ def test_tables_of_an_earlier_version_are_brought_up_to_date(inbox: PostgresInbo
     inbox._run("ALTER TABLE triage_events DROP COLUMN vendor", {})
     inbox._run("CREATE INDEX triage_open_due ON triage_events (due, seq) WHERE state IN ('ready', 'leased')", {})
     inbox._run("UPDATE triage_version SET version = 1", {})
-    assert [job.event for job in PostgresInbox(url).lease(1, LEASE, "intercom")] == [event()]
+    later = PostgresInbox(url)
+    assert [job.event for job in later.lease(1, LEASE, "intercom")] == [event()]
+    later.close()
 
 
 def test_many_processes_may_make_the_tables_at_the_same_moment(url: str) -> None:

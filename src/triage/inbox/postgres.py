@@ -16,7 +16,7 @@ try:
 except ImportError as err:  # pragma: no cover - the tests have it
     raise ConfigurationError("PostgresInbox needs psycopg: pip install 'chat-triage[postgres]'.") from err
 
-_WAIT = 5.0  # seconds, for a connection and for an answer; a help desk waits for ours no longer
+_WAIT = 3.0  # seconds, for a connection and for an answer; some help desks wait five for ours
 
 # Each brings the tables to the version that is its place in the list; what stands here is never changed, only added to.
 _MIGRATIONS = (
