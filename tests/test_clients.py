@@ -1,8 +1,8 @@
-"""One thing for each event loop, and none kept for loops that are closed."""
+"""Clients are made at their first use; async ones for each event loop, and none is kept for loops that are closed."""
 
 import asyncio
 
-from triage._clients import PerLoop
+from triage._clients import OnDemand, PerLoop
 
 
 def test_each_loop_has_its_own_and_keeps_it() -> None:
@@ -42,3 +42,17 @@ def test_it_is_made_ahead_of_time_where_a_loop_is_running() -> None:
     assert made == []
     asyncio.run(warmed_up())
     assert len(made) == 1
+
+
+def test_what_is_made_on_demand_is_kept_until_it_is_given_up() -> None:
+    made: list[object] = []
+
+    def make() -> object:
+        made.append(object())
+        return made[-1]
+
+    one = OnDemand(make)
+    assert (made, one.pop()) == ([], None)
+    assert one.get() is one.get() is made[0]
+    assert one.pop() is made[0]
+    assert one.get() is made[1]

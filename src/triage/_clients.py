@@ -1,4 +1,7 @@
-"""One thing for each event loop: an async client's connections belong to the loop that they were opened on."""
+"""Clients that are made at their first use: one for a process, or one for each event loop.
+
+An async client's connections belong to the loop that they were opened on.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -7,6 +10,32 @@ from typing import Generic, TypeVar
 from triage._fork import Lock
 
 T = TypeVar("T")
+
+
+class OnDemand(Generic[T]):
+    """Makes a thing at its first use, and keeps it until it is given up.
+
+    Args:
+        make: Makes it.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._thing: T | None = None
+        self._lock = Lock()
+
+    def get(self) -> T:
+        """The thing."""
+        with self._lock:
+            if self._thing is None:
+                self._thing = self._make()
+            return self._thing
+
+    def pop(self) -> T | None:
+        """Give it up, for the caller to close; the next use makes a new one."""
+        with self._lock:
+            thing, self._thing = self._thing, None
+            return thing
 
 
 class PerLoop(Generic[T]):

@@ -92,7 +92,7 @@ def comparable(router: Router, entry: Entry) -> bool:
         router: With the policy, the prompt or the model to try.
         entry: From an inbox.
     """
-    return entry.key.startswith(f"{router.vendor.name}:") and _treatment(entry.ledger) is not None
+    return router.owns(entry.key) and _treatment(entry.ledger) is not None
 
 
 def _treatment(ledger: Ledger) -> Treatment | None:

@@ -17,8 +17,7 @@ import httpx
 from pydantic import JsonValue
 
 from triage import policy
-from triage._clients import PerLoop
-from triage._fork import Lock
+from triage._clients import OnDemand, PerLoop
 from triage._gate import Gate
 from triage._pipeline import Pipeline
 from triage._ports import AsyncHttpClient, Awaiting, Blocking, HttpClient, Shared, awaiting_form, blocking_form
@@ -132,8 +131,7 @@ class Router:
         self._http = http
         self._async_http = async_http
         # Made when it is needed: that takes 20 ms, for reading the system's certificates.
-        self._own_http: httpx.Client | None = None
-        self._opening = Lock()
+        self._own_http: OnDemand[httpx.Client] = OnDemand(lambda: httpx.Client(timeout=_TIMEOUT))
         self._own_async_http: PerLoop[httpx.AsyncClient] = PerLoop(lambda: httpx.AsyncClient(timeout=_TIMEOUT))
 
     def _check_policy(self, review: Sequence[Action] | None) -> None:
@@ -160,6 +158,14 @@ class Router:
                 f"Limits(daily_usd={limits.daily_usd:g}): what {self.classifier!r} costs is not known. Give the price: "
                 f"Claude(..., prices={{model: Price(...)}})."
             )
+
+    def owns(self, key: str) -> bool:
+        """Tell whether an event is one of this Router's help desk: several may share an inbox.
+
+        Args:
+            key: The event's.
+        """
+        return key.startswith(f"{self.vendor.name}:")
 
     def on_stored(self, listener: Callable[[str], None]) -> None:
         """Have a function called after each event that is stored, before its delivery is answered.
@@ -222,7 +228,8 @@ class Router:
             InboxError: The inbox cannot be read or written. It is `LeaseLost` where it took so long that another
                 worker has taken the event over.
         """
-        ports = Blocking(self._blocking_http(), blocking_form(self.classifier), self._shared, self._clock)
+        http = self._http or self._own_http.get()
+        ports = Blocking(http, blocking_form(self.classifier), self._shared, self._clock)
         return run(self._process(event, ports, attempts))
 
     async def process_async(self, event: Event | str, *, attempts: int = ATTEMPTS) -> Outcome:
@@ -318,12 +325,12 @@ class Router:
             warm_up()
         if self._async_http is None:
             self._own_async_http.warm_up()
-        self._blocking_http()
+        if self._http is None:
+            self._own_http.get()
 
     def close(self) -> None:
         """Close the HTTP client of the sync door, and the default classifier's. The next use opens them again."""
-        with self._opening:
-            opened, self._own_http = self._own_http, None
+        opened = self._own_http.pop()
         if opened is not None:
             opened.close()
         if self._own_classifier is not None:
@@ -370,24 +377,15 @@ class Router:
 
     def _taken(self, event: Event | str) -> Job | None:
         key = event if isinstance(event, str) else event.key
-        if not key.startswith(f"{self.vendor.name}:"):
+        if not self.owns(key):
             raise ConfigurationError(f"{key} is no event of {self.vendor.name}: give it to its own help desk's Router.")
         if isinstance(event, str):
             if self.inbox is None:
                 raise ConfigurationError("This Router has no inbox in which a key could be looked up: give it one.")
-            return self._store.take(event, _LEASE)
-        if not self._store.add(event) and self.inbox is None:
+        elif not self._store.add(event) and self.inbox is None:
             # There is no worker who would try again what failed: the vendor's next delivery does.
-            self._store.redrive(event.key)
-        return self._store.take(event.key, _LEASE)
-
-    def _blocking_http(self) -> HttpClient:
-        if self._http is not None:
-            return self._http
-        with self._opening:
-            if self._own_http is None:
-                self._own_http = httpx.Client(timeout=_TIMEOUT)
-            return self._own_http
+            self._store.redrive(key)
+        return self._store.take(key, _LEASE)
 
     def _awaiting(self, shared: Shared | None = None) -> Awaiting:
         http = self._async_http or self._own_async_http.get()

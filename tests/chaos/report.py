@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from chaos.dying import BOUNDARIES, INBOXES, MOMENTS
 
@@ -30,18 +30,8 @@ class Report:
     doubled: list[str] = field(default_factory=list[str])
 
     def add(self, other: "Report") -> None:
-        self.runs += other.runs
-        self.events += other.events
-        self.answered += other.answered
-        self.deliveries += other.deliveries
-        self.kills += other.kills
-        self.pairs += other.pairs
-        self.missed += other.missed
-        self.finished += other.finished
-        self.parked += other.parked
-        self.unassigned += other.unassigned
-        self.lost += other.lost
-        self.doubled += other.doubled
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
     def __str__(self) -> str:
         by_kind: Counter[str] = Counter()

@@ -337,7 +337,10 @@ class Run:
             inbox.close()
 
     def _lost(self, what: str) -> None:
-        self.report.lost.append(f"seed {self.seed} ({self.inbox}, {self.desk.name}): {what}")
+        self.report.lost.append(self._told(what))
+
+    def _told(self, what: str) -> str:
+        return f"seed {self.seed} ({self.inbox}, {self.desk.name}): {what}"
 
     def _judge(self) -> None:
         entries = {entry.key: entry for entry in self._entries()}
@@ -370,9 +373,7 @@ class Run:
         # A conversation gets one reply, and each of its messages one note.
         for number, most, what in ((replies, 1, "replies"), (notes, states.total(), "notes")):
             if number > most:
-                self.report.doubled.append(
-                    f"seed {self.seed} ({self.inbox}, {self.desk.name}): {conversation_id} has {number} {what}"
-                )
+                self.report.doubled.append(self._told(f"{conversation_id} has {number} {what}"))
         if team is not None and team not in self.desk.teams.values():
             self._lost(f"{conversation_id} went to {team}, which is no team of the policy")
         # Only what is parked, and so reported to a human, may be unfinished.

@@ -9,8 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from triage._clients import PerLoop
-from triage._fork import Lock
+from triage._clients import OnDemand, PerLoop
 from triage._http import seconds
 from triage._run import run
 from triage.classifiers import _answer, _prompt
@@ -119,9 +118,8 @@ class Claude:
         self._sleep_async = sleep_async
         self._given_client = _given(client, "client", "__enter__")
         self._given_async_client = _given(async_client, "async_client", "__aenter__")
-        self._own_client: anthropic.Anthropic | None = None
+        self._own_client: OnDemand[anthropic.Anthropic] = OnDemand(self._make_client)
         self._own_async_clients: PerLoop[anthropic.AsyncAnthropic] = PerLoop(self._make_async_client)
-        self._lock = Lock()
 
     def _check_settings(self, api_key: str | None, deadline: float, max_tokens: int | None) -> None:
         if not self.model.strip():
@@ -256,8 +254,7 @@ class Claude:
 
     def close(self) -> None:
         """Close the client of the sync door, if it was made here."""
-        with self._lock:
-            client, self._own_client = self._own_client, None
+        client = self._own_client.pop()
         if client is not None:
             client.close()
 
@@ -269,18 +266,15 @@ class Claude:
         self.close()
 
     def _client(self) -> "anthropic.Anthropic":
-        if self._given_client is not None:
-            return self._given_client
-        with self._lock:
-            client = self._own_client
-            if client is None:
-                import anthropic
-
-                client = self._own_client = _made(lambda: anthropic.Anthropic(**self._options()))
-            return client
+        return self._given_client or self._own_client.get()
 
     def _async_client(self) -> "anthropic.AsyncAnthropic":
         return self._given_async_client or self._own_async_clients.get()
+
+    def _make_client(self) -> "anthropic.Anthropic":
+        import anthropic
+
+        return _made(lambda: anthropic.Anthropic(**self._options()))
 
     def _make_async_client(self) -> "anthropic.AsyncAnthropic":
         import anthropic
