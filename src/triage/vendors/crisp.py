@@ -384,9 +384,10 @@ class Crisp:
 
     def _check(self, action: Action) -> None:
         match action:
-            case Assign(team=team, user=user) if not (team and self._teams_are_segments):
-                if not re.fullmatch(_UUID, team or user or ""):
-                    raise ConfigurationError(f"Crisp's inboxes and operators are UUIDs; {action!r} has another id.")
+            case Assign(team=team, user=user) if not (
+                (team and self._teams_are_segments) or re.fullmatch(_UUID, team or user or "")
+            ):
+                raise ConfigurationError(f"Crisp's inboxes and operators are UUIDs; {action!r} has another id.")
             case Tag(names=names) if not all(name.strip() for name in names):
                 raise ConfigurationError("Crisp's segments have names; a Tag has an empty one.")
             case SetFields(fields=fields) if None in fields.values():

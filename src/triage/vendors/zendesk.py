@@ -370,8 +370,8 @@ class Zendesk:
                     return Ignored("not a public comment of a customer")
                 said, customer = happening.comment, Customer(id=author.id, name=author.name)
                 # Whether a ticket's first comment makes this event, too, is documented nowhere.
-                if detail.created_at and detail.created_at == detail.updated_at and said.body == detail.description:
-                    said = said.model_copy(update={"id": _FIRST})
+                is_new = detail.created_at and detail.created_at == detail.updated_at
+                said = said.model_copy(update={"id": _FIRST}) if is_new and said.body == detail.description else said
             case _:
                 if happening.message is None:
                     raise MalformedPayload("event.message: missing", event_id=event_id)
