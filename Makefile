@@ -37,10 +37,10 @@ check: $(VENV)/dev.stamp ## check format, lint, types, imports, documentation an
 	$(BIN)/python tools/check_wheel.py dist
 
 chaos: $(VENV)/dev.stamp ## kill processes with signal 9 in RUNS runs (1000), and see that nothing is lost or done twice
-	cd tests && ../$(BIN)/python -m chaos.killing --runs $(RUNS) --seed $(SEED) --inbox $(or $(INBOX),both)
+	$(BIN)/python -m tests.chaos.killing --runs $(RUNS) --seed $(SEED) --inbox $(or $(INBOX),both)
 
 fuzz: $(VENV)/fuzz.stamp ## send made-up deliveries to every door for SECONDS (60), and see that none gets in or crashes it
-	cd tests && ../$(BIN)/python -m fuzz.doors $(SECONDS)
+	$(BIN)/python -m tests.fuzz.entry_points $(SECONDS)
 
 load: $(VENV)/dev.stamp ## measure how fast the example applications answer 200 webhooks at once
 	$(BIN)/python benchmarks/load.py --app fastapi

@@ -242,8 +242,8 @@ def somewhere(inbox: str, url: str | None, directory: Path) -> Generator[str]:
     elif url:
         yield url
     else:
-        sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-        from services import Postgres
+        sys.path.insert(0, str(Path(__file__).parents[1]))
+        from tests.helpers.servers import Postgres
 
         server = Postgres()
         try:

@@ -13,8 +13,8 @@ from fastapi import FastAPI, HTTPException, Request, Response
 
 from triage import Router, Worker, default_buckets
 from triage.inbox import open_inbox
-from triage.protocols import Vendor
 from triage.vendors import Crisp, Front, HelpScout, Intercom, Zendesk
+from triage.vendors.base import Vendor
 
 logging.basicConfig()
 logging.getLogger("triage").setLevel(logging.INFO)

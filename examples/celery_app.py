@@ -14,8 +14,8 @@ from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
 from triage import Router, default_buckets
-from triage.celery import bind
 from triage.inbox import open_inbox
+from triage.integrations.celery import bind
 from triage.vendors import Intercom
 
 logging.basicConfig()

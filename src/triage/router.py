@@ -17,15 +17,17 @@ import httpx
 from pydantic import JsonValue
 
 from triage import policy
-from triage._clients import OnDemand, PerLoop
-from triage._gate import Gate
-from triage._pipeline import Pipeline
-from triage._ports import AsyncHttpClient, Awaiting, Blocking, HttpClient, Shared, awaiting_form, blocking_form
-from triage._run import run
 from triage.actions import Action
+from triage.classifiers.base import ClassifierLike
 from triage.classifiers.claude import Claude
+from triage.engine.attempt import Pipeline
+from triage.engine.breaker import Gate
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, LeaseLost, MalformedPayload, place
 from triage.inbox import MemoryInbox
+from triage.inbox.base import Inbox
+from triage.io.clients import OnDemand, PerLoop
+from triage.io.ports import AsyncHttpClient, Awaiting, Blocking, HttpClient, Shared, awaiting_form, blocking_form
+from triage.io.run import run
 from triage.limits import Limits
 from triage.models import (
     Conversation,
@@ -40,7 +42,7 @@ from triage.models import (
     WebhookResponse,
 )
 from triage.policy import Bucket, Buckets
-from triage.protocols import ClassifierLike, Inbox, Vendor
+from triage.vendors.base import Vendor
 
 logger = logging.getLogger("triage")
 

@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
-from triage._fork import carry_over
 from triage.errors import ConfigurationError, InboxError, LeaseLost, place
+from triage.io.fork import carry_over
 from triage.models import Job
 from triage.router import ATTEMPTS, Router
 

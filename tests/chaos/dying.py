@@ -17,7 +17,7 @@ import psycopg.conninfo
 
 from triage import Event
 from triage.inbox import PostgresInbox, SQLiteInbox
-from triage.inbox._table import _ITS_TURN, TableInbox
+from triage.inbox.table import _ITS_TURN, TableInbox
 from triage.models import Job, Ledger, Outcome
 
 Kind: TypeAlias = Literal["add", "lease", "record", "finish"]

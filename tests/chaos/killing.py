@@ -26,9 +26,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from chaos.report import Report
-from chaos.run import one_run
-from services import Postgres
+from tests.chaos.report import Report
+from tests.chaos.run import one_run
+from tests.helpers.servers import Postgres
 
 
 def _prepare() -> None:

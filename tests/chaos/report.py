@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
-from chaos.dying import BOUNDARIES, INBOXES, MOMENTS
+from tests.chaos.dying import BOUNDARIES, INBOXES, MOMENTS
 
 
 @dataclass

@@ -19,11 +19,21 @@ from pathlib import Path
 import anthropic  # noqa: F401 - so that a worker need not take a second for it before it can be killed
 import httpx
 
-from chaos.dying import BOUNDARIES, INBOXES, OF_RECEIVERS, OF_WORKERS, Boundary, Dying, Opens, in_postgres, in_sqlite
-from chaos.report import Report
-from desks import DESKS, Desk
+from tests.chaos.dying import (
+    BOUNDARIES,
+    INBOXES,
+    OF_RECEIVERS,
+    OF_WORKERS,
+    Boundary,
+    Dying,
+    Opens,
+    in_postgres,
+    in_sqlite,
+)
+from tests.chaos.report import Report
+from tests.helpers.desks import DESKS, Desk
 from triage import Note, Router, Tag, Worker, default_buckets
-from triage.inbox._table import TableInbox
+from triage.inbox.table import TableInbox
 from triage.models import Entry, State
 from triage.testing import FakeClaude, Webhook
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chaos.run import one_run
-from services import Postgres
+from tests.chaos.run import one_run
+from tests.helpers.servers import Postgres
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 

@@ -12,7 +12,7 @@ import click
 
 from triage.errors import ConfigurationError
 from triage.inbox import open_inbox
-from triage.protocols import Inbox
+from triage.inbox.base import Inbox
 from triage.router import Router
 
 _MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")

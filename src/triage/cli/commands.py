@@ -13,13 +13,13 @@ from typing import Any, get_args
 
 import click
 
-from triage import _text
+from triage import text as _text
 from triage.actions import Action, Assign, SetPriority, Tag
 from triage.cli import _named
 from triage.cli._named import inbox_of
 from triage.errors import InboxError
+from triage.inbox.base import Inbox
 from triage.models import Entry, State
-from triage.protocols import Inbox
 from triage.replay import Comparison, Treatment, comparable
 from triage.replay import replay as compare
 from triage.router import ATTEMPTS, Router

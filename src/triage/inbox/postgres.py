@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from triage.errors import ConfigurationError, InboxError
-from triage.inbox._table import TableInbox
+from triage.inbox.table import TableInbox
 from triage.models import Job
 
 try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from triage.errors import ConfigurationError, InboxError
-from triage.inbox._table import TableInbox
+from triage.inbox.table import TableInbox
 from triage.models import Event
 
 _BUSY = 5.0  # seconds that a write waits for that of another process

@@ -1,14 +1,14 @@
 """Fakes of the help desks and of Claude, signed webhooks and faults, for tests of what you build."""
 
-from triage.testing._fake import Call, FakeConversation, FakeHelpDesk, FakeMessage, Person, RateLimit, Webhook
 from triage.testing.claude import FakeClaude
-from triage.testing.crisp import FakeCrisp
+from triage.testing.desks.base import Call, FakeConversation, FakeHelpDesk, FakeMessage, Person, RateLimit, Webhook
+from triage.testing.desks.crisp import FakeCrisp
+from triage.testing.desks.front import FakeFront
+from triage.testing.desks.helpscout import FakeHelpScout
+from triage.testing.desks.intercom import FakeIntercom
+from triage.testing.desks.zendesk import FakeZendesk
 from triage.testing.faults import FaultyInbox, Skewed, deliveries, storm
-from triage.testing.front import FakeFront
-from triage.testing.helpscout import FakeHelpScout
-from triage.testing.intercom import FakeIntercom
 from triage.testing.webhooks import signed_webhook
-from triage.testing.zendesk import FakeZendesk
 
 __all__ = [
     "Call",

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, cast
 
 from triage import Buckets, Conversation, Message, default_buckets
 from triage.classifiers import Rules
-from triage.testing._server import Drop, HttpRequest, HttpResponse, Stall, serve
+from triage.testing.server import Drop, HttpRequest, HttpResponse, Stall, serve
 
 Answer: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """From the JSON of a request to what the answer's text holds: `{"reason": …, "label": …, "confidence": …}`."""

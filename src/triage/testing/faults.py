@@ -16,9 +16,9 @@ from typing import Literal, TypeAlias, TypeVar, get_args
 from typing_extensions import TypeVarTuple, Unpack
 
 from triage.errors import InboxError
+from triage.inbox.base import Inbox
 from triage.models import Entry, Event, Job, Ledger, Outcome, State
-from triage.protocols import Inbox
-from triage.testing._fake import FakeHelpDesk, Fault, RateLimit, Webhook, taken
+from triage.testing.desks.base import FakeHelpDesk, Fault, RateLimit, Webhook, taken
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Literal, TypeAlias
 
-from triage.testing._fake import FakeHelpDesk, Webhook
-from triage.testing.crisp import FakeCrisp
-from triage.testing.front import FakeFront
-from triage.testing.helpscout import FakeHelpScout
-from triage.testing.intercom import FakeIntercom
-from triage.testing.zendesk import FakeZendesk
+from triage.testing.desks.base import FakeHelpDesk, Webhook
+from triage.testing.desks.crisp import FakeCrisp
+from triage.testing.desks.front import FakeFront
+from triage.testing.desks.helpscout import FakeHelpScout
+from triage.testing.desks.intercom import FakeIntercom
+from triage.testing.desks.zendesk import FakeZendesk
 
 VendorName: TypeAlias = Literal["crisp", "front", "helpscout", "intercom", "zendesk"]
 WebhookKind: TypeAlias = Literal["created", "replied", "agent_replied", "assigned", "bot", "ping"]

@@ -8,10 +8,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from triage import _http, _text
-from triage._payload import Loose, Payload, moment, read_json, word
-from triage._settings import required
-from triage._signing import Secrets, from_hex
+from triage import text as _text
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
 from triage.models import (
@@ -28,7 +25,11 @@ from triage.models import (
     Role,
     Step,
 )
-from triage.protocols import Send
+from triage.vendors import responses as _http
+from triage.vendors._settings import required
+from triage.vendors.base import Send
+from triage.vendors.payload import Loose, Payload, moment, read_json, word
+from triage.vendors.signing import Secrets, from_hex
 
 Hook: TypeAlias = Literal["plugin", "website"]
 

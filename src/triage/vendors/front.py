@@ -10,10 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, JsonValue
 
-from triage import _http, _text
-from triage._payload import Loose, Payload, moment, read_json, word
-from triage._settings import required
-from triage._signing import Secrets, from_base64
+from triage import text as _text
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
 from triage.models import (
@@ -31,7 +28,11 @@ from triage.models import (
     Role,
     Step,
 )
-from triage.protocols import Send
+from triage.vendors import responses as _http
+from triage.vendors._settings import required
+from triage.vendors.base import Send
+from triage.vendors.payload import Loose, Payload, moment, read_json, word
+from triage.vendors.signing import Secrets, from_base64
 
 Source: TypeAlias = Literal["application", "rule"]
 

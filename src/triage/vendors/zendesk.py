@@ -12,11 +12,7 @@ from urllib.parse import quote
 
 from pydantic import AwareDatetime, JsonValue
 
-from triage import _http, _text
-from triage._oauth import ClientCredentials
-from triage._payload import Loose, Payload, oldest_first, read_json, word
-from triage._settings import required
-from triage._signing import Secrets, from_base64
+from triage import text as _text
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
 from triage.models import (
@@ -34,7 +30,12 @@ from triage.models import (
     Role,
     Step,
 )
-from triage.protocols import Auth, Send
+from triage.vendors import responses as _http
+from triage.vendors._settings import required
+from triage.vendors.base import Auth, Send
+from triage.vendors.oauth import ClientCredentials
+from triage.vendors.payload import Loose, Payload, oldest_first, read_json, word
+from triage.vendors.signing import Secrets, from_base64
 
 EventName: TypeAlias = Literal["ticket.created", "ticket.comment_added", "messaging_ticket.message_added"]
 

@@ -1,0 +1,6 @@
+"""Claude as the classifier."""
+
+from triage.classifiers.claude.classifier import Claude
+from triage.classifiers.claude.models import Price
+
+__all__ = ["Claude", "Price"]

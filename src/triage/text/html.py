@@ -1,0 +1,259 @@
+"""Text as customers send it: made plain, freed of quoted history, and put into HTML again.
+
+Pure functions for the vendors' adapters. None raises, whatever it is given, and each takes time in proportion to the
+length of its input. That is why `html.parser` is not used: a customer can send markup on which it needs the square of
+that, and what it makes of broken markup changes between Python's releases.
+"""
+
+import re
+from collections.abc import Mapping
+from html import escape, unescape
+from typing import NamedTuple
+
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+# Soft hyphen, byte order mark, direction marks, tag characters: a person does not see them, so the classifier must not.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+_NEWLINE = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_SPACE = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+# Persian spelling and composed emoji need the joiners, but only within a word; newsletters pad their preview with them.
+_LOOSE_JOINERS = re.compile("(?<!\\S)[\u200c\u200d]++|(?<![\u200c\u200d])[\u200c\u200d]++(?!\\S)")
+
+
+def clean(text: str) -> str:
+    """Take out what is no text: control characters, lone surrogates, invisible characters, superfluous white space.
+
+    Args:
+        text: Anything.
+
+    Returns:
+        Text that any encoding of Unicode can hold, with no trailing spaces and at most one blank line in a row.
+    """
+    text = _SPACE.sub(" ", _NEWLINE.sub("\n", text))
+    text = _LOOSE_JOINERS.sub("", _INVISIBLE.sub("", _CONTROLS.sub("", text)))
+    text = "\n".join(line.rstrip() for line in text.split("\n"))
+    return re.sub("\n{3,}", "\n\n", text).strip()
+
+
+class Plain(NamedTuple):
+    """What HTML says in plain text."""
+
+    text: str
+    images: int
+    """How many pictures it shows, without those that count who reads."""
+
+
+def from_html(markup: str) -> Plain:
+    """Write HTML as plain text, quotations with `> ` before each line.
+
+    Args:
+        markup: HTML, however broken. What follows the first million characters is not read.
+    """
+    writer = _Writer()
+    at = 0
+    # Pictures may stand in the markup itself, and would use up the million.
+    markup = _DATA_URL.sub("data:", markup)[:_LONGEST_MARKUP]
+    for token in _TOKEN.finditer(markup):
+        writer.text(_unescape(markup[at : token.start()]))
+        at = token.end()
+        if name := token["open"]:
+            writer.open(name.lower(), token["attributes"])
+        elif name := token["close"]:
+            writer.close(name.lower())
+    writer.text(_unescape(markup[at:]))
+    return writer.result()
+
+
+def to_html(text: str) -> str:
+    """Write plain text as HTML: a `<p>` for each paragraph, `<br>` for the newlines in it, all else escaped."""
+    paragraphs = escape(clean(text)).replace("\n\n", "</p><p>").replace("\n", "<br>")
+    return f"<p>{paragraphs}</p>" if paragraphs else ""
+
+
+# HTML to text
+
+_LONGEST_MARKUP = 1_000_000
+_DATA_URL = re.compile(r"data:[^\s\"'<>]{100,}", re.IGNORECASE)
+
+# Each alternative that begins to match also ends, if need be at the end of the text, and gives nothing back: so no
+# character is looked at twice. A tag without its ">" is dropped, as browsers do.
+_TOKEN = re.compile(
+    r"""
+      <!-- (?: -?> | .*? (?: --!?> | \Z ) )
+    | <[!?] [^>]*+ (?: > | \Z )
+    | < (?P<raw> script | style | title | xml | template | iframe ) (?=[\s/>])
+        .*? (?: </(?P=raw) [^>]*+ (?: > | \Z ) | \Z )
+    | < (?P<open> [a-z] [^\s/>]*+ )
+        (?P<attributes> (?: = \s*+ " [^"]*+ (?: " | \Z ) | = \s*+ ' [^']*+ (?: ' | \Z ) | = | [^>=]++ )*+ )
+        (?: > | \Z )
+    | </ (?P<close> [a-z] [^\s/>]*+ ) [^>]*+ (?: > | \Z )
+    """,
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+_ATTRIBUTE = re.compile(
+    r"""(?<! [^\s"'<>/=] ) ([^\s"'<>/=]++) \s*+ = \s*+ (?: "([^"]*+) | '([^']*+) | ([^\s"'>]++) )""", re.VERBOSE
+)
+# html.unescape() raises ValueError on a number that is too long for int().
+_LONG_NUMBER = re.compile("&#[0-9]{9,};?")
+
+_PARAGRAPHS = re.compile("blockquote|dl|h[1-6]|hr|p|pre|table")
+_LISTS = re.compile("ol|ul")
+_LINES = re.compile(
+    "address|article|aside|body|caption|center|dd|div|dt|figcaption|figure|footer|form|header|li|main|nav|ol|option"
+    "|section|tr|ul"
+)
+# Gmail and Thunderbird mark the line "On … wrote:" in any language. Gmail's div.gmail_quote is not here: in it stand a
+# <blockquote> and also the answers that its user wrote in between.
+_QUOTES = frozenset({"gmail_attr", "moz-cite-prefix", "yahoo_quoted"})
+# Deeper ones are written like these, or else 50,000 levels would make gigabytes of indentation.
+_DEEPEST = 4
+
+
+def _unescape(text: str) -> str:
+    return unescape(_LONG_NUMBER.sub("\ufffd", text)) if "&" in text else text
+
+
+def _attributes(source: str) -> Mapping[str, str]:
+    found = _ATTRIBUTE.findall(source)
+    return {name.lower(): _unescape(double or single or bare) for name, double, single, bare in found}
+
+
+class _Writer:
+    """Puts text into lines as a browser would, roughly, and keeps no tree: end tags may be missing or be too many."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._line: list[str] = []
+        self._separator = ""  # before the next word of this line
+        self._paragraph = False  # whether a blank line is due before the next line
+        self._last_quote = 0  # the depth of the last line
+        self._bullet = ""
+        self._images = 0
+        # What is open:
+        self._divs: list[bool] = []  # whether it is a quotation
+        self._quotes = 0
+        self._lists: list[int | None] = []  # the number of the next item; None in <ul>
+        self._pre = 0
+        self._link: tuple[str, list[str]] | None = None
+
+    def open(self, name: str, source: str) -> None:
+        self._block(name)
+        match name:
+            case "br":
+                self._end_line()
+            case "td" | "th":
+                self._separator = " | "
+            case "img":
+                self._image(_attributes(source))
+            case "a":
+                self._end_link()
+                self._link = (_attributes(source).get("href", ""), [])
+            case "pre":
+                self._pre += 1
+            case "blockquote":
+                self._quotes += 1
+            case "div":
+                self._divs.append(not _QUOTES.isdisjoint(_attributes(source).get("class", "").split()))
+                self._quotes += self._divs[-1]
+            case "ul" | "ol":
+                self._lists.append(None if name == "ul" else 1)
+            case "li":
+                self._item()
+            case _:
+                pass
+
+    def close(self, name: str) -> None:
+        self._block(name)
+        match name:
+            case "a":
+                self._end_link()
+            case "pre":
+                self._pre = max(0, self._pre - 1)
+            case "blockquote":
+                self._quotes = max(0, self._quotes - 1)
+            case "div" if self._divs:
+                self._quotes = max(0, self._quotes - self._divs.pop())
+            case "ul" | "ol" if self._lists:
+                self._lists.pop()
+                self._paragraph = self._paragraph or not self._lists
+            case _:
+                pass
+
+    def text(self, text: str) -> None:
+        if self._pre:
+            first, *others = text.splitlines() or [""]
+            self._write(first)
+            for line in others:
+                self._end_line()
+                self._write(line)
+            if text.endswith("\n"):
+                self._end_line()
+            return
+        if text[:1].isspace():
+            self._separator = self._separator or " "
+        self._write(" ".join(text.split()))
+        if text[-1:].isspace():
+            self._separator = self._separator or " "
+
+    def result(self) -> Plain:
+        self._end_link()
+        self._end_line()
+        return Plain(clean("\n".join(self._lines)), self._images)
+
+    def _write(self, words: str) -> None:
+        if not words:
+            return
+        if self._line:
+            self._line.append(self._separator)
+        self._separator = ""
+        self._line.append(words)
+        if self._link:
+            self._link[1].append(words)
+
+    def _block(self, name: str) -> None:
+        """Begin a new line if the tag is one of a block; lists within lists stand without blank lines."""
+        paragraph = bool(_PARAGRAPHS.fullmatch(name) or (_LISTS.fullmatch(name) and not self._lists))
+        if self._line and (paragraph or _LINES.fullmatch(name)):
+            self._end_line()
+        self._paragraph = self._paragraph or paragraph
+
+    def _end_line(self) -> None:
+        quote = min(self._quotes, _DEEPEST)
+        if self._paragraph and self._lines:
+            self._lines.append("> " * min(quote, self._last_quote))
+        depth = min(len(self._lists), _DEEPEST)
+        indent = "  " * (depth - 1) + self._bullet if self._bullet else "  " * depth
+        self._lines.append("> " * quote + indent + "".join(self._line))
+        self._last_quote = quote
+        self._line, self._separator, self._paragraph, self._bullet = [], "", False, ""
+
+    def _item(self) -> None:
+        self._bullet = "- "
+        if self._lists and (number := self._lists[-1]):
+            self._bullet = f"{number}. "
+            self._lists[-1] = number + 1
+
+    def _image(self, attributes: Mapping[str, str]) -> None:
+        # A picture of one pixel tells the sender that the mail was read; nobody sees it.
+        if not {attributes.get("width"), attributes.get("height")} & {"0", "1", "0px", "1px"}:
+            self._images += 1
+
+    def _end_link(self) -> None:
+        if not self._link:
+            return
+        (href, label), self._link = self._link, None
+        url = "".join(href.split())
+        if not url.lower().startswith(("http:", "https:", "mailto:", "tel:")):
+            return
+        said = "".join("".join(label).split())
+        if not said:
+            self._write(url)
+        elif _address(said) != _address(url):
+            self._separator = " "
+            self._write(f"({url})")
+
+
+def _address(url: str) -> str:
+    """What people write of a URL."""
+    return re.sub(r"^(?:https?://(?:www\.)?|mailto:|tel:|www\.)", "", url.casefold()).rstrip("/")

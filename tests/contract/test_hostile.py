@@ -1,0 +1,154 @@
+"""Whatever a delivery, an answer or an error of a vendor holds: nothing raises, and the log stays clean of it.
+
+Genuine ones are taken apart, and each of their parts is replaced by each of the extremes in turn.
+"""
+
+import json
+import logging
+import random
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.helpers.api import Api
+from tests.helpers.desks import BASE_URL, DESKS, Desk
+from tests.helpers.json_paths import parts
+from triage import Event, Router
+from triage.models import Request, Response
+
+EXTREMES = [
+    "null",
+    "true",
+    "-1",
+    "1" + "0" * 400,
+    "9" * 5000,
+    "1e400",
+    "253402300800",
+    '""',
+    '"\\u0000"',
+    '"\\ud800"',
+    '"' + "x" * 20_000 + '"',
+    '"../../etc"',
+    '"2026-13-45T99:99:99Z"',
+    "[]",
+    "{}",
+    "[null]",
+    "[" * 150 + "]" * 150,
+    '{"a":' * 300 + "1" + "}" * 300,
+]
+SECRET = "my-secret-4711"
+HEADERS = ["", "0", "-5", "nan", "1e400", "9" * 500, "soon", "\u0663"]
+
+
+def replaced(payload: object, path: tuple[str | int, ...], raw: str) -> bytes:
+    """The payload with raw JSON in the place of one of its parts."""
+    mark = "@@here@@"
+    changed: Any = json.loads(json.dumps(payload))
+    place = changed
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = mark
+    return json.dumps(changed).replace(json.dumps(mark), raw).encode()
+
+
+def test_no_delivery_raises(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    router = desk.router()
+    webhook = desk.fake.customer_writes(SECRET, attachments=["a.pdf"], subject=SECRET, name=SECRET)
+    payload = json.loads(webhook.body)
+    events = 0
+    for path in parts(payload):
+        for raw in EXTREMES:
+            body = replaced(payload, path, raw)
+            answer = router.receive(body, {**webhook.headers, **desk.sign(body)})
+            assert answer.status_code == 200, (path, raw[:20])
+            if answer.event is not None:
+                events += 1
+                # It may cross a queue.
+                assert Event.model_validate_json(answer.event.model_dump_json()).key == answer.event.key
+                assert SECRET not in repr(answer.event)
+    assert events > 100
+    assert SECRET not in caplog.text
+    assert "x" * 100 not in caplog.text
+
+
+def test_no_answer_of_the_vendor_raises(desk: Desk, api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "triage")
+    webhook = desk.fake.customer_writes(SECRET, attachments=["a.pdf"], subject=SECRET)
+    genuine: dict[str, Any] = {}
+
+    def recorded(request: httpx.Request) -> httpx.Response:
+        answer = passed_on(desk, request)
+        genuine[request.url.raw_path.decode()] = answer.json()
+        return answer
+
+    assert handled(desk, api, recorded, webhook.body, webhook.headers) == "routed"
+    cases = [
+        (place, replaced(answer, path, raw))
+        for place, answer in genuine.items()
+        for path in parts(answer)
+        for raw in EXTREMES
+    ]
+    # A part of them: all take half a minute for a vendor. Another seed takes another part.
+    for place, body in random.Random(4711).sample(cases, 100):  # noqa: S311 - no secret
+
+        def hostile(request: httpx.Request, place: str = place, body: bytes = body) -> httpx.Response:
+            if request.url.raw_path.decode() == place:
+                return httpx.Response(200, content=body)
+            return passed_on(desk, request)
+
+        assert handled(desk, api, hostile, webhook.body, webhook.headers) in ("routed", "ignored", "failed"), body
+    assert SECRET not in caplog.text
+
+
+def passed_on(desk: Desk, request: httpx.Request) -> httpx.Response:
+    with httpx.Client(transport=desk.fake.transport) as client:
+        answer = client.request(
+            request.method, str(request.url), content=request.content, headers=dict(request.headers)
+        )
+        return httpx.Response(answer.status_code, content=answer.content)
+
+
+def handled(desk: Desk, api: Api, answer: Any, body: bytes, headers: dict[str, str]) -> str:
+    """What becomes of a delivery when the vendor answers so; nothing is written."""
+    desk.fake.rate_limit = None
+    transport = httpx.MockTransport(answer)
+    router: Router = desk.router(
+        http=httpx.Client(transport=transport), async_http=httpx.AsyncClient(transport=transport), dry_run=True
+    )
+    outcome = api.handle(router, body, headers).outcome
+    assert outcome is not None
+    return outcome.status
+
+
+@pytest.mark.parametrize("name", list(DESKS))
+def test_no_error_of_the_vendor_raises(name: str) -> None:
+    desk = DESKS[name]()
+    adapter = desk.adapter()
+    request = Request("GET", f"{BASE_URL}/x")
+    shapes = [
+        "%s",
+        '{"type":"error.list","request_id":%s,"errors":[{"code":%s,"message":%s}]}',
+        '{"errors":%s}',
+        '{"_embedded":{"errors":%s},"logRef":%s,"message":%s}',
+        '{"_embedded":{"errors":[{"path":%s,"message":%s,"_links":{"about":{"href":%s}}}]}}',
+        '{"error":%s,"description":%s,"details":%s}',
+        '{"error":"x","details":{"status":%s}}',
+        '{"error":"x","details":{"status":[{"description":%s}]}}',
+        '{"_error":%s}',
+        '{"_error":{"title":%s,"message":%s}}',
+        '{"reason":%s,"data":%s}',
+        '{"reason":"x","data":{"message":%s}}',
+    ]
+    for status in (301, 400, 409, 422, 429, 500):
+        for shape in shapes:
+            for raw in EXTREMES:
+                body = shape.replace("%s", raw).encode()
+                error = adapter.error(request, Response(status, {}, body), 1000.0)
+                assert error.status == status
+                assert len(str(error)) < 400, "no answer fills the log"
+        for value in HEADERS:
+            named = ("retry-after", "x-ratelimit-reset", "x-ratelimit-retry-after", "ratelimit-reset", "location")
+            error = adapter.error(request, Response(status, dict.fromkeys(named, value), b""), 1000.0)
+            assert error.retry_after is None or 0 <= error.retry_after < float("inf")

@@ -1,0 +1,529 @@
+"""The Router, for every vendor and through both doors: what becomes of a message, whatever fails."""
+
+import asyncio
+import json
+import logging
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+
+from tests.helpers.api import Api
+from tests.helpers.desks import BASE_URL, Desk, FrontDesk, IntercomDesk, by_name
+from tests.helpers.routing import handle, only, said
+from triage import (
+    Action,
+    Assign,
+    Bucket,
+    Buckets,
+    Close,
+    ConfigurationError,
+    Conversation,
+    Event,
+    MarkSpam,
+    Note,
+    Reply,
+    Router,
+    SetFields,
+    SetPriority,
+    Snooze,
+    Tag,
+    Verdict,
+    default_buckets,
+)
+from triage.classifiers import Claude
+from triage.inbox import SQLiteInbox
+
+
+def one_of_each(desk: Desk) -> list[Action]:
+    return [
+        Reply("x"),
+        Note("x"),
+        Tag("x"),
+        SetFields({desk.field: "y"}),
+        SetPriority("high"),
+        Snooze(timedelta(hours=1)),
+        Close(),
+        MarkSpam(),
+    ]
+
+
+def fail_second_words(desk: Desk) -> None:
+    """Let what is said second fail: the note after the reply, or the other way round, as the vendor has it."""
+    second = desk.adapter().plan([Reply("Hi"), Note("Seen")])[1].actions[0]
+    call = desk.reply if isinstance(second, Reply) else desk.note
+    desk.fake.fail(call, status=403, skip=int(desk.note == desk.reply))
+
+
+class Refusing:
+    """A classifier that fails, with the customer's words in its error."""
+
+    def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+        raise ValueError(conversation.text)
+
+
+class Mistaken:
+    """A classifier that gives something else than a verdict."""
+
+    def classify(self, conversation: Conversation, buckets: Buckets) -> Any:
+        return "billing"
+
+
+# The way of a message
+
+
+@pytest.mark.parametrize("bucket", ["urgent", "billing", "general"])
+def test_a_message_is_assigned_and_answered_by_its_bucket(desk: Desk, api: Api, bucket: str) -> None:
+    webhook = desk.fake.customer_writes(f"This is {bucket}.", name="Mira")
+    answer, outcome = handle(api, desk.router(), webhook)
+    assert (answer.status_code, json.loads(answer.body)) == (200, {"status": "routed"})
+    assert outcome.verdict is not None
+    assert (outcome.verdict.bucket, outcome.verdict.fallback) == (bucket, False)
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    assert desk.assigned(conversation) == desk.teams[bucket]
+    (reply,) = desk.fake.replies(conversation.id)
+    assert "Mira" in reply
+    assert conversation.state == "open"
+
+
+def test_spam_is_closed_without_a_reply(desk: Desk, api: Api) -> None:
+    webhook = desk.fake.customer_writes("This is spam.")
+    _, outcome = handle(api, desk.router(), webhook)
+    assert outcome.status == "closed"
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    assert (conversation.state, desk.fake.replies(conversation.id)) == ("closed", [])
+
+
+def test_receive_does_no_io_and_process_may_follow_in_another_process(desk: Desk, api: Api) -> None:
+    webhook = desk.fake.customer_writes("This is billing.")
+    received = desk.router().receive(webhook.body, webhook.headers)
+    assert (received.status_code, received.outcome, desk.fake.calls) == (200, None, [])
+    assert received.event is not None
+    event = Event.model_validate_json(received.event.model_dump_json())
+    assert api.process(desk.router(), event).status == "routed"
+
+
+def test_the_whole_thread_is_read_and_its_last_turns_are_classified(desk: Desk, api: Api) -> None:
+    seen: list[Conversation] = []
+
+    class Remember:
+        def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+            seen.append(conversation)
+            return Verdict(bucket="GENERAL ")
+
+    webhook = desk.fake.customer_writes("One", subject="A subject")
+    for text in ("Two", "Three"):
+        desk.fake.customer_writes(text, conversation=webhook.conversation_id)
+    _, outcome = handle(api, desk.router(classifier=Remember(), context=1), webhook)
+    assert outcome.verdict is not None
+    assert outcome.verdict.bucket == "general", "labels are matched in any case"
+    assert [message.text for message in seen[0].messages] == ["Two", "Three"]
+    assert seen[0].subject == "A subject"
+
+
+# Nothing done twice
+
+
+def test_the_same_delivery_again_is_a_duplicate(desk: Desk, api: Api) -> None:
+    router = desk.router()
+    webhook = desk.fake.customer_writes("This is billing.")
+    assert handle(api, router, webhook)[1].status == "routed"
+    calls = len(desk.fake.calls)
+    answer, outcome = handle(api, router, desk.fake.redeliver(webhook))
+    assert (answer.status_code, outcome.status) == (200, "duplicate")
+    assert len(desk.fake.calls) == calls
+
+
+def test_a_customer_gets_one_automatic_reply_even_from_a_router_without_memory(desk: Desk, api: Api) -> None:
+    webhook = desk.fake.customer_writes("This is billing.")
+    handle(api, desk.router(), webhook)
+    _, outcome = handle(api, desk.router(), desk.fake.redeliver(webhook))
+    assert "reply:skipped" in said(outcome)
+    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+def test_a_conversation_that_a_human_answered_is_only_labelled(desk: Desk, api: Api) -> None:
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.agent_writes("I have it.", conversation=webhook.conversation_id or "")
+    router = desk.router(buckets=only(Assign(team=desk.teams["general"]), Reply("x"), Note("Seen"), Close()))
+    _, outcome = handle(api, router, webhook)
+    assert outcome.status == "routed"
+    assert said(outcome) == ["note:done", "assign:skipped", "reply:skipped", "close:skipped"]
+    assert "Seen" in desk.fake.notes(webhook.conversation_id or "")[0]
+    assert desk.fake.conversations[webhook.conversation_id or ""].state == "open"
+
+
+def test_where_a_human_leaves_nothing_to_do_the_message_is_ignored(desk: Desk, api: Api) -> None:
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.agent_writes("I have it.", conversation=webhook.conversation_id or "")
+    _, outcome = handle(api, desk.router(), webhook)
+    assert (outcome.status, outcome.reason) == ("ignored", "a teammate has the conversation")
+
+
+# What bad input gets: see also vendors/test_contract.py
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_looked_at(desk: Desk, api: Api) -> None:
+    answer = api.handle(desk.router(max_body=10), b"x" * 11, {})
+    assert answer.status_code == 413
+    assert api.handle(desk.router(max_body=10), b"x" * 10, {}).status_code == 401
+    assert api.handle(desk.router(), b"x" * (1024 * 1024 + 1), {}).status_code == 413
+
+
+def test_a_decoded_body_is_the_callers_mistake(desk: Desk, api: Api) -> None:
+    with pytest.raises(TypeError, match="raw bytes"):
+        api.handle(desk.router(), "{}", {})  # type: ignore[arg-type]
+
+
+def test_bytearray_and_memoryview_are_bytes_too(desk: Desk) -> None:
+    webhook = desk.fake.customer_writes("Hello")
+    for body in (bytearray(webhook.body), memoryview(webhook.body)):
+        assert desk.router().receive(body, webhook.headers).event is not None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "classifier", [Refusing(), lambda text: "nonsense", lambda text: 7, lambda text: 1 / 0, Mistaken()]
+)
+def test_without_a_verdict_the_fallback_bucket_stands_in(
+    desk: Desk, api: Api, classifier: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    webhook = desk.fake.customer_writes("My secret is 4711.")
+    _, outcome = handle(api, desk.router(classifier=classifier), webhook)
+    assert outcome.status == "routed"
+    assert outcome.verdict is not None
+    assert (outcome.verdict.bucket, outcome.verdict.fallback, outcome.verdict.confidence) == ("general", True, 0.0)
+    assert "classifier" in outcome.verdict.reason
+    assert desk.assigned(desk.fake.conversations[webhook.conversation_id or ""]) == desk.teams["general"]
+    assert "4711" not in caplog.text
+
+
+def test_an_attachment_without_words_goes_to_the_fallback_bucket_unclassified(desk: Desk, api: Api) -> None:
+    webhook = desk.fake.customer_writes("", attachments=["scan.pdf"])
+    _, outcome = handle(api, desk.router(classifier=Refusing()), webhook)
+    assert outcome.verdict is not None
+    assert outcome.verdict.fallback
+    assert outcome.verdict.reason == "the message has no text, only 1 attachment(s)"
+
+
+def test_a_vendor_that_cannot_be_read_fails_and_the_next_delivery_begins_anew(desk: Desk, api: Api) -> None:
+    router = desk.router()
+    webhook = desk.fake.customer_writes("This is billing.")
+    desk.fake.fail(desk.read, status=403)
+    answer, outcome = handle(api, router, webhook)
+    assert (answer.status_code, outcome.status, outcome.steps) == (200, "failed", ())
+    assert "403" in outcome.reason
+    assert handle(api, router, desk.fake.redeliver(webhook))[1].status == "routed"
+
+
+def test_a_vendor_that_fails_in_the_middle_is_reported_step_by_step(
+    desk: Desk, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    actions: list[Action] = [Reply("Hi"), Note("Seen"), Close()]
+    router = desk.router(buckets=only(*actions))
+    webhook = desk.fake.customer_writes("Hello")
+    fail_second_words(desk)
+    answer, outcome = handle(api, router, webhook)
+    assert (answer.status_code, outcome.status) == (200, "failed")
+    # A vendor may take several actions in one step.
+    first, failed, *rest = (step.name for step in desk.adapter().plan(actions))
+    expected = [f"{first}:done", f"{failed}:failed", *(f"{step}:pending" for step in rest)]
+    assert said(outcome) == expected
+    assert "403" in outcome.steps[1].detail
+    assert [record.levelname for record in caplog.records if record.name == "triage"] == ["ERROR"]
+    assert ",".join(expected) in caplog.text
+    again = handle(api, router, desk.fake.redeliver(webhook))[1]
+    assert {step.status for step in again.steps} == {"done"}, "the next delivery goes on where this one stopped"
+    conversation_id = webhook.conversation_id or ""
+    assert (len(desk.fake.replies(conversation_id)), len(desk.fake.notes(conversation_id))) == (1, 1)
+
+
+@pytest.mark.parametrize(("on_failure", "status_code"), [("accept", 200), ("retry", 503)])
+def test_the_vendor_may_be_asked_to_deliver_again_after_a_failure(
+    desk: Desk, api: Api, on_failure: Any, status_code: int
+) -> None:
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.fail(desk.read, status=404)
+    answer, outcome = handle(api, desk.router(on_failure=on_failure), webhook)
+    assert (answer.status_code, outcome.status) == (status_code, "failed")
+    assert answer.headers.get("Retry-After") == ("30" if status_code == 503 else None)
+
+
+def test_it_is_not_asked_to_once_something_was_done(desk: Desk, api: Api) -> None:
+    webhook = desk.fake.customer_writes("Hello")
+    fail_second_words(desk)
+    router = desk.router(on_failure="retry", buckets=only(Reply("Hi"), Note("Seen")))
+    assert handle(api, router, webhook)[0].status_code == 200
+
+
+def test_a_message_whose_handling_was_cancelled_is_handled_when_it_comes_again(desk: Desk) -> None:
+    webhook = desk.fake.customer_writes("This is billing.")
+
+    async def cancelled_then_again() -> str:
+        started = asyncio.Event()
+
+        async def slow(text: str) -> str:
+            started.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        router = desk.router(classifier=slow)
+        task = asyncio.create_task(router.handle_async(webhook.body, webhook.headers))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        router.classifier = by_name
+        outcome = (await router.handle_async(webhook.body, webhook.headers)).outcome
+        assert outcome is not None
+        return outcome.status
+
+    assert asyncio.run(cancelled_then_again()) == "routed"
+
+
+def test_while_a_message_is_being_handled_its_second_delivery_is_a_duplicate(desk: Desk) -> None:
+    webhook = desk.fake.customer_writes("This is billing.")
+
+    async def both() -> list[str]:
+        router = desk.router(classifier=awaited)
+        answers = await asyncio.gather(*(router.handle_async(webhook.body, webhook.headers) for _ in range(3)))
+        return sorted(json.loads(answer.body)["status"] for answer in answers)
+
+    assert asyncio.run(both()) == ["duplicate", "duplicate", "routed"]
+    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+# Modes
+
+
+def test_a_dry_run_reports_what_it_would_do_and_only_reads(desk: Desk, api: Api) -> None:
+    webhook = desk.fake.customer_writes("This is billing.")
+    _, outcome = handle(api, desk.router(dry_run=True), webhook)
+    assert (outcome.status, outcome.reason) == ("routed", "dry run")
+    assert {step.status for step in outcome.steps} == {"planned"}
+    assert {call.method for call in desk.fake.calls if "/oauth" not in call.path} == {"GET"}
+
+
+def test_a_doubtful_verdict_goes_to_the_review_lane(desk: Desk, api: Api) -> None:
+    bucket = Bucket("general", "Everything", [Reply("x")], min_confidence=0.8)
+    review = [Note("{bucket} {confidence}: {reason}")]
+    webhook = desk.fake.customer_writes("Hello")
+    verdict = Verdict(bucket="general", confidence=0.5, reason="Not <sure>")
+    router = desk.router(buckets=[bucket], review=review, classifier=lambda text: verdict)
+    _, outcome = handle(api, router, webhook)
+    assert outcome.status == "review"
+    conversation = webhook.conversation_id or ""
+    assert desk.fake.replies(conversation) == []
+    assert "general 50%: Not " in desk.fake.notes(conversation)[0]
+
+
+def test_a_suggestion_leaves_a_note_and_a_shadow_nothing(desk: Desk, api: Api) -> None:
+    webhook = desk.fake.customer_writes("Hello")
+    suggesting = desk.router(buckets=[Bucket("general", "All", [Reply("x")], mode="suggest")])
+    assert handle(api, suggesting, webhook)[1].status == "suggested"
+    shadowing = desk.router(buckets=[Bucket("general", "All", [Reply("x")], mode="shadow")])
+    _, outcome = handle(api, shadowing, webhook)
+    assert (outcome.status, said(outcome)) == ("shadowed", ["reply:planned"])
+    conversation = webhook.conversation_id or ""
+    assert desk.fake.replies(conversation) == []
+    assert "general" in desk.fake.notes(conversation)[0]
+
+
+# Configuration
+
+
+def test_an_action_that_the_vendor_lacks_is_refused_with_what_to_use_instead(desk: Desk) -> None:
+    adapter = desk.adapter()
+    for action in one_of_each(desk):
+        if type(action) in adapter.can:
+            desk.router(buckets=only(action))
+        else:
+            with pytest.raises(ConfigurationError) as caught:
+                desk.router(buckets=only(action))
+            assert adapter.instead[type(action)] in str(caught.value)
+            with pytest.raises(ConfigurationError, match="review"):
+                desk.router(review=[action])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"buckets": []}, "There are no buckets"),
+        ({"buckets": [Bucket("a", "A"), Bucket("a", "B")], "fallback": "a"}, "Two buckets are named 'a'"),
+        ({"fallback": "nowhere"}, "fallback='nowhere' is none of the buckets"),
+        ({"buckets": only(Reply("{nobody}"))}, "Bucket 'general'"),
+        ({"review": [Reply("{reason}")]}, "review"),
+        ({"context": -1}, "context=-1"),
+        ({"max_body": 0}, "max_body=0"),
+        ({"on_failure": "panic"}, "'accept' or 'retry', not 'panic'"),
+    ],
+)
+def test_a_router_that_cannot_work_cannot_be_made(desk: Desk, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        desk.router(**options)
+
+
+def test_a_classifier_may_check_the_buckets_and_name_fields_for_texts(desk: Desk) -> None:
+    class Checked:
+        extra = ("language",)
+
+        def check(self, buckets: Buckets) -> None:
+            raise ConfigurationError(f"unhappy with {buckets!r}")
+
+        def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+            return Verdict(bucket="general")
+
+    with pytest.raises(ConfigurationError, match="unhappy with Buckets"):
+        desk.router(classifier=Checked(), buckets=only(Note("{language}")))
+
+
+# Classifiers and clients of all kinds
+
+
+async def awaited(text: str) -> str:
+    return by_name(text)
+
+
+class AsyncOnly:
+    async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+        return Verdict(bucket=by_name(conversation.text))
+
+
+class Called:
+    async def __call__(self, text: str) -> Verdict:
+        return Verdict(bucket=by_name(text))
+
+
+@pytest.mark.parametrize("classifier", [awaited, AsyncOnly(), Called()])
+def test_an_async_classifier_serves_the_async_door_and_is_refused_by_the_other(classifier: Any) -> None:
+    desk = IntercomDesk()
+    webhook = desk.fake.customer_writes("This is billing.")
+    router = desk.router(classifier=classifier)
+    with pytest.raises(ConfigurationError, match=r"async only: call handle_async\(\)"):
+        router.handle(webhook.body, webhook.headers)
+    assert handle(Api("async"), router, webhook)[1].status == "routed"
+
+
+def test_a_client_of_httpx2_works_as_well(desk: Desk, api: Api) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        with httpx.Client(transport=desk.fake.transport) as client:
+            try:
+                told = client.request(
+                    request.method, str(request.url), content=request.content, headers=dict(request.headers)
+                )
+            except httpx.ReadTimeout as err:
+                raise httpx2.ReadTimeout("lost") from err
+        return httpx2.Response(told.status_code, headers=dict(told.headers), content=told.content)
+
+    transport = httpx2.MockTransport(answer)
+    webhook = desk.fake.customer_writes("This is billing.")
+    desk.fake.fail(desk.reply, timeout=True, after=True)
+    router = desk.router(http=httpx2.Client(transport=transport), async_http=httpx2.AsyncClient(transport=transport))
+    assert handle(api, router, webhook)[1].status == "routed"
+
+
+def test_without_clients_it_makes_its_own_and_closes_them(desk: Desk, api: Api) -> None:
+    with (
+        desk.fake.serve() as base_url,
+        Router(
+            desk.adapter(base_url=base_url),
+            buckets=default_buckets(dict(desk.teams)),
+            classifier=by_name,
+            clock=desk.clock,
+        ) as router,
+    ):
+        for _ in range(2):
+            webhook = desk.fake.customer_writes("This is billing.")
+            assert handle(api, router, webhook)[1].status == "routed"
+        assert (router._own_http._thing is None) == (api.name == "async")
+    assert router._own_http._thing is None
+
+
+def test_claude_is_the_default_and_is_warmed_up_and_closed_with_the_router(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+
+    def made() -> Router:
+        return Router(desk.adapter(), buckets=default_buckets(dict(desk.teams)))
+
+    async def opened_and_closed() -> None:
+        async with made() as router:
+            router.warm_up()
+
+    with made() as router:
+        assert isinstance(router.classifier, Claude)
+        router.warm_up()
+    asyncio.run(opened_and_closed())
+
+
+def test_what_needs_no_warming_up_is_left_alone(desk: Desk) -> None:
+    router = desk.router()
+    router.warm_up()
+    assert repr(router) == f"Router({router.vendor!r}, buckets=['urgent', 'billing', 'general', 'spam'])"
+
+
+def test_a_redirect_is_never_followed_with_our_token(desk: Desk, api: Api) -> None:
+    def redirect(request: httpx.Request) -> httpx.Response:
+        assert request.url.host == "desk.example.com"
+        return httpx.Response(302, headers={"Location": "https://elsewhere.example.com/"})
+
+    transport = httpx.MockTransport(redirect)
+    router = desk.router(
+        http=httpx.Client(transport=transport, follow_redirects=True),
+        async_http=httpx.AsyncClient(transport=transport, follow_redirects=True),
+    )
+    _, outcome = handle(api, router, desk.fake.customer_writes("Hello"))
+    assert outcome.status == "failed"
+
+
+def test_each_delivery_makes_one_line_without_the_customers_words(
+    desk: Desk, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "triage")
+    webhook = desk.fake.customer_writes("My secret is 4711.", name="Mira Geheim", email="geheim@example.com")
+    _, outcome = handle(api, desk.router(), webhook)
+    (record,) = (record for record in caplog.records if record.name == "triage")
+    assert record.__dict__["outcome"] is outcome
+    assert webhook.conversation_id is not None
+    assert webhook.conversation_id in record.getMessage()
+    secrets = [value for name, value in desk.fake.settings(BASE_URL).items() if re.search("secret|token|key", name)]
+    assert secrets
+    for words in ("4711", "Geheim", "geheim", *secrets):
+        assert words not in record.getMessage()
+        assert words not in repr(outcome)
+
+
+def test_an_event_of_another_help_desk_is_refused(desk: Desk, api: Api, tmp_path: Path) -> None:
+    other = FrontDesk() if desk.name == "intercom" else IntercomDesk()
+    webhook = other.fake.customer_writes("Hello")
+    foreign = other.router().receive(webhook.body, webhook.headers).event
+    assert foreign is not None
+    inbox = SQLiteInbox(tmp_path / "triage.db", clock=desk.clock)
+    inbox.add(foreign)
+    for event in (foreign, foreign.key):
+        with pytest.raises(ConfigurationError, match=f"{foreign.key} is no event of {desk.name}"):
+            api.process(desk.router(inbox=inbox), event)
+    assert inbox.stats()["ready"] == 1
+    inbox.close()
+
+
+def test_a_key_needs_an_inbox_and_a_defect_leaves_the_event_there(tmp_path: Path) -> None:
+    desk = IntercomDesk()
+    with pytest.raises(ConfigurationError, match="no inbox in which a key could be looked up"):
+        desk.router().process("intercom:a:1:1")
+    inbox = SQLiteInbox(tmp_path / "triage.db", clock=desk.clock)
+
+    def interrupted(text: str) -> str:
+        raise KeyboardInterrupt
+
+    router = desk.router(inbox=inbox, classifier=interrupted)
+    webhook = desk.fake.customer_writes("Hello")
+    router.handle(webhook.body, webhook.headers)
+    with pytest.raises(KeyboardInterrupt):
+        router.process(inbox.entries()[0].key)
+    assert inbox.stats()["leased"] == 1
+    inbox.close()

@@ -1,0 +1,25 @@
+"""A Celery application as a user has one, for the real workers of `test_celery.py`."""
+
+import os
+
+from celery import Celery
+
+from triage import Router, default_buckets
+from triage.inbox import open_inbox
+from triage.integrations.celery import bind
+from triage.vendors import Intercom
+
+
+def by_name(text: str) -> str:
+    return "billing" if "billing" in text else "general"
+
+
+app = Celery("tests", broker=os.environ["CELERY_BROKER_URL"])
+app.conf.broker_connection_retry_on_startup = True
+router = Router(
+    Intercom.from_env(),
+    buckets=default_buckets.from_env("INTERCOM"),
+    classifier=by_name,
+    inbox=open_inbox(os.environ["TRIAGE_INBOX"]),
+)
+bind(app, router, sweep=0.5)

@@ -1,0 +1,66 @@
+"""The documentation is true: its Python runs, the targets it names exist."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from sybil import Document
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+from tests.helpers.paths import ROOT
+from triage.classifiers.claude.models import PRICES_OF
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+ENVIRONMENT = {
+    "ANTHROPIC_API_KEY": "sk-ant-test",
+    "INTERCOM_CLIENT_SECRET": "secret",
+    "INTERCOM_ACCESS_TOKEN": "token",
+    "INTERCOM_ADMIN_ID": "814860",
+    "INTERCOM_TEAM_ONCALL": "12345",
+    "INTERCOM_TEAM_BILLING": "67890",
+    "INTERCOM_TEAM_SUPPORT": "11111",
+}
+
+
+@pytest.fixture(params=PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def page(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+def test_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a page one after the other, as a reader would try them."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    document = Document.parse(str(page), PythonCodeBlockParser(), SkipParser())
+    document.namespace["__name__"] = "__main__"
+    for example in document.examples():
+        example.evaluate()
+
+
+def test_make_has_the_targets_that_are_named(page: Path) -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    shell = re.findall(r"^\s*```(?:sh|console)\n(.*?)^\s*```", page.read_text(), re.MULTILINE | re.DOTALL)
+    named = re.findall(r"\bmake ([a-z]+)", "\n".join(shell))
+    assert set(named) <= set(targets)
+
+
+def test_the_tests_that_the_readme_names_are_there() -> None:
+    table = (ROOT / "README.md").read_text().partition("## What happens when")[2]
+    named = re.findall(r"\[`(test_\w+)`\]\((tests/[\w/.]+)\)", table)
+    assert len(named) > 8
+    for test, path in named:
+        assert f"def {test}(" in (ROOT / path).read_text(), test
+
+
+def test_the_day_of_the_prices_is_told() -> None:
+    assert PRICES_OF in (ROOT / "docs" / "concepts.md").read_text()
+
+
+def test_the_table_of_the_help_desks_is_that_of_the_adapters() -> None:
+    path = ROOT / "tools" / "matrix.py"
+    tool = runpy.run_path(str(path))
+    page = tool["PAGE"].read_text("utf-8")
+    assert tool["page"](page) == page, "run python tools/matrix.py"
+    assert page.count("✓") > 30

@@ -1,0 +1,1084 @@
+"""What is particular to Help Scout: its token, whole-list writes, statuses, merged conversations, its errors."""
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.helpers.api import Api
+from tests.helpers.desks import BASE_URL, HelpScoutDesk
+from tests.helpers.desks.helpscout import ESCAPED, KEY, RAW, SIDEBAR, SPACED
+from tests.helpers.routing import classified, route, said
+from triage import (
+    Action,
+    Assign,
+    Bucket,
+    Close,
+    ConfigurationError,
+    Conversation,
+    Event,
+    InvalidSignature,
+    MarkSpam,
+    Note,
+    Outcome,
+    Reply,
+    Router,
+    SetFields,
+    Snooze,
+    Tag,
+    VendorError,
+    WebhookResponse,
+)
+from triage.io.run import run
+from triage.models import Customer, Delivery, Request, Response, Step
+from triage.testing import Call, FakeHelpScout, Webhook, signed_webhook
+from triage.vendors import HelpScout
+
+EVENTS: Any = ["convo.created", "convo.customer.reply.created"]
+CREATED = "convo.created"
+USER = 771000
+
+ACTIONS: Mapping[str, tuple[Action, list[tuple[str, str, Any]]]] = {
+    "assign to a team": (
+        Assign(team="771202"),
+        [("PATCH", "", {"op": "replace", "path": "/assignTo", "value": 771202})],
+    ),
+    "assign to a user": (
+        Assign(user="634102"),
+        [("PATCH", "", {"op": "replace", "path": "/assignTo", "value": 634102})],
+    ),
+    "reply": (
+        Reply("Hi <you>,\n\nfine & well."),
+        [
+            (
+                "POST",
+                "/reply",
+                {
+                    "text": "<p>Hi &lt;you&gt;,</p><p>fine &amp; well.</p>",
+                    "user": USER,
+                    "status": "active",
+                    "customer": {"id": 501000001},
+                },
+            )
+        ],
+    ),
+    "note": (Note("psst"), [("POST", "/notes", {"text": "<p>psst</p>", "user": USER, "status": "active"})]),
+    "tag": (Tag("vip", "refund"), [("PUT", "/tags", {"tags": ["vip", "refund"]})]),
+    "set fields": (
+        SetFields({"triage": "Billing", "105": "asked twice", "Score": 7.0, "Due": "2026-12-01"}),
+        [
+            (
+                "PUT",
+                "/fields",
+                {
+                    "fields": [
+                        {"id": 104, "value": "169"},
+                        {"id": 105, "value": "asked twice"},
+                        {"id": 107, "value": "7"},
+                        {"id": 108, "value": "2026-12-01"},
+                    ]
+                },
+            )
+        ],
+    ),
+    "snooze": (
+        Snooze(timedelta(hours=1)),
+        [("PUT", "/snooze", {"snoozedUntil": "2026-11-24T10:00:00Z", "unsnoozeOnCustomerReply": True})],
+    ),
+    "close": (Close(), [("PATCH", "", {"op": "replace", "path": "/status", "value": "closed"})]),
+    "mark as spam": (MarkSpam(), [("PATCH", "", {"op": "replace", "path": "/status", "value": "spam"})]),
+}
+
+
+def writes(desk: HelpScoutDesk, conversation_id: str | None) -> list[tuple[str, str, Any]]:
+    """Method, path behind the conversation's, and body of every call that changes something."""
+    one = f"/v2/conversations/{conversation_id}"
+    return [
+        (call.method, call.path.removeprefix(one), call.body)
+        for call in desk.fake.calls
+        if call.method != "GET" and "/oauth2/" not in call.path
+    ]
+
+
+def reads(desk: HelpScoutDesk) -> list[str]:
+    return [call.path for call in desk.fake.calls if call.method == "GET"]
+
+
+def grants(fake: FakeHelpScout) -> list[Call]:
+    return [call for call in fake.calls if call.path == "/v2/oauth2/token"]
+
+
+def parsed(webhook: Webhook, **options: Any) -> Event:
+    desk = HelpScoutDesk()
+    answer = desk.router(vendor=desk.adapter(**options)).receive(webhook.body, webhook.headers)
+    assert answer.event is not None, answer.outcome
+    return answer.event
+
+
+def threads(desk: HelpScoutDesk, *changes: Mapping[str, Any], **conversation: Any) -> Webhook:
+    """A webhook of a new conversation with these threads, each told as what differs from a customer's."""
+    payload = json.loads(desk.fake.customer_writes("Hello").body)
+    first = payload["_embedded"]["threads"][0]
+    payload["_embedded"]["threads"] = [{**first, "id": at, **change} for at, change in enumerate(changes, 1)]
+    return desk.signed(payload | conversation)
+
+
+# Actions
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_is_these_calls(name: str, api: Api) -> None:
+    desk = HelpScoutDesk()
+    action, expected = ACTIONS[name]
+    webhook = desk.fake.customer_writes("Hello")
+    outcome = route(desk, api, webhook, action)
+    assert [step.status for step in outcome.steps] == ["done"]
+    assert writes(desk, webhook.conversation_id) == expected
+    token, reading = desk.fake.calls[:2]
+    assert (token.path, token.body["grant_type"]) == ("/v2/oauth2/token", "client_credentials")
+    assert (reading.path, reading.query) == (f"/v2/conversations/{webhook.conversation_id}", {"embed": "threads"})
+
+
+def test_the_actions_leave_the_conversation_as_wanted(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    actions = [action for action, _ in ACTIONS.values() if not isinstance(action, Snooze | MarkSpam)]
+    outcome = route(desk, api, webhook, Close(), *actions[:-1])
+    assert said(outcome) == [
+        "assign:done",
+        "assign:done",
+        "reply:done",
+        "note:done",
+        "tag+set_fields:done",
+        "close:done",
+    ]
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    assert (conversation.team, conversation.assignee) == (None, "634102"), "there is one place for both"
+    assert conversation.tags == ["vip", "refund"]
+    assert conversation.fields == {"104": "169", "105": "asked twice", "107": "7", "108": "2026-12-01"}
+    assert desk.fake.replies(conversation.id) == ["<p>Hi &lt;you&gt;,</p><p>fine &amp; well.</p>"]
+    assert desk.fake.notes(conversation.id) == ["<p>psst</p>"]
+    assert desk.fake.status(conversation.id) == "closed"
+
+
+def test_a_usual_conversation_takes_five_units_of_the_limit(api: Api) -> None:
+    desk = HelpScoutDesk()
+    route(desk, api, desk.fake.customer_writes("Hello"), Assign(team="771202"), Reply("We are on it."))
+    units = [desk.fake.cost(call) for call in desk.fake.calls if "/oauth2/" not in call.path]
+    assert units == [1, 2, 2]
+
+
+@pytest.mark.parametrize("message", [Reply("Done."), Note("Done.")])
+def test_a_reply_or_note_before_closing_closes_by_itself(message: Reply | Note, api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    outcome = route(desk, api, webhook, Close(), message)
+    assert (outcome.status, said(outcome)) == ("closed", [f"{message.type}+close:done"])
+    ((_, _, body),) = writes(desk, webhook.conversation_id)
+    assert body["status"] == "closed"
+    assert desk.fake.status(webhook.conversation_id or "") == "closed"
+
+
+@pytest.mark.parametrize("status", ["active", "pending", "closed"])
+@pytest.mark.parametrize("message", [Reply("Seen."), Note("Seen.")])
+def test_a_reply_or_note_leaves_the_status_as_it_is(message: Reply | Note, status: str, api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake._set_status(desk.fake.conversations[webhook.conversation_id or ""], status)
+    assert route(desk, api, webhook, message).status == "routed"
+    assert desk.fake.status(webhook.conversation_id or "") == status
+
+
+def test_a_conversation_that_was_never_read_is_active() -> None:
+    conversation = Conversation(id="1", customer=Customer(id="7"))
+    (request,) = _requests(Reply("x"), conversation)
+    assert request.json["status"] == "active"
+
+
+def test_a_conversation_without_a_customer_cannot_be_answered(api: Api) -> None:
+    desk = HelpScoutDesk()
+    with pytest.raises(VendorError, match="names no customer to answer"):
+        _requests(Reply("x"), Conversation(id="1"))
+    assert not _requests(Note("x"), Conversation(id="1"))[0].idempotent
+    assert desk.fake.calls == []
+
+
+def _requests(action: Action, conversation: Conversation) -> list[Request]:
+    sent: list[Request] = []
+
+    async def send(request: Request) -> Response:
+        sent.append(request)
+        return Response(201, {}, b"")
+
+    run(HelpScoutDesk().adapter().perform(Step(actions=(action,)), conversation, send))
+    return sent
+
+
+def test_what_ends_a_conversation_comes_last_and_spam_wins() -> None:
+    adapter = HelpScoutDesk().adapter()
+
+    def planned(*actions: Action) -> list[str]:
+        return [step.name for step in adapter.plan(actions)]
+
+    snooze = Snooze(datetime(2026, 12, 1, tzinfo=UTC))
+    assert planned() == []
+    assert planned(Close()) == ["close"]
+    assert planned(snooze, Reply("x")) == ["reply", "snooze"]
+    assert planned(Close(), snooze, Reply("x")) == ["reply", "snooze", "close"]
+    assert planned(MarkSpam(), Reply("x"), Close()) == ["reply", "mark_spam+close"]
+    assert planned(Reply("x"), Tag("a"), Note("y"), SetFields({"b": 1}), Tag("c")) == [
+        "reply",
+        "tag+set_fields+tag",
+        "note",
+    ]
+
+
+def test_spam_that_is_also_closed_is_one_call(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    assert route(desk, api, webhook, MarkSpam(), Close()).status == "closed"
+    assert writes(desk, webhook.conversation_id) == ACTIONS["mark as spam"][1]
+    assert desk.fake.status(webhook.conversation_id or "") == "spam"
+
+
+def test_variables_of_saved_replies_are_not_expanded(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello", name="{%user.email%}")
+    route(desk, api, webhook, Reply("Hi {customer_name}"))
+    assert desk.fake.replies(webhook.conversation_id or "") == ["<p>Hi &#123;%user.email%}</p>"]
+
+
+def test_a_snoozed_conversation_wakes_when_the_customer_writes(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    until = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    route(desk, api, webhook, Snooze(until))
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    assert (conversation.state, conversation.snoozed_until) == ("snoozed", int(until.timestamp()))
+    desk.fake.customer_writes("Are you there?", conversation=conversation.id)
+    assert (conversation.state, conversation.snoozed_until) == ("open", None)
+
+
+# Tags and fields, which are written as whole lists
+
+
+def test_tags_are_added_to_those_that_somebody_else_set_meanwhile(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+
+    def classify(text: str) -> str:
+        conversation.tags += ["VIP", "workflow"]
+        return "general"
+
+    route(desk, api, webhook, Tag("vip", "billing"), Tag("billing", "new"), classifier=classify)
+    assert conversation.tags == ["VIP", "workflow", "billing", "new"]
+
+
+def test_tags_that_are_all_there_are_not_written(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.conversations[webhook.conversation_id or ""].tags += ["VIP"]
+    assert said(route(desk, api, webhook, Tag("vip"))) == ["tag:done"]
+    assert writes(desk, webhook.conversation_id) == []
+
+
+def test_fields_are_merged_and_empty_text_clears(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    conversation.fields |= {"104": "168", "105": "old", "106": "kept", "107": "1"}
+    fields = SetFields({"Triage": None, "reason": "", "Score": True, "Due": "2026-12-01"})
+    outcome = route(desk, api, webhook, SetFields({"Score": 2}), Tag("a"), fields, dry_run=True)
+    assert said(outcome) == ["set_fields+tag+set_fields:planned"]
+    fields = SetFields({"Triage": None, "reason": "", "Due": "2026-12-01"})
+    outcome = route(desk, api, webhook, SetFields({"Score": 2, "Due": "2025-01-01"}), fields)
+    assert said(outcome) == ["set_fields+set_fields:done"]
+    assert conversation.fields == {"106": "kept", "107": "2", "108": "2026-12-01"}
+
+
+def test_fields_may_hold_the_verdict_and_are_cut_to_what_they_hold(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    route(desk, api, webhook, SetFields({"Triage": "{bucket}", "Reason": "x" * 300, "Story": "x" * 300}))
+    assert desk.fake.conversations[webhook.conversation_id or ""].fields == {
+        "104": "170",
+        "105": "x" * 255,
+        "106": "x" * 300,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"Mood": "good"}, "the inbox has no custom field 'Mood'"),
+        ({"Triage": "spam"}, "the custom field 'Triage' has no such option"),
+        ({"Score": 7.5}, "refused for fields.0.value (status 400, code InvalidValue"),
+        ({"Score": True}, "refused for fields.0.value (status 400, code InvalidValue"),
+    ],
+)
+def test_fields_that_do_not_fit_fail_and_nothing_is_written(fields: dict[str, Any], message: str, api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    outcome = route(desk, api, webhook, SetFields(fields))
+    assert said(outcome) == ["set_fields:failed"]
+    assert message in outcome.reason
+    assert desk.fake.conversations[webhook.conversation_id or ""].fields == {}
+
+
+def test_labels_that_cannot_be_read_are_not_overwritten() -> None:
+    """A list that is missing must not become an empty one."""
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v2/oauth2/token" or request.url.query:
+            return desk.fake.transport.handle_request(request)
+        return httpx.Response(200, json={"id": 1, "mailboxId": 215533, "customFields": []})
+
+    outcome = route(desk, Api("sync"), webhook, Tag("a"), http=httpx.Client(transport=httpx.MockTransport(answer)))
+    assert "an answer that cannot be read: tags: missing" in outcome.reason
+    assert writes(desk, webhook.conversation_id) == []
+
+
+def test_tags_may_be_told_as_plain_names() -> None:
+    sent: list[Request] = []
+
+    async def send(request: Request) -> Response:
+        sent.append(request)
+        return Response(200, {}, b'{"mailboxId": 1, "tags": ["a", {"tag": "b"}], "customFields": []}')
+
+    run(HelpScoutDesk().adapter().perform(Step(actions=(Tag("c"),)), Conversation(id="1"), send))
+    assert sent[-1].json == {"tags": ["a", "b", "c"]}
+
+
+# Deliveries
+
+
+@pytest.mark.parametrize(
+    ("secret", "body", "header"),
+    [
+        (KEY, RAW, "L3BUQHYlUtGK9Qh87ELOqU7wV0c="),  # the header of the same value, escaped
+        (KEY, ESCAPED, "LfkrFxQyrpJkQhC6bGPX00IyfoI="),
+        ("your secret key", SIDEBAR, "2352a5bc6a6962abc54c9809f637b37503038b22"),
+        ("your secret key", SIDEBAR, "sha1=I1KlvGppYqvFTJgJ9jezdQMDiyI="),
+        ("your secret key", SIDEBAR, "sha1=2352a5bc6a6962abc54c9809f637b37503038b22"),
+        ("your secret key", SIDEBAR, "I1KlvGppYqvFTJgJ9jezdQMDiyI\u00bd"),
+        ("your secret key", SIDEBAR, ""),
+        ("webhook-secret", SPACED.rstrip("\n"), "8nIrE4Hu2m4oRi/4Emja7dJhTDE="),
+    ],
+)
+def test_a_known_wrong_signature_is_refused(secret: str, body: str, header: str) -> None:
+    delivery = Delivery.of(body.encode(), {"X-HelpScout-Signature": header}, 0.0)
+    with pytest.raises(InvalidSignature):
+        HelpScoutDesk().adapter(webhook_secret=secret).verify(delivery)
+
+
+def test_a_body_without_an_event_is_malformed_and_a_sidebar_apps_is_named() -> None:
+    desk = HelpScoutDesk()
+
+    def reason(body: str) -> str:
+        headers = desk.sign(body.encode())
+        del headers["X-HelpScout-Event"]
+        answer = desk.router().receive(body.encode(), headers)
+        assert answer.outcome is not None
+        assert (answer.status_code, answer.outcome.status) == (200, "malformed")
+        return answer.outcome.reason
+
+    assert reason('{"id": 1}') == "X-HelpScout-Event: missing"
+    assert reason(SIDEBAR) == "a sidebar app's request: this address belongs under Webhooks, not under Apps"
+    assert reason("[]") == "the body is JSON, but no object"
+
+
+def test_the_header_of_the_event_may_come_in_any_spelling(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    headers = {name.upper(): value for name, value in webhook.headers.items()}
+    assert api.handle(desk.router(), webhook.body, headers).status_code == 200
+
+
+def test_the_key_is_of_account_conversation_and_message(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    event = parsed(webhook)
+    assert event.key == f"helpscout:default:{webhook.conversation_id}:{event.message_id}"
+    assert parsed(webhook, account="shop-2").key == f"helpscout:shop-2:{webhook.conversation_id}:{event.message_id}"
+    assert event.occurred_at == datetime(2026, 11, 24, 9, tzinfo=UTC)
+
+
+def test_a_replys_event_is_triaged_where_it_is_asked_for(api: Api) -> None:
+    desk = HelpScoutDesk()
+    first = desk.fake.customer_writes("Hello")
+    desk.clock.now += 60
+    webhook = desk.fake.customer_writes("Still no refund!", conversation=first.conversation_id)
+    event = parsed(webhook, events=EVENTS)
+    assert (event.kind, event.conversation.text) == ("replied", "Still no refund!")
+    assert event.key != parsed(first).key
+    assert route(desk, api, webhook, Assign(team="771202"), vendor=desk.adapter(events=EVENTS)).status == "routed"
+
+
+def test_threads_are_put_in_order_whatever_the_lists() -> None:
+    desk = HelpScoutDesk()
+    webhook = threads(
+        desk,
+        {"id": 30, "body": "second", "createdAt": "2026-11-24T09:00:01Z"},
+        {"id": 9, "body": "zeroth", "createdAt": None},
+        {"id": 100, "body": "fourth", "createdAt": "2026-11-24T09:00:02Z"},
+        {"id": 40, "body": "third", "createdAt": "2026-11-24T09:00:02Z"},
+        {"id": 50, "body": "first", "createdAt": "2026-11-24T09:00:00Z"},
+    )
+    told = [message.text for message in parsed(webhook).conversation.messages]
+    assert told == ["zeroth", "first", "second", "third", "fourth"]
+
+
+def test_a_thread_is_somebodys() -> None:
+    desk = HelpScoutDesk()
+    user, ours, ai = {"type": "user", "id": 634102}, {"type": "user", "id": USER}, {"type": "system_user", "id": 9}
+    expected: list[tuple[str, dict[str, Any]]] = [
+        ("customer", {}),
+        ("customer", {"createdBy": None}),
+        ("customer", {"type": "beaconchat"}),
+        ("agent", {"type": "message", "createdBy": user}),
+        ("agent", {"type": "message", "createdBy": None}),
+        ("agent", {"type": "chat", "createdBy": user}),
+        ("agent", {"type": "phone", "createdBy": user}),
+        ("agent", {"createdBy": user}),
+        ("agent", {"type": "message", "createdBy": user, "state": "bounced"}),
+        ("bot", {"type": "message", "createdBy": ours}),
+        ("bot", {"type": "message", "createdBy": ai}),
+        ("bot", {"type": "chat", "createdBy": {}}),
+        ("bot", {"type": None, "createdBy": None}),
+        ("note", {"type": "note", "createdBy": user}),
+        ("note", {"type": "note", "createdBy": ours}),
+        ("note", {"type": "forwardchild", "createdBy": user}),
+    ]
+    unsaid: list[dict[str, Any]] = [{"type": "lineitem"}, {"state": "draft"}, {"state": "hidden"}]
+    webhook = threads(desk, *(change for _, change in expected), *unsaid)
+    assert [message.role for message in parsed(webhook).conversation.messages] == [role for role, _ in expected]
+
+
+@pytest.mark.parametrize(
+    ("assignee", "human"),
+    [
+        (None, None),
+        ({}, None),
+        ({"id": 0}, None),
+        ({"id": 1, "type": "user"}, None),
+        ({"id": USER, "type": "user"}, None),
+        ({"id": 771203, "type": "team"}, None),
+        ({"id": 634102, "type": "user"}, "634102"),
+        ({"id": 634102}, "634102"),
+        ("Ada", None),
+    ],
+)
+def test_only_a_human_is_an_assignee(assignee: object, human: str | None) -> None:
+    assert parsed(threads(HelpScoutDesk(), {}, assignee=assignee)).conversation.assignee == human
+
+
+def test_a_team_or_ourselves_may_have_the_conversation_already(api: Api) -> None:
+    desk = HelpScoutDesk()
+    for assignee, status in (("771203", "routed"), (str(USER), "routed"), ("634102", "ignored")):
+        webhook = desk.fake.customer_writes("Hello")
+        desk.fake._assign(desk.fake.conversations[webhook.conversation_id or ""], assignee)
+        assert route(desk, api, webhook, Assign(team="771201")).status == status
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "email"),
+    [
+        (
+            {"primaryCustomer": {"id": 7, "first": "Zoë", "last": "Müller", "email": "zoe@example.org"}},
+            "Zoë Müller",
+            True,
+        ),
+        ({"primaryCustomer": {"id": 7, "first": "", "last": "Müller", "email": ""}}, "Müller", False),
+        ({"primaryCustomer": {"id": 7}}, None, False),
+        ({"primaryCustomer": None}, None, False),
+    ],
+)
+def test_the_customer_has_the_names_that_are_told(changes: dict[str, Any], name: str | None, email: bool) -> None:
+    customer = parsed(threads(HelpScoutDesk(), {}, **changes)).conversation.customer
+    assert (customer.name, customer.email is not None) == (name, email)
+
+
+def test_an_old_body_reads_as_well() -> None:
+    """Version 1: a customer under another name, a list where a count is, no types."""
+    desk = HelpScoutDesk()
+    payload = json.loads(threads(desk, {}).body)
+    payload["customer"] = payload.pop("primaryCustomer")
+    payload |= {"threads": [], "tags": ["vip"], "mailbox": {"id": 85, "name": "Support"}}
+    event = parsed(desk.signed(payload))
+    assert event.conversation.customer.name == "Mira Probe"
+
+
+def test_html_quotes_pictures_and_files_are_read() -> None:
+    desk = HelpScoutDesk()
+    body = (
+        '<div id="ex-1">Thanks, but <b>no</b>.</div><img src="https://files.example.com/1.png">'
+        "<div>On Mon, Nov 23, 2026 at 10:00, Support &lt;support@example.com&gt; wrote:</div>"
+        "<blockquote>Try again</blockquote>"
+    )
+    files = {"attachments": [{"filename": "a.pdf"}, {"fileName": "b.pdf"}, {}]}
+    webhook = threads(desk, {"body": body, "_embedded": files}, subject="Re: Broken")
+    conversation = parsed(webhook).conversation
+    assert conversation.text == "Re: Broken\n\nThanks, but no."
+    assert conversation.messages[0].attachments == ("a.pdf", "b.pdf", "file", "image")
+
+
+def test_unknown_fields_and_nulls_do_no_harm() -> None:
+    desk = HelpScoutDesk()
+    nulls = dict.fromkeys(("subject", "status", "state", "threads", "assignee", "createdBy", "tags", "customFields"))
+    webhook = threads(desk, {"createdBy": None, "createdAt": "soon", "_embedded": None}, **nulls, new={"a": [1]})
+    event = parsed(webhook)
+    assert (event.conversation.text, event.occurred_at, event.conversation.version) == ("Hello", None, None)
+
+
+@pytest.mark.parametrize("embedded", [None, {}, {"threads": []}, [], {"threads": [{"id": None}]}, {"threads": 7}])
+def test_a_body_without_readable_threads_is_named_by_its_bytes_and_read_later(embedded: object, api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Where is my invoice?")
+    payload = json.loads(webhook.body) | {"_embedded": embedded}
+    bare = desk.signed(payload)
+    event = parsed(bare)
+    assert event.message_id == f"sha256-{hashlib.sha256(bare.body).hexdigest()[:32]}"
+    assert event.conversation.messages == ()
+    assert classified(desk, api, bare) == ["Where is my invoice?"]
+    reply = desk.signed(payload | {"createdBy": {"type": "user"}}, "convo.customer.reply.created")
+    assert parsed(reply, events=EVENTS).kind == "replied"
+
+
+def test_a_message_that_the_api_does_not_show_yet_is_taken_from_the_delivery(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("I was charged twice")
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    conversation.messages[0].extra["state"] = "hidden"
+    assert classified(desk, api, webhook) == ["I was charged twice"]
+
+
+@pytest.mark.parametrize("kind", ["created", "replied"])
+def test_signed_webhooks_are_genuine(kind: Any) -> None:
+    webhook = signed_webhook("helpscout", kind, secret=HelpScoutDesk.secret, text="Hello")
+    assert parsed(webhook, events=EVENTS).kind == kind
+
+
+# Reading
+
+
+def test_a_long_conversation_is_read_page_by_page(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Number 0")
+    for number in range(1, 60):
+        desk.fake.customer_writes(f"Number {number}", conversation=webhook.conversation_id)
+    event = parsed(webhook)
+    conversation = _fetched(desk, event)
+    assert [message.text for message in conversation.messages] == [f"Number {number}" for number in range(60)]
+    path = f"/v2/conversations/{webhook.conversation_id}"
+    assert reads(desk) == [path, *[f"{path}/threads"] * 3]
+    assert [call.query.get("page") for call in desk.fake.calls if call.path.endswith("/threads")] == ["1", "2", "3"]
+
+
+def test_notes_and_line_items_do_not_count_as_missing(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.assign(webhook.conversation_id or "")
+    route(desk, api, webhook, Note("Seen"))
+    before = len(desk.fake.calls)
+    conversation = _fetched(desk, parsed(webhook))
+    assert [message.role for message in conversation.messages] == ["customer", "note"]
+    assert len(reads(desk)) == 2
+    assert len(desk.fake.calls) == before + 2, "a token and one reading"
+
+
+def test_a_page_that_never_ends_is_left() -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    asked: list[str] = []
+
+    async def send(request: Request) -> Response:
+        asked.append(request.url.removeprefix(BASE_URL))
+        body: dict[str, Any] = {"id": 1, "threads": 10_000, "page": {"totalPages": 10_000}}
+        return Response(200, {}, json.dumps(body).encode())
+
+    conversation = run(desk.adapter().fetch(parsed(webhook), send))
+    assert len(asked) == 1 + 8
+    assert [message.text for message in conversation.messages] == ["Hello"]
+
+
+def _fetched(desk: HelpScoutDesk, event: Event, **options: Any) -> Conversation:
+    seen: list[Conversation] = []
+
+    class Remember(HelpScout):
+        async def fetch(self, event: Event, send: Any) -> Conversation:
+            seen.append(await super().fetch(event, send))
+            return seen[0]
+
+    settings: dict[str, Any] = {**desk.fake.settings(BASE_URL), **options}
+    desk.router(vendor=Remember(**settings), dry_run=True).process(event)
+    return seen[0]
+
+
+def test_version_3_tells_an_ais_messages_from_a_teammates(api: Api) -> None:
+    desk = HelpScoutDesk()
+    greeting = desk.fake.bot_greets()
+    webhook = desk.fake.customer_writes("A human, please", conversation=greeting.conversation_id)
+    for version, role, status in (("v2", "agent", "ignored"), ("v3", "bot", "routed")):
+        vendor = desk.adapter(events=EVENTS, api_version=version)
+        assert route(desk, api, webhook, Assign(team="771202"), vendor=vendor).status == status
+        event = parsed(webhook, events=EVENTS)
+        conversation = _fetched(desk, event, api_version=version)
+        assert [message.role for message in conversation.messages] == [role, "customer"]
+    assert f"/v3/conversations/{webhook.conversation_id}" in reads(desk)
+    assert json.loads(webhook.body)["_embedded"]["threads"][1]["createdBy"]["type"] == "user"
+    newer = FakeHelpScout(payload_version="V3").bot_greets()
+    assert json.loads(newer.body)["_embedded"]["threads"][0]["createdBy"]["type"] == "system_user"
+
+
+def test_labels_are_read_in_the_chosen_version_and_written_in_version_2(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    route(desk, api, webhook, Tag("a"), vendor=desk.adapter(api_version="v3"))
+    assert reads(desk) == [f"/v3/conversations/{webhook.conversation_id}"] * 2
+    assert writes(desk, webhook.conversation_id) == [("PUT", "/tags", {"tags": ["a"]})]
+
+
+# Merged conversations
+
+
+def test_a_merged_conversation_is_read_and_written_under_its_new_id(api: Api) -> None:
+    desk = HelpScoutDesk()
+    kept = desk.fake.customer_writes("First")
+    webhook = desk.fake.customer_writes("Second")
+    desk.fake.merge(webhook.conversation_id or "", into=kept.conversation_id or "")
+    outcome = route(desk, api, webhook, Reply("Hi"))
+    assert said(outcome) == ["reply:done"]
+    assert [path.rpartition("/")[2] for path in reads(desk)] == [webhook.conversation_id, kept.conversation_id]
+    assert writes(desk, kept.conversation_id)[0][:2] == ("POST", "/reply")
+
+
+def test_a_conversation_that_is_merged_into_a_humans_is_left_to_the_human(api: Api) -> None:
+    desk = HelpScoutDesk()
+    kept = desk.fake.customer_writes("First")
+    desk.fake.assign(kept.conversation_id or "")
+    webhook = desk.fake.customer_writes("Second")
+    desk.fake.merge(webhook.conversation_id or "", into=kept.conversation_id or "")
+    assert route(desk, api, webhook, Assign(team="771201"), Reply("Hi")).status == "ignored"
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        (Tag("a"), "the conversation was merged into another one meanwhile (status 301"),
+        (Close(), "there is no such conversation (a merged one is gone too), inbox, user or team (status 404"),
+    ],
+)
+def test_a_conversation_that_is_merged_before_it_is_written_is_not_touched(action: Action, told: str, api: Api) -> None:
+    """Who merged it is at work on it."""
+    desk = HelpScoutDesk()
+    kept, webhook = desk.fake.customer_writes("First"), desk.fake.customer_writes("Second")
+
+    def classify(text: str) -> str:
+        desk.fake.merge(webhook.conversation_id or "", into=kept.conversation_id or "")
+        return "general"
+
+    outcome = route(desk, api, webhook, action, classifier=classify)
+    assert said(outcome) == [f"{action.type}:failed"]
+    assert told in outcome.reason
+    kept_one = desk.fake.conversations[kept.conversation_id or ""]
+    assert (kept_one.tags, kept_one.state) == ([], "open")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://elsewhere.example.com/v2/conversations/2",
+        "//elsewhere.example.com/v2/conversations/2",
+        f"{BASE_URL}.example.org/v2/conversations/2",
+        "https://api.helpscout.net@elsewhere.example.com/v2/conversations/2",
+        "/v2/customers/2",
+        "/v2/conversations/../customers",
+        "",
+    ],
+)
+def test_a_redirect_to_anything_but_a_conversation_of_ours_is_an_error(location: str, api: Api) -> None:
+    hosts, outcome = _redirected(location, api)
+    assert outcome.status == "failed"
+    assert "status 301" in outcome.reason
+    assert hosts == {"desk.example.com"}
+
+
+@pytest.mark.parametrize("base", [BASE_URL, "https://api.helpscout.net", ""])
+def test_the_token_goes_to_our_own_address_whatever_a_redirect_names(base: str, api: Api) -> None:
+    """Each redirect here names a further conversation, so it also ends."""
+    hosts, outcome = _redirected(f"{base}/v2/conversations/2?embed=threads", api)
+    assert outcome.reason.startswith(
+        "helpscout: GET /v2/conversations/2: the conversation was merged into another one meanwhile"
+    )
+    assert hosts == {"desk.example.com"}
+
+
+def _redirected(location: str, api: Api) -> tuple[set[str], Outcome]:
+    desk = HelpScoutDesk()
+    hosts: set[str] = set()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        hosts.add(request.url.host)
+        if request.method == "POST":
+            return desk.fake.transport.handle_request(request)
+        return httpx.Response(301, headers={"Location": location})
+
+    transport = httpx.MockTransport(answer)
+    clients = {"http": httpx.Client(transport=transport), "async_http": httpx.AsyncClient(transport=transport)}
+    return hosts, route(desk, api, desk.fake.customer_writes("Hello"), **clients)
+
+
+# The token
+
+
+def test_a_token_is_fetched_once_and_used_for_all(api: Api) -> None:
+    desk = HelpScoutDesk()
+    router = desk.router()
+    for _ in range(3):
+        webhook = desk.fake.customer_writes("Hello")
+        assert _handled(api, router, webhook).status == "routed"
+    assert len(grants(desk.fake)) == 1
+    (token,) = desk.fake.tokens
+    assert {call.headers.get("authorization") for call in desk.fake.calls} == {None, f"Bearer {token}"}
+    assert grants(desk.fake)[0].body == {
+        "grant_type": "client_credentials",
+        "client_id": "fake-app-id",
+        "client_secret": "fake-app-secret",
+    }
+
+
+def test_a_token_is_renewed_shortly_before_its_end(api: Api) -> None:
+    desk = HelpScoutDesk()
+    router = desk.router()
+    for days in (0, 1, 2 - 30 / 86_400):
+        desk.clock.now = 1_795_510_800 + days * 86_400
+        assert _handled(api, router, desk.fake.customer_writes("Hello")).status == "routed"
+    assert len(grants(desk.fake)) == 2
+    assert {call.status for call in desk.fake.calls} == {200, 201, 204}
+
+
+def test_a_token_that_ends_early_is_renewed_and_the_call_made_again(api: Api) -> None:
+    desk = HelpScoutDesk()
+
+    def classify(text: str) -> str:
+        desk.fake.withdraw_tokens()
+        return "general"
+
+    webhook = desk.fake.customer_writes("Hello")
+    assert said(route(desk, api, webhook, Reply("Hi"), classifier=classify)) == ["reply:done"]
+    assert [call.status for call in desk.fake.calls] == [200, 200, 401, 200, 201]
+    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+def test_many_threads_share_one_token_and_its_one_renewal() -> None:
+    desk = HelpScoutDesk(rate_limit=None)
+    with desk.fake.serve() as base_url, httpx.Client() as http:
+        router = desk.router(vendor=desk.adapter(base_url=base_url), http=http)
+        for expected in (1, 2):
+            webhooks = [desk.fake.customer_writes("Hello") for _ in range(8)]
+            together = threading.Barrier(len(webhooks))
+            outcomes: list[Outcome] = []
+
+            def work(webhook: Webhook, together: threading.Barrier, outcomes: list[Outcome]) -> None:
+                together.wait()
+                outcomes.append(_handled(Api("sync"), router, webhook))
+
+            workers = [threading.Thread(target=work, args=(webhook, together, outcomes)) for webhook in webhooks]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+            assert [outcome.status for outcome in outcomes] == ["routed"] * 8
+            assert len(grants(desk.fake)) == expected
+            desk.fake.withdraw_tokens()
+
+
+def test_many_tasks_share_one_token_and_its_one_renewal() -> None:
+    desk = HelpScoutDesk(rate_limit=None)
+
+    async def work(base_url: str) -> None:
+        async with httpx.AsyncClient() as http:
+            router = desk.router(vendor=desk.adapter(base_url=base_url), async_http=http)
+            for expected in (1, 2):
+                webhooks = [desk.fake.customer_writes("Hello") for _ in range(8)]
+                handling = (router.handle_async(webhook.body, webhook.headers) for webhook in webhooks)
+                answers: list[WebhookResponse] = await asyncio.gather(*handling)
+                assert [answer.outcome and answer.outcome.status for answer in answers] == ["routed"] * 8
+                assert len(grants(desk.fake)) == expected
+                desk.fake.withdraw_tokens()
+
+    with desk.fake.serve() as base_url:
+        asyncio.run(work(base_url))
+
+
+def test_wrong_credentials_are_told(api: Api) -> None:
+    desk = HelpScoutDesk()
+    outcome = route(desk, api, desk.fake.customer_writes("Hello"), vendor=desk.adapter(app_secret="old"))
+    assert outcome.status == "failed"
+    expected = "check HELPSCOUT_APP_ID and HELPSCOUT_APP_SECRET (status 401, code invalid_client"
+    assert expected in outcome.reason
+    assert len(desk.fake.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"access_token": "abc", "expires_in": 172800}, 172801.0),
+        ({"access_token": "abc", "expires_in": "60"}, 61.0),
+        ({"access_token": "abc"}, 3601.0),
+    ],
+)
+def test_a_grant_is_read(answer: object, expected: float) -> None:
+    auth = HelpScoutDesk().adapter().auth
+    token = auth.token(auth.request(), Response(200, {}, json.dumps(answer).encode()), 1.0)
+    assert (token.value, token.expires_at) == ("abc", expected)
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"access_token": None}, {"access_token": ""}, {"access_token": "a\r\nX: b"}, []]
+)
+def test_a_grant_without_a_fit_token_is_an_error(answer: object) -> None:
+    auth = HelpScoutDesk().adapter().auth
+    with pytest.raises(VendorError, match=r"POST /v2/oauth2/token: an answer that cannot be read"):
+        auth.token(auth.request(), Response(200, {}, json.dumps(answer).encode()), 0.0)
+
+
+def _handled(api: Api, router: Router, webhook: Webhook) -> Outcome:
+    outcome = api.handle(router, webhook.body, webhook.headers).outcome
+    assert outcome is not None
+    return outcome
+
+
+# A reply whose fate is unknown
+
+
+@pytest.mark.parametrize("message", [Reply("Hi {customer_name}, {{%x%}} & <b>"), Note("Hi {customer_name}")])
+@pytest.mark.parametrize("after", [True, False])
+def test_a_message_whose_answer_was_lost_is_looked_for(message: Reply | Note, after: bool, api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.fail(f"POST /v2/conversations/*/{'reply' if isinstance(message, Reply) else 'notes'}", after=after)
+    outcome = route(desk, api, webhook, message, Close())
+    assert said(outcome) == [f"{message.type}+close:{'done' if after else 'failed'}"]
+    written = [*desk.fake.replies(webhook.conversation_id or ""), *desk.fake.notes(webhook.conversation_id or "")]
+    assert len(written) == after
+
+
+def test_a_signature_that_is_added_to_a_reply_does_not_hide_it(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    desk.fake.agent_writes("Hello", conversation=conversation.id, agent=str(USER))
+    before = desk.fake.redeliver(webhook)
+    adapter = desk.adapter()
+
+    async def send(request: Request) -> Response:
+        told = desk.fake._shown(conversation, threads=True, ai=False)
+        return Response(200, {}, json.dumps(told).encode())
+
+    known = run(adapter.fetch(parsed(before), send))
+    step = Step(actions=(Reply("We are on it."),))
+    assert not run(adapter.performed(step, known, send))
+    desk.fake.agent_writes("We are on it.\n\nThe team", conversation=conversation.id, agent="634102")
+    assert not run(adapter.performed(step, known, send)), "a teammate's words are not ours"
+    desk.fake.agent_writes("We are on it.\n\nThe team", conversation=conversation.id, agent=str(USER))
+    assert run(adapter.performed(step, known, send))
+    assert not run(adapter.performed(Step(actions=(Note("We are on it."),)), known, send)), "a reply is no note"
+
+
+# Errors and limits
+
+
+def test_an_error_tells_status_code_field_and_request(api: Api) -> None:
+    desk = HelpScoutDesk()
+    outcome = route(desk, api, desk.fake.customer_writes("Hello"), Assign(team="999"))
+    assert said(outcome) == ["assign:failed"]
+    assert "refused for value (status 400, code NotFound, request_id 0" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (401, "the user who made the app must be active"),
+        (403, "the plan has no API"),
+        (404, "there is no such conversation"),
+        (412, "it has 100 threads or is too old"),
+        (423, "the customer is locked"),
+    ],
+)
+def test_an_error_says_what_to_look_at(status: int, hint: str, api: Api) -> None:
+    desk = HelpScoutDesk()
+    desk.fake.fail(desk.read, status=status, times=None)
+    outcome = route(desk, api, desk.fake.customer_writes("Hello"))
+    assert hint in outcome.reason
+    assert f"status {status}" in outcome.reason
+
+
+def test_a_locked_conversation_is_a_failure(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    for _ in range(99):
+        desk.fake.customer_writes("And?", conversation=webhook.conversation_id)
+    outcome = route(desk, api, webhook, Reply("Hi"))
+    assert said(outcome) == ["reply:failed"]
+    assert "the conversation is locked" in outcome.reason
+
+
+_FORMS: Mapping[str, tuple[bytes, str | None, str | None, str | None]] = {
+    "nothing": (b"", None, None, None),
+    "a page": (b"<html>", None, None, None),
+    "a list": (b"[]", None, None, None),
+    "wrong parts": (b'{"logRef": [], "message": 7, "_embedded": {"errors": 7}}', None, None, "7"),
+    "no faults": (b'{"message": "no", "_embedded": {"errors": []}}', None, None, "no"),
+    "no links": (b'{"message": "no", "_embedded": {"errors": [{"path": "a", "message": "b"}]}}', None, None, "b"),
+    "links as a list": (
+        (
+            b'{"logRef": "cb73aad3-9a81-44fd-bf70-48250ea256ff#12", "message": "Validation error", "_embedded": '
+            b'{"errors": [{"path": "country", "message": "may not be empty", '
+            b'"links": [{"rel": "about", "href": "x#1"}]}]}}'
+        ),
+        None,
+        "cb73aad3-9a81-44fd-bf70-48250ea256ff",
+        "may not be empty",
+    ),
+    "links": (
+        (
+            b'{"logRef": "cb73aad3", "message": "Bad request", "_embedded": {"errors": [{"path": "status", '
+            b'"message": "m", "rejectedValue": "a secret", "_links": {"about": {"href": "https://example.com/errors#EnumValue"}}}]}}'
+        ),
+        "EnumValue",
+        "cb73aad3",
+        "m",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_an_error_in_any_form_is_an_error(form: str) -> None:
+    body, code, request_id, message = _FORMS[form]
+    request = Request("GET", f"{BASE_URL}/v2/conversations/1")
+    error = HelpScoutDesk().adapter().error(request, Response(500, {}, body), 0.0)
+    assert (error.status, error.code, error.request_id, error.fate_unknown) == (500, code, request_id, True)
+    assert error.vendor_message == message
+    assert "secret" not in str(error)
+
+
+def test_the_correlation_id_of_the_answer_stands_in() -> None:
+    request = Request("GET", f"{BASE_URL}/v2/conversations/1")
+    error = HelpScoutDesk().adapter().error(request, Response(502, {"correlation-id": "64bb72b4"}, b""), 0.0)
+    assert error.request_id == "64bb72b4"
+
+
+def test_the_rate_limit_is_waited_for_and_nothing_is_done_twice() -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.fail(desk.reply, status=429, headers={"X-RateLimit-Retry-After": "0"})
+    outcome = route(desk, Api("sync"), webhook, Reply("Hi"))
+    assert said(outcome) == ["reply:done"]
+    assert [call.status for call in desk.fake.calls] == [200, 200, 429, 201]
+    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+def test_a_limit_that_takes_longer_to_renew_than_we_wait_is_an_error(api: Api) -> None:
+    desk = HelpScoutDesk()
+    desk.fake.fail(desk.read, status=429)
+    outcome = route(desk, api, desk.fake.customer_writes("Hello"))
+    assert (outcome.status, "status 429" in outcome.reason) == ("failed", True)
+    assert len(desk.fake.calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-ratelimit-retry-after": "3"}, 3.0),
+        ({"x-ratelimit-retry-after": "0", "retry-after": "7"}, 0.0),
+        ({"retry-after": "7"}, 7.0),
+        ({"x-ratelimit-retry-after": "soon"}, None),
+    ],
+)
+def test_how_long_to_wait_is_told_in_seconds(headers: dict[str, str], seconds: float | None) -> None:
+    request = Request("GET", f"{BASE_URL}/v2/conversations/1")
+    assert HelpScoutDesk().adapter().error(request, Response(429, headers, b""), 1000.0).retry_after == seconds
+
+
+def test_an_answer_that_cannot_be_read_is_a_failure(api: Api) -> None:
+    desk = HelpScoutDesk()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return desk.fake.transport.handle_request(request)
+        return httpx.Response(200, text="<html>")
+
+    transport = httpx.MockTransport(answer)
+    clients = {"http": httpx.Client(transport=transport), "async_http": httpx.AsyncClient(transport=transport)}
+    outcome = route(desk, api, desk.fake.customer_writes("Hello"), **clients)
+    assert outcome.status == "failed"
+    assert "an answer that cannot be read" in outcome.reason
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"app_id": " "}, "app_id or app_secret is empty"),
+        ({"app_secret": ""}, "app_id or app_secret is empty"),
+        ({"user_id": "ada"}, "number of a user, not 'ada'"),
+        ({"user_id": ""}, "number of a user"),
+        ({"api_version": "v1"}, "one of v2, v3, not 'v1'"),
+        ({"account": "a/b"}, "short word"),
+        ({"account": ""}, "short word"),
+        ({"events": ["convo.agent.reply.created"]}, "'convo.agent.reply.created' is not among"),
+        ({"events": []}, "events is empty"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        HelpScoutDesk().adapter(**settings)
+
+
+@pytest.mark.parametrize("action", [Assign(team="billing"), Assign(user="ada@example.com")])
+def test_names_in_the_place_of_ids_are_refused(action: Action) -> None:
+    with pytest.raises(ConfigurationError, match="ids are numbers"):
+        HelpScoutDesk().router(buckets=[Bucket("general", "Everything", [action])])
+
+
+def test_it_calls_help_scout_unless_told_otherwise() -> None:
+    adapter = HelpScout(webhook_secret="s", app_id="a", app_secret="b", user_id="1")
+    assert repr(adapter) == "HelpScout('https://api.helpscout.net', user_id='1')"
+    assert adapter.auth.request().url == "https://api.helpscout.net/v2/oauth2/token"
+    assert "client_secret" not in repr(adapter.auth.request())
+
+
+def test_the_environment_chooses_version_account_and_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeHelpScout(webhook_secret="old")
+    for name, value in fake.env().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HELPSCOUT_WEBHOOK_SECRET", "new,old")
+    monkeypatch.setenv("HELPSCOUT_ACCOUNT", "shop-2")
+    monkeypatch.delenv("HELPSCOUT_BASE_URL")
+    adapter = HelpScout.from_env(events=EVENTS)
+    assert "api.helpscout.net" in repr(adapter)
+    fake.customer_writes("Hello")
+    webhook = fake.customer_writes("Hello", conversation=next(iter(fake.conversations)))
+    delivery = Delivery.of(webhook.body, webhook.headers, 0.0)
+    adapter.verify(delivery)
+    event = adapter.parse(delivery)
+    assert isinstance(event, Event)
+    assert (event.account, event.kind) == ("shop-2", "replied")
+    monkeypatch.setenv("HELPSCOUT_API_VERSION", "v9")
+    with pytest.raises(ConfigurationError, match="v9"):
+        HelpScout.from_env()
+    monkeypatch.delenv("HELPSCOUT_USER_ID")
+    with pytest.raises(ConfigurationError, match="Set HELPSCOUT_USER_ID in the environment"):
+        HelpScout.from_env()

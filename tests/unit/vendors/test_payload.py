@@ -1,0 +1,72 @@
+"""Reading a vendor's JSON: strict where it matters, tolerant elsewhere, never anything but MalformedPayload."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triage import MalformedPayload
+from triage.vendors.payload import Loose, Payload, read_json, word
+
+
+class Sample(Payload):
+    id: str
+    name: Loose[str] = None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no json",
+        b"[1]",
+        b"null",
+        b'"text"',
+        b"\xff\xfe{}",
+        b'{"a": NaN}',
+        b'{"a": 1',
+        b"[" * 50_000,
+        b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+        b'{"a": ' + b"9" * 5_000 + b"}" * 2,
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedPayload):
+        read_json(body)
+
+
+@given(st.binary())
+def test_any_bytes_are_read_or_malformed(body: bytes) -> None:
+    with contextlib.suppress(MalformedPayload):
+        assert isinstance(read_json(body), dict)
+
+
+def test_half_an_emoji_does_not_lose_the_message() -> None:
+    assert read_json(b'{"text": "hi \\ud83d", "more": "\\ud83d\\ude00"}') == {"text": "hi ?", "more": "\U0001f600"}
+
+
+def test_ids_may_be_numbers_and_unknown_fields_are_ignored() -> None:
+    assert Sample.read({"id": 7, "new": True}) == Sample(id="7")
+
+
+def test_a_field_that_is_nice_to_have_is_dropped_where_it_is_wrong() -> None:
+    assert Sample.read({"id": "7", "name": ["no", "name"]}).name is None
+
+
+def test_a_malformed_payload_tells_where_and_never_what() -> None:
+    with pytest.raises(MalformedPayload) as caught:
+        Sample.read({"id": {"secret": "customer text"}}, event_id="notif_1")
+    assert str(caught.value) == "id: string_type"
+    assert caught.value.event_id == "notif_1"
+    assert caught.value.__cause__ is None, "the cause would show the values in a traceback"
+    with pytest.raises(MalformedPayload, match="payload: model_type"):
+        Sample.read([])
+
+
+def test_only_plain_words_reach_a_log_line() -> None:
+    assert word("conversation.user.created") == "conversation.user.created"
+    for value in ("a b", "line\nbreak", "x" * 81, "", None, 7, json.dumps({})):
+        assert word(value) == "?"

@@ -1,0 +1,824 @@
+"""What is particular to Zendesk: its two ways to be connected, the one safe update, its credentials and errors."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openapi_core import OpenAPI
+from openapi_core.testing import MockRequest
+
+from tests.helpers.api import Api
+from tests.helpers.desks import BASE_URL, ZendeskDesk
+from tests.helpers.desks.zendesk import PUBLIC
+from tests.helpers.paths import DOCS, SPECS
+from tests.helpers.routing import classified, route, said
+from triage import (
+    Action,
+    Assign,
+    Bucket,
+    Close,
+    ConfigurationError,
+    Conversation,
+    Event,
+    InvalidSignature,
+    MalformedPayload,
+    MarkSpam,
+    Note,
+    Reply,
+    SetFields,
+    SetPriority,
+    Tag,
+    VendorError,
+)
+from triage.models import Delivery, Handshake, Ignored, Request, Response
+from triage.testing import RateLimit, Webhook
+from triage.testing.desks.zendesk import TRIGGER_BODY
+from triage.vendors import Zendesk
+
+SPEC = SPECS / "zendesk-support.yaml"
+STAMP = {"updated_stamp": "2026-11-24T09:00:00Z", "safe_update": True}
+ALL: Any = ["ticket.created", "ticket.comment_added", "messaging_ticket.message_added"]
+
+ACTIONS: Mapping[str, tuple[Action, dict[str, Any]]] = {
+    "assign to a group": (Assign(team="98702"), {"group_id": 98702} | STAMP),
+    "assign to a user": (Assign(user="9002"), {"assignee_id": 9002} | STAMP),
+    "reply": (
+        Reply("Hi <you>,\n\nfine & well."),
+        {"comment": {"html_body": "<p>Hi &lt;you&gt;,</p><p>fine &amp; well.</p>", "public": True, "author_id": 9001}}
+        | STAMP,
+    ),
+    "note": (Note("psst"), {"comment": {"html_body": "<p>psst</p>", "public": False, "author_id": 9001}}),
+    "tag": (Tag("vip", "refund"), {"tags": ["web", "vip", "refund"]} | STAMP),
+    "set fields": (
+        SetFields({"27642": "billing", "27648": None}),
+        {"custom_fields": [{"id": 27642, "value": "billing"}, {"id": 27648, "value": None}]} | STAMP,
+    ),
+    "set the priority": (SetPriority("urgent"), {"priority": "urgent"} | STAMP),
+    "close": (Close(), {"status": "solved"} | STAMP),
+    "mark as spam": (MarkSpam(), {"status": "solved", "tags": ["web", "spam"]} | STAMP),
+}
+
+
+def opened(desk: ZendeskDesk, text: str = "Hello", **how: Any) -> Webhook:
+    """A ticket with a tag that somebody else set."""
+    webhook = desk.fake.customer_writes(text, **how)
+    desk.fake.conversations[webhook.conversation_id or ""].tags[:] = ["web"]
+    return webhook
+
+
+def updates(desk: ZendeskDesk) -> list[Any]:
+    return [call.body["ticket"] for call in desk.fake.calls if call.method == "PUT"]
+
+
+def called(desk: ZendeskDesk) -> list[str]:
+    return [f"{call.method} {call.path}" for call in desk.fake.calls]
+
+
+def parsed(desk: ZendeskDesk, webhook: Webhook, **settings: Any) -> Any:
+    adapter = desk.adapter(**settings)
+    delivery = Delivery.of(webhook.body, webhook.headers, desk.clock())
+    adapter.verify(delivery)
+    return adapter.parse(delivery)
+
+
+def event(desk: ZendeskDesk, webhook: Webhook, **settings: Any) -> Event:
+    got = parsed(desk, webhook, **settings)
+    assert isinstance(got, Event)
+    return got
+
+
+# Actions
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_is_one_update(name: str, api: Api) -> None:
+    desk = ZendeskDesk()
+    action, expected = ACTIONS[name]
+    webhook = opened(desk)
+    assert said(route(desk, api, webhook, action)) == [f"{action.type}:done"]
+    ticket = f"/api/v2/tickets/{webhook.conversation_id}"
+    assert called(desk) == ["POST /oauth/tokens", f"GET {ticket}", f"GET {ticket}/comments", f"PUT {ticket}"]
+    assert updates(desk) == [expected]
+
+
+def test_all_actions_are_one_update_and_a_note_beside_a_reply_another(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = opened(desk)
+    outcome = route(desk, api, webhook, Close(), *(action for action, _ in ACTIONS.values()), Tag("VIP", "Web"))
+    assert said(outcome) == [
+        "close+assign+assign+reply+tag+set_fields+set_priority+close+mark_spam+tag:done",
+        "note:done",
+    ]
+    assert updates(desk)[0].keys() == {
+        "status",
+        "group_id",
+        "assignee_id",
+        "comment",
+        "tags",
+        "custom_fields",
+        "priority",
+        "updated_stamp",
+        "safe_update",
+    }
+    ticket = desk.fake.conversations[webhook.conversation_id or ""]
+    assert (ticket.team, ticket.assignee, ticket.priority) == ("98702", "9002", "urgent")
+    assert ticket.tags == ["web", "vip", "refund", "spam"], "none is there twice, none is lost"
+    assert ticket.fields == {"27642": "billing", "27648": None}
+    assert desk.fake.replies(ticket.id) == ["<p>Hi &lt;you&gt;,</p><p>fine &amp; well.</p>"]
+    assert desk.fake.notes(ticket.id) == ["<p>psst</p>"]
+    assert desk.fake.status(ticket.id) == "solved"
+
+
+def test_several_replies_are_one_comment(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = opened(desk)
+    assert said(route(desk, api, webhook, Reply("One"), Reply("Two"))) == ["reply+reply:done"]
+    assert desk.fake.replies(webhook.conversation_id or "") == ["<p>One</p><p>Two</p>"]
+
+
+def test_tags_that_are_all_there_are_not_written(api: Api) -> None:
+    desk = ZendeskDesk()
+    assert said(route(desk, api, opened(desk), Tag("WEB"))) == ["tag:done"]
+    assert updates(desk) == []
+
+
+def test_placeholders_are_not_filled_in_with_anybodys_data(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = opened(desk, name="Mira", email="mira@example.com")
+    route(desk, api, webhook, Reply("Dear {{{{ticket.requester.email}}}} {{%if 1%}} {{{{{{ticket.id}}}}}}"))
+    (reply,) = desk.fake.replies(webhook.conversation_id or "")
+    assert "mira@example.com" not in reply
+    assert reply.replace("\u200b", "") == "<p>Dear {{ticket.requester.email}} {%if 1%} {{{ticket.id}}}</p>"
+
+
+def test_the_spam_mark_suspends_nobody_unless_asked_to(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = opened(desk)
+    route(desk, api, webhook, MarkSpam())
+    assert desk.fake.suspended == set()
+    assert desk.fake.conversations[webhook.conversation_id or ""].tags == ["web", "spam"]
+
+
+def test_the_vendors_own_spam_mark_is_an_opt_in_and_comes_last(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = opened(desk)
+    adapter = desk.adapter(suspend_spammers=True)
+    outcome = route(desk, api, webhook, MarkSpam(), Tag("junk"), Close(), vendor=adapter)
+    assert said(outcome) == ["tag+close:done", "mark_spam:done"]
+    ticket = desk.fake.conversations[webhook.conversation_id or ""]
+    assert called(desk)[-1] == f"PUT /api/v2/tickets/{ticket.id}/mark_as_spam"
+    assert (ticket.extra["deleted"], desk.fake.suspended) == (True, {ticket.contact.id})
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (Assign(team="Billing"), "group and user ids are numbers"),
+        (Assign(user="Ada"), "group and user ids are numbers"),
+        (SetFields({"triage": "x"}), "named by their numbers"),
+        (Tag("two words"), "single words"),
+        (Tag("a,b"), "single words"),
+        (Tag(""), "single words"),
+    ],
+)
+def test_what_zendesk_cannot_express_is_refused_when_the_router_is_made(action: Action, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        ZendeskDesk().router(buckets=[Bucket("general", "x", [action])])
+
+
+# The safe update
+
+
+def test_what_somebody_else_did_meanwhile_is_kept(api: Api) -> None:
+    """A trigger tags the ticket while the message is being classified."""
+    desk = ZendeskDesk()
+    webhook = opened(desk)
+    ticket = desk.fake.conversations[webhook.conversation_id or ""]
+
+    def classify(text: str) -> str:
+        ticket.tags.append("sla_gold")
+        ticket.updated_at += 1
+        return "general"
+
+    outcome = route(desk, api, webhook, Tag("vip"), Reply("Hi"), classifier=classify)
+    assert said(outcome) == ["tag+reply:done"]
+    assert ticket.tags == ["web", "sla_gold", "vip"]
+    assert len(desk.fake.replies(ticket.id)) == 1
+    assert [update["updated_stamp"] for update in updates(desk)] == ["2026-11-24T09:00:00Z", "2026-11-24T09:00:01Z"]
+
+
+def test_a_ticket_that_a_teammate_took_meanwhile_is_left_alone(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = opened(desk)
+
+    def classify(text: str) -> str:
+        desk.fake.assign(webhook.conversation_id or "")
+        return "general"
+
+    outcome = route(desk, api, webhook, Assign(team="98702"), Reply("Hi"), classifier=classify)
+    assert (outcome.status, said(outcome)) == ("failed", ["assign+reply:failed"])
+    assert "somebody else changed the ticket meanwhile (status 409, code UpdateConflict" in outcome.reason
+    ticket = desk.fake.conversations[webhook.conversation_id or ""]
+    assert (ticket.team, desk.fake.replies(ticket.id)) == (None, [])
+
+
+def test_labels_are_added_all_the_same(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = opened(desk)
+
+    def classify(text: str) -> str:
+        desk.fake.assign(webhook.conversation_id or "")
+        return "general"
+
+    assert said(route(desk, api, webhook, Tag("vip"), SetPriority("low"), classifier=classify)) == [
+        "tag+set_priority:done"
+    ]
+
+
+def test_two_processes_cannot_both_answer(api: Api) -> None:
+    """The second one finds its stamp outdated and a reply there."""
+    desk = ZendeskDesk()
+    webhook = opened(desk)
+
+    def classify(text: str) -> str:
+        route(desk, Api("sync"), webhook, Reply("First"))
+        return "general"
+
+    outcome = route(desk, api, webhook, Reply("Second"), classifier=classify)
+    assert said(outcome) == ["reply:failed"]
+    assert desk.fake.replies(webhook.conversation_id or "") == ["<p>First</p>"]
+
+
+def test_a_ticket_that_changes_all_the_time_is_left_after_three_tries(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = opened(desk)
+    desk.fake.fail("PUT /api/v2/tickets/*", status=409, code="UpdateConflict", times=None)
+    outcome = route(desk, api, webhook, Close())
+    assert said(outcome) == ["close:failed"]
+    assert len(updates(desk)) == 3
+
+
+def test_a_collision_in_the_database_is_tried_again(api: Api) -> None:
+    desk = ZendeskDesk()
+    desk.fake.fail("PUT /api/v2/tickets/*", status=409, code="DatabaseConflict")
+    assert said(route(desk, api, opened(desk), Close())) == ["close:done"]
+
+
+def test_the_fate_of_the_whole_update_is_that_of_its_comment(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = opened(desk)
+    desk.fake.fail("PUT /api/v2/tickets/*", timeout=True, after=True)
+    outcome = route(desk, api, webhook, Reply("Hi {{{{you}}}}"), Tag("vip"), Assign(team="98701"))
+    assert said(outcome) == ["reply+tag+assign:done"]
+    assert len(updates(desk)) == 1
+
+
+# The ways to be connected
+
+
+def test_an_event_is_read_with_its_time_and_key() -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("Hello", subject="Parcel")
+    got = event(desk, webhook)
+    assert got.key == f"zendesk:acme:{webhook.conversation_id}:first"
+    assert got.occurred_at == datetime(2026, 11, 24, 9, 0, 0, 672717, UTC)
+    assert (got.account, got.conversation.customer.id) == ("acme", "844700001")
+
+
+def test_a_later_comment_is_triaged_where_it_is_asked_for(api: Api) -> None:
+    desk = ZendeskDesk()
+    first = desk.fake.customer_writes("Hello")
+    later = desk.fake.customer_writes("It still fails", conversation=first.conversation_id)
+    adapter = desk.adapter(events=ALL)
+    got = event(desk, later, events=ALL)
+    assert (got.kind, got.message_id) == ("replied", json.loads(later.body)["event"]["comment"]["id"])
+    assert classified(desk, api, later, vendor=adapter) == ["It still fails"]
+
+
+def test_the_first_comments_own_event_is_a_duplicate_of_the_tickets() -> None:
+    desk = ZendeskDesk()
+    created = desk.fake.customer_writes("Hello")
+    payload = json.loads(created.body)
+    author = {"id": payload["detail"]["requester_id"], "is_staff": False, "name": "Mira"}
+    payload["type"] = "zen:event-type:ticket.comment_added"
+    payload["event"] = {"comment": {"id": 1, "body": "Hello", "is_public": True, "author": author}}
+    assert event(desk, desk.signed(payload), events=ALL).key == event(desk, created).key
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"is_public": False}, "not a public comment of a customer"),
+        ({"is_public": None}, "not a public comment of a customer"),
+        ({"author": {"id": "1", "is_staff": True}}, "not a public comment of a customer"),
+        ({"author": {"id": "1"}}, "not a public comment of a customer"),
+        ({"author": {"id": "9001", "is_staff": False}}, "not a public comment of a customer"),
+        ({"author": None}, None),
+        ({"author": "Mira"}, None),
+    ],
+)
+def test_only_public_comments_of_customers_are_events(change: dict[str, Any], reason: str | None) -> None:
+    desk = ZendeskDesk()
+    first = desk.fake.customer_writes("Hello")
+    payload = json.loads(desk.fake.customer_writes("More", conversation=first.conversation_id).body)
+    payload["event"]["comment"] |= change
+    if reason is None:
+        with pytest.raises(MalformedPayload, match="author"):
+            parsed(desk, desk.signed(payload), events=ALL)
+    else:
+        assert parsed(desk, desk.signed(payload), events=ALL) == Ignored(reason)
+
+
+def test_a_message_in_a_messenger_is_triaged_though_it_is_no_comment(api: Api) -> None:
+    desk = ZendeskDesk()
+    greeting = desk.fake.bot_greets()
+    adapter = desk.adapter(events=ALL)
+    assert parsed(desk, greeting, events=ALL) == Ignored("not written by a customer")
+    webhook = desk.fake.customer_messages("Where is my parcel?", conversation=greeting.conversation_id or "")
+    assert classified(desk, api, webhook, vendor=adapter) == ["Where is my parcel?"]
+    payload = json.loads(webhook.body)
+    payload["event"]["message"] = None
+    with pytest.raises(MalformedPayload, match=r"event\.message"):
+        parsed(desk, desk.signed(payload), events=ALL)
+
+
+@pytest.mark.parametrize("bucket", ["urgent", "spam"])
+def test_a_trigger_leads_to_the_same(bucket: str, api: Api) -> None:
+    desk = ZendeskDesk(connection="trigger")
+    webhook = desk.fake.customer_writes(f"This is {bucket}.", name="Mira")
+    got = event(desk, webhook)
+    assert (got.account, got.kind, got.key) == (
+        "acme",
+        "created",
+        f"zendesk:acme:{webhook.conversation_id}:2026-11-24T09:00:00Z",
+    )
+    outcome = api.handle(desk.router(), webhook.body, webhook.headers).outcome
+    assert outcome is not None
+    assert outcome.status == ("closed" if bucket == "spam" else "routed")
+
+
+def test_a_trigger_on_updates_tells_a_later_comment(api: Api) -> None:
+    desk = ZendeskDesk(connection="trigger")
+    first = desk.fake.customer_writes("Hello")
+    later = desk.fake.customer_writes("Still there?", conversation=first.conversation_id)
+    assert event(desk, later).kind == "replied"
+    assert event(desk, later).key != event(desk, first).key
+    assert classified(desk, api, later) == ["Still there?"]
+    answered = desk.fake.agent_writes("Yes.", conversation=first.conversation_id or "")
+    assert parsed(desk, answered) == Ignored("not a public comment of a customer")
+
+
+def test_an_automation_tells_no_user(api: Api) -> None:
+    desk = ZendeskDesk(connection="trigger")
+    body = desk.fake.customer_writes("Hello").body
+    payload = json.loads(body) | {"actor_id": "", "actor_role": ""}
+    assert classified(desk, api, desk.signed(payload)) == ["Hello"]
+
+
+def test_the_template_is_the_documented_one() -> None:
+    page = (DOCS / "vendors" / "zendesk.md").read_text()
+    documented = page.partition("```json")[2].partition("```")[0]
+    assert json.loads(documented) == json.loads(TRIGGER_BODY)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        '"text": "He said "hi""}',
+        '"text": "a\nb"}',
+        '"text": "", "ticket_id": "666", "x": ""}',
+        '"text": "", "\\u0074icket_id": "666", "x": ""}',
+        '"text": "' + "9" * 5000 + '", "n": ' + "9" * 5000 + "}",
+        '"text": ' + "[" * 50_000,
+    ],
+)
+def test_words_that_break_a_triggers_json_cannot_redirect_it(tail: str) -> None:
+    desk = ZendeskDesk()
+    head = '{"ticket_id": "35001", "updated_at": "2026-11-24T09:00:00Z", '
+    got = event(desk, desk.signed((head + tail).encode()))
+    assert (got.conversation_id, got.message_id) == ("35001", "2026-11-24T09:00:00Z")
+
+
+def test_a_triggers_body_that_cannot_be_read_at_all_is_malformed() -> None:
+    desk = ZendeskDesk()
+    for body in (b'{"ticket_id": "1" "', b'{"ticket_id": "x", "updated_at": "y", '):
+        with pytest.raises(MalformedPayload, match="documented template"):
+            parsed(desk, desk.signed(body))
+
+
+@pytest.mark.parametrize("stamp", [None, "", "yesterday", "2026-11-24 09:00"])
+def test_without_a_time_a_triggers_bytes_are_the_key(stamp: str | None) -> None:
+    desk = ZendeskDesk()
+    keys = {event(desk, desk.signed({"ticket_id": "1", "updated_at": stamp, "n": n})).message_id for n in (1, 1, 2)}
+    assert len(keys) == 2
+    assert all(key.startswith("sha256-") for key in keys)
+
+
+@given(st.text())
+def test_no_words_in_a_triggers_body_raise_or_change_the_ticket(text: str) -> None:
+    desk = ZendeskDesk()
+    head = '{"ticket_id": "35001", "updated_at": "2026-11-24T09:00:00Z", "text": "'
+    got = parsed(desk, desk.signed((head + text + '"}').encode("utf-8", "replace")))
+    assert not isinstance(got, Event) or got.conversation_id == "35001"
+
+
+# Signatures
+
+
+def test_the_public_secret_is_good_for_tests_only() -> None:
+    desk = ZendeskDesk()
+    body = desk.fake.customer_writes("Hello").body
+    webhook = Webhook(body, desk.sign(body, PUBLIC))
+    assert isinstance(parsed(desk, webhook), Handshake)
+    for secret in (PUBLIC, ["secret", PUBLIC]):
+        with pytest.raises(ConfigurationError, match="anybody could sign"):
+            Zendesk(subdomain="acme", signing_secret=secret, user_id="1", access_token="token")
+
+
+@pytest.mark.parametrize(
+    ("secret", "stamp", "body", "signature"),
+    [
+        # Body and then the time, as an older copy of the vendor's page has it, with its only published vector.
+        (PUBLIC, "2026-11-24T09:30:00Z", '{"ticket_id":"35436"}', "N49bm6LHYKdWSRI41qzQXS4q9WlpKUsTJwUxKTtMuIY="),
+        (
+            "HRkRd4BeOAoUkfZr-mhauJT64rvBASlJRoIyPsd3zeA=",
+            "2021-07-25T10:00:00Z",
+            '{"say": "hello"}',
+            "tRDSF7URY8BLCDlaBcQ7FHu051Zk+aAB0NKMP53teMw=",
+        ),
+        # A decoded key.
+        (PUBLIC, "2026-11-24T09:30:00Z", '{"ticket_id":"35436"}', "xHajXrMpKVlssiNjcqFn5d3rp/EIum/LKieXqZ0/NVI="),
+        # A body written anew.
+        (
+            PUBLIC,
+            "2026-11-24T09:30:00Z",
+            '{"ticket_id":"35436","text":"Größe 38 passt nicht – 日本語 😀"}',
+            "ROX8RslkhtnyXdgexmpSqycK240XMfMv/bOGFjyYmTA=",
+        ),
+    ],
+)
+def test_a_known_wrong_signature_is_refused(secret: str, stamp: str, body: str, signature: str) -> None:
+    headers = {"X-Zendesk-Webhook-Signature": signature, "X-Zendesk-Webhook-Signature-Timestamp": stamp}
+    delivery = Delivery.of(body.encode(), headers, datetime.fromisoformat(stamp).timestamp())
+    with pytest.raises(InvalidSignature):
+        ZendeskDesk().adapter(signing_secret=secret).verify(delivery)
+
+
+@pytest.mark.parametrize(("late", "accepted"), [(-300, True), (300, True), (-301, False), (301, False)])
+def test_a_delivery_may_be_five_minutes_old(late: float, accepted: bool) -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.clock.now += late
+    answer = desk.router().receive(webhook.body, webhook.headers)
+    assert answer.status_code == (200 if accepted else 401)
+
+
+def test_the_time_may_have_fractions() -> None:
+    desk = ZendeskDesk()
+    headers = desk.sign(b"{}", stamp="2026-11-24T09:00:00.123456789Z")
+    desk.adapter().verify(Delivery.of(b"{}", headers, desk.clock()))
+
+
+# The conversation
+
+
+def test_everybody_has_a_role(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("One", name="Mira", email="mira@example.com")
+    ticket = desk.fake.conversations[webhook.conversation_id or ""]
+    desk.fake.agent_writes("Two", conversation=ticket.id, agent="9001")
+    desk.fake.agent_writes("Three", conversation=ticket.id)
+    desk.fake.agent_writes("Four", conversation=ticket.id)
+    ticket.messages[-1].role = "note"
+    desk.fake.agent_writes("Five", conversation=ticket.id)
+    ticket.messages[-1].extra["channel"] = "rule"
+    read = conversation(desk, webhook)
+    assert [(message.role, message.text) for message in read.messages] == [
+        ("customer", "One"),
+        ("bot", "Two"),
+        ("agent", "Three"),
+        ("note", "Four"),
+        ("bot", "Five"),
+    ]
+    assert (read.customer.name, read.customer.email, read.answered, read.taken) == (
+        "Mira",
+        "mira@example.com",
+        True,
+        True,
+    )
+
+
+def conversation(desk: ZendeskDesk, webhook: Webhook, answers: Mapping[str, Any] | None = None) -> Conversation:
+    """What `fetch` makes of it; `answers` replaces parts of the lists of comments."""
+
+    async def send(request: Request) -> Response:
+        headers = {"Authorization": "Bearer fake-access-token"}
+        async with httpx.AsyncClient(transport=desk.fake.transport, headers=headers) as client:
+            got = await client.get(request.url)
+        data = got.json()
+        if "comments" in data:
+            data |= answers or {}
+        return Response(got.status_code, dict(got.headers), json.dumps(data).encode())
+
+    return asyncio.run(desk.adapter().fetch(event(desk, webhook), send))
+
+
+def test_without_the_users_only_the_requester_is_a_customer() -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("One")
+    desk.fake.agent_writes("Two", conversation=webhook.conversation_id or "", agent="9001")
+    desk.fake.agent_writes("Three", conversation=webhook.conversation_id or "")
+    for users in (None, [], "no", [{"id": 9002}]):
+        read = conversation(desk, webhook, {"users": users})
+        assert [message.role for message in read.messages] == ["customer", "bot", "agent"]
+
+
+def test_a_person_of_an_unknown_role_and_the_system_are_machines() -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("One")
+    comments = [
+        {"id": 1, "author_id": 5, "public": True, "body": "from a robot"},
+        {"id": 2, "author_id": -1, "public": True, "body": "from the system"},
+    ]
+    read = conversation(desk, webhook, {"comments": comments, "users": [{"id": 5, "role": "robot"}]})
+    assert [message.role for message in read.messages] == ["bot", "bot"]
+    assert read.latest is None
+
+
+def test_html_quotes_pictures_and_files_are_read() -> None:
+    desk = ZendeskDesk()
+    body = "<p>Hi<br>there</p><img src='https://example.com/a.png'><blockquote>old</blockquote>"
+    webhook = desk.fake.customer_writes(body, html=True, attachments=["scan.pdf"])
+    (message,) = conversation(desk, webhook).messages
+    assert (message.text, message.attachments) == ("Hi\nthere", ("scan.pdf", "image"))
+    comments = [{"id": 1, "author_id": 844700001, "plain_body": "plain"}, {"id": 2, "author_id": 7, "body": "body"}]
+    assert [m.text for m in conversation(desk, webhook, {"comments": comments}).messages] == ["plain", "body"]
+
+
+def test_comments_of_the_same_second_are_put_in_the_order_of_their_numbers() -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("One")
+    comments = [
+        {"id": id_, "author_id": 1, "body": str(id_), "created_at": "2026-11-24T09:00:00Z"} for id_ in (10, 9, 2)
+    ]
+    read = conversation(desk, webhook, {"comments": comments})
+    assert [message.text for message in read.messages] == ["2", "9", "10"]
+
+
+def test_an_automatic_mail_is_routed_and_not_answered(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("I am out of office", subject="Re", flags=[4])
+    outcome = route(desk, api, webhook, Assign(team="98703"), Reply("Hi"))
+    assert said(outcome) == ["assign:done", "reply:skipped"]
+    assert outcome.steps[1].detail == "the message was sent by a machine"
+
+
+def test_a_long_ticket_is_read_page_by_page_newest_first(api: Api) -> None:
+    desk = ZendeskDesk(rate_limit=None)
+    webhook = desk.fake.customer_writes("0")
+    for number in range(1, 640):
+        desk.fake.customer_writes(str(number), conversation=webhook.conversation_id)
+    read = conversation(desk, webhook)
+    assert [message.text for message in read.messages] == [str(number) for number in range(140, 640)]
+    pages = [call.query.get("page[after]") for call in desk.fake.calls if call.path.endswith("comments")]
+    assert len(pages) == 5
+    assert len(set(pages)) == 5
+
+
+def test_a_comment_that_the_api_does_not_show_yet_is_taken_from_the_event(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    ticket = desk.fake.conversations[webhook.conversation_id or ""]
+    ticket.messages.clear()
+    assert classified(desk, api, webhook) == ["Hello"]
+
+
+@pytest.mark.parametrize("assignee", [None, "9001"])
+def test_nobody_or_ourselves_may_have_the_ticket(assignee: str | None, api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.conversations[webhook.conversation_id or ""].assignee = assignee
+    assert said(route(desk, api, webhook, Assign(team="98701"))) == ["assign:done"]
+
+
+@pytest.mark.parametrize("answer", [{"ticket": {"id": 1}}, {"ticket": None}, {}, [], "x"])
+def test_an_answer_that_cannot_be_read_is_a_failure(answer: Any, api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.fail("GET /api/v2/tickets/*", status=200, body=json.dumps(answer).encode())
+    outcome = route(desk, api, webhook, Close())
+    assert outcome.status == "failed"
+    assert "cannot be read" in outcome.reason
+
+
+# Credentials
+
+
+@pytest.mark.parametrize(
+    ("credentials", "header"),
+    [
+        ({"access_token": "fake-access-token"}, "Bearer fake-access-token"),
+        (
+            {"email": "staff-9001@example.com", "api_token": "fake-api-token"},
+            "Basic " + base64.b64encode(b"staff-9001@example.com/token:fake-api-token").decode(),
+        ),
+    ],
+)
+def test_a_given_token_is_sent_as_it_is(credentials: dict[str, str], header: str, api: Api) -> None:
+    desk = ZendeskDesk()
+    adapter = desk.adapter(client_id=None, client_secret=None, **credentials)
+    assert said(route(desk, api, desk.fake.customer_writes("Hello"), Close(), vendor=adapter)) == ["close:done"]
+    assert {call.headers["authorization"] for call in desk.fake.calls} == {header}
+    assert not any(value in repr(adapter) for value in credentials.values())
+
+
+def test_a_client_fetches_a_token_once_and_again_when_it_is_withdrawn(api: Api) -> None:
+    desk = ZendeskDesk()
+    router = desk.router()
+    for text in ("One", "Two"):
+        webhook = desk.fake.customer_writes(text)
+        api.handle(router, webhook.body, webhook.headers)
+    grants = [call for call in desk.fake.calls if call.path == "/oauth/tokens"]
+    assert [grant.body for grant in grants] == [
+        {
+            "grant_type": "client_credentials",
+            "client_id": "fake-client-id",
+            "client_secret": "fake-client-secret",
+            "scope": "read write",
+            "expires_in": 7200,
+        }
+    ]
+    desk.fake.withdraw_tokens()
+    webhook = desk.fake.customer_writes("Three")
+    outcome = api.handle(router, webhook.body, webhook.headers).outcome
+    assert outcome is not None
+    assert outcome.status == "routed"
+
+
+def test_wrong_credentials_are_told(api: Api) -> None:
+    desk = ZendeskDesk()
+    adapter = desk.adapter(client_secret="wrong")
+    outcome = route(desk, api, desk.fake.customer_writes("Hello"), Close(), vendor=adapter)
+    assert "check ZENDESK_CLIENT_ID and ZENDESK_CLIENT_SECRET (status 401, code invalid_client" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"subdomain": "https://acme.zendesk.com"}, "acme of acme.zendesk.com"),
+        ({"subdomain": ""}, "acme of acme.zendesk.com"),
+        ({"user_id": "Ada"}, "user_id is the number"),
+        ({"client_id": None}, "one of the three"),
+        ({"client_secret": " "}, "one of the three"),
+        ({"client_id": None, "client_secret": None}, "one of the three"),
+        ({"access_token": "token"}, "one of the three"),
+        ({"client_id": None, "client_secret": None, "access_token": ""}, "one of the three"),
+        ({"client_id": None, "client_secret": None, "email": "a@example.com"}, "one of the three"),
+        ({"client_id": None, "client_secret": None, "email": "a@example.com", "api_token": ""}, "one of the three"),
+        ({"events": ["ticket.updated"]}, "'ticket.updated' is not among"),
+        ({"spam_tag": "two words"}, "spam_tag is one word"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        ZendeskDesk().adapter(**settings)
+
+
+def test_it_calls_the_account_unless_told_otherwise() -> None:
+    adapter = ZendeskDesk().adapter(base_url=None)
+    assert repr(adapter) == "Zendesk('https://acme.zendesk.com', user_id='9001')"
+
+
+def test_a_trigger_needs_no_events(api: Api) -> None:
+    desk = ZendeskDesk(connection="trigger")
+    assert isinstance(parsed(desk, desk.fake.customer_writes("Hello"), events=[]), Event)
+
+
+# Errors and limits
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (401, {"error": "Couldn't authenticate you"}, "check Zendesk's credentials"),
+        (403, {"error": {"title": "Forbidden", "message": "You do not have access"}}, "lacks a right"),
+        (404, {"error": "RecordNotFound", "description": "Not found"}, "no such ticket"),
+        (
+            422,
+            {
+                "error": "RecordInvalid",
+                "description": "Record validation errors",
+                "details": {"status": [{"description": "Status closed prevents ticket update"}]},
+            },
+            "refused for status; a closed ticket cannot be changed",
+        ),
+        (422, {"error": "RecordInvalid", "details": {"base": [{"description": "Priority: x"}]}}, "refused for base"),
+        (422, {"error": "RecordInvalid", "details": {"base": []}}, "refused for base"),
+        (422, {"errors": "odd"}, "refused"),
+        (400, "text", "refused"),
+        (413, {}, "too long"),
+    ],
+)
+def test_an_error_says_what_to_look_at(status: int, body: Any, told: str) -> None:
+    request = Request("PUT", f"{BASE_URL}/api/v2/tickets/1")
+    answer = Response(status, {"x-zendesk-request-id": "abc-1"}, json.dumps(body).encode())
+    error = ZendeskDesk().adapter().error(request, answer, 0)
+    assert told in str(error)
+    assert "request_id abc-1" in str(error)
+    assert "prevents" not in str(error), "the vendor's own words may quote the customer"
+
+
+def test_the_vendors_words_are_kept_beside() -> None:
+    body = {"error": "RecordInvalid", "details": {"status": [{"description": "Status closed prevents ticket update"}]}}
+    error = ZendeskDesk().adapter().error(Request("PUT", BASE_URL), Response(422, {}, json.dumps(body).encode()), 0)
+    assert (error.code, error.vendor_message) == ("RecordInvalid", "Status closed prevents ticket update")
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "93"}, 93.0),
+        ({"ratelimit-reset": "41"}, 41.0),
+        ({"zendesk-ratelimit-tickets-update": "total=100; remaining=0; resets=7"}, 7.0),
+        ({"ratelimit-reset": "3", "zendesk-ratelimit-x": "total=100; remaining=0; resets=7"}, 7.0),
+        ({"zendesk-ratelimit-tickets-index": "total=100; remaining=99; resets=41"}, None),
+        ({"zendesk-ratelimit-x": "junk"}, None),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_how_long_to_wait_is_told_in_seconds(headers: dict[str, str], seconds: float | None) -> None:
+    error = ZendeskDesk().adapter().error(Request("PUT", BASE_URL), Response(429, headers, b"<html>"), 0)
+    assert error.retry_after == seconds
+
+
+def test_a_time_of_the_limit_is_no_reason_to_wait_otherwise() -> None:
+    response = Response(503, {"ratelimit-reset": "41"}, b"")
+    assert ZendeskDesk().adapter().error(Request("PUT", BASE_URL), response, 0).retry_after is None
+
+
+def test_the_limit_of_the_account_is_a_failure_that_tells_so(api: Api) -> None:
+    desk = ZendeskDesk(rate_limit=RateLimit(3, 60))
+    outcome = route(desk, api, desk.fake.customer_writes("Hello"), Close())
+    assert outcome.status == "failed"
+    assert "not called for another 60 s: its rate limit is used up" in outcome.reason, "its headers told so before"
+
+
+def test_a_closed_ticket_is_a_failure(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.conversations[webhook.conversation_id or ""].extra["status"] = "closed"
+    outcome = route(desk, api, webhook, Tag("x"))
+    assert "a closed ticket cannot be changed" in outcome.reason
+
+
+# The vendor's own description
+
+
+@pytest.mark.skipif(not SPEC.exists(), reason=f"Zendesk's OpenAPI description is not at {SPEC}")
+def test_every_request_fits_zendesks_description(api: Api) -> None:
+    description = OpenAPI.from_file_path(str(SPEC))
+    desk = ZendeskDesk()
+    # The description knows no other way to sign in.
+    basic = {"client_id": None, "client_secret": None, "email": "staff-9001@example.com", "api_token": "fake-api-token"}
+    adapter = desk.adapter(suspend_spammers=True, **basic)
+    # It takes the custom fields of an update for their definitions, unlike the page on updating tickets.
+    actions = [action for action, _ in ACTIONS.values() if not isinstance(action, SetFields)]
+    outcome = route(desk, api, opened(desk), *actions, vendor=adapter)
+    assert outcome.status == "closed"
+    assert len(desk.fake.calls) == 5
+    for call in desk.fake.calls:
+        body = json.dumps(call.body).encode() if call.body is not None else b""
+        request = MockRequest(
+            "https://example.zendesk.com",
+            call.method.lower(),
+            call.path,
+            args=dict(call.query),
+            headers=dict(call.headers),
+            data=body,
+            content_type="application/json",
+        )
+        description.validate_request(request)
+        if call.body is not None and call.path.startswith("/api"):
+            assert call.body["ticket"].keys() <= described(description)
+
+
+def described(description: OpenAPI) -> set[str]:
+    """The fields of an update that are described; others the description would let pass."""
+    schemas = description.spec / "components" / "schemas"
+    named = set((schemas / "TicketUpdateInput" / "properties").read_value())
+    return named | {"metadata"}
+
+
+def test_an_update_conflict_is_an_error_of_its_own() -> None:
+    body = json.dumps({"error": "UpdateConflict", "description": "Safe Update prevented the update"}).encode()
+    error = ZendeskDesk().adapter().error(Request("PUT", BASE_URL), Response(409, {}, body), 0)
+    assert isinstance(error, VendorError)
+    assert error.final
