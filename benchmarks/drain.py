@@ -183,7 +183,7 @@ class Tally:
 def store(scene: Scene, place: str, events: int) -> None:
     """Store events as a Router does: each is on the disk before the next one of its thread."""
     inbox = make_inbox(place)
-    if any(inbox.stats().values()):
+    if any(inbox.count_states().values()):
         sys.exit(f"{inbox!r} must be empty")
     # PostgreSQL writes what several connections commit in one go.
     with ThreadPoolExecutor(8 if isinstance(inbox, PostgresInbox) else 1) as pool:
@@ -220,7 +220,7 @@ def drain(scene: Scene, place: str, journals: list[Path], events: int) -> float:
 
 
 def _open(inbox: SQLiteInbox | PostgresInbox) -> int:
-    stats = inbox.stats()
+    stats = inbox.count_states()
     return stats["ready"] + stats["leased"]
 
 
@@ -273,7 +273,7 @@ def main() -> None:
         seconds = drain(scene, place, journals, options.events)
         doubles, losses = judge(journals, options.events)
         inbox = make_inbox(place)
-        stats = dict(inbox.stats())
+        stats = dict(inbox.count_states())
         inbox.close()
     print(f"inbox      {'postgres' if place.startswith('postgres') else 'sqlite'}")
     print(f"events     {options.events} (stored in {storing:.1f} s, {options.events / storing:.0f}/s)")

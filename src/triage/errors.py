@@ -62,7 +62,7 @@ class VendorError(TriageError):
         vendor_message: The vendor's own words. They may quote what it was sent, so they are not in the error's text.
         location: Where a redirect pointed. It was not followed.
         retry_after: Seconds that the vendor asked us to wait, where it did.
-        fate_unknown: True if the call may have taken effect all the same: the answer was lost or a 5xx.
+        outcome_unknown: True if the call may have taken effect all the same: the answer was lost or a 5xx.
         final: True if the same call would be refused again, whatever its status says elsewhere.
     """
 
@@ -78,7 +78,7 @@ class VendorError(TriageError):
         vendor_message: str | None = None,
         location: str | None = None,
         retry_after: float | None = None,
-        fate_unknown: bool = False,
+        outcome_unknown: bool = False,
         final: bool = False,
     ) -> None:
         super().__init__(message)
@@ -91,7 +91,7 @@ class VendorError(TriageError):
         self.vendor_message = vendor_message
         self.location = location
         self.retry_after = retry_after
-        self.fate_unknown = fate_unknown
+        self.outcome_unknown = outcome_unknown
         self.final = final
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ class ConfigurationError(Exception):
     """The program is set up wrongly; the message says what to change. Raised where the object is made."""
 
 
-def place(error: BaseException) -> str:
+def describe_location(error: BaseException) -> str:
     """Tell what was raised and where, not in its own words: they may quote a customer.
 
     Args:

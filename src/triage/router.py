@@ -22,7 +22,14 @@ from triage.classifiers.base import ClassifierLike
 from triage.classifiers.claude import Claude
 from triage.engine.attempt import Pipeline
 from triage.engine.breaker import Gate
-from triage.errors import ConfigurationError, InboxError, InvalidSignature, LeaseLost, MalformedPayload, place
+from triage.errors import (
+    ConfigurationError,
+    InboxError,
+    InvalidSignature,
+    LeaseLost,
+    MalformedPayload,
+    describe_location,
+)
 from triage.inbox import MemoryInbox
 from triage.inbox.base import Inbox
 from triage.io.clients import OnDemand, PerLoop
@@ -374,7 +381,7 @@ class Router:
             if self.inbox is None:
                 # Interrupted, perhaps by a server that shuts down: the next delivery goes on with it.
                 with suppress(LeaseLost):
-                    self._store.park(job, "interrupted")
+                    self._store.dead_letter(job, "interrupted")
             raise
 
     def _taken(self, event: Event | str) -> Job | None:
@@ -387,7 +394,7 @@ class Router:
         elif not self._store.add(event) and self.inbox is None:
             # There is no worker who would try again what failed: the vendor's next delivery does.
             self._store.redrive(key)
-        return self._store.take(key, _LEASE)
+        return self._store.lease_key(key, _LEASE)
 
     def _awaiting(self, shared: Shared | None = None) -> Awaiting:
         http = self._async_http or self._own_async_http.get()
@@ -404,7 +411,7 @@ class Router:
                     self._tell(event.key)
                 return _answer(200, self._log(stored))
             if received.outcome is not None and received.outcome.status == "malformed":
-                inbox.keep(self.vendor.name, bytes(body), received.outcome.reason)
+                inbox.dead_letter_unreadable(self.vendor.name, bytes(body), received.outcome.reason)
         except InboxError as err:
             key = received.event.key if received.event else None
             return _answer(503, self._log(Outcome(status="failed", reason=str(err), key=key)))
@@ -415,7 +422,7 @@ class Router:
             try:
                 listener(key)
             except Exception as err:  # noqa: BLE001 - whatever it is, the delivery is stored, and is answered so
-                logger.error("%s is stored, but a listener raised %s", key, place(err))  # noqa: TRY400 - may quote data
+                logger.error("%s is stored, but a listener raised %s", key, describe_location(err))  # noqa: TRY400 - may quote data
 
     def _processed(self, outcome: Outcome) -> WebhookResponse:
         untouched = all(step.status in ("failed", "pending", "skipped") for step in outcome.steps)

@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
-from triage.errors import ConfigurationError, InboxError, LeaseLost, place
-from triage.io.fork import carry_over
+from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
+from triage.io.fork import register_at_fork
 from triage.models import Job
 from triage.router import ATTEMPTS, Router
 
@@ -51,7 +51,7 @@ class Worker:
         self._attempts = attempts
         self._guard = threading.Lock()
         self._running: _Running | None = None
-        carry_over(self)
+        register_at_fork(self)
         router.on_stored(self._wake)
 
     def start(self) -> None:
@@ -165,7 +165,7 @@ class Worker:
         except InboxError as err:
             logger.error("%s: %s", job.event.key, err)  # noqa: TRY400 - its lease runs out, and it is taken up then
         except Exception as err:  # noqa: BLE001 - a defect, ours or of an adapter, which must not end the worker
-            logger.error("%s: a defect: %s", job.event.key, place(err))  # noqa: TRY400 - its words may quote a customer
+            logger.error("%s: a defect: %s", job.event.key, describe_location(err))  # noqa: TRY400 - its words may quote a customer
 
 
 def _at_exit(worker: Worker) -> None:

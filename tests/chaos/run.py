@@ -342,7 +342,7 @@ class Run:
     def _entries(self) -> Sequence[Entry]:
         inbox = self.opens(clock=self.clock)
         try:
-            return inbox.entries(limit=1000)
+            return inbox.list_entries(limit=1000)
         finally:
             inbox.close()
 

@@ -77,7 +77,7 @@ def test_what_is_added_is_leased_whole_and_once(inbox: TableInbox) -> None:
     job = one(inbox)
     assert (job.event, job.attempts, job.ledger) == (event(), 1, Ledger())
     assert inbox.lease(10, LEASE) == []
-    assert inbox.stats() == {"ready": 0, "leased": 1, "finished": 0, "parked": 0}
+    assert inbox.count_states() == {"ready": 0, "leased": 1, "finished": 0, "parked": 0}
 
 
 def test_a_message_is_stored_once_whatever_became_of_it(inbox: TableInbox) -> None:
@@ -86,7 +86,7 @@ def test_a_message_is_stored_once_whatever_became_of_it(inbox: TableInbox) -> No
     assert not inbox.add(event())
     inbox.finish(job, Outcome(status="routed"))
     assert not inbox.add(event())
-    assert inbox.stats()["finished"] == 1
+    assert inbox.count_states()["finished"] == 1
 
 
 def test_the_oldest_come_first_and_no_more_than_asked_for(inbox: TableInbox, clock: Clock) -> None:
@@ -110,7 +110,7 @@ def test_a_conversations_events_are_leased_one_after_the_other(inbox: TableInbox
     inbox.finish(first, Outcome(status="routed"))
     second = one(inbox)
     assert second.event.message_id == "2"
-    inbox.park(second, "hopeless")
+    inbox.dead_letter(second, "hopeless")
     assert one(inbox).event.message_id == "3", "nobody waits for what is parked"
 
 
@@ -124,7 +124,7 @@ def test_a_lease_that_ran_out_is_given_again_and_the_old_one_can_write_no_more(i
         lambda: inbox.record(old, Ledger(status="closed")),
         lambda: inbox.finish(old, Outcome(status="routed")),
         lambda: inbox.retry(old, "x", 0),
-        lambda: inbox.park(old, "x"),
+        lambda: inbox.dead_letter(old, "x"),
     ]
     for write in writes:
         with pytest.raises(LeaseLost, match="intercom:a:1:1"):
@@ -163,7 +163,7 @@ def test_the_ledger_is_there_for_the_next_one(inbox: TableInbox, clock: Clock) -
 
 def test_what_settles_an_event_brings_its_ledger_along_or_leaves_it(inbox: TableInbox, clock: Clock) -> None:
     def ledger() -> Ledger:
-        entry = inbox.entry(event().key)
+        entry = inbox.get_entry(event().key)
         assert entry is not None
         return entry.ledger
 
@@ -173,7 +173,7 @@ def test_what_settles_an_event_brings_its_ledger_along_or_leaves_it(inbox: Table
     assert ledger() == first
     inbox.retry(one(inbox), "down", 0)
     assert ledger() == first
-    inbox.park(one(inbox), "hopeless", second)
+    inbox.dead_letter(one(inbox), "hopeless", second)
     assert ledger() == second
     inbox.redrive(event().key)
     inbox.finish(one(inbox), Outcome(status="routed"), third)
@@ -184,7 +184,7 @@ def test_what_is_parked_stays_so_until_it_is_redriven(inbox: TableInbox, clock: 
     inbox.add(event())
     job = one(inbox)
     inbox.record(job, Ledger(status="closed"))
-    inbox.park(job, "hopeless")
+    inbox.dead_letter(job, "hopeless")
     clock.now += 10_000
     assert inbox.lease(10, LEASE) == []
     assert inbox.redrive(job.event.key)
@@ -194,9 +194,9 @@ def test_what_is_parked_stays_so_until_it_is_redriven(inbox: TableInbox, clock: 
 
 
 def test_a_delivery_that_cannot_be_read_is_kept_and_cannot_be_redriven(inbox: TableInbox) -> None:
-    assert inbox.keep("intercom", b"\xff{", "no JSON")
-    assert not inbox.keep("intercom", b"\xff{", "no JSON")
-    assert inbox.stats()["parked"] == 1
+    assert inbox.dead_letter_unreadable("intercom", b"\xff{", "no JSON")
+    assert not inbox.dead_letter_unreadable("intercom", b"\xff{", "no JSON")
+    assert inbox.count_states()["parked"] == 1
     assert not inbox.redrive("intercom:malformed:x")
 
 
@@ -206,12 +206,12 @@ def test_finished_events_are_forgotten_on_demand(inbox: TableInbox, clock: Clock
         inbox.finish(one(inbox), Outcome(status="routed"))
         clock.now += 100
     assert inbox.purge(clock() - 150) == 1
-    assert (inbox.stats()["finished"], inbox.add(event(1))) == (1, True)
+    assert (inbox.count_states()["finished"], inbox.add(event(1))) == (1, True)
 
 
 def test_what_is_parked_is_forgotten_only_when_it_is_asked_for(inbox: TableInbox, clock: Clock) -> None:
     inbox.add(event())
-    inbox.park(one(inbox), "hopeless")
+    inbox.dead_letter(one(inbox), "hopeless")
     clock.now += 100
     assert [inbox.purge(clock()), inbox.purge(clock() - 200, parked=True), inbox.purge(clock(), parked=True)] == [
         0,
@@ -230,7 +230,7 @@ def test_a_customers_events_are_removed_but_not_under_a_workers_hands(inbox: Tab
     assert inbox.forget("nobody") == 0
     inbox.finish(job, Outcome(status="routed"))
     assert inbox.forget(customer) == 1
-    assert inbox.stats()["ready"] == 1
+    assert inbox.count_states()["ready"] == 1
 
 
 def test_many_threads_and_processes_lease_each_event_once(make: Callable[[], TableInbox]) -> None:
@@ -256,20 +256,20 @@ def test_many_threads_and_processes_lease_each_event_once(make: Callable[[], Tab
 def test_a_certain_event_is_taken_when_it_is_due_and_its_turn(inbox: TableInbox, clock: Clock) -> None:
     for number in (1, 2):
         inbox.add(event(number))
-    assert inbox.take("intercom:a:1:2", LEASE) is None, "the first of the conversation comes first"
-    assert inbox.take("intercom:a:1:9", LEASE) is None, "there is no such event"
-    job = inbox.take("intercom:a:1:1", LEASE)
+    assert inbox.lease_key("intercom:a:1:2", LEASE) is None, "the first of the conversation comes first"
+    assert inbox.lease_key("intercom:a:1:9", LEASE) is None, "there is no such event"
+    job = inbox.lease_key("intercom:a:1:1", LEASE)
     assert job is not None
     assert (job.event, job.attempts) == (event(), 1)
-    assert inbox.take("intercom:a:1:1", LEASE) is None, "it is being worked on"
+    assert inbox.lease_key("intercom:a:1:1", LEASE) is None, "it is being worked on"
     inbox.retry(job, "down", 30)
-    assert inbox.take("intercom:a:1:1", LEASE) is None, "it waits for its time"
+    assert inbox.lease_key("intercom:a:1:1", LEASE) is None, "it waits for its time"
     clock.now += 30
-    job = inbox.take("intercom:a:1:1", LEASE)
+    job = inbox.lease_key("intercom:a:1:1", LEASE)
     assert job is not None
     inbox.finish(job, Outcome(status="routed"))
-    assert inbox.take("intercom:a:1:1", LEASE) is None, "it is done with"
-    assert inbox.take("intercom:a:1:2", LEASE) is not None
+    assert inbox.lease_key("intercom:a:1:1", LEASE) is None, "it is done with"
+    assert inbox.lease_key("intercom:a:1:2", LEASE) is not None
 
 
 def test_how_often_something_was_done_in_the_conversation_is_told(inbox: TableInbox) -> None:
@@ -287,8 +287,8 @@ def test_of_several_help_desks_each_one_can_be_asked_for_its_own(inbox: TableInb
     for vendor in ("front", "intercom"):
         inbox.add(event(1, vendor=vendor))
     clock.now += 15
-    assert inbox.overdue(10, 15, "intercom") == ["intercom:a:1:1"]
-    assert inbox.overdue(10, 15) == ["front:a:1:1"]
+    assert inbox.list_overdue(10, 15, "intercom") == ["intercom:a:1:1"]
+    assert inbox.list_overdue(10, 15) == ["front:a:1:1"]
     assert inbox.lease(10, LEASE, "zendesk") == []
     assert keys(inbox.lease(10, LEASE, "front")) == ["front:a:1:1"]
     assert keys(inbox.lease(10, LEASE)) == ["intercom:a:1:1"]
@@ -298,79 +298,81 @@ def test_what_could_have_been_begun_long_ago_is_told_once_in_that_time(inbox: Ta
     for number in (1, 2):
         inbox.add(event(number))
     inbox.add(event(1, conversation="2"))
-    assert inbox.overdue(10, 15) == []
+    assert inbox.list_overdue(10, 15) == []
     clock.now += 15
-    assert sorted(inbox.overdue(10, 15)) == ["intercom:a:1:1", "intercom:a:2:1"], "not the one that waits for another"
-    assert inbox.overdue(10, 15) == []
-    first = inbox.take("intercom:a:1:1", LEASE)
+    assert sorted(inbox.list_overdue(10, 15)) == ["intercom:a:1:1", "intercom:a:2:1"], (
+        "not the one that waits for another"
+    )
+    assert inbox.list_overdue(10, 15) == []
+    first = inbox.lease_key("intercom:a:1:1", LEASE)
     assert first is not None
     clock.now += 15
-    assert inbox.overdue(10, 15) == ["intercom:a:2:1"], "the other one is being worked on"
+    assert inbox.list_overdue(10, 15) == ["intercom:a:2:1"], "the other one is being worked on"
     inbox.finish(first, Outcome(status="routed"))
-    assert len(inbox.overdue(1, 15)) == 1
+    assert len(inbox.list_overdue(1, 15)) == 1
     told: list[str] = []
     for _ in range(100):
         clock.now += 15
-        told += inbox.overdue(10, 15)
+        told += inbox.list_overdue(10, 15)
     assert told.count("intercom:a:2:1") == 5, "less and less often"
 
 
 def test_a_service_is_held_for_all_and_the_longer_time_counts(make: Callable[[], TableInbox], clock: Clock) -> None:
     one_, other = make(), make()
-    assert one_.held("intercom") == 0
-    one_.hold("intercom", 30)
-    other.hold("intercom", 10)
-    assert other.held("intercom") == pytest.approx(30)
-    assert other.held("claude") == 0
+    assert one_.get_pause("intercom") == 0
+    one_.set_pause("intercom", 30)
+    other.set_pause("intercom", 10)
+    assert other.get_pause("intercom") == pytest.approx(30)
+    assert other.get_pause("claude") == 0
     clock.now += 20
-    assert one_.held("intercom") == pytest.approx(10)
+    assert one_.get_pause("intercom") == pytest.approx(10)
     clock.now += 20
-    assert one_.held("intercom") == 0
+    assert one_.get_pause("intercom") == 0
 
 
 def test_a_sum_is_everybodys_and_outlives_a_purge_as_long_as_its_day(
     make: Callable[[], TableInbox], clock: Clock
 ) -> None:
     one_, other = make(), make()
-    assert one_.spent("today") == 0
-    one_.spend("today", 0.25)
-    other.spend("today", 0.5)
-    assert one_.spent("today") == pytest.approx(0.75)
+    assert one_.get_spending("today") == 0
+    one_.add_spending("today", 0.25)
+    other.add_spending("today", 0.5)
+    assert one_.get_spending("today") == pytest.approx(0.75)
     clock.now += 24 * 3600
     one_.purge(clock())
-    assert one_.spent("today") == pytest.approx(0.75)
+    assert one_.get_spending("today") == pytest.approx(0.75)
     clock.now += 25 * 3600
     one_.purge(clock())
-    assert one_.spent("today") == 0
+    assert one_.get_spending("today") == 0
 
 
 def test_an_operator_sees_what_is_there_the_newest_first_and_page_by_page(inbox: TableInbox, clock: Clock) -> None:
-    inbox.keep("intercom", b"{", "no JSON")
+    inbox.dead_letter_unreadable("intercom", b"{", "no JSON")
     for number in (1, 2, 3):
         inbox.add(event(number, conversation=str(number)))
-    job = inbox.take("intercom:a:1:1", LEASE)
+    job = inbox.lease_key("intercom:a:1:1", LEASE)
     assert job is not None
     inbox.record(job, Ledger(verdict=Verdict(bucket="billing")))
-    inbox.park(job, "hopeless")
-    newest, *older = inbox.entries()
+    inbox.dead_letter(job, "hopeless")
+    newest, *older = inbox.list_entries()
     assert (newest.key, newest.state, newest.event, newest.due) == ("intercom:a:3:3", "ready", event(3, "3"), clock())
-    assert [entry.key for entry in inbox.entries(limit=1, before=newest.number)] == [older[0].key]
-    parked, unreadable = inbox.entries("parked")
+    assert [entry.key for entry in inbox.list_entries(limit=1, before=newest.number)] == [older[0].key]
+    parked, unreadable = inbox.list_entries("parked")
     assert (parked.error, parked.attempts, parked.ledger.verdict) == ("hopeless", 1, Verdict(bucket="billing"))
     assert (unreadable.event, unreadable.error, unreadable.outcome) == (None, "no JSON", None)
-    assert inbox.entry("intercom:a:1:1") == parked
-    assert inbox.entry("intercom:a:9:9") is None
+    assert inbox.get_entry("intercom:a:1:1") == parked
+    assert inbox.get_entry("intercom:a:9:9") is None
 
 
 def test_an_event_that_nobody_works_on_may_be_set_aside(inbox: TableInbox) -> None:
     inbox.add(event())
     inbox.add(event(1, conversation="2"))
-    assert inbox.take("intercom:a:2:1", LEASE) is not None
-    assert inbox.set_aside("intercom:a:1:1", "the customer has called")
-    assert not inbox.set_aside("intercom:a:1:1", "again")
-    assert not inbox.set_aside("intercom:a:2:1", "a worker has it")
+    assert inbox.lease_key("intercom:a:2:1", LEASE) is not None
+    assert inbox.park("intercom:a:1:1", "the customer has called")
+    assert not inbox.park("intercom:a:1:1", "again")
+    assert not inbox.park("intercom:a:2:1", "a worker has it")
     assert inbox.lease(10, LEASE) == []
-    entry = inbox.entry("intercom:a:1:1")
+    entry = inbox.get_entry("intercom:a:1:1")
     assert entry is not None
     assert (entry.state, entry.error) == ("parked", "the customer has called")
 
@@ -391,7 +393,7 @@ def test_texts_of_any_kind_are_stored(inbox: TableInbox) -> None:
     odd = event(customer="a\0b")
     assert inbox.add(odd)
     assert one(inbox).event == odd
-    assert inbox.stats()["leased"] == 1
+    assert inbox.count_states()["leased"] == 1
 
 
 @pytest.mark.parametrize("column", ["event", "ledger"])
@@ -402,12 +404,12 @@ def test_what_cannot_be_read_is_parked_and_stops_nothing(inbox: TableInbox, colu
     sql = "UPDATE triage_events SET " + column + " = '[]' WHERE key = :key"  # noqa: S608 - our own words
     inbox._run(sql, {"key": "intercom:a:1:1"})
     assert [job.event.key for job in inbox.lease(10, LEASE)] == ["intercom:a:2:1"]
-    assert inbox.take("intercom:a:1:1", LEASE) is None
-    (entry,) = inbox.entries("parked")
+    assert inbox.lease_key("intercom:a:1:1", LEASE) is None
+    (entry,) = inbox.list_entries("parked")
     assert (entry.error, entry.key) == ("this version of triage cannot read it", "intercom:a:1:1")
     assert inbox.redrive(entry.key)
-    assert inbox.take(entry.key, LEASE) is None
-    assert inbox.stats()["parked"] == 1
+    assert inbox.lease_key(entry.key, LEASE) is None
+    assert inbox.count_states()["parked"] == 1
 
 
 def test_nobody_has_no_events_to_forget(inbox: TableInbox) -> None:

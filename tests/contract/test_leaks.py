@@ -175,11 +175,11 @@ class Stage:
     def worked(self, router: Router, **options: Any) -> None:
         """Let a worker do what is stored, and look at every state of it."""
         assert isinstance(router.inbox, WatchedInbox)
-        self.objects += [*router.inbox.entries(), router.inbox.lease(1, 0.0)]
+        self.objects += [*router.inbox.list_entries(), router.inbox.lease(1, 0.0)]
         self.desk.clock.now += 1
         with Worker(router, **options) as worker:
             router.inbox.wait()
-        self.objects += [worker, *router.inbox.entries()]
+        self.objects += [worker, *router.inbox.list_entries()]
         router.inbox.close()
 
     def addresses(self) -> Iterator[str]:
@@ -361,7 +361,7 @@ def kept_though_malformed(stage: Stage) -> None:
     body = json.dumps({"text": ALL, ALL: ALL}).encode()
     stage.handled(router, Webhook(body, stage.desk.sign(body)))
     assert router.inbox is not None
-    stage.objects += router.inbox.entries()
+    stage.objects += router.inbox.list_entries()
     router.inbox.close()
 
 
@@ -373,7 +373,12 @@ def broken_inbox(stage: Stage) -> None:
     assert stage.handled(router, stage.written()) == "failed"
     (event,) = (answer.event for answer in stage.objects[-2:-1] if isinstance(answer, WebhookResponse))
     assert event is not None
-    for call in (partial(inbox.add, event), inbox.entries, partial(inbox.forget, EMAIL), partial(inbox.lease, 1, 1.0)):
+    for call in (
+        partial(inbox.add, event),
+        inbox.list_entries,
+        partial(inbox.forget, EMAIL),
+        partial(inbox.lease, 1, 1.0),
+    ):
         with pytest.raises(InboxError) as raised:
             call()
         stage.objects.append(raised.value)

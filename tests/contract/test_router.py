@@ -507,7 +507,7 @@ def test_an_event_of_another_help_desk_is_refused(desk: Desk, api: Api, tmp_path
     for event in (foreign, foreign.key):
         with pytest.raises(ConfigurationError, match=f"{foreign.key} is no event of {desk.name}"):
             api.process(desk.router(inbox=inbox), event)
-    assert inbox.stats()["ready"] == 1
+    assert inbox.count_states()["ready"] == 1
     inbox.close()
 
 
@@ -524,6 +524,6 @@ def test_a_key_needs_an_inbox_and_a_defect_leaves_the_event_there(tmp_path: Path
     webhook = desk.fake.customer_writes("Hello")
     router.handle(webhook.body, webhook.headers)
     with pytest.raises(KeyboardInterrupt):
-        router.process(inbox.entries()[0].key)
-    assert inbox.stats()["leased"] == 1
+        router.process(inbox.list_entries()[0].key)
+    assert inbox.count_states()["leased"] == 1
     inbox.close()

@@ -363,7 +363,7 @@ def test_each_of_the_vendors_errors_is_read(desk: Desk) -> None:
         body = json.dumps(desk.fake.error(Refusal(status, code, "The customer wrote: 4711"))).encode()
         error = adapter.error(request, Response(status, {}, body), desk.clock())
         assert (error.status, error.vendor, error.call) == (status, desk.name, "POST /conversations"), status
-        assert error.fate_unknown == (status in (408, 500, 502, 503, 504)), status
+        assert error.outcome_unknown == (status in (408, 500, 502, 503, 504)), status
         assert "4711" not in str(error), "an error goes into the log"
         assert str(status) in str(error)
 

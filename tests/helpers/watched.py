@@ -22,8 +22,8 @@ class WatchedInbox(SQLiteInbox):
         super().retry(job, *args)
         self.settled.release()
 
-    def park(self, job: Job, *args: Any) -> None:
-        super().park(job, *args)
+    def dead_letter(self, job: Job, *args: Any) -> None:
+        super().dead_letter(job, *args)
         self.settled.release()
 
     def wait(self, events: int = 1) -> None:

@@ -86,12 +86,12 @@ class Desk:
         def routed() -> bool:
             if self.supervised and self.worker.poll() is not None:
                 self.worker = self._start()
-            return self.inbox.stats()["finished"] == events
+            return self.inbox.count_states()["finished"] == events
 
         try:
             wait_until(routed, f"{events} events are routed")
         except AssertionError as err:
-            err.add_note(f"{self.inbox.stats()}\n{self._logged()}")
+            err.add_note(f"{self.inbox.count_states()}\n{self._logged()}")
             raise
         assert [len(self.fake.replies(key)) for key in self.fake.conversations] == [1] * events
 
@@ -187,7 +187,7 @@ def test_redis_is_killed_and_comes_back_while_events_are_routed(make: Callable[.
             for number in range(20):
                 desk.store()
                 if number == 10:
-                    wait_until(lambda: desk.inbox.stats()["finished"] > 0, "it has begun")
+                    wait_until(lambda: desk.inbox.count_states()["finished"] > 0, "it has begun")
                     server.lose_everything()
             desk.wait(20)
     finally:
@@ -197,7 +197,7 @@ def test_redis_is_killed_and_comes_back_while_events_are_routed(make: Callable[.
 def test_a_message_that_comes_three_times_routes_once(make: Callable[..., Desk], redis_server: Redis) -> None:
     desk = make(redis_server.url)
     webhook = desk.store()
-    (entry,) = desk.inbox.entries()
+    (entry,) = desk.inbox.list_entries()
     for _ in range(3):
         desk.task.delay(entry.key)
     with desk.working():
@@ -267,7 +267,7 @@ def test_the_sweeper_routes_what_nobody_has_begun(tmp_path: Path) -> None:
     bind(app, desk.router(inbox=inbox))
     desk.clock.now += 60
     app.tasks["triage.sweep"].delay()
-    assert inbox.stats()["finished"] == 1
+    assert inbox.count_states()["finished"] == 1
     inbox.close()
 
 
@@ -281,7 +281,7 @@ def test_each_help_desk_has_its_own_sweeper(tmp_path: Path) -> None:
         bind(app, desk.router(inbox=inbox), name=desk.name)
     desks[0].clock.now += 60
     app.tasks["front.sweep"].delay()
-    assert [entry.state for entry in inbox.entries()] == ["finished", "ready"]
+    assert [entry.state for entry in inbox.list_entries()] == ["finished", "ready"]
     app.tasks["intercom.sweep"].delay()
-    assert [entry.state for entry in inbox.entries()] == ["finished", "finished"]
+    assert [entry.state for entry in inbox.list_entries()] == ["finished", "finished"]
     inbox.close()

@@ -39,7 +39,7 @@ def replies(desk: Desk) -> list[int]:
 def drained(desk: Desk, inbox: Any, router: Router, rounds: int = 40, **options: Any) -> None:
     """Let a worker do all that can be done; pauses and leases pass without waiting for them."""
     for _ in range(rounds):
-        stats = inbox.stats()
+        stats = inbox.count_states()
         if not stats["ready"] and not stats["leased"]:
             return
         with Worker(router, **options):
@@ -57,7 +57,7 @@ def assert_all_are_answered_once(desk: Desk, inbox: WatchedInbox, router: Router
     for text in TEXTS:
         handle(Api("sync"), router, desk.fake.customer_writes(text))
     drained(desk, inbox, router)
-    stats = inbox.stats()
+    stats = inbox.count_states()
     assert stats["finished"] + stats["parked"] == 4
     # Where replies are queued, one whose answer was lost may still come: it is not sent again.
     assert all(number <= 1 for number in replies(desk))
@@ -124,7 +124,7 @@ def test_a_worker_whose_clock_is_wrong_neither_loses_nor_doubles(desk: Desk, tmp
         handle(Api("sync"), router, desk.fake.customer_writes(text))
     desk.clock.now += 400  # a slow clock sees what is stored as due only later
     with Worker(desk.router(inbox=wrong)), Worker(router):
-        wait_until(lambda: right.stats()["finished"] == 4, "all are routed")
+        wait_until(lambda: right.count_states()["finished"] == 4, "all are routed")
     assert replies(desk) == [1] * 4
     right.close()
     wrong.close()
@@ -137,7 +137,7 @@ def test_machines_whose_clocks_disagree_agree_on_postgres(postgres: Postgres) ->
     for text in TEXTS:
         handle(Api("sync"), routers[0], desk.fake.customer_writes(text))
     with Worker(routers[0]), Worker(routers[1]):
-        wait_until(lambda: inbox.stats()["finished"] == 4, "all are routed")
+        wait_until(lambda: inbox.count_states()["finished"] == 4, "all are routed")
     assert replies(desk) == [1] * 4
     inbox.close()
 
@@ -151,11 +151,11 @@ def test_a_storm_of_refusals_passes_and_all_are_routed(desk: Desk, inbox: Watche
         handle(Api("sync"), router, desk.fake.customer_writes(text))
     with storm(desk.fake), Worker(router, concurrency=4):
         inbox.wait()
-    stats = inbox.stats()
+    stats = inbox.count_states()
     assert (stats["finished"], stats["parked"]) == (0, 0)
     desk.clock.now += 120
     drained(desk, inbox, router)
-    assert inbox.stats()["finished"] == 12
+    assert inbox.count_states()["finished"] == 12
     assert replies(desk) == [1] * 12
 
 
@@ -261,7 +261,7 @@ def test_postgres_is_restarted_while_events_are_routed() -> None:
 
 
 def told(inbox: PostgresInbox) -> Any:
-    return inbox.stats()
+    return inbox.count_states()
 
 
 # Workers
@@ -288,5 +288,5 @@ def test_of_two_workers_with_one_lease_that_ran_out_one_acts(desk: Desk, inbox: 
             inbox.wait()
         loops[0].call_soon_threadsafe(goes_on.set)
         assert stalled.drain()
-    assert (inbox.stats()["finished"], replies(desk)) == (1, [1])
+    assert (inbox.count_states()["finished"], replies(desk)) == (1, [1])
     assert desk.assigned(desk.fake.conversations[webhook.conversation_id or ""]) == desk.teams["billing"]

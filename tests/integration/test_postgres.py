@@ -32,12 +32,12 @@ def inbox(url: str) -> Iterator[PostgresInbox]:
 def test_the_servers_clock_decides_and_not_that_of_a_machine(inbox: PostgresInbox) -> None:
     inbox.add(event())
     job = one(inbox)
-    entry = inbox.entry(job.event.key)
+    entry = inbox.get_entry(job.event.key)
     assert entry is not None
     assert entry.received == pytest.approx(time.time(), abs=60)
     assert entry.due == pytest.approx(entry.changed + LEASE)
-    inbox.hold("intercom", 100)
-    assert 90 < inbox.held("intercom") <= 100
+    inbox.set_pause("intercom", 100)
+    assert 90 < inbox.get_pause("intercom") <= 100
 
 
 def test_what_is_added_is_on_the_servers_disk(url: str) -> None:
@@ -131,7 +131,7 @@ def test_the_database_itself_lets_nobody_lease_two_events_of_a_conversation(inbo
         other.execute("UPDATE triage_events SET state = 'leased', due = due + 60 WHERE seq = 2")
         leased: list[object] = []
         thread = threading.Thread(
-            target=lambda: leased.extend([*inbox.lease(10, LEASE), inbox.take(event(1).key, LEASE)])
+            target=lambda: leased.extend([*inbox.lease(10, LEASE), inbox.lease_key(event(1).key, LEASE)])
         )
         thread.start()
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND state = 'active'"
@@ -141,7 +141,7 @@ def test_the_database_itself_lets_nobody_lease_two_events_of_a_conversation(inbo
         other.commit()
         thread.join(20)
     assert leased == [None]
-    assert inbox.stats()["leased"] == 1
+    assert inbox.count_states()["leased"] == 1
 
 
 def test_a_text_that_the_server_cannot_store_is_an_error_that_does_not_quote_it(inbox: PostgresInbox) -> None:
@@ -162,7 +162,7 @@ def test_a_fork_has_connections_of_its_own(inbox: PostgresInbox) -> None:
         assert exit_code(child) == 0
     job = one(inbox)
     inbox.finish(job, Outcome(status="routed"))
-    assert inbox.stats() == {"ready": 3, "leased": 0, "finished": 1, "parked": 0}
+    assert inbox.count_states() == {"ready": 3, "leased": 0, "finished": 1, "parked": 0}
 
 
 def test_of_two_workers_who_take_events_of_one_conversation_one_gets_none(
@@ -174,5 +174,5 @@ def test_of_two_workers_who_take_events_of_one_conversation_one_gets_none(
         raise _Overtaken
 
     monkeypatch.setattr(inbox, "_run", overtaken)
-    assert inbox.take(event(1).key, LEASE) is None
+    assert inbox.lease_key(event(1).key, LEASE) is None
     inbox.close()

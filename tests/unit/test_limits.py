@@ -166,13 +166,13 @@ def test_a_message_may_wait_until_the_classifier_is_back(tmp_path: Path) -> None
     handle(Api("sync"), router, webhook)
     with Worker(router) as worker:
         inbox.wait()
-        (entry,) = inbox.entries()
+        (entry,) = inbox.list_entries()
         assert (entry.state, entry.error, entry.ledger.verdict) == ("ready", "Claude answered 529", None)
         assert entry.due - desk.clock() == pytest.approx(100), "not before the classifier is asked again"
         desk.clock.now += 101
         worker._wake()
         inbox.wait()
-    (entry,) = inbox.entries()
+    (entry,) = inbox.list_entries()
     assert (entry.state, classifier.asked) == ("finished", 2)
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
     inbox.close()
@@ -225,7 +225,7 @@ def test_a_limit_that_is_used_up_is_kept_by_all_workers(tmp_path: Path, api: Api
         outcomes.append(api.process(router, event))
     assert ["its rate limit is used up" in outcome.reason for outcome in outcomes] == [True, True]
     assert len(desk.fake.calls) == 1
-    entry = inboxes[0].entry(outcomes[1].key or "")
+    entry = inboxes[0].get_entry(outcomes[1].key or "")
     assert entry is not None
     left = 3600 - desk.clock() % 3600
     assert entry.due - desk.clock() == pytest.approx(left), "it is tried again when the window is over"
@@ -254,24 +254,24 @@ def test_a_worker_takes_nothing_while_the_help_desk_is_left_alone(tmp_path: Path
     desk = IntercomDesk()
     inbox = WatchedInbox(tmp_path / "triage.db", clock=desk.clock)
     asked = threading.Semaphore(0)
-    held = inbox.held
+    held = inbox.get_pause
 
     def counted(name: str) -> float:
         asked.release()
         return held(name)
 
-    inbox.held = counted  # type: ignore[method-assign]
-    inbox.hold("intercom", 60)
+    inbox.get_pause = counted  # type: ignore[method-assign]
+    inbox.set_pause("intercom", 60)
     router = desk.router(inbox=inbox)
     handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
     with Worker(router) as worker:
         assert asked.acquire(timeout=20)
-        (entry,) = inbox.entries()
+        (entry,) = inbox.list_entries()
         assert (entry.state, entry.attempts) == ("ready", 0)
         desk.clock.now += 61
         worker._wake()
         inbox.wait()
-    assert inbox.stats()["finished"] == 1
+    assert inbox.count_states()["finished"] == 1
     inbox.close()
 
 
@@ -280,10 +280,10 @@ def test_a_worker_takes_nothing_while_the_help_desk_is_left_alone(tmp_path: Path
 
 def test_an_inbox_that_fails_shuts_no_gate_and_opens_none(caplog: pytest.LogCaptureFixture) -> None:
     class Failing(MemoryInbox):
-        def held(self, name: str) -> float:
+        def get_pause(self, name: str) -> float:
             raise InboxError("the disk is full")
 
-        def hold(self, name: str, seconds: float) -> None:
+        def set_pause(self, name: str, seconds: float) -> None:
             raise InboxError("the disk is full")
 
     now = [1000.0]
@@ -302,7 +302,7 @@ def test_a_clock_that_is_set_back_does_not_keep_a_gate_from_asking() -> None:
     inbox = MemoryInbox(clock=lambda: now[0])
     gate = Gate("claude", inbox, failures=1, pause=30, clock=lambda: now[0])
     assert gate.left() == 0
-    inbox.hold("claude", 60)
+    inbox.set_pause("claude", 60)
     assert gate.left() == 0, "for a second"
     now[0] -= 100
     assert gate.left() == pytest.approx(160)

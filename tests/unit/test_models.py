@@ -93,16 +93,16 @@ def test_the_latest_message_is_the_customers_last() -> None:
 
 
 def test_a_human_has_it_who_is_assigned_or_has_written() -> None:
-    assert not conversation("customer", "bot", "note").taken
-    assert conversation("customer", "agent").taken
-    assert Conversation(id="c1", assignee="7").taken
+    assert not conversation("customer", "bot", "note").has_human
+    assert conversation("customer", "agent").has_human
+    assert Conversation(id="c1", assignee="7").has_human
 
 
 def test_the_tail_counts_back_from_the_customers_last_message_and_leaves_notes_out() -> None:
     whole = conversation("customer", "bot", "note", "customer", "bot", "customer", "bot")
-    assert [m.id for m in whole.tail(2).messages] == ["3", "4", "5", "6"]
-    assert [m.id for m in whole.tail(0).messages] == ["5", "6"]
-    assert [m.id for m in whole.tail(99).messages] == ["0", "1", "3", "4", "5", "6"]
+    assert [m.id for m in whole.last_turns(2).messages] == ["3", "4", "5", "6"]
+    assert [m.id for m in whole.last_turns(0).messages] == ["5", "6"]
+    assert [m.id for m in whole.last_turns(99).messages] == ["0", "1", "3", "4", "5", "6"]
 
 
 def test_a_reply_or_a_note_makes_a_step_that_must_not_be_repeated() -> None:
@@ -118,8 +118,8 @@ def test_a_response_without_json_has_no_data() -> None:
 
 def test_an_event_completes_what_was_read_with_its_message_where_that_is_missing() -> None:
     told = event()
-    assert [m.text for m in told.complete(Conversation(id="c1")).messages] == [f"{SECRET} 0"]
+    assert [m.text for m in told.add_missing_message(Conversation(id="c1")).messages] == [f"{SECRET} 0"]
     read = conversation("customer", text="as read")
-    assert told.complete(read) is read
+    assert told.add_missing_message(read) is read
     other = told.model_copy(update={"message_id": "9"})
-    assert other.complete(Conversation(id="c1")).messages == ()
+    assert other.add_missing_message(Conversation(id="c1")).messages == ()

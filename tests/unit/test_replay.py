@@ -49,14 +49,14 @@ def routed(desk: Desk, inbox: WatchedInbox, *texts: str, **options: Any) -> None
 def compared(router: Router, inbox: WatchedInbox) -> list[Comparison]:
     async def all_of_them() -> list[Comparison]:
         async with router:
-            return [comparison async for comparison in replay(router, reversed(inbox.entries()))]
+            return [comparison async for comparison in replay(router, reversed(inbox.list_entries()))]
 
     return asyncio.run(all_of_them())
 
 
 def test_only_who_is_treated_differently_differs_and_nothing_is_touched(desk: Desk, inbox: WatchedInbox) -> None:
     routed(desk, inbox, "This is billing.", "This is urgent.", "Hello")
-    calls, entries = len(desk.fake.calls), inbox.entries()
+    calls, entries = len(desk.fake.calls), inbox.list_entries()
 
     def stricter(text: str) -> str:
         return "spam" if "urgent" in text else "billing" if "billing" in text else "general"
@@ -68,7 +68,7 @@ def test_only_who_is_treated_differently_differs_and_nothing_is_touched(desk: De
         ("general", "general", False),
     ]
     assert comparisons[1].after.actions == (Close(),)
-    assert (len(desk.fake.calls), inbox.entries()) == (calls, entries)
+    assert (len(desk.fake.calls), inbox.list_entries()) == (calls, entries)
     inbox.close()
 
 
@@ -121,7 +121,7 @@ def test_another_mode_differs_and_what_it_costs_is_told(tmp_path: Path) -> None:
     (comparison,) = compared(router, inbox)
     assert (comparison.before.status, comparison.after.status, comparison.differs) == ("routed", "shadowed", True)
     assert comparison.cost_usd == 0.001
-    assert inbox.spent("spent:2026-11-24") == 0
+    assert inbox.get_spending("spent:2026-11-24") == 0
     inbox.close()
 
 
@@ -148,7 +148,7 @@ def test_a_classifier_that_is_down_is_told_and_shuts_nothing(desk: Desk, inbox: 
     routed(desk, inbox, *["Hello"] * 3)
     comparisons = compared(desk.router(classifier=down, inbox=inbox, limits=Limits(failures=1)), inbox)
     assert [one.after.fallback for one in comparisons] == [True] * 3
-    assert inbox.held("the classifier") == 0
+    assert inbox.get_pause("the classifier") == 0
     inbox.close()
 
 

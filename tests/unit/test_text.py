@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from triage.text import clean, from_html, letters, to_html, without_quotes
+from triage.text import clean, from_html, normalize_for_comparison, strip_quotes, to_html
 
 # All of Unicode, lone surrogates and all, with what has a meaning in text or in markup more often than by chance.
 anything = st.text(st.characters() | st.sampled_from("\r\n\t \xa0\u200b\u200d\x00\ud800><&;:-/\"'"))
@@ -211,7 +211,7 @@ Five.""",
 def test_the_html_of_mail_programs(html: str, text: str, own: str) -> None:
     plain = from_html(html).text
     assert plain == text
-    assert without_quotes(plain) == own
+    assert strip_quotes(plain) == own
 
 
 def test_nesting_without_end_neither_raises_nor_grows() -> None:
@@ -259,7 +259,7 @@ def test_html_says_the_same_words_and_nothing_of_it_is_markup(text: str) -> None
     assert not set("<>&\"'") & set(re.sub("</?p>|<br>|&(?:lt|gt|amp|quot|#x27);", "", html))
 
 
-# without_quotes
+# strip_quotes
 
 
 @pytest.mark.parametrize(
@@ -283,9 +283,9 @@ def test_html_says_the_same_words_and_nothing_of_it_is_markup(text: str) -> None
     ],
 )
 def test_who_wrote_what_follows_is_cut_with_it(attribution: str) -> None:
-    assert without_quotes(f"It fails again.\n\n{attribution}\n\nDid you restart?\nBye") == "It fails again."
-    assert without_quotes(f"It fails again.\n\n{attribution}\n> Restart?\n\nI did.") == "It fails again.\n\nI did."
-    assert without_quotes(f"On it since 2026.\n{attribution}\n> Restart?") == "On it since 2026."
+    assert strip_quotes(f"It fails again.\n\n{attribution}\n\nDid you restart?\nBye") == "It fails again."
+    assert strip_quotes(f"It fails again.\n\n{attribution}\n> Restart?\n\nI did.") == "It fails again.\n\nI did."
+    assert strip_quotes(f"On it since 2026.\n{attribution}\n> Restart?") == "On it since 2026."
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_who_wrote_what_follows_is_cut_with_it(attribution: str) -> None:
     ],
 )
 def test_quoted_history_is_cut(history: str) -> None:
-    assert without_quotes(f"Please cancel.\n\n{history}") == "Please cancel."
+    assert strip_quotes(f"Please cancel.\n\n{history}") == "Please cancel."
 
 
 @pytest.mark.parametrize(
@@ -331,8 +331,8 @@ def test_quoted_history_is_cut(history: str) -> None:
     ],
 )
 def test_signatures_are_cut(signature: str) -> None:
-    assert without_quotes(f"Where is my order?\n\n{signature}") == "Where is my order?"
-    assert without_quotes(f"Where is my order?\n\n{signature}\n\n> quoted") == "Where is my order?"
+    assert strip_quotes(f"Where is my order?\n\n{signature}") == "Where is my order?"
+    assert strip_quotes(f"Where is my order?\n\n{signature}\n\n> quoted") == "Where is my order?"
 
 
 @pytest.mark.parametrize(
@@ -352,14 +352,14 @@ def test_signatures_are_cut(signature: str) -> None:
     ],
 )
 def test_what_only_looks_like_a_quotation_stays(text: str) -> None:
-    assert without_quotes(text) == text.strip()
+    assert strip_quotes(text) == text.strip()
 
 
 def test_interleaved_answers_stay() -> None:
     text = (
         "Hello,\n\nOn 5 Jan 2026, Jane wrote:\n> Which plan?\nThe large one.\n\n> How many?\n>> Five?\n\nSix.\n-- \nJoe"
     )
-    assert without_quotes(text) == "Hello,\n\nThe large one.\n\nSix."
+    assert strip_quotes(text) == "Hello,\n\nThe large one.\n\nSix."
 
 
 @pytest.mark.parametrize(
@@ -374,12 +374,12 @@ def test_interleaved_answers_stay() -> None:
     ],
 )
 def test_what_is_nothing_but_quotation_is_kept(text: str, left: str) -> None:
-    assert without_quotes(text) == left
+    assert strip_quotes(text) == left
 
 
 @given(mail)
 def test_words_are_never_lost_altogether(text: str) -> None:
-    left = without_quotes(text)
+    left = strip_quotes(text)
     assert is_clean(left)
     assert bool(left) == bool(clean(text))
 
@@ -407,8 +407,8 @@ def hostile(function: Callable[[str], object], *units: str) -> list[Any]:
         *hostile(
             from_html, "<b>", "</p>", "<div>", "<ul><li>x", "<blockquote>x", "<pre>\n", "<script>", "<title></titl"
         ),
-        *hostile(without_quotes, "> ", "> \n", "x\n", "From: \n", "From: Sent: ", "--\n", "____\n", "sent from my "),
-        *hostile(without_quotes, "On \n", "On at 10:00 wrote:\n", "Am schrieb ", "Am schrieb" * 40 + ":\n", "<@"),
+        *hostile(strip_quotes, "> ", "> \n", "x\n", "From: \n", "From: Sent: ", "--\n", "____\n", "sent from my "),
+        *hostile(strip_quotes, "On \n", "On at 10:00 wrote:\n", "Am schrieb ", "Am schrieb" * 40 + ":\n", "<@"),
         *hostile(clean, " ", " \n", "\n", "\u200c", "a \u200c"),
         *hostile(to_html, "<\n"),
     ],
@@ -420,4 +420,6 @@ def test_four_times_the_text_takes_about_four_times_the_time(function: Callable[
 
 
 def test_letters_are_the_same_however_a_vendor_sets_spaces_and_lines() -> None:
-    assert letters("Hi  Mira,\n\nfine") == letters("Hi Mira,\u00a0fine") == "HiMira,fine"
+    assert (
+        normalize_for_comparison("Hi  Mira,\n\nfine") == normalize_for_comparison("Hi Mira,\u00a0fine") == "HiMira,fine"
+    )

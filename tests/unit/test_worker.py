@@ -58,9 +58,9 @@ def test_a_message_is_answered_when_it_is_stored_and_before_anything_is_done(
     answer, outcome = handle(api, router, webhook)
     assert (answer.status_code, json.loads(answer.body)) == (200, {"status": "accepted"})
     assert outcome.conversation_id == webhook.conversation_id
-    assert (inbox.stats()["ready"], desk.fake.calls) == (1, [])
+    assert (inbox.count_states()["ready"], desk.fake.calls) == (1, [])
     assert handle(api, router, desk.fake.redeliver(webhook))[1].status == "duplicate"
-    assert inbox.stats()["ready"] == 1
+    assert inbox.count_states()["ready"] == 1
 
 
 def test_what_is_not_for_us_is_answered_and_not_stored(desk: Desk, api: Api, inbox: WatchedInbox) -> None:
@@ -69,7 +69,7 @@ def test_what_is_not_for_us_is_answered_and_not_stored(desk: Desk, api: Api, inb
     assert api.handle(router, webhook.body, {}).status_code == 401
     for _, ignored in desk.ignored():
         assert handle(api, router, ignored)[1].status == "ignored"
-    assert sum(inbox.stats().values()) == 0
+    assert sum(inbox.count_states().values()) == 0
 
 
 def test_a_signed_delivery_that_cannot_be_read_is_kept(desk: Desk, api: Api, inbox: WatchedInbox) -> None:
@@ -77,7 +77,7 @@ def test_a_signed_delivery_that_cannot_be_read_is_kept(desk: Desk, api: Api, inb
     for _ in range(2):
         answer = api.handle(durable(desk, inbox), body, desk.sign(body))
         assert (answer.status_code, json.loads(answer.body)["status"]) == (200, "malformed")
-    assert inbox.stats() == {"ready": 0, "leased": 0, "finished": 0, "parked": 1}
+    assert inbox.count_states() == {"ready": 0, "leased": 0, "finished": 0, "parked": 1}
 
 
 def test_what_cannot_be_stored_is_the_vendors_to_deliver_again(
@@ -89,7 +89,7 @@ def test_what_cannot_be_stored_is_the_vendors_to_deliver_again(
     webhook = desk.fake.customer_writes("Hello")
     router = durable(desk, inbox)
     monkeypatch.setattr(inbox, "add", full)
-    monkeypatch.setattr(inbox, "keep", full)
+    monkeypatch.setattr(inbox, "dead_letter_unreadable", full)
     answer, outcome = handle(api, router, webhook)
     assert (answer.status_code, answer.headers["Retry-After"], outcome.status) == (503, "30", "failed")
     assert api.handle(router, b"{}", desk.sign(b"{}")).status_code in (200, 503)
@@ -124,7 +124,7 @@ def test_the_worker_routes_what_was_stored(desk: Desk, api: Api, inbox: WatchedI
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     assert conversation.state == ("closed" if bucket == "spam" else "open")
     assert len(desk.fake.replies(conversation.id)) == (0 if bucket == "spam" else 1)
-    assert inbox.stats()["finished"] == 1
+    assert inbox.count_states()["finished"] == 1
 
 
 def test_several_help_desks_share_an_inbox_and_each_worker_does_its_own(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_several_help_desks_share_an_inbox_and_each_worker_does_its_own(tmp_path
             assert handle(Api("sync"), router, webhook)[1].status == "accepted"
     with Worker(routers[0], concurrency=100):
         inbox.wait(3)
-    assert inbox.stats() == {"ready": 3 * (len(desks) - 1), "leased": 0, "finished": 3, "parked": 0}
+    assert inbox.count_states() == {"ready": 3 * (len(desks) - 1), "leased": 0, "finished": 3, "parked": 0}
     with contextlib.ExitStack() as stack:
         for router in routers:
             stack.enter_context(Worker(router))
@@ -165,11 +165,11 @@ def test_an_event_that_fails_is_tried_again_later_and_parked_in_the_end(desk: De
     desk.fake.fail(desk.read, status=403, times=2)
     with Worker(router, attempts=2) as worker:
         inbox.wait()
-        assert inbox.stats()["ready"] == 1
+        assert inbox.count_states()["ready"] == 1
         desk.clock.now += 300
         worker._wake()
         inbox.wait()
-    assert inbox.stats()["parked"] == 1
+    assert inbox.count_states()["parked"] == 1
     (error,) = inbox._rows("SELECT error FROM triage_events")[0]
     assert "status 403" in error
 
@@ -195,7 +195,7 @@ def test_a_vendor_that_comes_back_gets_the_rest_and_the_verdict_is_not_paid_for_
         worker._wake()
         inbox.wait()
     conversation_id = webhook.conversation_id or ""
-    assert (len(asked), inbox.stats()["finished"]) == (1, 1)
+    assert (len(asked), inbox.count_states()["finished"]) == (1, 1)
     assert (len(desk.fake.replies(conversation_id)), len(desk.fake.notes(conversation_id))) == (1, 1)
     assert desk.fake.conversations[conversation_id].state == "closed"
 
@@ -236,15 +236,15 @@ def test_wherever_a_worker_dies_the_next_one_ends_it_and_does_nothing_twice(
         asyncio.run(router.work(job))
     monkeypatch.undo()
     desk.clock.now += 61
-    if not inbox.stats()["finished"]:
+    if not inbox.count_states()["finished"]:
         with Worker(router):
             inbox.wait()
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
-    if desk.queues and inbox.stats()["finished"] == 0:
+    if desk.queues and inbox.count_states()["finished"] == 0:
         # Nobody can tell whether the reply will come: it is not sent again.
         assert len(desk.fake.replies(conversation.id)) <= 1
         return
-    assert inbox.stats()["finished"] == 1
+    assert inbox.count_states()["finished"] == 1
     assert desk.assigned(conversation) == desk.teams["billing"]
     assert [name.lower() for name in conversation.tags] == ["seen"]
     assert len(desk.fake.replies(conversation.id)) == 1
@@ -264,7 +264,7 @@ def test_what_a_human_took_between_is_left_to_the_human(desk: Desk, inbox: Watch
     desk.clock.now += 61
     with Worker(router):
         inbox.wait()
-    assert inbox.stats()["finished"] == 1
+    assert inbox.count_states()["finished"] == 1
     assert desk.fake.replies(webhook.conversation_id or "") == []
     assert [name.lower() for name in desk.fake.conversations[webhook.conversation_id or ""].tags] == ["seen"]
 
@@ -329,7 +329,7 @@ def test_draining_waits_for_what_is_being_worked_on(one_desk: IntercomDesk, one_
     draining.start()
     go_on.set()
     draining.join(20)
-    assert (drained, one_inbox.stats()["finished"]) == ([True], 1)
+    assert (drained, one_inbox.count_states()["finished"]) == ([True], 1)
 
 
 def test_what_takes_longer_than_the_deadline_is_taken_up_later(one_desk: IntercomDesk, one_inbox: WatchedInbox) -> None:
@@ -346,12 +346,12 @@ def test_what_takes_longer_than_the_deadline_is_taken_up_later(one_desk: Interco
     handle(Api("sync"), router, one_desk.fake.customer_writes("Hello"))
     assert begun.wait(20)
     assert not worker.drain(0.01)
-    assert one_inbox.stats()["leased"] == 1
+    assert one_inbox.count_states()["leased"] == 1
     one_desk.clock.now += 61
     router.classifier = lambda text: "general"
     with Worker(router):
         one_inbox.wait()
-    assert one_inbox.stats()["finished"] == 1
+    assert one_inbox.count_states()["finished"] == 1
 
 
 def test_a_heart_beats_while_an_event_takes_longer_than_its_lease(
@@ -377,7 +377,7 @@ def test_a_heart_beats_while_an_event_takes_longer_than_its_lease(
             assert beats.acquire(timeout=20)
         go_on.set()
         one_inbox.wait()
-    assert one_inbox.stats()["finished"] == 1
+    assert one_inbox.count_states()["finished"] == 1
 
 
 def test_an_inbox_that_fails_stops_nothing_for_good(
@@ -429,7 +429,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_event_until_its_lease_ran_out
     one_desk.clock.now += 61
     with Worker(router):
         one_inbox.wait()
-    assert one_inbox.stats()["finished"] == 1
+    assert one_inbox.count_states()["finished"] == 1
     assert len(one_desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
@@ -473,7 +473,7 @@ def test_a_defect_is_logged_and_the_event_tried_again(
     handle(Api("sync"), router, one_desk.fake.customer_writes("Hello"))
     with Worker(router):
         one_inbox.wait()
-    assert one_inbox.stats()["ready"] == 1
+    assert one_inbox.count_states()["ready"] == 1
     assert [record.levelname for record in caplog.records if "a defect" in record.getMessage()] == ["ERROR"]
 
 
@@ -488,7 +488,7 @@ def test_a_lifespan_starts_and_drains(one_desk: IntercomDesk, one_inbox: Watched
             await asyncio.to_thread(one_inbox.wait)
 
     asyncio.run(lived())
-    assert one_inbox.stats()["finished"] == 1
+    assert one_inbox.count_states()["finished"] == 1
 
 
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
@@ -526,5 +526,5 @@ def test_a_fork_starts_its_own_worker_with_its_first_event(
                 os._exit(code)
         assert exit_code(child) == 0
         worker.drain()
-    assert inbox.stats()["finished"] == 1
+    assert inbox.count_states()["finished"] == 1
     inbox.close()

@@ -120,7 +120,7 @@ def list_(inbox: Inbox, state: State | None, limit: int, as_json: bool) -> None:
 @click.option("--text", is_flag=True, help="Show what the customer wrote, and what was written to the customer.")
 def show(key: str, inbox: Inbox, text: bool) -> None:
     """Tell all that is known of the event KEY."""
-    entry = inbox.entry(key)
+    entry = inbox.get_entry(key)
     if entry is None:
         raise click.ClickException(f"The inbox holds no {key!r}.")
     for name, value in _facts(entry).items():
@@ -163,7 +163,7 @@ def redrive(keys: tuple[str, ...], inbox: Inbox, everything: bool) -> None:
 @click.option("--reason", default="by hand", show_default=True, help="For whoever looks at it.")
 def park(key: str, inbox: Inbox, reason: str) -> None:
     """Set the event KEY aside, for a human. It must be waiting: one that is being worked on is not interrupted."""
-    if not inbox.set_aside(key, reason):
+    if not inbox.park(key, reason):
         raise click.ClickException(f"No event {key!r} is waiting.")
 
 
@@ -194,7 +194,7 @@ def forget(customer: str, inbox: Inbox) -> None:
 @_as_json
 def stats(inbox: Inbox, as_json: bool) -> None:
     """Count events by their state."""
-    counted = dict(inbox.stats())
+    counted = dict(inbox.count_states())
     if as_json:
         click.echo(json.dumps(counted))
     else:
@@ -237,7 +237,7 @@ def replay(router: Router, inbox: Inbox | None, limit: int, concurrency: int, as
 def _all(inbox: Inbox, state: State | None = None) -> Iterator[Entry]:
     """All entries, the newest first, page by page."""
     before = None
-    while page := inbox.entries(state, limit=_PAGE, before=before):
+    while page := inbox.list_entries(state, limit=_PAGE, before=before):
         yield from page
         before = page[-1].number
 

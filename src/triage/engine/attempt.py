@@ -17,7 +17,7 @@ from triage import policy
 from triage.actions import Action, Assign, Close, MarkSpam, Reply, Snooze
 from triage.engine import transport as _http
 from triage.engine.breaker import Gate
-from triage.errors import ClassifierError, ConfigurationError, InboxError, VendorError, place
+from triage.errors import ClassifierError, ConfigurationError, InboxError, VendorError, describe_location
 from triage.inbox.base import Inbox
 from triage.limits import Limits
 from triage.models import (
@@ -133,7 +133,7 @@ class Pipeline:
         if job.attempts >= attempts:
             if attempts > 1:  # else the outcome's own line says it all
                 logger.error("%s is parked after %s attempts: %s", job.event.key, job.attempts, error)
-            await ports.blocking(self.inbox.park, job, error, ledger)
+            await ports.blocking(self.inbox.dead_letter, job, error, ledger)
             return
         pause = min(_LONGEST_PAUSE, 2.0**job.attempts) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
         await ports.blocking(self.inbox.retry, job, error, max(pause, least), ledger)
@@ -154,7 +154,7 @@ class Pipeline:
         if conversation.latest is None:
             return _outcome(event, "ignored", "the conversation holds no message of a customer", ledger)
         if ledger.verdict is None:
-            ledger.seen = conversation.tail(self.context)
+            ledger.seen = conversation.last_turns(self.context)
             ledger.verdict = await self._classify(ledger.seen, ports, last=last)
         if ledger.steps is None:
             self._plan(ledger, ledger.verdict, conversation, ports.now())
@@ -186,11 +186,11 @@ class Pipeline:
             return self._fallback(f"the message has no text, only {len(latest.attachments)} attachment(s)")
         today = f"spent:{datetime.fromtimestamp(ports.now(), UTC):%Y-%m-%d}"
         budget = self.limits.daily_usd
-        if budget is not None and await ports.blocking(self.inbox.spent, today) >= budget:
+        if budget is not None and await ports.blocking(self.inbox.get_spending, today) >= budget:
             return self._fallback(f"the day's {budget:g} USD for verdicts are spent")
         verdict = await self._asked(conversation, ports)
         if budget is not None and verdict.cost_usd:
-            await ports.blocking(self.inbox.spend, today, verdict.cost_usd)
+            await ports.blocking(self.inbox.add_spending, today, verdict.cost_usd)
         if verdict.unavailable and self.limits.without_verdict == "wait" and not last:
             raise _NotNow(verdict.reason, await ports.held(ports.classifier_gate))
         return verdict
@@ -206,7 +206,7 @@ class Pipeline:
             await ports.learn(ports.classifier_gate, down=True)
             # Not in the error's own words, unless they are ours: they may quote the customer.
             told = f": {err}" if isinstance(err, ConfigurationError | ClassifierError) else ""
-            logger.error("the classifier raised %s%s", place(err), told)  # noqa: TRY400 - for the same reason
+            logger.error("the classifier raised %s%s", describe_location(err), told)  # noqa: TRY400 - for the same reason
             return self._fallback(f"the classifier raised {type(err).__name__}{told}", down=True)
         await ports.learn(ports.classifier_gate, down=verdict.unavailable)
         if bucket is None:
@@ -240,7 +240,7 @@ class Pipeline:
                 continue
             # Where another process died, or gave up, while it took a step that must not be repeated.
             asks = result.status == "unknown" and not result.step.idempotent
-            if asks and await self.vendor.performed(result.step, before, send):
+            if asks and await self.vendor.was_performed(result.step, before, send):
                 note(number, StepResult(step=result.step, status="done"))
                 continue
             step = Step(actions=tuple(a for a in result.step.actions if not _forbidden(a, conversation)))
@@ -271,12 +271,12 @@ class Pipeline:
         self, step: Step, error: VendorError, before: Conversation, send: Send
     ) -> Literal["done", "failed", "unknown"]:
         """Tell what became of a step whose call failed."""
-        if not error.fate_unknown:
+        if not error.outcome_unknown:
             return "failed"
         if step.idempotent:
             return "unknown"
         try:
-            return "done" if await self.vendor.performed(step, before, send) else "failed"
+            return "done" if await self.vendor.was_performed(step, before, send) else "failed"
         except VendorError:
             return "unknown"
 
@@ -289,11 +289,11 @@ def _without_ours(conversation: Conversation, results: Sequence[StepResult]) -> 
 
 def _forbidden(action: Action, conversation: Conversation) -> str:
     """Why an action is not taken here, or nothing."""
-    if conversation.taken and isinstance(action, _HANDS_OFF):
+    if conversation.has_human and isinstance(action, _HANDS_OFF):
         return "a teammate has the conversation"
-    if conversation.answered and isinstance(action, Reply):
+    if conversation.has_automatic_reply and isinstance(action, Reply):
         return "the customer has an automatic reply already"
-    if conversation.automatic and isinstance(action, Reply):
+    if conversation.is_automatic and isinstance(action, Reply):
         return "the message was sent by a machine"
     return ""
 

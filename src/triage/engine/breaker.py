@@ -42,7 +42,7 @@ class Gate:
         if not self.fresh:
             self._asked = self._clock()
             try:
-                self._until = self._clock() + self._inbox.held(self._name)
+                self._until = self._clock() + self._inbox.get_pause(self._name)
             except InboxError as err:
                 logger.warning("what other workers say of %s cannot be read: %s", self._name, err)
         return max(0.0, self._until - self._clock())
@@ -65,7 +65,7 @@ class Gate:
         self._until = max(self._until, self._clock() + seconds)
         logger.warning("%s is left alone for %.0f s", self._name, seconds)
         try:
-            self._inbox.hold(self._name, seconds)
+            self._inbox.set_pause(self._name, seconds)
         except InboxError as err:
             # It is a courtesy; the answer that we have is worth more than that the others know.
             logger.warning("other workers cannot be told of %s: %s", self._name, err)

@@ -130,7 +130,7 @@ async def _send(request: Request, vendor: Vendor, wire: Wire) -> Response:
             response = await wire.exchange(request)
         except NoAnswer as err:
             cause = err
-            error = VendorError(str(err), vendor=vendor.name, call=request.call, fate_unknown=err.sent)
+            error = VendorError(str(err), vendor=vendor.name, call=request.call, outcome_unknown=err.sent)
             await wire.learn(wire.vendor_gate, down=True)
         else:
             await wire.learn(wire.vendor_gate, down=response.status in _UNKNOWN, pause=_pause(response, vendor, wire))
@@ -182,7 +182,7 @@ def _wait(request: Request, error: VendorError, attempt: int) -> float | None:
     """Seconds until the next attempt, None for no further one."""
     if attempt == RETRIES or error.final or (error.status is not None and error.status not in _TRANSIENT):
         return None
-    if error.fate_unknown and not request.idempotent:
+    if error.outcome_unknown and not request.idempotent:
         return None
     if error.retry_after is not None:
         return error.retry_after if error.retry_after <= LONGEST_WAIT else None

@@ -24,7 +24,7 @@ class Inbox(Protocol):
         """Store an event, so that it survives a crash. False if its message is known already."""
         ...
 
-    def keep(self, vendor: str, body: bytes, error: str) -> bool:
+    def dead_letter_unreadable(self, vendor: str, body: bytes, error: str) -> bool:
         """Store a signed delivery that cannot be read, parked. False if it is there already."""
         ...
 
@@ -32,7 +32,7 @@ class Inbox(Protocol):
         """Take events, of one help desk or of all, that are due for a while; the oldest, no two of a conversation."""
         ...
 
-    def take(self, key: str, seconds: float) -> Job | None:
+    def lease_key(self, key: str, seconds: float) -> Job | None:
         """The same for a certain event. None if it is done with, is being worked on, or it is not its turn."""
         ...
 
@@ -52,35 +52,37 @@ class Inbox(Protocol):
         """Give an event back for a while."""
         ...
 
-    def park(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
+    def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
         """Give an event up, for a human to look at."""
         ...
 
-    def overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
+    def list_overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
         """The keys of events that could have been begun so long ago, each less and less often."""
         ...
 
-    def hold(self, name: str, seconds: float) -> None:
+    def set_pause(self, name: str, seconds: float) -> None:
         """Let no worker call a service for a while; a longer time that was set before stays."""
         ...
 
-    def held(self, name: str) -> float:
+    def get_pause(self, name: str) -> float:
         """For how many seconds a service is still to be left alone."""
         ...
 
-    def spend(self, name: str, amount: float) -> None:
+    def add_spending(self, name: str, amount: float) -> None:
         """Add to a sum that all workers share."""
         ...
 
-    def spent(self, name: str) -> float:
+    def get_spending(self, name: str) -> float:
         """Tell such a sum; 0 where nothing was added."""
         ...
 
-    def entries(self, state: State | None = None, *, limit: int = 100, before: int | None = None) -> Sequence[Entry]:
+    def list_entries(
+        self, state: State | None = None, *, limit: int = 100, before: int | None = None
+    ) -> Sequence[Entry]:
         """List what is there, the newest first; `before` is the number of the last one of the page before."""
         ...
 
-    def entry(self, key: str) -> Entry | None:
+    def get_entry(self, key: str) -> Entry | None:
         """Look one up."""
         ...
 
@@ -88,7 +90,7 @@ class Inbox(Protocol):
         """Let a parked event be tried again, from where its ledger stands. False if there is none."""
         ...
 
-    def set_aside(self, key: str, reason: str) -> bool:
+    def park(self, key: str, reason: str) -> bool:
         """Park an event that nobody is working on. False if there is none."""
         ...
 
@@ -100,7 +102,7 @@ class Inbox(Protocol):
         """Remove the events of a customer's id or e-mail address that nobody is working on; tells how many."""
         ...
 
-    def stats(self) -> Mapping[str, int]:
+    def count_states(self) -> Mapping[str, int]:
         """Count by state: `ready`, `leased`, `finished`, `parked`."""
         ...
 

@@ -115,7 +115,7 @@ class PostgresInbox(TableInbox):
         except _Overtaken:
             return []
 
-    def take(self, key: str, seconds: float) -> Job | None:
+    def lease_key(self, key: str, seconds: float) -> Job | None:
         """Lease a certain event.
 
         Args:
@@ -126,7 +126,7 @@ class PostgresInbox(TableInbox):
             None if it is done with, is being worked on, waits for its time or for an earlier one of its conversation.
         """
         try:
-            return super().take(key, seconds)
+            return super().lease_key(key, seconds)
         except _Overtaken:
             return None
 

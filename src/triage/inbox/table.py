@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from triage.errors import LeaseLost
-from triage.io.fork import carry_over
+from triage.io.fork import register_at_fork
 from triage.models import Entry, Event, Job, Ledger, Outcome, State
 
 logger = logging.getLogger("triage")
@@ -80,7 +80,7 @@ class TableInbox(ABC):
         self._lease_one = _LEASE.format(which="AND key = :key", lock=self._lock_rows)
         self._overdue_any = _OVERDUE.format(which="", lock=self._lock_rows)
         self._overdue_vendors = _OVERDUE.format(which="AND vendor = :vendor", lock=self._lock_rows)
-        carry_over(self)
+        register_at_fork(self)
 
     @abstractmethod
     def _run(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
@@ -125,7 +125,7 @@ class TableInbox(ABC):
             event=event.model_dump_json(),
         )
 
-    def keep(self, vendor: str, body: bytes, error: str) -> bool:
+    def dead_letter_unreadable(self, vendor: str, body: bytes, error: str) -> bool:
         """Store a signed delivery that cannot be read, parked.
 
         Args:
@@ -156,7 +156,7 @@ class TableInbox(ABC):
         sql = self._lease_any if vendor is None else self._lease_vendors
         return self._jobs(self._rows(sql, limit=limit, seconds=seconds, vendor=vendor))
 
-    def take(self, key: str, seconds: float) -> Job | None:
+    def lease_key(self, key: str, seconds: float) -> Job | None:
         """Lease a certain event.
 
         Args:
@@ -217,7 +217,7 @@ class TableInbox(ABC):
         changes = f"state = 'ready', due = :now + :seconds, error = :error, {_CHANGED}"
         self._settle(job, changes, ledger, seconds=seconds, error=error)
 
-    def park(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
+    def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
         """Give an event up, for a human to look at. Later events of its conversation go on.
 
         Args:
@@ -227,7 +227,7 @@ class TableInbox(ABC):
         """
         self._settle(job, f"state = 'parked', error = :error, {_CHANGED}", ledger, error=error)
 
-    def overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
+    def list_overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
         """The keys of events that could have been begun so long ago.
 
         For those who hand keys to workers by a queue of their own, which may lose some. A key is told again when its
@@ -243,7 +243,7 @@ class TableInbox(ABC):
 
     # What all workers share
 
-    def hold(self, name: str, seconds: float) -> None:
+    def set_pause(self, name: str, seconds: float) -> None:
         """Let nobody call a service for a while.
 
         Args:
@@ -258,7 +258,7 @@ class TableInbox(ABC):
             seconds=seconds,
         )
 
-    def held(self, name: str) -> float:
+    def get_pause(self, name: str) -> float:
         """Tell for how many seconds a service is still to be left alone; 0 for one that may be called.
 
         Args:
@@ -267,7 +267,7 @@ class TableInbox(ABC):
         rows = self._rows("SELECT value - :now FROM triage_numbers WHERE name = :name", name=name)
         return max(0.0, rows[0][0]) if rows else 0.0
 
-    def spend(self, name: str, amount: float) -> None:
+    def add_spending(self, name: str, amount: float) -> None:
         """Add to a sum.
 
         Args:
@@ -281,7 +281,7 @@ class TableInbox(ABC):
             amount=amount,
         )
 
-    def spent(self, name: str) -> float:
+    def get_spending(self, name: str) -> float:
         """Tell a sum.
 
         Args:
@@ -292,7 +292,9 @@ class TableInbox(ABC):
 
     # What an operator needs
 
-    def entries(self, state: State | None = None, *, limit: int = 100, before: int | None = None) -> Sequence[Entry]:
+    def list_entries(
+        self, state: State | None = None, *, limit: int = 100, before: int | None = None
+    ) -> Sequence[Entry]:
         """List what is there, the newest first.
 
         Args:
@@ -309,7 +311,7 @@ class TableInbox(ABC):
         )
         return [_entry(row) for row in rows]
 
-    def entry(self, key: str) -> Entry | None:
+    def get_entry(self, key: str) -> Entry | None:
         """Look one up.
 
         Args:
@@ -333,7 +335,7 @@ class TableInbox(ABC):
             key=key,
         )
 
-    def set_aside(self, key: str, reason: str) -> bool:
+    def park(self, key: str, reason: str) -> bool:
         """Park an event that nobody is working on.
 
         Args:
@@ -383,7 +385,7 @@ class TableInbox(ABC):
         sql = "DELETE FROM triage_events WHERE state <> 'leased' AND (customer = :customer OR email = :email)"
         return self._run(sql, self._values(customer=_plain(customer), email=_plain(customer).lower()))[1]
 
-    def stats(self) -> Mapping[str, int]:
+    def count_states(self) -> Mapping[str, int]:
         """Count what is there by its state: `ready`, `leased`, `finished`, `parked`."""
         counted = self._rows("SELECT state, count(*) FROM triage_events GROUP BY state")
         return Counter({"ready": 0, "leased": 0, "finished": 0, "parked": 0} | dict(counted))

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from triage.errors import ConfigurationError, TriageError, place
-from triage.io.fork import carry_over
+from triage.errors import ConfigurationError, TriageError, describe_location
+from triage.io.fork import register_at_fork
 from triage.router import ATTEMPTS, Router
 
 try:
@@ -65,11 +65,11 @@ def bind(
             raise
         except Exception as err:  # noqa: BLE001 - it is raised as another
             # Celery logs and keeps what is raised; a defect's own words may quote a customer.
-            raise RuntimeError(f"{key}: a defect: {place(err)}") from None
+            raise RuntimeError(f"{key}: a defect: {describe_location(err)}") from None
 
     @app.task(name=f"{name}.sweep", ignore_result=True, shared=False)
     def swept() -> None:
-        for key in inbox.overdue(_SWEPT, sweep, router.vendor.name):
+        for key in inbox.list_overdue(_SWEPT, sweep, router.vendor.name):
             process.delay(key)
 
     router.on_stored(_Sender(lambda key: process.apply_async((key,), retry=False), sweep))
@@ -91,7 +91,7 @@ class _Sender:
         self._quiet = quiet
         self._silent_until = float("-inf")
         self._thread = ThreadPoolExecutor(1, "triage-celery")
-        carry_over(self)
+        register_at_fork(self)
 
     def __call__(self, key: str) -> None:
         self._thread.submit(self._sent, key)

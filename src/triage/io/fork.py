@@ -19,7 +19,7 @@ class Forkable(Protocol):
         ...
 
 
-def carry_over(thing: Forkable) -> None:
+def register_at_fork(thing: Forkable) -> None:
     """Tell a thing of each fork, as long as it is in use.
 
     Args:
@@ -52,7 +52,7 @@ class Lock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        carry_over(self)
+        register_at_fork(self)
 
     def before_fork(self) -> None:
         """Nothing is waited for: the lock may be held for as long as a call over the network takes."""

@@ -50,9 +50,9 @@ class Conversation(_Model):
     """Oldest first."""
     assignee: str | None = None
     """The human who has it."""
-    answered: bool = False
+    has_automatic_reply: bool = False
     """True if an automatic reply of ours is among the messages."""
-    automatic: bool = False
+    is_automatic: bool = False
     """True if a machine sent the customer's last message, as an absence notice: answering it could begin a loop."""
     tags: tuple[str, ...] = ()
     """The names of its tags."""
@@ -60,7 +60,7 @@ class Conversation(_Model):
     """The vendor's mark of the state that was read, for updates that must not overwrite a newer one."""
 
     @property
-    def taken(self) -> bool:
+    def has_human(self) -> bool:
         """True if a human has it or has written to the customer: then we keep our hands off."""
         return self.assignee is not None or any(message.role == "agent" for message in self.messages)
 
@@ -74,7 +74,7 @@ class Conversation(_Model):
         """The subject and the customer's last message: what a plain function gets to classify."""
         return "\n\n".join(part for part in (self.subject, self.latest.text if self.latest else "") if part)
 
-    def tail(self, turns: int) -> Self:
+    def last_turns(self, turns: int) -> Self:
         """The same with the last `turns` messages before the customer's last one, and without internal notes."""
         spoken = [message for message in self.messages if message.role != "note"]
         last = max((i for i, message in enumerate(spoken) if message.role == "customer"), default=-1)
@@ -134,7 +134,7 @@ class Event(_Model):
             raw=raw,
         )
 
-    def complete(self, read: Conversation) -> Conversation:
+    def add_missing_message(self, read: Conversation) -> Conversation:
         """Add the event's message where it is missing.
 
         Args:

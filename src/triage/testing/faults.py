@@ -25,26 +25,26 @@ Ts = TypeVarTuple("Ts")
 
 InboxCall: TypeAlias = Literal[
     "add",
-    "keep",
+    "dead_letter_unreadable",
     "lease",
-    "take",
+    "lease_key",
     "record",
     "extend",
     "finish",
     "retry",
-    "park",
-    "overdue",
-    "hold",
-    "held",
-    "spend",
-    "spent",
-    "entries",
-    "entry",
+    "dead_letter",
+    "list_overdue",
+    "set_pause",
+    "get_pause",
+    "add_spending",
+    "get_spending",
+    "list_entries",
+    "get_entry",
     "redrive",
-    "set_aside",
+    "park",
     "purge",
     "forget",
-    "stats",
+    "count_states",
 ]
 """What an inbox is asked to do; `close` never fails."""
 
@@ -173,17 +173,17 @@ class FaultyInbox:
         """As `Inbox.add`."""
         return self._do("add", self._inbox.add, event)
 
-    def keep(self, vendor: str, body: bytes, error: str) -> bool:
+    def dead_letter_unreadable(self, vendor: str, body: bytes, error: str) -> bool:
         """As `Inbox.keep`."""
-        return self._do("keep", self._inbox.keep, vendor, body, error)
+        return self._do("dead_letter_unreadable", self._inbox.dead_letter_unreadable, vendor, body, error)
 
     def lease(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[Job]:
         """As `Inbox.lease`."""
         return self._do("lease", self._inbox.lease, limit, seconds, vendor)
 
-    def take(self, key: str, seconds: float) -> Job | None:
+    def lease_key(self, key: str, seconds: float) -> Job | None:
         """As `Inbox.take`."""
-        return self._do("take", self._inbox.take, key, seconds)
+        return self._do("lease_key", self._inbox.lease_key, key, seconds)
 
     def record(self, job: Job, ledger: Ledger) -> None:
         """As `Inbox.record`."""
@@ -201,45 +201,47 @@ class FaultyInbox:
         """As `Inbox.retry`."""
         self._do("retry", self._inbox.retry, job, error, seconds, ledger)
 
-    def park(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
+    def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
         """As `Inbox.park`."""
-        self._do("park", self._inbox.park, job, error, ledger)
+        self._do("dead_letter", self._inbox.dead_letter, job, error, ledger)
 
-    def overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
+    def list_overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
         """As `Inbox.overdue`."""
-        return self._do("overdue", self._inbox.overdue, limit, seconds, vendor)
+        return self._do("list_overdue", self._inbox.list_overdue, limit, seconds, vendor)
 
-    def hold(self, name: str, seconds: float) -> None:
+    def set_pause(self, name: str, seconds: float) -> None:
         """As `Inbox.hold`."""
-        self._do("hold", self._inbox.hold, name, seconds)
+        self._do("set_pause", self._inbox.set_pause, name, seconds)
 
-    def held(self, name: str) -> float:
+    def get_pause(self, name: str) -> float:
         """As `Inbox.held`."""
-        return self._do("held", self._inbox.held, name)
+        return self._do("get_pause", self._inbox.get_pause, name)
 
-    def spend(self, name: str, amount: float) -> None:
+    def add_spending(self, name: str, amount: float) -> None:
         """As `Inbox.spend`."""
-        self._do("spend", self._inbox.spend, name, amount)
+        self._do("add_spending", self._inbox.add_spending, name, amount)
 
-    def spent(self, name: str) -> float:
+    def get_spending(self, name: str) -> float:
         """As `Inbox.spent`."""
-        return self._do("spent", self._inbox.spent, name)
+        return self._do("get_spending", self._inbox.get_spending, name)
 
-    def entries(self, state: State | None = None, *, limit: int = 100, before: int | None = None) -> Sequence[Entry]:
+    def list_entries(
+        self, state: State | None = None, *, limit: int = 100, before: int | None = None
+    ) -> Sequence[Entry]:
         """As `Inbox.entries`."""
-        return self._do("entries", lambda: self._inbox.entries(state, limit=limit, before=before))
+        return self._do("list_entries", lambda: self._inbox.list_entries(state, limit=limit, before=before))
 
-    def entry(self, key: str) -> Entry | None:
+    def get_entry(self, key: str) -> Entry | None:
         """As `Inbox.entry`."""
-        return self._do("entry", self._inbox.entry, key)
+        return self._do("get_entry", self._inbox.get_entry, key)
 
     def redrive(self, key: str) -> bool:
         """As `Inbox.redrive`."""
         return self._do("redrive", self._inbox.redrive, key)
 
-    def set_aside(self, key: str, reason: str) -> bool:
-        """As `Inbox.set_aside`."""
-        return self._do("set_aside", self._inbox.set_aside, key, reason)
+    def park(self, key: str, reason: str) -> bool:
+        """As `Inbox.park`."""
+        return self._do("park", self._inbox.park, key, reason)
 
     def purge(self, before: float, *, parked: bool = False) -> int:
         """As `Inbox.purge`."""
@@ -249,9 +251,9 @@ class FaultyInbox:
         """As `Inbox.forget`."""
         return self._do("forget", self._inbox.forget, customer)
 
-    def stats(self) -> Mapping[str, int]:
+    def count_states(self) -> Mapping[str, int]:
         """As `Inbox.stats`."""
-        return self._do("stats", self._inbox.stats)
+        return self._do("count_states", self._inbox.count_states)
 
     def close(self) -> None:
         """As `Inbox.close`. It never fails."""

@@ -66,7 +66,7 @@ _RULE = re.compile("[-_*=]{3,}")
 _LONGEST_SIGNATURE = 10  # lines; after more than that, the two hyphens were no signature's
 
 
-def without_quotes(text: str) -> str:
+def strip_quotes(text: str) -> str:
     """Cut quoted history and the signature from an answer by e-mail.
 
     Answers between and below quoted lines stay. If nothing would be left, the whole is returned, without its `>`.

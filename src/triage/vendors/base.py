@@ -96,7 +96,7 @@ class Vendor(Protocol):
         """Take a step. Returns once the vendor confirmed it, raises `VendorError` otherwise."""
         ...
 
-    async def performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
+    async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
         """Ask whether a step of unknown fate took effect.
 
         Args:

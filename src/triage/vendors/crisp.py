@@ -28,8 +28,8 @@ from triage.models import (
 from triage.vendors import responses as _http
 from triage.vendors._settings import required
 from triage.vendors.base import Send
-from triage.vendors.payload import Loose, Payload, moment, read_json, word
-from triage.vendors.signing import Secrets, from_hex
+from triage.vendors.payload import Loose, Payload, parse_json, parse_timestamp, safe_word
+from triage.vendors.signing import Secrets, decode_hex
 
 Hook: TypeAlias = Literal["plugin", "website"]
 
@@ -255,14 +255,14 @@ class Crisp:
         Sources: https://docs.crisp.chat/guides/web-hooks/plugin-hooks and /website-hooks
         """
         if self._hook == "website":
-            if not self._secrets.known(delivery.headers.get(self.URL_KEY.lower(), "")):
+            if not self._secrets.contains(delivery.headers.get(self.URL_KEY.lower(), "")):
                 raise InvalidSignature(f"{self.URL_KEY} is absent, or not the key of the URL")
             return
         stamp = delivery.headers.get("x-crisp-request-timestamp", "")
         message = b"[" + stamp.encode("utf-8", "replace") + b";" + delivery.body + b"]"
         # One of the vendor's clients takes capitals, too.
-        signature = from_hex(delivery.headers.get("x-crisp-signature", "").lower())
-        if not self._secrets.signed(message, signature, "sha256"):
+        signature = decode_hex(delivery.headers.get("x-crisp-signature", "").lower())
+        if not self._secrets.verify(message, signature, "sha256"):
             raise InvalidSignature("X-Crisp-Signature is absent or not made with the plugin's secret")
         if not self._in_time(stamp, delivery.received_at):
             raise InvalidSignature("X-Crisp-Request-Timestamp is no time within the replay window")
@@ -276,25 +276,25 @@ class Crisp:
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Take a visitor's message out of `message:send`."""
-        data = read_json(delivery.body)
+        data = parse_json(delivery.body)
         name = data.get("event")
         if not isinstance(name, str):
             raise MalformedPayload("event: missing")
         # An allow-list: a hook that is subscribed to more would otherwise answer itself without end.
         if name != _EVENT:
-            return Ignored(f"event {word(name)}")
+            return Ignored(f"event {safe_word(name)}")
         if data.get("website_id") != self._website_id:
             return Ignored("of another website")
-        place = _Place.read(data.get("data"))
+        place = _Place.parse_data(data.get("data"))
         if place.website_id not in (None, self._website_id):
             return Ignored("of another website")
-        return self._event(place, _Message.read(data.get("data")), data)
+        return self._event(place, _Message.parse_data(data.get("data")), data)
 
     def _event(self, place: _Place, message: _Message, raw: dict[str, JsonValue]) -> Event | Ignored:
         if message.sender != "user" or message.automated:
             return Ignored("not written by a customer")
         if message.type not in _FILES | _SAID:
-            return Ignored(f"type {word(message.type)}")
+            return Ignored(f"type {safe_word(message.type)}")
         told = self._message(message)
         if not (told.text or told.attachments):
             return Ignored("empty text")
@@ -315,16 +315,16 @@ class Crisp:
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
         """`GET` of the conversation and of its messages: two calls, and one for each further page of messages."""
-        return event.complete(await self._read(event.conversation_id, send))
+        return event.add_missing_message(await self._read(event.conversation_id, send))
 
     async def _read(self, session_id: str, send: Send) -> Conversation:
         request = self._call("GET", self._path(session_id), idempotent=True)
-        item = _http.read(_ItemAnswer, request, await send(request), vendor=self.name).data
+        item = _http.parse_response(_ItemAnswer, request, await send(request), vendor=self.name).data
         messages: dict[str, _Message] = {}
         query = ""
         for _ in range(_MOST_PAGES):
             request = self._call("GET", f"{self._path(session_id)}/messages{query}", idempotent=True)
-            page = _http.read(_MessagesAnswer, request, await send(request), vendor=self.name).data
+            page = _http.parse_response(_MessagesAnswer, request, await send(request), vendor=self.name).data
             read = [message for message in map(self._told, page) if message is not None]
             new = [message for message in read if message.fingerprint not in messages]
             messages |= {message.fingerprint: message for message in read}
@@ -337,7 +337,7 @@ class Crisp:
     def _told(self, data: object) -> _Message | None:
         """A message, None for an entry that is none that we know: one must not hide all others."""
         try:
-            return _Message.read(data)
+            return _Message.parse_data(data)
         except MalformedPayload:
             return None
 
@@ -353,7 +353,7 @@ class Crisp:
             customer=Customer(id=visitor.user_id, name=meta.nickname, email=meta.email),
             messages=said,
             assignee=item.assigned.user_id if item.assigned else None,
-            answered=any(message.role == "bot" and message.author == self._nickname for message in said),
+            has_automatic_reply=any(message.role == "bot" and message.author == self._nickname for message in said),
             tags=meta.segments or (),
         )
 
@@ -366,9 +366,9 @@ class Crisp:
         return Message(
             id=message.fingerprint,
             role=role,
-            text=_text.without_quotes(text) if role == "customer" else text,
+            text=_text.strip_quotes(text) if role == "customer" else text,
             attachments=(_filename(message.content),) if message.type in _FILES else (),
-            at=moment(message.timestamp and message.timestamp / 1000),
+            at=parse_timestamp(message.timestamp and message.timestamp / 1000),
             author=author,
         )
 
@@ -418,7 +418,7 @@ class Crisp:
             case _:
                 await self._label(path, step.actions, send)
 
-    async def performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
+    async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
         """Look for a message of ours with the same words that was not there before. Two calls, as `fetch`.
 
         Raises:
@@ -429,16 +429,18 @@ class Crisp:
         current = await self._read(conversation.id, send)
         (action,) = step.actions
         assert isinstance(action, Reply | Note)  # noqa: S101 - all else is idempotent
-        wanted = ("bot" if isinstance(action, Reply) else "note", _text.letters(action.body))
+        wanted = ("bot" if isinstance(action, Reply) else "note", _text.normalize_for_comparison(action.body))
         if any(
             message.author == self._nickname
             and message.id not in known
-            and (message.role, _text.letters(message.text)) == wanted
+            and (message.role, _text.normalize_for_comparison(message.text)) == wanted
             for message in current.messages
         ):
             return True
         request = self._call("GET", f"{self._path(conversation.id)}/messages")
-        raise _http.unexpected(request, vendor=self.name, message="the message is not there yet, and may still come")
+        raise _http.unexpected_response(
+            request, vendor=self.name, message="the message is not there yet, and may still come"
+        )
 
     async def _end(self, path: str, actions: Sequence[Action], send: Send) -> None:
         if any(isinstance(action, MarkSpam) for action in actions):
@@ -450,7 +452,7 @@ class Crisp:
     async def _label(self, path: str, actions: Sequence[Action], send: Send) -> None:
         # As late as possible: if Crisp does not merge, what somebody else changes before the writing is lost.
         request = self._call("GET", f"{path}/meta", idempotent=True)
-        current = _http.read(_LabelsAnswer, request, await send(request), vendor=self.name).data
+        current = _http.parse_response(_LabelsAnswer, request, await send(request), vendor=self.name).data
         segments = {name.casefold(): name for name in current.segments}
         data = dict(current.data)
         for action in actions:
@@ -500,7 +502,7 @@ class Crisp:
 
         Source: https://docs.crisp.chat/guides/rest-api/rate-limits
         """
-        return _http.seconds(response.headers, "retry-after")
+        return _http.parse_seconds(response.headers, "retry-after")
 
     def error(self, request: Request, response: Response, now: float) -> VendorError:
         """Read an error: `{"error": true, "reason": …, "data": {"message": …}}`.
@@ -509,7 +511,7 @@ class Crisp:
         """
         body = response.data()
         told = _Error.model_validate(body) if isinstance(body, dict) else _Error()
-        return _http.refused(
+        return _http.build_error(
             request,
             response,
             vendor=self.name,
@@ -530,6 +532,6 @@ def _role(message: _Message) -> Role:
 
 def _filename(content: object) -> str:
     try:
-        return _File.read(content).name
+        return _File.parse_data(content).name
     except MalformedPayload:
         return "file"

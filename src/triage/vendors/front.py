@@ -31,8 +31,8 @@ from triage.models import (
 from triage.vendors import responses as _http
 from triage.vendors._settings import required
 from triage.vendors.base import Send
-from triage.vendors.payload import Loose, Payload, moment, read_json, word
-from triage.vendors.signing import Secrets, from_base64
+from triage.vendors.payload import Loose, Payload, parse_json, parse_timestamp, safe_word
+from triage.vendors.signing import Secrets, decode_base64
 
 Source: TypeAlias = Literal["application", "rule"]
 
@@ -299,26 +299,26 @@ class Front:
         the stamp are refused. A rule signs the body with HMAC-SHA1 and no time, so there is no replay window.
         Sources: https://dev.frontapp.com/docs/application-webhooks, https://dev.frontapp.com/docs/rule-webhooks
         """
-        signature = from_base64(delivery.headers.get("x-front-signature", ""))
+        signature = decode_base64(delivery.headers.get("x-front-signature", ""))
         if self._source == "rule":
-            signed = self._secrets.signed(delivery.body, signature, "sha1")
+            signed = self._secrets.verify(delivery.body, signature, "sha1")
             # The page's samples disagree on whether the bytes or the JSON without white space are signed.
             compact = None if signed or signature is None else _compact(delivery.body)
             if compact is not None:
-                signed = self._secrets.signed(compact, signature, "sha1")
+                signed = self._secrets.verify(compact, signature, "sha1")
             if not signed:
                 raise InvalidSignature("X-Front-Signature is absent or not made with the API secret of the rule")
             return
         stamp = delivery.headers.get("x-front-request-timestamp", "")
         message = stamp.encode("utf-8", "replace") + b":" + delivery.body
-        if not self._secrets.signed(message, signature, "sha256"):
+        if not self._secrets.verify(message, signature, "sha256"):
             raise InvalidSignature("X-Front-Signature is absent or not made with the app's secret")
         if not re.fullmatch(r"[0-9]{1,15}", stamp) or abs(delivery.received_at - int(stamp) / 1000) > _WINDOW:
             raise InvalidSignature("X-Front-Request-Timestamp is no time within 5 minutes of ours")
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Take a customer's message out of `inbound_received`, or out of a rule's `inbound`."""
-        data = read_json(delivery.body)
+        data = parse_json(delivery.body)
         kind = data.get("type")
         if not isinstance(kind, str):
             raise MalformedPayload("type: missing")
@@ -326,12 +326,12 @@ class Front:
             return _synchronised(delivery.headers.get("x-front-challenge"))
         # An allow-list: an app that is subscribed to more would otherwise answer itself without end.
         if kind != _INBOUND[self._source]:
-            return Ignored(f"event {word(kind)}")
+            return Ignored(f"event {safe_word(kind)}")
         if self._source == "rule":
-            return self._event(_Happening.read(data), data)
-        if _Authorization.read(data.get("authorization") or {}).id != self._company_id:
+            return self._event(_Happening.parse_data(data), data)
+        if _Authorization.parse_data(data.get("authorization") or {}).id != self._company_id:
             return Ignored("of another company")
-        return self._event(_Happening.read(data.get("payload")), data)
+        return self._event(_Happening.parse_data(data.get("payload")), data)
 
     def _event(self, happening: _Happening, raw: dict[str, JsonValue]) -> Event | Ignored:
         item, message = happening.conversation, happening.target.data
@@ -377,14 +377,14 @@ class Front:
 
         One that was merged into another is read under its new id. Comments are not read.
         """
-        return event.complete(await self._read(event.conversation_id, send))
+        return event.add_missing_message(await self._read(event.conversation_id, send))
 
     async def _read(self, conversation_id: str, send: Send) -> Conversation:
         async def read(id_: str) -> _Item:
             request = self._call("GET", f"/conversations/{id_}", idempotent=True)
-            return _http.read(_Item, request, await send(request), vendor=self.name)
+            return _http.parse_response(_Item, request, await send(request), vendor=self.name)
 
-        item = await _http.merged(read, conversation_id, self._merged_into)
+        item = await _http.follow_merges(read, conversation_id, self._merged_into)
         pages = await self._pages(_Messages, f"/conversations/{item.id}/messages", send)
         return self._conversation(item, [message for page in pages for message in page.results])
 
@@ -399,7 +399,7 @@ class Front:
         query = "?limit=100"
         while len(pages) < _MOST_PAGES:
             request = self._call("GET", path + query, idempotent=True)
-            page = _http.read(model, request, await send(request), vendor=self.name)
+            page = _http.parse_response(model, request, await send(request), vendor=self.name)
             pages.append(page)
             # Of the next page's address only the token is taken, for the same reason as above.
             token = _page_token(page.pagination.next if page.pagination else None)
@@ -422,7 +422,7 @@ class Front:
             customer=Customer(id=_contact(contact), name=customer.name, email=customer.handle),
             messages=said,
             assignee=None if assignee == self._author_id else assignee,
-            answered=any(message.author == self._author_id and message.role == "bot" for message in said),
+            has_automatic_reply=any(message.author == self._author_id and message.role == "bot" for message in said),
             tags=tuple(tag.name for tag in item.tags or ()),
         )
 
@@ -434,9 +434,9 @@ class Front:
         return Message(
             id=message.id,
             role=role,
-            text=_text.without_quotes(text) if role == "customer" else text,
+            text=_text.strip_quotes(text) if role == "customer" else text,
             attachments=(*(file.filename for file in message.attachments or ()), *["image"] * plain.images),
-            at=moment(message.created_at),
+            at=parse_timestamp(message.created_at),
             author=message.author.id if message.author else None,
         )
 
@@ -485,7 +485,7 @@ class Front:
             case _:
                 await self._update(path, step.actions, send)
 
-    async def performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
+    async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
         """Look for a message or comment of ours with the same words. One or two calls.
 
         Raises:
@@ -495,26 +495,30 @@ class Front:
         action = step.actions[0]
         if isinstance(action, Note):
             pages = await self._pages(_Comments, f"{path}/comments", send)
-            wanted = _text.letters(_markdown(action.body))
+            wanted = _text.normalize_for_comparison(_markdown(action.body))
             return any(
-                one.author is not None and one.author.id == self._author_id and _text.letters(one.body or "") == wanted
+                one.author is not None
+                and one.author.id == self._author_id
+                and _text.normalize_for_comparison(one.body or "") == wanted
                 for page in pages
                 for one in page.results
             )
         assert isinstance(action, Reply)  # noqa: S101 - all else is idempotent
         known = {message.id for message in conversation.messages}
         current = await self._read(conversation.id, send)
-        wanted = _text.letters(action.body)
+        wanted = _text.normalize_for_comparison(action.body)
         if any(
             message.author == self._author_id
             and message.id not in known
             # What follows our words may be a signature that was added to them.
-            and _text.letters(message.text).startswith(wanted)
+            and _text.normalize_for_comparison(message.text).startswith(wanted)
             for message in current.messages
         ):
             return True
         request = self._call("GET", f"{path}/messages")
-        raise _http.unexpected(request, vendor=self.name, message="the reply is not there yet, and may still come")
+        raise _http.unexpected_response(
+            request, vendor=self.name, message="the reply is not there yet, and may still come"
+        )
 
     async def _update(self, path: str, actions: Sequence[Action], send: Send) -> None:
         tags = self._tags(actions)
@@ -540,7 +544,7 @@ class Front:
         if fields:
             # As late as possible: what somebody else changes between this reading and the writing is lost.
             request = self._call("GET", path, idempotent=True)
-            current = _http.read(_Fields, request, await send(request), vendor=self.name)
+            current = _http.parse_response(_Fields, request, await send(request), vendor=self.name)
             changes["custom_fields"] = current.custom_fields | fields
         if changes:
             await send(self._call("PATCH", path, changes, idempotent=True))
@@ -573,7 +577,7 @@ class Front:
             found = name if _is_tag_id(name) else known.get(name.casefold())
             if found is None:
                 request = self._call("POST", "/company/tags", {"name": name})
-                found = _http.read(_Label, request, await send(request), vendor=self.name).id
+                found = _http.parse_response(_Label, request, await send(request), vendor=self.name).id
             ids.append(found)
         return ids
 
@@ -605,16 +609,16 @@ class Front:
 
         Source: https://dev.frontapp.com/docs/rate-limiting
         """
-        wait = _http.seconds(response.headers, "retry-after")
+        wait = _http.parse_seconds(response.headers, "retry-after")
         if wait is None:
-            return _http.renewal(response, now)
+            return _http.seconds_until_reset(response, now)
         return wait / 1000 if wait > _MILLISECONDS else wait
 
     def error(self, request: Request, response: Response, now: float) -> VendorError:
         """Read an error: `{"_error": {"status": …, "title": …, "message": …}}`."""
         body = response.data()
         fault = (_Error.model_validate(body) if isinstance(body, dict) else _Error()).error or _Fault()
-        return _http.refused(
+        return _http.build_error(
             request,
             response,
             vendor=self.name,

@@ -32,8 +32,8 @@ from triage.vendors import responses as _http
 from triage.vendors._settings import required
 from triage.vendors.base import Auth, Send
 from triage.vendors.oauth import ClientCredentials
-from triage.vendors.payload import Loose, Payload, oldest_first, read_json, word
-from triage.vendors.signing import Secrets, from_base64
+from triage.vendors.payload import Loose, Payload, parse_json, safe_word, sort_key
+from triage.vendors.signing import Secrets, decode_base64
 
 EventName: TypeAlias = Literal["convo.created", "convo.customer.reply.created"]
 
@@ -287,8 +287,8 @@ class HelpScout:
 
         Source: https://developer.helpscout.com/webhooks
         """
-        signature = from_base64(delivery.headers.get("x-helpscout-signature", ""))
-        if not self._secrets.signed(delivery.body, signature, "sha1"):
+        signature = decode_base64(delivery.headers.get("x-helpscout-signature", ""))
+        if not self._secrets.verify(delivery.body, signature, "sha1"):
             raise InvalidSignature("X-HelpScout-Signature is absent or not made with the webhook's secret")
 
     def parse(self, delivery: Delivery) -> Parsed:
@@ -297,18 +297,18 @@ class HelpScout:
         if event == _TEST:
             return Handshake(_TEST)
         if event is None:
-            raise MalformedPayload(_without_event(read_json(delivery.body)))
+            raise MalformedPayload(_without_event(parse_json(delivery.body)))
         # An allow-list: an app that is subscribed to more would otherwise answer itself without end.
         if event not in self._events:
-            return Ignored(f"event {word(event)}")
-        data = read_json(delivery.body)
-        return self._event(_Item.read(data), _KINDS[event], data, hashlib.sha256(delivery.body).hexdigest())
+            return Ignored(f"event {safe_word(event)}")
+        data = parse_json(delivery.body)
+        return self._event(_Item.parse_data(data), _KINDS[event], data, hashlib.sha256(delivery.body).hexdigest())
 
     def _event(
         self, item: _Item, kind: Literal["created", "replied"], raw: dict[str, JsonValue], digest: str
     ) -> Event | Ignored:
         if item.state not in (None, "published"):
-            return Ignored(f"state {word(item.state)}")
+            return Ignored(f"state {safe_word(item.state)}")
         if item.status == "spam":
             return Ignored("status spam")
         threads = _said(item.embedded.threads if item.embedded else ())
@@ -338,14 +338,14 @@ class HelpScout:
 
         One that was merged into another is read under its new id.
         """
-        return event.complete(await self._read(event.conversation_id, send))
+        return event.add_missing_message(await self._read(event.conversation_id, send))
 
     async def _read(self, conversation_id: str, send: Send) -> Conversation:
         async def read(id_: str) -> _Item:
             request = self._call("GET", f"/{self._api_version}/conversations/{id_}?embed=threads", idempotent=True)
-            return _http.read(_Item, request, await send(request), vendor=self.name)
+            return _http.parse_response(_Item, request, await send(request), vendor=self.name)
 
-        item = await _http.merged(read, conversation_id, self._merged_into)
+        item = await _http.follow_merges(read, conversation_id, self._merged_into)
         threads = _said(item.embedded.threads if item.embedded else ())
         # Whether all threads are embedded is documented nowhere; how many there are is told, without the notes.
         if not threads or sum(thread.type not in _INTERNAL for thread in threads) < (item.threads or 0):
@@ -364,7 +364,7 @@ class HelpScout:
         pages: list[_Embedded] = []
         for number in range(1, _MOST_PAGES + 1):
             request = self._call("GET", f"{path}?page={number}", idempotent=True)
-            page = _http.read(_Page, request, await send(request), vendor=self.name)
+            page = _http.parse_response(_Page, request, await send(request), vendor=self.name)
             pages.append(page.embedded or _Embedded())
             if page.page is None or number >= page.page.total_pages:
                 break
@@ -373,7 +373,7 @@ class HelpScout:
     def _conversation(self, item: _Item, threads: Iterable[_Thread]) -> Conversation:
         read = (
             self._message(thread)
-            for thread in sorted(threads, key=lambda thread: oldest_first(thread.created_at, thread.id))
+            for thread in sorted(threads, key=lambda thread: sort_key(thread.created_at, thread.id))
         )
         messages = [message for message in read if message.text or message.attachments]
         customer = item.customer or _Person()
@@ -389,7 +389,7 @@ class HelpScout:
             ),
             messages=tuple(messages),
             assignee=None if nobody else assignee.id,
-            answered=any(m.author == self._user_id and m.role == "bot" for m in messages),
+            has_automatic_reply=any(m.author == self._user_id and m.role == "bot" for m in messages),
             # There is no version to update against; what a reply or a note must leave as it is, is the status.
             version=item.status,
             tags=item.tags or (),
@@ -402,7 +402,7 @@ class HelpScout:
         return Message(
             id=thread.id,
             role=role,
-            text=_text.without_quotes(plain.text) if role == "customer" else plain.text,
+            text=_text.strip_quotes(plain.text) if role == "customer" else plain.text,
             attachments=(*(file.name for file in files), *["image"] * plain.images),
             at=thread.created_at,
             author=thread.created_by.id if thread.created_by else None,
@@ -459,16 +459,21 @@ class HelpScout:
             case action:  # pragma: no cover
                 raise AssertionError(f"`can` does not hold {action.type}")
 
-    async def performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
+    async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
         """Look for a message of ours with the same words that was not there before. One call, as `fetch`."""
         known = {message.id for message in conversation.messages}
         current = await self._read(conversation.id, send)
         written = [
-            (m.role, _text.letters(m.text)) for m in current.messages if m.author == self._user_id and m.id not in known
+            (m.role, _text.normalize_for_comparison(m.text))
+            for m in current.messages
+            if m.author == self._user_id and m.id not in known
         ]
         # What follows our words may be a signature that was added to them.
         return all(
-            any(role == kind and words.startswith(_text.letters(action.body)) for role, words in written)
+            any(
+                role == kind and words.startswith(_text.normalize_for_comparison(action.body))
+                for role, words in written
+            )
             for action, kind in ((a, "bot" if isinstance(a, Reply) else "note") for a in step.actions)
             if isinstance(action, Reply | Note)
         )
@@ -476,7 +481,7 @@ class HelpScout:
     async def _label(self, conversation_id: str, actions: Sequence[Action], send: Send) -> None:
         # As late as possible: what somebody else changes between this reading and the writing is lost.
         request = self._call("GET", f"/{self._api_version}/conversations/{conversation_id}", idempotent=True)
-        current = _http.read(_Labels, request, await send(request), vendor=self.name)
+        current = _http.parse_response(_Labels, request, await send(request), vendor=self.name)
         path = f"/v2/conversations/{conversation_id}"
         tags = {name.casefold(): name for name in current.tags}
         for name in (name for action in actions if isinstance(action, Tag) for name in action.names):
@@ -509,7 +514,7 @@ class HelpScout:
         return resolved
 
     def _misfit(self, path: str, message: str) -> VendorError:
-        return _http.unexpected(self._call("GET", path), vendor=self.name, message=message)
+        return _http.unexpected_response(self._call("GET", path), vendor=self.name, message=message)
 
     # Requests
 
@@ -528,7 +533,9 @@ class HelpScout:
             return self._call("POST", f"{path}/notes", body)
         request = self._call("POST", f"{path}/reply", body)
         if not (conversation.customer.id or "").isdecimal():
-            raise _http.unexpected(request, vendor=self.name, message="the conversation names no customer to answer")
+            raise _http.unexpected_response(
+                request, vendor=self.name, message="the conversation names no customer to answer"
+            )
         body["customer"] = {"id": int(conversation.customer.id or "")}
         return request
 
@@ -557,9 +564,9 @@ class HelpScout:
 
         Source: https://developer.helpscout.com/mailbox-api/overview/rate-limiting
         """
-        wait = _http.seconds(response.headers, "x-ratelimit-retry-after")
+        wait = _http.parse_seconds(response.headers, "x-ratelimit-retry-after")
         # The plain header is the old API's.
-        return _http.seconds(response.headers, "retry-after") if wait is None else wait
+        return _http.parse_seconds(response.headers, "retry-after") if wait is None else wait
 
     def error(self, request: Request, response: Response, now: float) -> VendorError:
         """Read an error in HAL, or one of the token endpoint.
@@ -573,8 +580,8 @@ class HelpScout:
         href = first.links.about.href if first.links else ""
         hint = _TOKEN_HINT if request.url.endswith("/oauth2/token") else _HINTS.get(response.status)
         if hint is None and first.path:
-            hint = f"refused for {word(first.path.replace('[', '.').replace(']', ''))}"
-        return _http.refused(
+            hint = f"refused for {safe_word(first.path.replace('[', '.').replace(']', ''))}"
+        return _http.build_error(
             request,
             response,
             vendor=self.name,

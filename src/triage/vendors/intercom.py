@@ -28,8 +28,8 @@ from triage.models import (
 from triage.vendors import responses as _http
 from triage.vendors._settings import required
 from triage.vendors.base import Send
-from triage.vendors.payload import Loose, Payload, read_json, word
-from triage.vendors.signing import Secrets, from_hex
+from triage.vendors.payload import Loose, Payload, parse_json, safe_word
+from triage.vendors.signing import Secrets, decode_hex
 
 Topic: TypeAlias = Literal["conversation.user.created", "conversation.user.replied"]
 
@@ -226,22 +226,22 @@ class Intercom:
         Source: https://developers.intercom.com/docs/references/webhooks/webhook-models
         """
         scheme, _, digest = delivery.headers.get("x-hub-signature", "").partition("=")
-        if scheme != "sha1" or not self._secrets.signed(delivery.body, from_hex(digest), "sha1"):
+        if scheme != "sha1" or not self._secrets.verify(delivery.body, decode_hex(digest), "sha1"):
             raise InvalidSignature("X-Hub-Signature is absent or not made with the client secret")
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Take a customer's message out of a `conversation.user.*` notification."""
-        data = read_json(delivery.body)
+        data = parse_json(delivery.body)
         topic = data.get("topic")
-        event_id = word(data["id"]) if data.get("id") else None
+        event_id = safe_word(data["id"]) if data.get("id") else None
         if not isinstance(topic, str):
             raise MalformedPayload("topic: missing", event_id=event_id)
         if topic == "ping":
             return Handshake("ping")
         # An allow-list: an app that is subscribed to more would otherwise answer itself without end.
         if topic not in self._topics:
-            return Ignored(f"topic {word(topic)}")
-        notification = _Notification.read(data, event_id=event_id)
+            return Ignored(f"topic {safe_word(topic)}")
+        notification = _Notification.parse_data(data, event_id=event_id)
         return self._event(notification, _KINDS[topic], data)
 
     def _event(
@@ -271,11 +271,11 @@ class Intercom:
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
         """`GET /conversations/{id}` in plain text: the first message and up to 500 newest parts. One call."""
-        return event.complete(await self._read(event.conversation_id, send))
+        return event.add_missing_message(await self._read(event.conversation_id, send))
 
     async def _read(self, conversation_id: str, send: Send) -> Conversation:
         request = self._call("GET", f"/conversations/{conversation_id}?display_as=plaintext", idempotent=True)
-        item = _http.read(_Item, request, await send(request), vendor=self.name)
+        item = _http.parse_response(_Item, request, await send(request), vendor=self.name)
         return self._conversation(item, html=False)
 
     def _conversation(self, item: _Item, *, html: bool) -> Conversation:
@@ -292,7 +292,7 @@ class Intercom:
             customer=Customer(id=customer.id, name=customer.name, email=customer.email),
             messages=tuple(messages),
             assignee=None if assignee in (*_UNASSIGNED, self._admin_id) else assignee,
-            answered=any(m.author == self._admin_id and m.role == "bot" for m in messages),
+            has_automatic_reply=any(m.author == self._admin_id and m.role == "bot" for m in messages),
             tags=tuple(tag.name for tag in (item.tags and item.tags.tags) or ()),
         )
 
@@ -302,7 +302,7 @@ class Intercom:
         return Message(
             id=part.id,
             role=role,
-            text=_text.without_quotes(plain.text) if role == "customer" else plain.text,
+            text=_text.strip_quotes(plain.text) if role == "customer" else plain.text,
             attachments=(*(file.name for file in part.attachments or []), *["image"] * plain.images),
             at=part.created_at or started,
             author=part.author.id,
@@ -347,33 +347,35 @@ class Intercom:
                 case _:  # pragma: no cover
                     raise AssertionError(f"`can` does not hold {action.type}")
 
-    async def performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
+    async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
         """Look for a message of ours with the same words that was not there before. One call."""
         known = {message.id for message in conversation.messages}
         current = await self._read(conversation.id, send)
         written = [
-            (m.role, _text.letters(m.text))
+            (m.role, _text.normalize_for_comparison(m.text))
             for m in current.messages
             if m.author == self._admin_id and m.id not in known
         ]
         return all(
-            ("bot" if isinstance(action, Reply) else "note", _text.letters(action.body)) in written
+            ("bot" if isinstance(action, Reply) else "note", _text.normalize_for_comparison(action.body)) in written
             for action in step.actions
             if isinstance(action, Reply | Note)
         )
 
     async def _assign(self, path: str, kind: Literal["team", "admin"], assignee: str, send: Send) -> None:
         request = self._managed(path, message_type="assignment", type=kind, assignee_id=assignee)
-        answer = _http.read(_Assigned, request, await send(request), vendor=self.name)
+        answer = _http.parse_response(_Assigned, request, await send(request), vendor=self.name)
         field = f"{kind}_assignee_id"
         # It is documented nowhere what becomes of a team's id under another type, so what came of it is checked.
         if field in answer.model_fields_set and getattr(answer, field) != assignee:
-            raise _http.unexpected(request, vendor=self.name, message=f"accepted, but not assigned to {assignee}")
+            raise _http.unexpected_response(
+                request, vendor=self.name, message=f"accepted, but not assigned to {assignee}"
+            )
 
     async def _tag(self, path: str, name: str, send: Send) -> None:
         # A conversation is tagged by the tag's id. This call finds the tag of that name, or makes it.
         request = self._call("POST", "/tags", {"name": name}, idempotent=True)
-        tag = _http.read(_Tag, request, await send(request), vendor=self.name)
+        tag = _http.parse_response(_Tag, request, await send(request), vendor=self.name)
         body = {"id": tag.id, "admin_id": self._admin_id}
         await send(self._call("POST", f"{path}/tags", body, idempotent=True))
 
@@ -398,8 +400,8 @@ class Intercom:
         Source: https://developers.intercom.com/docs/references/rest-api/errors/rate-limiting
         """
         # Retry-After is not documented; Intercom's own client looks for it first.
-        wait = _http.seconds(response.headers, "retry-after")
-        return _http.renewal(response, now) if wait is None else wait
+        wait = _http.parse_seconds(response.headers, "retry-after")
+        return _http.seconds_until_reset(response, now) if wait is None else wait
 
     def error(self, request: Request, response: Response, now: float) -> VendorError:
         """Read an `error.list`.
@@ -409,7 +411,7 @@ class Intercom:
         body = response.data()
         listed = _ErrorList.model_validate(body) if isinstance(body, dict) else _ErrorList()
         first = listed.errors[0] if listed.errors else _Error()
-        return _http.refused(
+        return _http.build_error(
             request,
             response,
             vendor=self.name,

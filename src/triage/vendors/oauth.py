@@ -55,5 +55,5 @@ class ClientCredentials:
         Raises:
             VendorError: It holds no token.
         """
-        grant = _http.read(_Grant, request, response, vendor=self._vendor)
+        grant = _http.parse_response(_Grant, request, response, vendor=self._vendor)
         return Token(grant.access_token, now + (grant.expires_in or self._life))

@@ -30,7 +30,7 @@ class Payload(BaseModel):
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, hide_input_in_errors=True, frozen=True)
 
     @classmethod
-    def read(cls, data: object, *, event_id: str | None = None) -> Self:
+    def parse_data(cls, data: object, *, event_id: str | None = None) -> Self:
         """Check `data`.
 
         Raises:
@@ -44,7 +44,7 @@ class Payload(BaseModel):
             raise MalformedPayload(f"{where or 'payload'}: {first['type']}", event_id=event_id) from None
 
 
-def read_json(body: bytes) -> dict[str, JsonValue]:
+def parse_json(body: bytes) -> dict[str, JsonValue]:
     """Parse a body that must hold a JSON object.
 
     Raises:
@@ -53,13 +53,13 @@ def read_json(body: bytes) -> dict[str, JsonValue]:
     try:
         data: JsonValue = pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError:
-        data = _read_json_with_broken_text(body)
+        data = _parse_json_with_broken_text(body)
     if not isinstance(data, dict):
         raise MalformedPayload("the body is JSON, but no object")
     return data
 
 
-def _read_json_with_broken_text(body: bytes) -> JsonValue:
+def _parse_json_with_broken_text(body: bytes) -> JsonValue:
     # An emoji cut in half (a lone surrogate) is valid in JSON and no reason to lose a message; only the standard
     # library's parser takes it, and "replace" makes it a question mark.
     try:
@@ -70,7 +70,7 @@ def _read_json_with_broken_text(body: bytes) -> JsonValue:
     return data
 
 
-def moment(seconds: float | None) -> datetime | None:
+def parse_timestamp(seconds: float | None) -> datetime | None:
     """A time in seconds since the epoch, None if it is none that the calendar has."""
     try:
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
@@ -78,7 +78,7 @@ def moment(seconds: float | None) -> datetime | None:
         return None
 
 
-def oldest_first(at: datetime | None, id_: str) -> tuple[datetime, int, str]:
+def sort_key(at: datetime | None, id_: str) -> tuple[datetime, int, str]:
     """What to sort by, where a list's order is not promised and times may be the same.
 
     Args:
@@ -88,6 +88,6 @@ def oldest_first(at: datetime | None, id_: str) -> tuple[datetime, int, str]:
     return (at or datetime.min.replace(tzinfo=UTC), len(id_), id_)
 
 
-def word(value: object) -> str:
+def safe_word(value: object) -> str:
     """`value` if it is a short plain word, fit for a log line, else `"?"`."""
     return value if isinstance(value, str) and re.fullmatch(r"[\w.:-]{1,80}", value, re.ASCII) else "?"

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from triage.errors import MalformedPayload, VendorError
 from triage.models import Request, Response
-from triage.vendors.payload import Payload, word
+from triage.vendors.payload import Payload, safe_word
 
 P = TypeVar("P", bound=Payload)
 T = TypeVar("T")
@@ -16,7 +16,7 @@ OUTCOME_UNKNOWN = frozenset({408, 500, 502, 503, 504})
 _MOST_MERGES = 3
 
 
-def refused(
+def build_error(
     request: Request,
     response: Response,
     *,
@@ -46,34 +46,36 @@ def refused(
         vendor=vendor,
         call=request.call,
         status=response.status,
-        code=word(code) if code else None,
-        request_id=word(request_id) if request_id else None,
+        code=safe_word(code) if code else None,
+        request_id=safe_word(request_id) if request_id else None,
         vendor_message=message,
         location=response.headers.get("location"),
         retry_after=retry_after,
-        fate_unknown=response.status in OUTCOME_UNKNOWN,
+        outcome_unknown=response.status in OUTCOME_UNKNOWN,
         final=final,
     )
 
 
-def unexpected(request: Request, *, vendor: str, message: str) -> VendorError:
+def unexpected_response(request: Request, *, vendor: str, message: str) -> VendorError:
     """The error of a 2xx answer that says something else than it should."""
     return VendorError(message, vendor=vendor, call=request.call)
 
 
-def read(model: type[P], request: Request, response: Response, *, vendor: str) -> P:
+def parse_response(model: type[P], request: Request, response: Response, *, vendor: str) -> P:
     """Check the body of an answer.
 
     Raises:
         VendorError: It does not fit.
     """
     try:
-        return model.read(response.data())
+        return model.parse_data(response.data())
     except MalformedPayload as err:
-        raise unexpected(request, vendor=vendor, message=f"an answer that cannot be read: {err}") from err
+        raise unexpected_response(request, vendor=vendor, message=f"an answer that cannot be read: {err}") from err
 
 
-async def merged(read: Callable[[str], Awaitable[T]], id_: str, new_id: Callable[[VendorError], str | None]) -> T:
+async def follow_merges(
+    read: Callable[[str], Awaitable[T]], id_: str, new_id: Callable[[VendorError], str | None]
+) -> T:
     """Read a conversation that may have been merged into another one.
 
     Args:
@@ -95,19 +97,19 @@ async def merged(read: Callable[[str], Awaitable[T]], id_: str, new_id: Callable
     return await read(id_)
 
 
-def renewal(response: Response, now: float) -> float | None:
+def seconds_until_reset(response: Response, now: float) -> float | None:
     """Seconds until an allowance that is used up is renewed, from `X-RateLimit-Remaining` and `-Reset`.
 
     Args:
         response: Any answer.
         now: Seconds since the epoch, as the headers tell the time.
     """
-    reset = seconds(response.headers, "x-ratelimit-reset")
-    used_up = response.status == 429 or seconds(response.headers, "x-ratelimit-remaining") == 0
+    reset = parse_seconds(response.headers, "x-ratelimit-reset")
+    used_up = response.status == 429 or parse_seconds(response.headers, "x-ratelimit-remaining") == 0
     return max(0.0, reset - now) if used_up and reset is not None else None
 
 
-def seconds(headers: Mapping[str, str], name: str) -> float | None:
+def parse_seconds(headers: Mapping[str, str], name: str) -> float | None:
     """The number in a header, None where there is none or it is not a finite, non-negative one."""
     try:
         value = float(headers[name])

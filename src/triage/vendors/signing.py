@@ -31,7 +31,7 @@ class Secrets:
     def __repr__(self) -> str:
         return f"<{len(self._keys)} secret(s)>"
 
-    def signed(self, message: bytes, signature: bytes | None, algorithm: Literal["sha1", "sha256"]) -> bool:
+    def verify(self, message: bytes, signature: bytes | None, algorithm: Literal["sha1", "sha256"]) -> bool:
         """True if `signature` is the HMAC of `message` by one of the secrets.
 
         Args:
@@ -43,7 +43,7 @@ class Secrets:
         given = signature or b""
         return any(hmac.compare_digest(hmac.new(key, message, digest).digest(), given) for key in self._keys)
 
-    def known(self, value: str) -> bool:
+    def contains(self, value: str) -> bool:
         """True if `value` is one of the secrets itself.
 
         Args:
@@ -53,12 +53,12 @@ class Secrets:
         return any(hmac.compare_digest(key, given) for key in self._keys)
 
 
-def from_hex(text: str) -> bytes | None:
+def decode_hex(text: str) -> bytes | None:
     """Decode lower-case hex, or None. `bytes.fromhex` alone would take spaces and capitals as well."""
     return bytes.fromhex(text) if re.fullmatch(r"(?:[0-9a-f]{2})+", text) else None
 
 
-def from_base64(text: str) -> bytes | None:
+def decode_base64(text: str) -> bytes | None:
     """Decode standard base64 with its padding, or None. Other spellings of the same bytes are refused."""
     try:
         decoded = base64.b64decode(text, validate=True)

@@ -34,8 +34,8 @@ from triage.vendors import responses as _http
 from triage.vendors._settings import required
 from triage.vendors.base import Auth, Send
 from triage.vendors.oauth import ClientCredentials
-from triage.vendors.payload import Loose, Payload, oldest_first, read_json, word
-from triage.vendors.signing import Secrets, from_base64
+from triage.vendors.payload import Loose, Payload, parse_json, safe_word, sort_key
+from triage.vendors.signing import Secrets, decode_base64
 
 EventName: TypeAlias = Literal["ticket.created", "ticket.comment_added", "messaging_ticket.message_added"]
 
@@ -330,18 +330,18 @@ class Zendesk:
 
     def _signed(self, secrets: Secrets, delivery: Delivery) -> bool:
         stamp = delivery.headers.get("x-zendesk-webhook-signature-timestamp", "").encode("utf-8", "replace")
-        signature = from_base64(delivery.headers.get("x-zendesk-webhook-signature", ""))
-        return secrets.signed(stamp + delivery.body, signature, "sha256")
+        signature = decode_base64(delivery.headers.get("x-zendesk-webhook-signature", ""))
+        return secrets.verify(stamp + delivery.body, signature, "sha256")
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Take a customer's message out of an event, or out of what a trigger or an automation sends."""
         if self._signed(self._test, delivery):
             return Handshake("the test of a webhook that is not saved yet")
         invocation = delivery.headers.get("x-zendesk-webhook-invocation-id")
-        event_id = word(invocation) if invocation else None
+        event_id = safe_word(invocation) if invocation else None
         if b'"ticket_id"' in delivery.body[:20]:
             return self._triggered(delivery, event_id)
-        data = read_json(delivery.body)
+        data = parse_json(delivery.body)
         event_type = data.get("type")
         if not isinstance(event_type, str):
             message = "type: missing; what a trigger sends must begin with ticket_id, as the documented template does"
@@ -349,8 +349,8 @@ class Zendesk:
         name = event_type.removeprefix(_PREFIX)
         # An allow-list: a webhook that is subscribed to more would otherwise answer itself without end.
         if name not in self._events:
-            return Ignored(f"event {word(name)}")
-        return self._event(name, _Notification.read(data, event_id=event_id), data, event_id)
+            return Ignored(f"event {safe_word(name)}")
+        return self._event(name, _Notification.parse_data(data, event_id=event_id), data, event_id)
 
     def _event(
         self, name: str, notification: _Notification, raw: dict[str, JsonValue], event_id: str | None
@@ -379,7 +379,7 @@ class Zendesk:
                 if happening.actor.type != "end_user":
                     return Ignored("not written by a customer")
                 said, customer = happening.message, Customer(id=happening.actor.id, name=happening.actor.name)
-        text = _text.without_quotes(_text.clean(said.body or ""))
+        text = _text.strip_quotes(_text.clean(said.body or ""))
         message = Message(
             id=said.id, role="customer", text=text, at=notification.time or detail.created_at, author=customer.id
         )
@@ -395,7 +395,7 @@ class Zendesk:
         data = _trigger_json(delivery.body)
         if data.get("ticket_id") == "{{ticket.id}}":
             return Handshake("the test of a trigger's webhook")
-        told = _Triggered.read(data, event_id=event_id)
+        told = _Triggered.parse_data(data, event_id=event_id)
         if self._user_id in (told.actor_id, told.comment_author_id):
             return Ignored("made by ourselves")
         if told.comment_public == "false" or _ROLES.get((told.actor_role or "").lower()) == "agent":
@@ -429,12 +429,12 @@ class Zendesk:
         """`GET /tickets/{id}` and `GET /tickets/{id}/comments`: two calls, and one for each further 100 comments."""
         read = await self._read(event.conversation_id, send)
         # The first comment has a number there, which the event could not know.
-        return read if event.message_id == _FIRST and read.messages else event.complete(read)
+        return read if event.message_id == _FIRST and read.messages else event.add_missing_message(read)
 
     async def _read(self, ticket_id: str, send: Send) -> Conversation:
         path = f"/api/v2/tickets/{ticket_id}"
         request = self._call("GET", path, idempotent=True)
-        ticket = _http.read(_TicketAnswer, request, await send(request), vendor=self.name).ticket
+        ticket = _http.parse_response(_TicketAnswer, request, await send(request), vendor=self.name).ticket
         comments: list[_Comment] = []
         users: dict[str, _User] = {}
         # Newest first, so that of a very long ticket the oldest are left out.
@@ -442,7 +442,7 @@ class Zendesk:
         cursor = ""
         for _ in range(_MOST_PAGES):
             request = self._call("GET", f"{path}/comments{query}{cursor}", idempotent=True)
-            page = _http.read(_CommentsAnswer, request, await send(request), vendor=self.name)
+            page = _http.parse_response(_CommentsAnswer, request, await send(request), vendor=self.name)
             comments += page.comments
             users |= {user.id: user for user in page.users or ()}
             if not (page.meta and page.meta.has_more and page.meta.after_cursor):
@@ -450,7 +450,7 @@ class Zendesk:
             # Not `links.next`: the token goes nowhere but to our own base URL.
             cursor = f"&page[after]={quote(page.meta.after_cursor, safe='')}"
         return self._conversation(
-            ticket, sorted(comments, key=lambda comment: oldest_first(comment.created_at, comment.id)), users
+            ticket, sorted(comments, key=lambda comment: sort_key(comment.created_at, comment.id)), users
         )
 
     def _conversation(self, ticket: _Ticket, comments: Sequence[_Comment], users: Mapping[str, _User]) -> Conversation:
@@ -469,8 +469,8 @@ class Zendesk:
             ),
             messages=messages,
             assignee=None if ticket.assignee_id in (*_NOBODY, self._user_id) else ticket.assignee_id,
-            answered=any(m.author == self._user_id and m.role == "bot" for m in messages),
-            automatic=last is not None and _AUTOMATIC in ((last.metadata or _Metadata()).flags or ()),
+            has_automatic_reply=any(m.author == self._user_id and m.role == "bot" for m in messages),
+            is_automatic=last is not None and _AUTOMATIC in ((last.metadata or _Metadata()).flags or ()),
             version=ticket.updated_at,
             tags=ticket.tags,
         )
@@ -482,7 +482,7 @@ class Zendesk:
         return Message(
             id=comment.id,
             role=role,
-            text=_text.without_quotes(text) if role == "customer" else text,
+            text=_text.strip_quotes(text) if role == "customer" else text,
             attachments=(*(file.file_name for file in comment.attachments or ()), *["image"] * plain.images),
             at=comment.created_at,
             author=comment.author_id,
@@ -539,14 +539,17 @@ class Zendesk:
                 if err.code != _CONFLICT or tries == _MOST_TRIES:
                     raise
                 current = await self._read(conversation.id, send)
-                changed = (current.taken, current.answered) != (conversation.taken, conversation.answered)
+                changed = (current.has_human, current.has_automatic_reply) != (
+                    conversation.has_human,
+                    conversation.has_automatic_reply,
+                )
                 if changed and not all(isinstance(action, _LABELS) for action in step.actions):
                     raise
                 conversation = current
             else:
                 return
 
-    async def performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
+    async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
         """Look for a comment of ours with the same words that was not there before. Two calls, as `fetch`.
 
         An update takes effect as a whole or not at all, so its comment tells of all of it.
@@ -557,7 +560,7 @@ class Zendesk:
         return any(
             message.author == self._user_id
             and message.id not in known
-            and _text.letters(message.text) == _text.letters(wanted)
+            and _text.normalize_for_comparison(message.text) == _text.normalize_for_comparison(wanted)
             for message in current.messages
         )
 
@@ -615,7 +618,7 @@ class Zendesk:
 
         Source: https://developer.zendesk.com/documentation/ticketing/using-the-zendesk-api/best-practices-for-avoiding-rate-limiting/
         """
-        wait = _http.seconds(response.headers, "retry-after")
+        wait = _http.parse_seconds(response.headers, "retry-after")
         return _resets(response) if wait is None else wait
 
     def error(self, request: Request, response: Response, now: float) -> VendorError:
@@ -629,10 +632,12 @@ class Zendesk:
         first = next(iter(faults or ()), _Fault())
         hint = _TOKEN_HINT if request.url.endswith("/oauth/tokens") else _HINTS.get(response.status)
         if response.status == 422 and where:
-            hint = f"refused for {word(where)}" + ("; a closed ticket cannot be changed" if where == "status" else "")
+            hint = f"refused for {safe_word(where)}" + (
+                "; a closed ticket cannot be changed" if where == "status" else ""
+            )
         if told.error == _CONFLICT:
             hint = "somebody else changed the ticket meanwhile"
-        return _http.refused(
+        return _http.build_error(
             request,
             response,
             vendor=self.name,
@@ -677,7 +682,7 @@ def _trigger_json(body: bytes) -> dict[str, JsonValue]:
         if head is None:
             raise MalformedPayload("the body is no JSON and does not begin as the documented template does") from None
         return {"ticket_id": head[1].decode(), "updated_at": head[2].decode("ascii", "replace")}
-    return read_json(json.dumps(data).encode())
+    return parse_json(json.dumps(data).encode())
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -705,8 +710,8 @@ def _html(text: str) -> str:
 def _resets(response: Response) -> float | None:
     """Seconds until a limit that is used up is renewed."""
     headers = response.headers
-    used_up = response.status == 429 or _http.seconds(headers, "ratelimit-remaining") == 0
-    wait = _http.seconds(headers, "ratelimit-reset") if used_up else None
+    used_up = response.status == 429 or _http.parse_seconds(headers, "ratelimit-remaining") == 0
+    wait = _http.parse_seconds(headers, "ratelimit-reset") if used_up else None
     for name, value in headers.items():
         match = re.search(r"remaining=0\b.*?\bresets=(\d{1,6})", value)
         if name.startswith("zendesk-ratelimit-") and match:

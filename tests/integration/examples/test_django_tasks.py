@@ -39,15 +39,15 @@ from helpdesk.app import clock, router
 
 first, second = json.load(sys.stdin)
 assert router.handle(first["body"].encode(), first["headers"]).status_code == 200
-assert router.inbox.stats()["finished"] == 1
+assert router.inbox.count_states()["finished"] == 1
 
 event = router.receive(second["body"].encode(), second["headers"]).event
 router.inbox.add(event)  # its task was lost
 tasks.sweep()
-assert router.inbox.stats()["ready"] == 1, "it is not overdue"
+assert router.inbox.count_states()["ready"] == 1, "it is not overdue"
 clock.seconds += 60
 tasks.sweep()
-assert router.inbox.stats()["finished"] == 2
+assert router.inbox.count_states()["finished"] == 2
 """
 
 

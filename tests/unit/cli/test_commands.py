@@ -57,7 +57,7 @@ class Stage:
 
     def store(self, text: str = "This is billing. My card is blue.") -> str:
         handle(Api("sync"), self.router, self.desk.fake.customer_writes(text))
-        return self.inbox.entries()[0].key
+        return self.inbox.list_entries()[0].key
 
     def route(self, text: str = "This is billing. My card is blue.") -> str:
         key = self.store(text)
@@ -68,7 +68,7 @@ class Stage:
     def parked(self) -> str:
         key = self.store()
         (job,) = self.inbox.lease(1, 60)
-        self.inbox.park(job, "status 403")
+        self.inbox.dead_letter(job, "status 403")
         return key
 
     def run(self, *arguments: str, code: int = 0) -> Result:
@@ -142,7 +142,7 @@ def test_show_before_anything_was_done_and_after_the_fallback(stage: Stage) -> N
     assert "reason       the classifier named none of the buckets" in stage.run("inbox", "show", waiting).output
     malformed = b'{"no": "event"}'
     stage.router.handle(malformed, stage.desk.sign(malformed))
-    kept = stage.inbox.entries()[0].key
+    kept = stage.inbox.list_entries()[0].key
     assert "state        parked" in stage.run("inbox", "show", kept, "--text").output
 
 
@@ -164,7 +164,7 @@ def test_redrive_lets_parked_events_be_tried_again(stage: Stage) -> None:
     assert stage.run("inbox", "redrive", "--all").output == "2 to be tried again.\n"
     with Worker(stage.router):
         stage.inbox.wait(3)
-    assert [stage.inbox.entry(key).state for key in (first, second, third)] == ["finished"] * 3  # type: ignore[union-attr]
+    assert [stage.inbox.get_entry(key).state for key in (first, second, third)] == ["finished"] * 3  # type: ignore[union-attr]
     assert "not parked, or without an event: nobody" in stage.run("inbox", "redrive", "nobody", code=1).output
     assert "say --all" in stage.run("inbox", "redrive", code=2).output
 
@@ -272,12 +272,12 @@ def test_work_routes_until_it_is_told_to_end_and_ends_what_it_has_begun(stage: S
         command = (sys.executable, "-m", "triage.cli", "work", "helpdesk:router", "--concurrency", "2")
         worker = subprocess.Popen(command, env=environment, cwd=stage.directory, stderr=subprocess.PIPE, text=True)
         keys = [stage.store() for _ in range(6)]
-        wait_until(lambda: stage.inbox.stats()["finished"] >= 2, "it works")
+        wait_until(lambda: stage.inbox.count_states()["finished"] >= 2, "it works")
         worker.send_signal(number)
         _, told = worker.communicate(timeout=60)
     assert worker.returncode == 0
     assert "Ending what is being worked on." in told
-    stats = stage.inbox.stats()
+    stats = stage.inbox.count_states()
     assert (stats["leased"], stats["finished"] + stats["ready"]) == (0, len(keys))
     replies = [len(stage.desk.fake.replies(key)) for key in stage.desk.fake.conversations]
     assert sorted(replies) == [0] * stats["ready"] + [1] * stats["finished"]
@@ -309,7 +309,7 @@ def test_work_in_this_process_ends_with_a_signal(stage: Stage, monkeypatch: pyte
         for name, value in stage.desk.fake.env(base_url).items():
             monkeypatch.setenv(name, value)
         assert "Ending what is being worked on." in stage.run("work", "helpdesk:router").output
-    assert stage.inbox.stats()["finished"] == 1
+    assert stage.inbox.count_states()["finished"] == 1
 
 
 def test_the_current_directory_is_where_modules_are(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from triage.io.run import run
 from triage.models import Request, Response, Token
 from triage.vendors import Intercom
 from triage.vendors.payload import Payload
-from triage.vendors.responses import read, refused, seconds
+from triage.vendors.responses import build_error, parse_response, parse_seconds
 
 INTERCOM = Intercom(client_secret="s", access_token="t", admin_id="1")
 READ = Request("GET", "https://api.example.com/things/1?secret=no", idempotent=True)
@@ -83,7 +83,7 @@ def test_a_write_of_unknown_fate_is_never_repeated(failure: int | NoAnswer) -> N
     wire = Wire([failure])
     with pytest.raises(VendorError) as caught:
         run(send(WRITE, INTERCOM, wire))
-    assert caught.value.fate_unknown
+    assert caught.value.outcome_unknown
     assert wire.waits == []
 
 
@@ -93,7 +93,7 @@ def test_what_will_not_pass_is_not_tried_again(status: int) -> None:
     with pytest.raises(VendorError) as caught:
         run(send(READ, INTERCOM, wire))
     assert caught.value.status == status
-    assert not caught.value.fate_unknown
+    assert not caught.value.outcome_unknown
     assert wire.waits == []
 
 
@@ -126,7 +126,7 @@ def test_an_error_names_the_call_but_neither_host_nor_query() -> None:
 
 
 def test_an_error_keeps_the_vendors_words_out_of_its_text() -> None:
-    error = refused(WRITE, Response(400, {}, b""), vendor="v", message="body 'my text' is wrong", code="bad\nline")
+    error = build_error(WRITE, Response(400, {}, b""), vendor="v", message="body 'my text' is wrong", code="bad\nline")
     assert error.vendor_message == "body 'my text' is wrong"
     assert str(error) == "v: POST /things: refused (status 400, code ?)"
 
@@ -135,17 +135,17 @@ def test_an_answer_that_cannot_be_read_is_the_vendors_error() -> None:
     class Thing(Payload):
         id: str
 
-    assert read(Thing, READ, Response(200, {}, b'{"id": 1}'), vendor="v").id == "1"
+    assert parse_response(Thing, READ, Response(200, {}, b'{"id": 1}'), vendor="v").id == "1"
     with pytest.raises(VendorError, match=r"v: GET /things/1: an answer that cannot be read: payload: model_type"):
-        read(Thing, READ, Response(200, {}, b"<html>"), vendor="v")
+        parse_response(Thing, READ, Response(200, {}, b"<html>"), vendor="v")
 
 
 @pytest.mark.parametrize(
     ("value", "expected"), [("1.5", 1.5), ("0", 0.0), ("-1", None), ("nan", None), ("inf", None), ("soon", None)]
 )
 def test_seconds_are_finite_and_not_negative(value: str, expected: float | None) -> None:
-    assert seconds({"retry-after": value}, "retry-after") == expected
-    assert seconds({}, "retry-after") is None
+    assert parse_seconds({"retry-after": value}, "retry-after") == expected
+    assert parse_seconds({}, "retry-after") is None
 
 
 # Tokens that are fetched

@@ -37,7 +37,7 @@ def test_the_file_is_the_owners_alone_and_a_closed_inbox_opens_again(tmp_path: P
     inbox.add(event())
     inbox.close()
     inbox.close()
-    assert inbox.stats()["ready"] == 1
+    assert inbox.count_states()["ready"] == 1
     inbox.close()
 
 
@@ -94,7 +94,7 @@ def test_a_fork_has_a_connection_and_a_lock_of_its_own(inbox: SQLiteInbox) -> No
 
     def busy() -> None:
         while not stopping.is_set():
-            inbox.stats()
+            inbox.count_states()
 
     threads = [threading.Thread(target=busy) for _ in range(3)]
     for thread in threads:
@@ -107,7 +107,7 @@ def test_a_fork_has_a_connection_and_a_lock_of_its_own(inbox: SQLiteInbox) -> No
     stopping.set()
     for thread in threads:
         thread.join()
-    assert inbox.stats()["ready"] == 11
+    assert inbox.count_states()["ready"] == 11
 
 
 def test_an_event_of_a_real_webhook_is_kept_as_it_is(inbox: SQLiteInbox) -> None:
@@ -132,7 +132,7 @@ def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_hol
         )
     old.close()
     first, second = SQLiteInbox(path), SQLiteInbox(path)
-    assert first.stats() == {"ready": 1, "leased": 0, "finished": 1, "parked": 0}
+    assert first.count_states() == {"ready": 1, "leased": 0, "finished": 1, "parked": 0}
     (job,) = first.lease(10, LEASE, "intercom")
     assert (job.event.message_id, job.acts) == ("1", 1)
     first.finish(job, Outcome(status="routed"))
@@ -146,10 +146,10 @@ def test_memory_is_bounded_and_remembers_the_newest_that_are_done_with(clock: Cl
     for number in range(10):
         assert inbox.add(event(number, conversation=str(number)))
         inbox.finish(one(inbox), Outcome(status="routed"))
-    assert inbox.stats()["finished"] == 4
+    assert inbox.count_states()["finished"] == 4
     assert not inbox.add(event(9, conversation="9"))
     assert inbox.add(event(1, conversation="1")), "the oldest are forgotten"
-    (kept, *_) = inbox.entries("finished")
+    (kept, *_) = inbox.list_entries("finished")
     assert (kept.event, kept.outcome) == (None, Outcome(status="routed")), "without what the customer wrote"
     inbox.close()
 

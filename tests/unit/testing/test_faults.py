@@ -106,26 +106,26 @@ JOB = Job(event=event(), attempts=1, fence=1)
 
 CALLS: dict[InboxCall, Callable[[Inbox], object]] = {
     "add": lambda inbox: inbox.add(event(2)),
-    "keep": lambda inbox: inbox.keep("intercom", b"{}", "no event"),
+    "dead_letter_unreadable": lambda inbox: inbox.dead_letter_unreadable("intercom", b"{}", "no event"),
     "lease": lambda inbox: inbox.lease(5, 60),
-    "take": lambda inbox: inbox.take(event().key, 60),
+    "lease_key": lambda inbox: inbox.lease_key(event().key, 60),
     "record": lambda inbox: inbox.record(JOB, Ledger()),
     "extend": lambda inbox: inbox.extend([JOB], 60),
     "finish": lambda inbox: inbox.finish(JOB, Outcome(status="routed")),
     "retry": lambda inbox: inbox.retry(JOB, "it rains", 60),
-    "park": lambda inbox: inbox.park(JOB, "it rains"),
-    "overdue": lambda inbox: inbox.overdue(5, 0),
-    "hold": lambda inbox: inbox.hold("intercom", 60),
-    "held": lambda inbox: inbox.held("intercom"),
-    "spend": lambda inbox: inbox.spend("today", 1.0),
-    "spent": lambda inbox: inbox.spent("today"),
-    "entries": lambda inbox: inbox.entries("ready", limit=5, before=9),
-    "entry": lambda inbox: inbox.entry(event().key),
+    "dead_letter": lambda inbox: inbox.dead_letter(JOB, "it rains"),
+    "list_overdue": lambda inbox: inbox.list_overdue(5, 0),
+    "set_pause": lambda inbox: inbox.set_pause("intercom", 60),
+    "get_pause": lambda inbox: inbox.get_pause("intercom"),
+    "add_spending": lambda inbox: inbox.add_spending("today", 1.0),
+    "get_spending": lambda inbox: inbox.get_spending("today"),
+    "list_entries": lambda inbox: inbox.list_entries("ready", limit=5, before=9),
+    "get_entry": lambda inbox: inbox.get_entry(event().key),
     "redrive": lambda inbox: inbox.redrive(event().key),
-    "set_aside": lambda inbox: inbox.set_aside(event().key, "to look at"),
+    "park": lambda inbox: inbox.park(event().key, "to look at"),
     "purge": lambda inbox: inbox.purge(desk_clock() + 60, parked=True),
     "forget": lambda inbox: inbox.forget("mira"),
-    "stats": lambda inbox: inbox.stats(),
+    "count_states": lambda inbox: inbox.count_states(),
 }
 
 
@@ -137,18 +137,18 @@ def filled(call: InboxCall) -> MemoryInbox:
     """One with something in it for the call to find."""
     inbox = MemoryInbox(clock=desk_clock)
     inbox.add(event())
-    inbox.spend("today", 0.5)
-    inbox.hold("intercom", 30)
-    if call in ("record", "extend", "finish", "retry", "park"):
+    inbox.add_spending("today", 0.5)
+    inbox.set_pause("intercom", 30)
+    if call in ("record", "extend", "finish", "retry", "dead_letter"):
         inbox.lease(1, 60)
     if call in ("redrive", "purge"):
-        inbox.set_aside(event().key, "to look at")
+        inbox.park(event().key, "to look at")
     return inbox
 
 
 def told(inbox: Inbox) -> object:
     """All that can be seen from outside."""
-    return inbox.entries(), inbox.stats(), inbox.held("intercom"), inbox.spent("today")
+    return inbox.list_entries(), inbox.count_states(), inbox.get_pause("intercom"), inbox.get_spending("today")
 
 
 def test_every_call_of_an_inbox_can_fail() -> None:
@@ -179,12 +179,12 @@ def test_a_call_fails_before_it_takes_effect_or_after(call: InboxCall) -> None:
 
 def test_a_fault_is_over_after_so_many_calls_and_begins_after_some() -> None:
     inbox = FaultyInbox(MemoryInbox())
-    inbox.fail("stats", "locked", skip=1, times=2)
+    inbox.fail("count_states", "locked", skip=1, times=2)
     inbox.fail(times=1)
     seen: list[str] = []
     for _ in range(5):
         try:
-            inbox.stats()
+            inbox.count_states()
             seen.append("well")
         except InboxError as err:
             seen.append(str(err))

@@ -357,7 +357,7 @@ def test_everybody_has_a_role() -> None:
     ]
     assert len(read.messages) == 6, "the event's own message is added"
     assert (read.subject, read.customer.name, read.customer.email) == ("Parcel", "Mira", "mira@example.com")
-    assert (read.taken, read.answered) == (True, False), "an automated message is ours by its name alone"
+    assert (read.has_human, read.has_automatic_reply) == (True, False), "an automated message is ours by its name alone"
 
 
 def test_ours_are_known_by_their_name(api: Api) -> None:
@@ -365,8 +365,8 @@ def test_ours_are_known_by_their_name(api: Api) -> None:
     webhook = desk.fake.customer_writes("One")
     message = {"fingerprint": 4, "type": "text", "from": "operator", "content": "Four", "automated": True}
     user = {"user": {"nickname": "Support"}}
-    assert conversation(desk, webhook, messages=[message | user]).answered
-    assert not conversation(desk, webhook, messages=[message | {"user": {"nickname": "Hugo"}}]).answered
+    assert conversation(desk, webhook, messages=[message | user]).has_automatic_reply
+    assert not conversation(desk, webhook, messages=[message | {"user": {"nickname": "Hugo"}}]).has_automatic_reply
 
 
 @pytest.mark.parametrize("item", [{"meta": None, "assigned": None}, {"meta": 7, "assigned": {}}, {}])

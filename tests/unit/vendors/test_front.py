@@ -260,7 +260,7 @@ def test_somebody_elses_words_are_not_taken_for_ours() -> None:
             body = {"body": "psst"} | ({"author_id": author} if author else {})
             client.post(f"{BASE_URL}/conversations/{conversation_id}/comments", json=body)
     step = Step(actions=(Note("psst"),))
-    assert not asyncio.run(desk.adapter().performed(step, Conversation(id=conversation_id), send_to(desk)))
+    assert not asyncio.run(desk.adapter().was_performed(step, Conversation(id=conversation_id), send_to(desk)))
 
 
 # The ways to be connected
@@ -490,7 +490,7 @@ def test_everybody_has_a_role() -> None:
         ("bot", "Four"),
         ("bot", "Five"),
     ]
-    assert (read.answered, read.taken) == (True, True)
+    assert (read.has_automatic_reply, read.has_human) == (True, True)
     assert "Six" not in [message.text for message in read.messages]
 
 

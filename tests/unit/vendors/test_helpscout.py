@@ -887,12 +887,12 @@ def test_a_signature_that_is_added_to_a_reply_does_not_hide_it(api: Api) -> None
 
     known = run(adapter.fetch(parsed(before), send))
     step = Step(actions=(Reply("We are on it."),))
-    assert not run(adapter.performed(step, known, send))
+    assert not run(adapter.was_performed(step, known, send))
     desk.fake.agent_writes("We are on it.\n\nThe team", conversation=conversation.id, agent="634102")
-    assert not run(adapter.performed(step, known, send)), "a teammate's words are not ours"
+    assert not run(adapter.was_performed(step, known, send)), "a teammate's words are not ours"
     desk.fake.agent_writes("We are on it.\n\nThe team", conversation=conversation.id, agent=str(USER))
-    assert run(adapter.performed(step, known, send))
-    assert not run(adapter.performed(Step(actions=(Note("We are on it."),)), known, send)), "a reply is no note"
+    assert run(adapter.was_performed(step, known, send))
+    assert not run(adapter.was_performed(Step(actions=(Note("We are on it."),)), known, send)), "a reply is no note"
 
 
 # Errors and limits
@@ -967,7 +967,7 @@ def test_an_error_in_any_form_is_an_error(form: str) -> None:
     body, code, request_id, message = _FORMS[form]
     request = Request("GET", f"{BASE_URL}/v2/conversations/1")
     error = HelpScoutDesk().adapter().error(request, Response(500, {}, body), 0.0)
-    assert (error.status, error.code, error.request_id, error.fate_unknown) == (500, code, request_id, True)
+    assert (error.status, error.code, error.request_id, error.outcome_unknown) == (500, code, request_id, True)
     assert error.vendor_message == message
     assert "secret" not in str(error)
 

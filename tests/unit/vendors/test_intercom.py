@@ -301,7 +301,7 @@ def test_notes_do_not_reach_the_classifier_and_campaigns_are_nobodys(api: Api) -
     body = json.dumps(payload).encode()
     conversation = parsed(Webhook(body, desk.sign(body)))
     assert [message.role for message in conversation.messages] == ["bot", "note", "customer"]
-    assert not conversation.taken
+    assert not conversation.has_human
 
 
 def test_a_message_that_the_api_does_not_show_yet_is_taken_from_the_delivery(api: Api) -> None:
@@ -344,7 +344,7 @@ def test_an_error_tells_status_code_request_and_what_to_look_at(api: Api) -> Non
 def test_an_error_in_another_form_is_an_error_all_the_same(body: bytes) -> None:
     request = Request("GET", f"{BASE_URL}/conversations/1")
     error = IntercomDesk().adapter().error(request, Response(500, {}, body), 0.0)
-    assert (error.status, error.code, error.fate_unknown) == (500, None, True)
+    assert (error.status, error.code, error.outcome_unknown) == (500, None, True)
 
 
 def test_the_rate_limit_is_waited_for_and_nothing_is_done_twice() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage import MalformedPayload
-from triage.vendors.payload import Loose, Payload, read_json, word
+from triage.vendors.payload import Loose, Payload, parse_json, safe_word
 
 
 class Sample(Payload):
@@ -35,38 +35,38 @@ class Sample(Payload):
 )
 def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedPayload):
-        read_json(body)
+        parse_json(body)
 
 
 @given(st.binary())
 def test_any_bytes_are_read_or_malformed(body: bytes) -> None:
     with contextlib.suppress(MalformedPayload):
-        assert isinstance(read_json(body), dict)
+        assert isinstance(parse_json(body), dict)
 
 
 def test_half_an_emoji_does_not_lose_the_message() -> None:
-    assert read_json(b'{"text": "hi \\ud83d", "more": "\\ud83d\\ude00"}') == {"text": "hi ?", "more": "\U0001f600"}
+    assert parse_json(b'{"text": "hi \\ud83d", "more": "\\ud83d\\ude00"}') == {"text": "hi ?", "more": "\U0001f600"}
 
 
 def test_ids_may_be_numbers_and_unknown_fields_are_ignored() -> None:
-    assert Sample.read({"id": 7, "new": True}) == Sample(id="7")
+    assert Sample.parse_data({"id": 7, "new": True}) == Sample(id="7")
 
 
 def test_a_field_that_is_nice_to_have_is_dropped_where_it_is_wrong() -> None:
-    assert Sample.read({"id": "7", "name": ["no", "name"]}).name is None
+    assert Sample.parse_data({"id": "7", "name": ["no", "name"]}).name is None
 
 
 def test_a_malformed_payload_tells_where_and_never_what() -> None:
     with pytest.raises(MalformedPayload) as caught:
-        Sample.read({"id": {"secret": "customer text"}}, event_id="notif_1")
+        Sample.parse_data({"id": {"secret": "customer text"}}, event_id="notif_1")
     assert str(caught.value) == "id: string_type"
     assert caught.value.event_id == "notif_1"
     assert caught.value.__cause__ is None, "the cause would show the values in a traceback"
     with pytest.raises(MalformedPayload, match="payload: model_type"):
-        Sample.read([])
+        Sample.parse_data([])
 
 
 def test_only_plain_words_reach_a_log_line() -> None:
-    assert word("conversation.user.created") == "conversation.user.created"
+    assert safe_word("conversation.user.created") == "conversation.user.created"
     for value in ("a b", "line\nbreak", "x" * 81, "", None, 7, json.dumps({})):
-        assert word(value) == "?"
+        assert safe_word(value) == "?"

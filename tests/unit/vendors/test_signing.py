@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage import ConfigurationError
-from triage.vendors.signing import Secrets, from_base64, from_hex
+from triage.vendors.signing import Secrets, decode_base64, decode_hex
 
 
 def sha1(key: bytes, message: bytes) -> bytes:
@@ -18,18 +18,18 @@ def sha1(key: bytes, message: bytes) -> bytes:
 
 def test_each_of_the_secrets_is_accepted_while_they_are_rotated() -> None:
     secrets = Secrets(["new", "old"], name="the secret")
-    assert secrets.signed(b"body", sha1(b"new", b"body"), "sha1")
-    assert secrets.signed(b"body", sha1(b"old", b"body"), "sha1")
-    assert not secrets.signed(b"body", sha1(b"other", b"body"), "sha1")
+    assert secrets.verify(b"body", sha1(b"new", b"body"), "sha1")
+    assert secrets.verify(b"body", sha1(b"old", b"body"), "sha1")
+    assert not secrets.verify(b"body", sha1(b"other", b"body"), "sha1")
 
 
 def test_the_algorithm_is_ours_to_choose() -> None:
-    assert not Secrets("key", name="the secret").signed(b"body", sha1(b"key", b"body"), "sha256")
+    assert not Secrets("key", name="the secret").verify(b"body", sha1(b"key", b"body"), "sha256")
 
 
 @pytest.mark.parametrize("signature", [None, b"", b"short"])
 def test_what_is_no_signature_is_refused(signature: bytes | None) -> None:
-    assert not Secrets("key", name="the secret").signed(b"body", signature, "sha1")
+    assert not Secrets("key", name="the secret").verify(b"body", signature, "sha1")
 
 
 @pytest.mark.parametrize("secrets", ["", "  ", [], ["good", ""]])
@@ -44,21 +44,21 @@ def test_secrets_do_not_show_themselves() -> None:
 
 @given(st.binary(min_size=1))
 def test_hex_has_one_spelling(data: bytes) -> None:
-    assert from_hex(data.hex()) == data
-    assert from_hex(f" {data.hex()}") is None
-    assert from_hex(data.hex() + "0") is None
+    assert decode_hex(data.hex()) == data
+    assert decode_hex(f" {data.hex()}") is None
+    assert decode_hex(data.hex() + "0") is None
 
 
 @given(st.text())
 def test_any_text_is_decoded_or_refused(text: str) -> None:
-    for decode, encode in ((from_hex, bytes.hex), (from_base64, lambda data: base64.b64encode(data).decode())):
+    for decode, encode in ((decode_hex, bytes.hex), (decode_base64, lambda data: base64.b64encode(data).decode())):
         decoded = decode(text)
         assert decoded is None or encode(decoded) == text
 
 
 def test_base64_has_one_spelling() -> None:
-    assert from_base64("aGk=") == b"hi"
-    assert from_base64("aGk") is None, "without padding"
-    assert from_base64("aGl=") is None, "the same bytes, spelled with other unused bits"
-    assert from_base64("aGk\n=") is None
-    assert from_base64("é") is None
+    assert decode_base64("aGk=") == b"hi"
+    assert decode_base64("aGk") is None, "without padding"
+    assert decode_base64("aGl=") is None, "the same bytes, spelled with other unused bits"
+    assert decode_base64("aGk\n=") is None
+    assert decode_base64("é") is None

@@ -507,7 +507,7 @@ def test_everybody_has_a_role(api: Api) -> None:
         ("note", "Four"),
         ("bot", "Five"),
     ]
-    assert (read.customer.name, read.customer.email, read.answered, read.taken) == (
+    assert (read.customer.name, read.customer.email, read.has_automatic_reply, read.has_human) == (
         "Mira",
         "mira@example.com",
         True,

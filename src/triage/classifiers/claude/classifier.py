@@ -17,7 +17,7 @@ from triage.io.clients import OnDemand, PerLoop
 from triage.io.run import run
 from triage.models import Conversation, Usage, Verdict
 from triage.policy import Buckets
-from triage.vendors.responses import seconds
+from triage.vendors.responses import parse_seconds
 
 if TYPE_CHECKING:
     import anthropic
@@ -361,8 +361,8 @@ def _failure(err: Exception, attempt: int) -> tuple[str, float | None]:
             if capped or not (err.status_code in _TRANSIENT or err.status_code >= 500):
                 return reason, None
             headers = err.response.headers
-            milliseconds = seconds(headers, "retry-after-ms")
-            told = seconds(headers, "retry-after") if milliseconds is None else milliseconds / 1000
+            milliseconds = parse_seconds(headers, "retry-after-ms")
+            told = parse_seconds(headers, "retry-after") if milliseconds is None else milliseconds / 1000
             # Never sooner than our own wait: "retry-after: 0" would have us call as fast as the network can.
             return reason, max(wait, told or 0.0)
         case anthropic.APITimeoutError() | TimeoutError():
