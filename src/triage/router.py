@@ -22,6 +22,15 @@ from triage.classifiers.base import ClassifierLike
 from triage.classifiers.claude import Claude
 from triage.engine.attempt import Pipeline
 from triage.engine.breaker import Gate
+from triage.engine.old_ports import (
+    AsyncHttpClient,
+    Awaiting,
+    Blocking,
+    HttpClient,
+    Shared,
+    awaiting_form,
+    blocking_form,
+)
 from triage.errors import (
     ConfigurationError,
     InboxError,
@@ -33,8 +42,7 @@ from triage.errors import (
 from triage.inbox import MemoryInbox
 from triage.inbox.base import Inbox
 from triage.io.clients import OnDemand, PerLoop
-from triage.io.ports import AsyncHttpClient, Awaiting, Blocking, HttpClient, Shared, awaiting_form, blocking_form
-from triage.io.run import run
+from triage.io.ports import run
 from triage.limits import Limits
 from triage.models import (
     Conversation,

@@ -242,8 +242,8 @@ def test_a_short_wait_is_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -
         waited.append(seconds)
         desk.clock.now += seconds
 
-    monkeypatch.setattr("triage.io.ports.Blocking.sleep", sleep)
-    monkeypatch.setattr("triage.io.ports.Awaiting.sleep", sleep)
+    monkeypatch.setattr("triage.engine.old_ports.Blocking.sleep", sleep)
+    monkeypatch.setattr("triage.engine.old_ports.Awaiting.sleep", sleep)
     outcome = handle(api, desk.router(buckets=only(Tag("seen"))), desk.fake.customer_writes("Hello"))[1]
     assert outcome.status == "routed"
     assert len(waited) >= 2

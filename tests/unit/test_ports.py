@@ -10,10 +10,10 @@ import pytest
 
 from triage import Conversation, Verdict
 from triage.engine.breaker import Gate
+from triage.engine.old_ports import Awaiting, Blocking, Shared
 from triage.engine.transport import NoAnswer
 from triage.inbox import MemoryInbox
-from triage.io.ports import Awaiting, Blocking, Shared
-from triage.io.run import run
+from triage.io.ports import run
 from triage.models import Request
 from triage.policy import Buckets
 from triage.testing.server import HttpResponse, serve

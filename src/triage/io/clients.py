@@ -1,6 +1,6 @@
-"""Clients that are made at their first use: one for a process, or one for each event loop.
+"""Clients that are created on first use: one per process, or one per event loop.
 
-An async client's connections belong to the loop that they were opened on.
+An async client's connections belong to the event loop that opened them.
 """
 
 import asyncio
@@ -13,55 +13,58 @@ T = TypeVar("T")
 
 
 class OnDemand(Generic[T]):
-    """Makes a thing at its first use, and keeps it until it is given up.
+    """Creates an object on first use and keeps it until it is removed.
 
     Args:
-        make: Makes it.
+        create: Creates the object.
     """
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._thing: T | None = None
+    def __init__(self, create: Callable[[], T]) -> None:
+        self._create = create
+        self._object: T | None = None
         self._lock = Lock()
 
     def get(self) -> T:
-        """The thing."""
+        """Return the object, creating it if necessary."""
+        existing = self._object
+        if existing is not None:
+            return existing
         with self._lock:
-            if self._thing is None:
-                self._thing = self._make()
-            return self._thing
+            if self._object is None:
+                self._object = self._create()
+            return self._object
 
     def pop(self) -> T | None:
-        """Give it up, for the caller to close; the next use makes a new one."""
+        """Remove the object and return it for the caller to close. The next use creates a new one."""
         with self._lock:
-            thing, self._thing = self._thing, None
-            return thing
+            removed, self._object = self._object, None
+            return removed
 
 
 class PerLoop(Generic[T]):
-    """Makes a thing at its first use on an event loop, and keeps it as long as the loop is open.
+    """Creates an object on first use on an event loop and keeps it for as long as the loop is open.
 
     Args:
-        make: Makes it.
+        create: Creates the object.
     """
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._things: dict[asyncio.AbstractEventLoop, T] = {}
+    def __init__(self, create: Callable[[], T]) -> None:
+        self._create = create
+        self._objects: dict[asyncio.AbstractEventLoop, T] = {}
         self._lock = Lock()
 
     def get(self) -> T:
-        """The running loop's."""
+        """Return the running loop's object, creating it if necessary."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            if loop not in self._things:
-                # A weak dictionary would never let go of one: a client holds its loop.
-                self._things = {other: thing for other, thing in self._things.items() if not other.is_closed()}
-                self._things[loop] = self._make()
-            return self._things[loop]
+            if loop not in self._objects:
+                # A WeakKeyDictionary would never release a loop: the client refers to it.
+                self._objects = {other: kept for other, kept in self._objects.items() if not other.is_closed()}
+                self._objects[loop] = self._create()
+            return self._objects[loop]
 
     def warm_up(self) -> None:
-        """Make the running loop's now, if one is running."""
+        """Create the running loop's object now, if a loop is running."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -69,6 +72,14 @@ class PerLoop(Generic[T]):
         self.get()
 
     def pop(self) -> T | None:
-        """Give up the running loop's, for the caller to close; the next use makes a new one."""
+        """Remove the running loop's object and return it for the caller to close. The next use creates a new one."""
         with self._lock:
-            return self._things.pop(asyncio.get_running_loop(), None)
+            return self._objects.pop(asyncio.get_running_loop(), None)
+
+
+class Mutex:
+    """A lock with two forms: one for all threads, and one for the tasks of each event loop."""
+
+    def __init__(self) -> None:
+        self.threads = Lock()
+        self.tasks: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)

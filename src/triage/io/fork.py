@@ -1,53 +1,72 @@
-"""What must be done around a fork of our process, as gunicorn with `--preload` makes its workers."""
+"""Forks of the process, as made by gunicorn with `--preload`.
+
+One hook of `os.register_at_fork` serves all objects, because a hook can never be removed. The standard library's
+`logging` does the same for its locks.
+"""
 
 import os
 import threading
 import weakref
-from collections.abc import Callable
 from typing import Protocol
 
 
 class Forkable(Protocol):
-    """What can be carried over a fork."""
+    """An object that holds something a fork cannot inherit, such as a lock, a thread or a connection."""
 
     def before_fork(self) -> None:
-        """Come to a rest: no thread may be inside of what cannot be carried over."""
+        """Quiesce before a fork: no thread may hold a resource that does not survive it."""
         ...
 
     def after_fork(self, *, child: bool) -> None:
-        """Go on, in the process that forked and in the one that it made."""
+        """Resume, in the parent and in the child process.
+
+        Args:
+            child: True in the child process.
+        """
         ...
 
 
+_registered: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
+_quiesced: list[Forkable] = []
+_lock = threading.Lock()
+"""Guards `_registered`; also held from before a fork until after it, so that the child never inherits it locked."""
+
+
 def register_at_fork(thing: Forkable) -> None:
-    """Tell a thing of each fork, as long as it is in use.
+    """Call an object's methods around each fork, for as long as the object is in use.
 
     Args:
-        thing: It is not kept alive by this.
+        thing: Registering does not keep it alive.
     """
-    if not hasattr(os, "register_at_fork"):  # pragma: no cover - Windows does not fork
-        return
-    reference = weakref.ref(thing)
+    with _lock:
+        _registered.add(thing)
 
-    def alive(call: Callable[[Forkable], None]) -> Callable[[], None]:
-        def called() -> None:
-            known = reference()
-            if known is not None:
-                call(known)
 
-        return called
+def _quiesce() -> None:
+    _lock.acquire()
+    for thing in list(_registered):
+        thing.before_fork()
+        _quiesced.append(thing)
 
+
+def _resume(*, child: bool) -> None:
+    while _quiesced:
+        _quiesced.pop().after_fork(child=child)
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows does not fork
     os.register_at_fork(
-        before=alive(lambda known: known.before_fork()),
-        after_in_parent=alive(lambda known: known.after_fork(child=False)),
-        after_in_child=alive(lambda known: known.after_fork(child=True)),
+        before=_quiesce,
+        after_in_parent=lambda: _resume(child=False),
+        after_in_child=lambda: _resume(child=True),
     )
 
 
 class Lock:
-    """A lock that is free in a fork, whichever thread of the process that forked had it: that thread is not there.
+    """A lock that is free in a forked process, even if another thread of the parent held it: that thread is gone.
 
-    For what is whole at any moment, so that it does no harm if a thread was in the midst of changing it.
+    Use it only for state that is consistent at every instant.
     """
 
     def __init__(self) -> None:
@@ -55,11 +74,11 @@ class Lock:
         register_at_fork(self)
 
     def before_fork(self) -> None:
-        """Nothing is waited for: the lock may be held for as long as a call over the network takes."""
+        """Do nothing: a thread may hold the lock for as long as a network call takes."""
 
     def after_fork(self, *, child: bool) -> None:
-        """Begin with a new one in the fork."""
-        if child:  # pragma: no cover - in forks alone, where nobody counts
+        """Replace the lock in the child process."""
+        if child:  # pragma: no cover - runs in forked processes only, where coverage is not measured
             self._lock = threading.Lock()
 
     def __enter__(self) -> None:

@@ -9,7 +9,7 @@ from triage import VendorError
 from triage.engine.breaker import Gate
 from triage.engine.transport import LONGEST_WAIT, NoAnswer, Tokens, send
 from triage.inbox import MemoryInbox
-from triage.io.run import run
+from triage.io.ports import run
 from triage.models import Request, Response, Token
 from triage.vendors import Intercom
 from triage.vendors.payload import Payload

@@ -35,7 +35,7 @@ from triage import (
     VendorError,
     WebhookResponse,
 )
-from triage.io.run import run
+from triage.io.ports import run
 from triage.models import Customer, Delivery, Request, Response, Step
 from triage.testing import Call, FakeHelpScout, Webhook, signed_webhook
 from triage.vendors import HelpScout

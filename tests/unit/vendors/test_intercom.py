@@ -31,7 +31,7 @@ from triage import (
     Tag,
     VendorError,
 )
-from triage.io.run import run
+from triage.io.ports import run
 from triage.models import Request, Response
 from triage.testing import FakeIntercom, Webhook
 from triage.vendors import Intercom

@@ -14,7 +14,7 @@ from triage.classifiers.claude import prompt as _prompt
 from triage.classifiers.claude.models import PROFILES, UNKNOWN, Price, Profile
 from triage.errors import ConfigurationError
 from triage.io.clients import OnDemand, PerLoop
-from triage.io.run import run
+from triage.io.ports import run
 from triage.models import Conversation, Usage, Verdict
 from triage.policy import Buckets
 from triage.vendors.responses import parse_seconds

@@ -1,0 +1,101 @@
+"""The sync and the async port, and stepping a coroutine without an event loop."""
+
+import asyncio
+import threading
+
+import pytest
+
+from triage.io.clients import Mutex
+from triage.io.ports import AsyncIO, SyncIO, run
+
+
+def test_a_coroutine_over_sync_io_runs_to_its_end_even_inside_a_running_loop() -> None:
+    async def add() -> int:
+        return await SyncIO().call(lambda: 3) + await SyncIO().run_blocking(int, "4")
+
+    async def call_from_a_loop() -> int:
+        return run(add())
+
+    assert run(add()) == 7
+    assert asyncio.run(call_from_a_loop()) == 7
+
+
+def test_an_exception_reaches_the_caller() -> None:
+    async def fail() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        run(fail())
+
+
+def test_a_coroutine_that_suspends_is_closed_and_reported() -> None:
+    cleaned_up: list[bool] = []
+
+    async def suspend() -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            cleaned_up.append(True)
+
+    with pytest.raises(RuntimeError, match="async I/O"):
+        run(suspend())
+    assert cleaned_up == [True]
+
+
+def test_async_io_awaits_a_call_and_enforces_its_time_limit() -> None:
+    async def call() -> None:
+        async def answer() -> int:
+            return 7
+
+        assert await AsyncIO().call(answer) == 7
+        with pytest.raises(TimeoutError):
+            await AsyncIO().call(asyncio.Event().wait, limit=0.001)
+
+    asyncio.run(call())
+
+
+def test_async_io_keeps_blocking_calls_off_the_event_loop() -> None:
+    thread = asyncio.run(AsyncIO().run_blocking(threading.current_thread))
+    assert thread is not threading.current_thread()
+
+
+def test_one_thread_at_a_time_holds_the_mutex() -> None:
+    mutex, io, entered = Mutex(), SyncIO(), threading.Event()
+
+    async def enter() -> None:
+        async with io.exclusive(mutex):
+            entered.set()
+
+    async def keep_out() -> None:
+        async with io.exclusive(mutex):
+            thread = threading.Thread(target=lambda: run(enter()))
+            thread.start()
+            assert not entered.wait(0.01)
+        thread.join(20)
+
+    run(keep_out())
+    assert entered.is_set()
+
+
+def test_one_task_at_a_time_holds_the_mutex() -> None:
+    mutex, io = Mutex(), AsyncIO()
+    inside: list[int] = []
+
+    async def enter(number: int) -> None:
+        async with io.exclusive(mutex):
+            inside.append(number)
+            await asyncio.sleep(0)
+            assert inside.pop() == number
+
+    async def enter_together() -> None:
+        await asyncio.gather(*map(enter, range(3)))
+
+    asyncio.run(enter_together())
+
+
+def test_sleeping_blocks_or_suspends(monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+    monkeypatch.setattr("time.sleep", naps.append)
+    run(SyncIO().sleep(2.0))
+    assert naps == [2.0]
+    asyncio.run(AsyncIO().sleep(0))
