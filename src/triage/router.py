@@ -1,106 +1,76 @@
-"""The Router: a delivery comes in by `handle`, the conversation is routed, an answer goes back.
+"""The Router: webhooks come in through `handle`, conversations are routed, a response goes back.
 
-`receive` is the pure half (verify, parse; no I/O), `process` the working half; `handle` is one after the other. The
-story of `process` is told in `_pipeline.py`.
+`receive` is the pure half (verify and parse, no I/O), `process` does the work, and `handle` is both. `engine/attempt.py`
+shows what happens to an event.
 """
 
 import asyncio
 import json
 import logging
+import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
-from typing import Literal, Self
+from typing import Any, Literal, Protocol, Self
 
-import httpx
 from pydantic import JsonValue
 
 from triage import policy
 from triage.actions import Action
-from triage.classifiers.base import ClassifierLike
+from triage.classifiers.base import ClassifierLike, as_classifier
 from triage.classifiers.claude import Claude
-from triage.engine.attempt import Pipeline
-from triage.engine.breaker import Gate
-from triage.engine.old_ports import (
-    AsyncHttpClient,
-    Awaiting,
-    Blocking,
-    HttpClient,
-    Shared,
-    awaiting_form,
-    blocking_form,
-)
-from triage.errors import (
-    ConfigurationError,
-    InboxError,
-    InvalidSignature,
-    LeaseLost,
-    MalformedPayload,
-    describe_location,
-)
+from triage.engine.attempt import ATTEMPTS, process
+from triage.engine.clients import AsyncHttpClient, HttpClient, HttpClients
+from triage.engine.engine import Engine
+from triage.engine.observe import Observer, Observers, OutcomeListener
+from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload, describe_location
 from triage.inbox import MemoryInbox
 from triage.inbox.base import Inbox
-from triage.io.clients import OnDemand, PerLoop
-from triage.io.ports import run
+from triage.io.ports import AsyncIO, SyncIO, run
 from triage.limits import Limits
-from triage.models import (
-    Conversation,
-    Delivery,
-    Event,
-    Handshake,
-    Headers,
-    Job,
-    Ledger,
-    Outcome,
-    Status,
-    WebhookResponse,
-)
+from triage.models import Delivery, Event, Handshake, Headers, Outcome, Status, WebhookResponse
 from triage.policy import Bucket, Buckets
 from triage.vendors.base import Vendor
 
-logger = logging.getLogger("triage")
+logger = logging.getLogger(__name__)
 
-_TIMEOUT = 10.0  # seconds, for a call of the vendor's API
 _MIB = 1024 * 1024
-_LEASE = 300.0  # seconds; longer than an event can take with all its attempts, since nobody extends it here
-
-ATTEMPTS = 20
-"""How often an event is tried. The pauses double up to five minutes, so that it takes about an hour."""
-
-_LEVELS = {"failed": logging.ERROR, "malformed": logging.WARNING, "refused": logging.WARNING}
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
 class Router:
     """Receives a help desk's webhooks and routes its conversations.
 
-    One Router serves all threads and event loops of a process. It is also a context manager, which closes the HTTP
-    clients that it made.
+    One Router serves all threads and event loops of a process. It is also a context manager, which closes the clients
+    that it created.
 
     Args:
-        vendor: The help desk's adapter, such as `triage.vendors.Intercom`.
-        buckets: The labels and what each leads to; `default_buckets()` for a start.
-        classifier: Tells the bucket. Anything with a `classify` or `classify_async` method, or a function from the
-            customer's text to a bucket's name. Default: `triage.classifiers.Claude()`.
-        fallback: The bucket for messages without a verdict: the classifier failed, or there was no text.
+        vendor: The help desk's adapter, such as `triage.vendors.Intercom(…)`.
+        buckets: The labels, and what each one leads to. `Buckets.default()` is a start. They are ordered by importance.
+        classifier: Chooses the bucket: a classifier, the name of a Claude model, or a function from the customer's
+            text to the name of a bucket. Default: `triage.classifiers.Claude()`.
+        fallback: The bucket for messages without a verdict, because the classifier failed or there was no text.
+            Default: that of `buckets` if it is a `Buckets`, otherwise `"general"`.
         review: The actions for a verdict below its bucket's `min_confidence`. Default: those of the fallback bucket.
-        context: How many messages before the customer's last one the classifier gets to see.
-        http: The client for the vendor's API in the sync door, an `httpx.Client` or anything with its `request`.
-            Default: one that is made here and kept, with a time limit of 10 s.
-        async_http: The same for the async door, an `httpx.AsyncClient`. It must belong to the event loop in use.
-        inbox: Where events are stored before the vendor is answered, for a `Worker` to process: durable mode. Without
-            one the request itself does the work, and this process's memory is all that knows of it.
-        limits: What may be done and spent, and when a service is left alone.
-        dry_run: True decides and reports, but only reads from the vendor and changes nothing there.
-        max_body: The largest delivery that is read, in bytes.
-        on_failure: What a vendor hears of an event that could not be routed because its API failed. `accept`: 200, it
-            is done with. `retry`: 503, deliver it again, as long as nothing was done yet. With an inbox it has no say:
-            the event is ours then.
-        clock: Gives the seconds since the epoch.
+        context: How many messages before the customer's last one the classifier sees.
+        name: Owns the events in a shared inbox. Default: the help desk's name. Two accounts of one help desk need two
+            names.
+        http: The client for the help desk's API in sync code: an `httpx.Client`, or an object with its `request`.
+            Default: one that is created on first use and kept, with a timeout of 10 s.
+        async_http: The client in async code, an `httpx.AsyncClient`. It must belong to the event loop in use.
+        inbox: Stores each event before its webhook is acknowledged, for a `Worker` to process: durable mode. Without an
+            inbox the request itself does the work, and only this process's memory knows of it.
+        limits: What may be done and spent, and when a failing service is no longer called.
+        dry_run: True to decide and report, but only read from the help desk and change nothing there.
+        max_body: The largest webhook that is accepted, in bytes.
+        on_failure: How to answer the webhook when the help desk's API failed. `accept`: 200, the event is finished.
+            `retry`: 503, so that it is delivered again, unless something was already done. Ignored with an inbox, which
+            retries by itself.
+        clock: Returns the seconds since the epoch.
 
     Raises:
         ConfigurationError: The policy cannot work: no buckets, two of one name, an unknown `fallback`, an action that
-            the vendor cannot do, a text with unknown names in braces.
+            the help desk does not have, a text with unknown names in braces. Or another argument is wrong.
     """
 
     def __init__(
@@ -108,10 +78,11 @@ class Router:
         vendor: Vendor,
         *,
         buckets: Iterable[Bucket],
-        classifier: ClassifierLike | None = None,
-        fallback: str = "general",
+        classifier: ClassifierLike | str | None = None,
+        fallback: str | None = None,
         review: Sequence[Action] | None = None,
         context: int = 3,
+        name: str | None = None,
         http: HttpClient | None = None,
         async_http: AsyncHttpClient | None = None,
         inbox: Inbox | None = None,
@@ -121,246 +92,246 @@ class Router:
         on_failure: Literal["accept", "retry"] = "accept",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if context < 0 or max_body < 1:
-            raise ConfigurationError(f"context={context} and max_body={max_body}: neither may be negative or no bytes.")
-        if on_failure not in ("accept", "retry"):
-            raise ConfigurationError(f"on_failure is 'accept' or 'retry', not {on_failure!r}.")
+        _check_arguments(vendor, inbox, name, context, max_body, on_failure)
         self.vendor = vendor
-        self.buckets = Buckets(buckets, fallback=fallback)
         self.inbox = inbox
-        self._own_classifier: Claude | None = None
-        if classifier is None:
-            classifier = self._own_classifier = Claude()
-        self.classifier = classifier
-        self._check_policy(review)
-        self._check_limits(limits)
-        self._store: Inbox = MemoryInbox(clock=clock) if inbox is None else inbox
+        self.name = name or vendor.name
+        self.buckets = Buckets.create(buckets, fallback=fallback)
+        self._owns_classifier = classifier is None
+        self.classifier = Claude() if classifier is None else as_classifier(classifier)
+        self.engine = Engine(
+            owner=self.name,
+            vendor=vendor,
+            classifier=self.classifier,
+            inbox=MemoryInbox(clock=clock) if inbox is None else inbox,
+            is_durable=inbox is not None,
+            buckets=self.buckets,
+            review=review,
+            context=context,
+            limits=limits,
+            dry_run=dry_run,
+            clients=HttpClients(http, async_http),
+            clock=clock,
+            observers=Observers(self.name),
+        )
+        self._check_policy()
+        self._check_limits()
         self._listeners: list[Callable[[str], None]] = []
-        self._pipeline = Pipeline(vendor, self._store, self.buckets, review, context, limits, dry_run)
         self._max_body = max_body
         self._on_failure = on_failure
-        self._clock = clock
-        self._shared = Shared(
-            Gate(vendor.name, self._store, limits.failures, limits.pause, clock),
-            Gate("the classifier", self._store, limits.failures, limits.pause, clock),
-            in_memory=isinstance(self._store, MemoryInbox),
-        )
-        self._http = http
-        self._async_http = async_http
-        # Made when it is needed: that takes 20 ms, for reading the system's certificates.
-        self._own_http: OnDemand[httpx.Client] = OnDemand(lambda: httpx.Client(timeout=_TIMEOUT))
-        self._own_async_http: PerLoop[httpx.AsyncClient] = PerLoop(lambda: httpx.AsyncClient(timeout=_TIMEOUT))
 
-    def _check_policy(self, review: Sequence[Action] | None) -> None:
-        lanes = [(f"Bucket {bucket.name!r}", bucket.actions) for bucket in self.buckets]
-        for where, actions in [*lanes, ("review", review or [])]:
-            for action in actions:
-                if type(action) not in self.vendor.can:
-                    advice = self.vendor.instead.get(type(action), "take it out of the policy.")
-                    raise ConfigurationError(f"{where}: {self.vendor.name} has no {type(action).__name__}: {advice}")
-            policy.check_templates(actions, where=where, extra=getattr(self.classifier, "extra", ()))
-            self.vendor.plan(actions)
-        check = getattr(self.classifier, "check", None)
-        if check is not None:
-            check(self.buckets)
+    @classmethod
+    def from_env(cls, vendor: "type[FromEnv]", **options: Any) -> Self:
+        """Create a Router with the default buckets from environment variables.
 
-    def _check_limits(self, limits: Limits) -> None:
-        if limits.without_verdict == "wait" and self.inbox is None:
-            raise ConfigurationError(
-                "Limits(without_verdict='wait'): without an inbox nothing can wait. Give one: "
-                "Router(..., inbox=SQLiteInbox(path))."
-            )
-        if limits.daily_usd is not None and not getattr(self.classifier, "priced", True):
-            raise ConfigurationError(
-                f"Limits(daily_usd={limits.daily_usd:g}): what {self.classifier!r} costs is not known. Give the price: "
-                f"Claude(..., prices={{model: Price(...)}})."
-            )
-
-    def owns(self, key: str) -> bool:
-        """Tell whether an event is one of this Router's help desk: several may share an inbox.
+        Reads the adapter's own variables, and the teams for urgent, billing and general messages from
+        `{VENDOR}_TEAM_ONCALL`, `{VENDOR}_TEAM_BILLING` and `{VENDOR}_TEAM_SUPPORT`.
 
         Args:
-            key: The event's.
-        """
-        return key.startswith(f"{self.vendor.name}:")
-
-    def on_stored(self, listener: Callable[[str], None]) -> None:
-        """Have a function called after each event that is stored, before its delivery is answered.
-
-        Args:
-            listener: Gets the event's key. It must be quick. What it raises is logged: the event is stored all the
-                same, and told by the inbox's `overdue`.
-        """
-        self._listeners.append(listener)
-
-    def receive(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
-        """Verify and parse a delivery: no I/O, the same for both doors.
-
-        Args:
-            raw_body: The request's body, the bytes as they came: a signature is over bytes.
-            headers: The request's headers, as the web framework has them.
-
-        Returns:
-            The answer for the vendor. If its `event` is set, that is to be given to `process`.
+            vendor: The adapter's class, such as `triage.vendors.Intercom`.
+            options: Further arguments of the Router.
 
         Raises:
-            TypeError: The body is no bytes. That is the caller's mistake; no content of a request raises.
+            ConfigurationError: A variable is not set, or an argument is wrong.
         """
-        # For callers without a type checker: the commonest mistake is to hand over parsed or decoded JSON.
+        variables = {
+            label: f"{vendor.name}_TEAM_{suffix}".upper()
+            for label, suffix in (("urgent", "ONCALL"), ("billing", "BILLING"), ("general", "SUPPORT"))
+        }
+        missing = [variable for variable in variables.values() if not os.environ.get(variable)]
+        if "buckets" not in options:
+            if missing:
+                raise ConfigurationError(f"Set {', '.join(missing)} to the ids of your teams.")
+            options["buckets"] = Buckets.default({label: os.environ[name] for label, name in variables.items()})
+        return cls(vendor.from_env(), **options)
+
+    def _check_policy(self) -> None:
+        policies = [(f"Bucket {bucket.name!r}", bucket.actions) for bucket in self.buckets]
+        for place, actions in [*policies, ("review", self.engine.review or [])]:
+            for action in actions:
+                if type(action) not in self.vendor.can:
+                    advice = self.vendor.instead.get(type(action), "remove it.")
+                    raise ConfigurationError(f"{place}: {self.vendor.name} has no {type(action).__name__}: {advice}")
+            policy.check_templates(actions, where=place, extra=self.classifier.extra)
+            self.vendor.plan(actions)
+        self.classifier.check(self.buckets)
+
+    def _check_limits(self) -> None:
+        limits = self.engine.limits
+        if limits.without_verdict == "wait" and self.inbox is None:
+            raise ConfigurationError(
+                "Limits(without_verdict='wait') needs an inbox, where events can wait: "
+                "Router(…, inbox=SQLiteInbox(path))."
+            )
+        if limits.daily_usd is not None and not self.classifier.priced:
+            raise ConfigurationError(
+                f"Limits(daily_usd={limits.daily_usd:g}) needs to know what a verdict costs, and {self.classifier!r} does "
+                f"not report it. For Claude pass prices={{model: Price(…)}}; a classifier of your own sets `priced = True` "
+                f"and `cost_usd` in each verdict."
+            )
+
+    # Observing
+
+    def owns(self, key: str) -> bool:
+        """Whether an event belongs to this Router. Several Routers may share an inbox.
+
+        Args:
+            key: The event's key.
+        """
+        return key.startswith(f"{self.name}:")
+
+    def on_stored(self, function: Callable[[str], object]) -> None:
+        """Call a function after each event that is stored, before its webhook is acknowledged.
+
+        Args:
+            function: Takes the event's key, and must be quick. If it raises, that is logged: the event is stored all
+                the same, and the inbox's `list_overdue` returns its key.
+        """
+        self._listeners.append(function)
+
+    def on_outcome(self, function: Callable[[Outcome], object]) -> None:
+        """Call a function with each outcome, of deliveries as well as of attempts to process events.
+
+        Args:
+            function: Must be quick. If it raises, that is logged.
+        """
+        self.add_observer(OutcomeListener(function))
+
+    def add_observer(self, observer: Observer) -> None:
+        """Report deliveries, attempts and steps to an observer, for metrics and traces.
+
+        Args:
+            observer: An object with the methods of `triage.engine.observe.Observer`.
+        """
+        self.engine.observers.add(observer)
+
+    # Receiving and processing
+
+    def receive(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
+        """Verify and parse a delivery. Does no I/O, so it serves sync and async code alike.
+
+        Args:
+            raw_body: The request's body, exactly as it arrived: the signature covers the bytes.
+            headers: The request's headers, as the web framework provides them.
+
+        Returns:
+            The response. If its `event` is set, pass that to `process`.
+
+        Raises:
+            TypeError: `raw_body` is not bytes. The content of a request never raises.
+        """
+        # For callers without a type checker: the most common mistake is to pass parsed or decoded JSON.
         if not isinstance(raw_body, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(
-                f"handle() needs the raw bytes of the request's body, not {type(raw_body).__name__}: a signature "
-                f"can be checked only over the bytes as they came."
+                f"handle() needs the raw bytes of the request's body, not {type(raw_body).__name__}: the signature can "
+                f"only be checked over the bytes as they arrived."
             )
         if len(raw_body) > self._max_body:
-            return _answer(413, self._log(Outcome(status="refused", reason=f"the body is over {self._max_body} bytes")))
-        delivery = Delivery.of(raw_body, headers, self._clock())
+            return self._reject(413, "refused", f"the body is larger than {self._max_body} bytes")
+        delivery = Delivery.create(raw_body, headers, self.engine.clock())
         try:
             self.vendor.verify(delivery)
             parsed = self.vendor.parse(delivery)
         except InvalidSignature as err:
-            return _answer(401, self._log(Outcome(status="refused", reason=str(err))))
+            return self._reject(401, "refused", str(err))
         except MalformedPayload as err:
-            return _answer(200, self._log(Outcome(status="malformed", reason=str(err), key=err.event_id)))
+            return self._reject(200, "malformed", str(err), key=err.event_id)
         if isinstance(parsed, Event):
-            return WebhookResponse(200, b"", {}, event=parsed)
+            return WebhookResponse(200, b"", {}, event=parsed.for_owner(self.name))
         body = parsed.body if isinstance(parsed, Handshake) else None
-        return _answer(200, self._log(Outcome(status="ignored", reason=parsed.reason)), body)
+        return self._reject(200, "ignored", parsed.reason, body=body)
 
     def process(self, event: Event | str, *, attempts: int = ATTEMPTS) -> Outcome:
-        """Fetch, classify, decide and act, blocking until it is done.
+        """Fetch, classify, decide and act, and return when all is done.
 
         Args:
-            event: From `receive`, in this process or another one; it is stored first. Or the key of one that is in the
-                inbox.
-            attempts: How often an event in the inbox is tried before it is parked.
+            event: From `receive`, in this process or another; it is stored first. Or the key of an event in the inbox.
+            attempts: How often an event in the inbox is tried before it is dead-lettered.
 
         Returns:
-            What became of it. `duplicate`: nothing is to be done now, because it is done with, is being worked on, or
-            waits for its time or for an earlier one of its conversation.
+            The outcome. `duplicate` if there is nothing to do now: the event is finished, is being processed, or waits
+            for its time or for an earlier event of its conversation.
 
         Raises:
-            ConfigurationError: The classifier is async only, there is a key and no inbox, or the event is another help
-                desk's.
-            InboxError: The inbox cannot be read or written. It is `LeaseLost` where it took so long that another
-                worker has taken the event over.
+            ConfigurationError: The classifier is async only, there is a key but no inbox, or another Router owns the
+                event.
+            InboxError: The inbox cannot be read or written. `LeaseLost` if processing took so long that another worker
+                has taken over the event.
         """
-        http = self._http or self._own_http.get()
-        ports = Blocking(http, blocking_form(self.classifier), self._shared, self._clock)
-        return run(self._process(event, ports, attempts))
+        self._check_event(event)
+        return run(process(self.engine, event, SyncIO(), attempts))
 
     async def process_async(self, event: Event | str, *, attempts: int = ATTEMPTS) -> Outcome:
-        """The same, awaited.
+        """Do the same as `process`, in async code.
 
         Args:
-            event: From `receive`, or a key.
-            attempts: How often an event in the inbox is tried before it is parked.
+            event: From `receive`, or the key of an event in the inbox.
+            attempts: How often an event in the inbox is tried before it is dead-lettered.
         """
-        return await self._process(event, self._awaiting(), attempts)
+        self._check_event(event)
+        return await process(self.engine, event, AsyncIO(), attempts)
 
     def handle(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
-        """Do all of it: verify, parse, fetch, classify, decide, act. With an inbox: verify, parse, store.
+        """Handle a webhook: verify, parse, fetch, classify, decide, act. With an inbox: verify, parse, store.
 
         Args:
-            raw_body: The request's body, the bytes as they came.
-            headers: The request's headers, as the web framework has them.
+            raw_body: The request's body, exactly as it arrived.
+            headers: The request's headers, as the web framework provides them.
 
         Returns:
-            What the web framework is to send back.
+            The response for the web framework to send.
 
         Raises:
-            TypeError: The body is no bytes.
+            TypeError: `raw_body` is not bytes.
             ConfigurationError: The classifier is async only.
         """
         received = self.receive(raw_body, headers)
         if self.inbox is not None:
-            return self._stored(self.inbox, received, raw_body)
+            return self._store(self.inbox, received, raw_body)
         if received.event is None:
             return received
-        return self._processed(self.process(received.event, attempts=1))
+        return self._respond(run(process(self.engine, received.event, SyncIO(), 1)))
 
     async def handle_async(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
-        """The same, awaited.
+        """Do the same as `handle`, in async code.
 
         Args:
-            raw_body: The request's body, the bytes as they came.
-            headers: The request's headers, as the web framework has them.
+            raw_body: The request's body, exactly as it arrived.
+            headers: The request's headers, as the web framework provides them.
         """
         received = self.receive(raw_body, headers)
         if self.inbox is not None:
-            # Off the event loop: the disk takes its time.
-            return await asyncio.to_thread(self._stored, self.inbox, received, raw_body)
+            # The disk takes its time, so it must not block the event loop.
+            return await asyncio.to_thread(self._store, self.inbox, received, raw_body)
         if received.event is None:
             return received
-        return self._processed(await self.process_async(received.event, attempts=1))
+        return self._respond(await process(self.engine, received.event, AsyncIO(), 1))
 
-    async def work(self, job: Job, *, attempts: int = ATTEMPTS) -> Outcome:
-        """Process an event that is leased, from where its ledger stands.
-
-        Args:
-            job: The lease, from this Router's inbox.
-            attempts: How often an event is tried before it is parked.
-
-        Raises:
-            LeaseLost: Another worker has the event.
-            InboxError: The ledger could not be written, so nothing further was done.
-        """
-        return self._log(await self._pipeline.work(job, self._awaiting(), attempts))
-
-    async def rehearse(self, conversation: Conversation) -> Ledger:
-        """Tell what would be done with a conversation: the classifier is asked, and nothing else is touched.
-
-        The vendor is not called, nothing is stored, and what it costs does not count against the day's limit.
-
-        Args:
-            conversation: One's tail, such as a ledger's `seen`.
-
-        Returns:
-            The verdict, and the steps that would be taken.
-        """
-        alone = MemoryInbox(clock=self._clock)
-        gate = Gate("a service", alone, 1, 1.0, self._clock)
-        pipeline = replace(self._pipeline, inbox=alone, limits=Limits())
-        return await pipeline.rehearse(conversation, self._awaiting(Shared(gate, gate, in_memory=True)))
-
-    async def resting(self) -> float:
-        """Seconds for which the vendor is to be left alone, so that there is no use in working."""
-        gate = self._shared.vendor_gate
-        return gate.left() if gate.fresh else await asyncio.to_thread(gate.left)
+    # Clients
 
     def warm_up(self) -> None:
-        """Do what the first customer would wait for: import Claude's SDK and make the clients.
+        """Import the SDK and create the clients now, so that the first request does not pay for it.
 
-        Call it where the application starts; in an async application on the event loop that will serve. It makes no
-        call over the network.
+        Call it when the application starts; in an async application, on the event loop that will serve. It makes no
+        network call.
 
         Raises:
-            ConfigurationError: There is no API key for the default classifier.
+            ConfigurationError: The default classifier has no API key.
         """
-        warm_up = getattr(self.classifier, "warm_up", None)
-        if warm_up is not None:
-            warm_up()
-        if self._async_http is None:
-            self._own_async_http.warm_up()
-        if self._http is None:
-            self._own_http.get()
+        self.classifier.warm_up()
+        self.engine.clients.warm_up()
 
     def close(self) -> None:
-        """Close the HTTP client of the sync door, and the default classifier's. The next use opens them again."""
-        opened = self._own_http.pop()
-        if opened is not None:
-            opened.close()
-        if self._own_classifier is not None:
-            self._own_classifier.close()
+        """Close the sync clients that were created here. The next use creates new ones."""
+        self.engine.clients.close()
+        if self._owns_classifier:
+            self.classifier.close()
 
     async def aclose(self) -> None:
-        """Close all that `close` does, and what the async door opened on the running event loop."""
-        opened = self._own_async_http.pop()
-        if opened is not None:
-            await opened.aclose()
-        if self._own_classifier is not None:
-            await self._own_classifier.aclose()
-        self.close()
+        """Close the clients that were created here, the async ones of the running event loop included."""
+        await self.engine.clients.aclose()
+        if self._owns_classifier:
+            await self.classifier.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -377,85 +348,82 @@ class Router:
     def __repr__(self) -> str:
         return f"Router({self.vendor!r}, buckets={list(self.buckets.names)})"
 
-    async def _process(self, event: Event | str, ports: Blocking | Awaiting, attempts: int) -> Outcome:
-        job = await ports.blocking(self._taken, event)
-        if job is None:
-            key = event if isinstance(event, str) else event.key
-            reason = "the message was handled before, or is being handled"
-            return self._log(Outcome(status="duplicate", reason=reason, key=key))
-        try:
-            return self._log(await self._pipeline.work(job, ports, attempts))
-        except BaseException:
-            if self.inbox is None:
-                # Interrupted, perhaps by a server that shuts down: the next delivery goes on with it.
-                with suppress(LeaseLost):
-                    self._store.dead_letter(job, "interrupted")
-            raise
-
-    def _taken(self, event: Event | str) -> Job | None:
+    def _check_event(self, event: Event | str) -> None:
         key = event if isinstance(event, str) else event.key
         if not self.owns(key):
-            raise ConfigurationError(f"{key} is no event of {self.vendor.name}: give it to its own help desk's Router.")
-        if isinstance(event, str):
-            if self.inbox is None:
-                raise ConfigurationError("This Router has no inbox in which a key could be looked up: give it one.")
-        elif not self._store.add(event) and self.inbox is None:
-            # There is no worker who would try again what failed: the vendor's next delivery does.
-            self._store.redrive(key)
-        return self._store.lease_key(key, _LEASE)
+            raise ConfigurationError(f"{key} belongs to another Router, not to {self.name!r}. Pass it to that one.")
+        if isinstance(event, str) and self.inbox is None:
+            raise ConfigurationError("This Router has no inbox to look up a key in: Router(…, inbox=SQLiteInbox(path)).")
 
-    def _awaiting(self, shared: Shared | None = None) -> Awaiting:
-        http = self._async_http or self._own_async_http.get()
-        return Awaiting(http, awaiting_form(self.classifier), shared or self._shared, self._clock)
-
-    def _stored(self, inbox: Inbox, received: WebhookResponse, body: bytes) -> WebhookResponse:
-        """Keep what came in before it is acknowledged. What cannot be kept is the vendor's to deliver again."""
+    def _store(self, inbox: Inbox, received: WebhookResponse, body: bytes) -> WebhookResponse:
+        """Store a delivery before it is acknowledged. If that fails, the help desk must deliver it again."""
+        event = received.event
         try:
-            if received.event is not None:
-                event = received.event
+            if event is not None:
                 status: Status = "accepted" if inbox.add(event) else "duplicate"
-                stored = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
                 if status == "accepted":
-                    self._tell(event.key)
-                return _answer(200, self._log(stored))
+                    self._notify_listeners(event.key)
+                outcome = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
+                self.engine.observers.received(outcome)
+                return _build_response(200, outcome)
             if received.outcome is not None and received.outcome.status == "malformed":
-                inbox.dead_letter_unreadable(self.vendor.name, bytes(body), received.outcome.reason)
+                inbox.dead_letter_unreadable(self.name, bytes(body), received.outcome.reason)
         except InboxError as err:
-            key = received.event.key if received.event else None
-            return _answer(503, self._log(Outcome(status="failed", reason=str(err), key=key)))
+            return self._reject(503, "failed", str(err), key=event.key if event else None)
         return received
 
-    def _tell(self, key: str) -> None:
+    def _notify_listeners(self, key: str) -> None:
         for listener in self._listeners:
             try:
                 listener(key)
-            except Exception as err:  # noqa: BLE001 - whatever it is, the delivery is stored, and is answered so
-                logger.error("%s is stored, but a listener raised %s", key, describe_location(err))  # noqa: TRY400 - may quote data
+            except Exception as err:  # noqa: BLE001 - whatever it is, the event is stored and must be acknowledged
+                logger.error("%s is stored, but a listener raised %s", key, describe_location(err))  # noqa: TRY400
 
-    def _processed(self, outcome: Outcome) -> WebhookResponse:
-        untouched = all(step.status in ("failed", "pending", "skipped") for step in outcome.steps)
-        retry = self._on_failure == "retry" and outcome.status == "failed" and untouched
-        return _answer(503 if retry else 200, outcome)
+    def _respond(self, outcome: Outcome) -> WebhookResponse:
+        nothing_done = all(step.status in ("failed", "pending", "skipped") for step in outcome.steps)
+        retry = self._on_failure == "retry" and outcome.status == "failed" and nothing_done
+        return _build_response(503 if retry else 200, outcome)
 
-    def _log(self, outcome: Outcome) -> Outcome:
-        """Write the one log line of a delivery: ids and our own words, nothing that a customer wrote."""
-        verdict = outcome.verdict
-        logger.log(
-            _LEVELS.get(outcome.status, logging.INFO),
-            "%s %s conversation=%s key=%s bucket=%s fallback=%s steps=%s reason=%s",
-            self.vendor.name,
-            outcome.status,
-            outcome.conversation_id,
-            outcome.key,
-            verdict and verdict.bucket,
-            verdict and verdict.fallback,
-            ",".join(map(str, outcome.steps)),
-            outcome.reason,
-            extra={"outcome": outcome},  # for handlers that count or alert
-        )
-        return outcome
+    def _reject(
+        self,
+        status_code: int,
+        status: Status,
+        reason: str,
+        *,
+        key: str | None = None,
+        body: Mapping[str, JsonValue] | None = None,
+    ) -> WebhookResponse:
+        """Respond to a delivery that leads to no event."""
+        outcome = Outcome(status=status, reason=reason, key=key)
+        self.engine.observers.received(outcome)
+        return _build_response(status_code, outcome, body)
 
 
-def _answer(status_code: int, outcome: Outcome, body: Mapping[str, JsonValue] | None = None) -> WebhookResponse:
+def _build_response(
+    status_code: int, outcome: Outcome, body: Mapping[str, JsonValue] | None = None
+) -> WebhookResponse:
     headers = {"Content-Type": "application/json"} | ({"Retry-After": "30"} if status_code == 503 else {})
     return WebhookResponse(status_code, json.dumps(body or {"status": outcome.status}).encode(), headers, outcome)
+
+
+def _check_arguments(
+    vendor: object, inbox: object, name: object, context: object, max_body: object, on_failure: object
+) -> None:
+    if isinstance(vendor, type):
+        raise ConfigurationError(
+            f"Router needs an instance of {vendor.__name__}: {vendor.__name__}(…) or {vendor.__name__}.from_env()."
+        )
+    if not all(hasattr(vendor, attribute) for attribute in ("name", "can", "verify", "parse", "fetch", "perform")):
+        raise ConfigurationError(f"Router's first argument is a help desk's adapter, not {type(vendor).__name__}.")
+    if isinstance(inbox, type | str | os.PathLike):
+        raise ConfigurationError(f"inbox is an inbox, such as SQLiteInbox('triage.db'), not {inbox!r}.")
+    if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise ConfigurationError(
+            f"name={name!r}: a Router's name has 1 to 64 of a-z, 0-9, '_', '.' and '-', and begins with a letter or digit."
+        )
+    if type(context) is not int or context < 0:
+        raise ConfigurationError(f"context={context!r}: write how many earlier messages to include, 0 or more.")
+    if type(max_body) is not int or max_body < 1:
+        raise ConfigurationError(f"max_body={max_body!r}: write a number of bytes, 1 or more.")
+    if on_failure not in ("accept", "retry"):
+        raise ConfigurationError(f"on_failure={on_failure!r}: write 'accept' or 'retry'.")

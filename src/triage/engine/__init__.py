@@ -1,1 +1,1 @@
-"""What becomes of an event."""
+"""Processing an event: fetch the conversation, classify it, decide, act, and settle the event in the inbox."""

@@ -1,313 +1,289 @@
-"""What becomes of an event, told once: fetch ▸ classify ▸ decide ▸ act, then settle it in the inbox.
+"""One attempt to process an event: fetch ▸ classify ▸ decide ▸ act, then settle the event in the inbox.
 
-Nothing here does I/O or waits: all of that is behind `Ports`. The Router's sync door steps this coroutine with blocking
-ports and no event loop, the async door awaits it. Importing asyncio, httpx or time is banned here by lint.
+Nothing here does I/O or waits, except through the port. The sync entry points step these coroutines with a blocking
+port and no event loop; the async entry points await them. A lint rule forbids importing asyncio, httpx or time.
 """
 
 import logging
-import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Literal, Protocol, TypeVar
+from typing import TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack
 
-from triage import policy
-from triage.actions import Action, Assign, Close, MarkSpam, Reply, Snooze
-from triage.engine import transport as _http
-from triage.engine.breaker import Gate
-from triage.errors import ClassifierError, ConfigurationError, InboxError, VendorError, describe_location
-from triage.inbox.base import Inbox
-from triage.limits import Limits
-from triage.models import (
-    Conversation,
-    Event,
-    Job,
-    Ledger,
-    Outcome,
-    Request,
-    Response,
-    Status,
-    Step,
-    StepResult,
-    Verdict,
-)
-from triage.policy import Buckets
-from triage.vendors.base import Send, Vendor
+from triage.actions import Action, Assign, Close
+from triage.engine.engine import Engine, find_objection, skip
+from triage.engine.storage import call_inbox
+from triage.errors import InboxError, LeaseLost, VendorError
+from triage.io.ports import IO
+from triage.io.retry import RetryPolicy
+from triage.models import Conversation, Event, Job, Outcome, Status, Step, StepResult, Verdict
 
-logger = logging.getLogger("triage")
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_LONGEST_PAUSE = 300.0  # seconds between two attempts
+ATTEMPTS = 20
+"""How often an event is tried. The delays double up to five minutes, so twenty attempts take about an hour."""
 
-_HANDS_OFF = (Assign, Reply, Snooze, Close, MarkSpam)
-"""What is not done to a conversation that a human has: it would speak for them or take it away. Labels are fine."""
-
-
-class Ports(_http.Wire, Protocol):
-    """The I/O of one door."""
-
-    async def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
-        """Ask the classifier. Raises whatever it raises."""
-        ...
-
-    async def blocking(self, call: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
-        """Make a call of the inbox, which waits for a disk or a database."""
-        ...
-
-    @property
-    def classifier_gate(self) -> Gate:
-        """The one before the classifier."""
-        ...
+_LEASE = 300.0  # seconds; longer than an event can take with all its retries, since nobody extends this lease
 
 
-class _NotNow(Exception):  # noqa: N818 - never leaves this module
+class _NotYet(Exception):  # noqa: N818 - it never leaves this module
     """There is no verdict now, and the event can wait for one."""
 
-    def __init__(self, reason: str, seconds: float) -> None:
+    def __init__(self, reason: str, retry_after: float) -> None:
         super().__init__(reason)
-        self.retry_after = seconds
+        self.retry_after = retry_after
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    """The settings of a Router, as far as processing needs them."""
+async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> Outcome:
+    """Store an event, lease it and make one attempt to process it.
 
-    vendor: Vendor
-    inbox: Inbox
-    buckets: Buckets
-    review: Sequence[Action] | None
-    context: int
-    limits: Limits
-    dry_run: bool
+    Args:
+        engine: The Router's engine.
+        event: The event, or the key of one that is already stored.
+        io: The port.
+        attempts: How often an event is tried before it is dead-lettered.
+    """
+    job = await call_inbox(engine.inbox, io, _store_and_lease, engine, event)
+    if job is None:
+        key = event if isinstance(event, str) else event.key
+        outcome = Outcome(status="duplicate", reason="the message was already handled, or is being handled", key=key)
+        engine.observers.received(outcome)
+        return outcome
+    try:
+        return await Attempt(engine, job, io, attempts).run()
+    except BaseException:
+        if not engine.is_durable:
+            # Interrupted, perhaps by a server that shuts down. The next delivery resumes here.
+            with suppress(LeaseLost):
+                engine.inbox.dead_letter(job, "interrupted")
+        raise
 
-    async def work(self, job: Job, ports: Ports, attempts: int) -> Outcome:
-        """Route an event from where its ledger stands, and settle it in the inbox.
 
-        Args:
-            job: A lease of the event.
-            ports: The I/O.
-            attempts: How often it is tried before it is parked.
+def _store_and_lease(engine: Engine, event: Event | str) -> Job | None:
+    key = event if isinstance(event, str) else event.key
+    if not isinstance(event, str) and not engine.inbox.add(event) and not engine.is_durable:
+        # No worker retries what failed. The help desk's next delivery does.
+        engine.inbox.redrive(key)
+    return engine.inbox.lease_key(key, _LEASE)
+
+
+class Attempt:
+    """One attempt to process one event.
+
+    Args:
+        engine: The Router's engine.
+        job: The event's lease.
+        io: The port.
+        attempts: How often an event is tried before it is dead-lettered.
+    """
+
+    def __init__(self, engine: Engine, job: Job, io: IO, attempts: int = ATTEMPTS) -> None:
+        self._engine = engine
+        self._job = job
+        self._io = io
+        self._retries = RetryPolicy(attempts=attempts, first_delay=2.0, longest_delay=300.0, jitter=0.5)
+        self._transport = engine.connect(io)
+        self._vendor = engine.vendor
+        self.event = job.event
+        self.ledger = job.ledger
+
+    async def run(self) -> Outcome:
+        """Route the event from where its ledger stands, and settle it in the inbox.
 
         Returns:
-            What became of it. A vendor that fails is an outcome too; what is raised besides `InboxError` is a defect
-            or a cancellation.
+            The outcome; `failed` if the help desk's API failed.
 
         Raises:
-            InboxError: The ledger could not be written, so nothing further was done.
+            InboxError: The ledger could not be written, so nothing further was done. `LeaseLost` if another worker has
+                taken over the event.
+            Exception: A defect. The event is retried later.
         """
-        ledger = job.ledger.model_copy()
+        self._engine.observers.attempt_started(self.event, self._job.attempts)
         try:
-            outcome = await self._route(job, ledger, ports, last=job.attempts >= attempts)
-        except (VendorError, _NotNow) as err:
-            await self._again(job, ledger, str(err), ports, attempts, err.retry_after or 0.0)
-            return _outcome(job.event, "failed", str(err), ledger)
+            outcome = self._find_reached_limit()
+            if outcome is None:
+                conversation = await self._vendor.fetch(self.event, self._transport.send)
+                if conversation.latest is None:
+                    outcome = self._build_outcome("ignored", "the conversation has no message from a customer")
+                else:
+                    await self._decide(conversation)
+                    await self._run_steps(conversation)
+                    outcome = self._summarize()
+        except (VendorError, _NotYet) as err:
+            await self._retry_later(str(err), err.retry_after)
+            return self._settle(self._build_outcome("failed", str(err)))
         except InboxError:
             raise
         except Exception as err:
-            # Not in its own words: they may quote the customer.
-            await self._again(job, ledger, f"a defect: {type(err).__name__}", ports, attempts)
+            # Without the error's own text: it may quote the customer.
+            await self._retry_later(f"a defect: {type(err).__name__}")
             raise
-        await ports.blocking(self.inbox.finish, job, outcome, ledger)
-        return outcome
+        await self._call_inbox(self._engine.inbox.finish, self._job, outcome, self.ledger)
+        return self._settle(outcome)
 
-    async def rehearse(self, conversation: Conversation, ports: Ports) -> Ledger:
-        """Tell what would be done with a conversation: ask the classifier, decide, and do nothing.
+    def _find_reached_limit(self) -> Outcome | None:
+        limit = self._engine.limits.max_per_conversation
+        if limit is None or self._job.handled < limit:
+            return None
+        reason = f"{self._job.handled} messages of the conversation were already handled: left to people"
+        return self._build_outcome("ignored", reason)
 
-        Args:
-            conversation: As far as the classifier is to see it.
-            ports: The I/O.
-        """
-        ledger = Ledger(seen=conversation)
-        ledger.verdict = await self._classify(conversation, ports, last=True)
-        self._plan(ledger, ledger.verdict, conversation, ports.now())
-        return ledger
+    # Deciding
 
-    async def _again(
-        self, job: Job, ledger: Ledger, error: str, ports: Ports, attempts: int, least: float = 0.0
-    ) -> None:
-        """Try it later, with longer and longer pauses, or leave it to a human."""
-        if job.attempts >= attempts:
-            if attempts > 1:  # else the outcome's own line says it all
-                logger.error("%s is parked after %s attempts: %s", job.event.key, job.attempts, error)
-            await ports.blocking(self.inbox.dead_letter, job, error, ledger)
-            return
-        pause = min(_LONGEST_PAUSE, 2.0**job.attempts) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter, no secret
-        await ports.blocking(self.inbox.retry, job, error, max(pause, least), ledger)
+    async def _decide(self, conversation: Conversation) -> None:
+        """Get a verdict and plan the steps, unless an earlier attempt did."""
+        if self.ledger.verdict is None:
+            visible = conversation.last_turns(self._engine.context)
+            self._update_ledger(conversation=visible)
+            self._update_ledger(verdict=await self._get_verdict(visible))
+        if self.ledger.steps is None and self.ledger.verdict is not None:
+            self.ledger = self._engine.plan(self.ledger, self.ledger.verdict, conversation)
 
-    async def _route(self, job: Job, ledger: Ledger, ports: Ports, *, last: bool) -> Outcome:
-        event = job.event
-
-        async def send(request: Request) -> Response:
-            return await _http.send(request, self.vendor, ports)
-
-        async def record() -> None:
-            await ports.blocking(self.inbox.record, job, ledger.model_copy())
-
-        if self.limits.acts is not None and job.acts >= self.limits.acts:
-            reason = f"something was done for {job.acts} messages of the conversation: it is left to people"
-            return _outcome(event, "ignored", reason, ledger)
-        conversation = await self.vendor.fetch(event, send)
-        if conversation.latest is None:
-            return _outcome(event, "ignored", "the conversation holds no message of a customer", ledger)
-        if ledger.verdict is None:
-            ledger.seen = conversation.last_turns(self.context)
-            ledger.verdict = await self._classify(ledger.seen, ports, last=last)
-        if ledger.steps is None:
-            self._plan(ledger, ledger.verdict, conversation, ports.now())
-        await self._act(ledger, conversation, send, record)
-        results = ledger.steps or ()
-        if results and all(result.status == "skipped" for result in results):
-            return _outcome(event, "ignored", results[0].detail, ledger)
-        taken = [action for result in results if result.status != "skipped" for action in result.step.actions]
-        closes = ledger.status == "routed" and any(isinstance(action, Close) for action in taken)
-        status: Status = "closed" if closes else ledger.status
-        return _outcome(event, status, "dry run" if self.dry_run else "", ledger)
-
-    def _plan(self, ledger: Ledger, verdict: Verdict, conversation: Conversation, now: float) -> None:
-        """Decide what to do, once for an event."""
-        decision = policy.decide(verdict, self.buckets, self.review)
-        actions = policy.render(decision.actions, verdict, conversation, now)
-        permitted = [action for action in actions if not _forbidden(action, conversation)]
-        skipped = [_skipped(action, conversation) for action in actions if _forbidden(action, conversation)]
-        ledger.status = decision.status
-        ledger.known = tuple(message.id for message in conversation.messages)
-        status: Literal["planned", "pending"] = "planned" if self.dry_run or not decision.act else "pending"
-        planned = (StepResult(step=step, status=status) for step in self.vendor.plan(permitted))
-        ledger.steps = (*planned, *skipped)
-
-    async def _classify(self, conversation: Conversation, ports: Ports, *, last: bool) -> Verdict:
-        """Get a verdict, whatever happens: degrade, do not drop."""
-        latest = conversation.latest
-        if latest is not None and not latest.text:
-            return self._fallback(f"the message has no text, only {len(latest.attachments)} attachment(s)")
-        today = f"spent:{datetime.fromtimestamp(ports.now(), UTC):%Y-%m-%d}"
-        budget = self.limits.daily_usd
-        if budget is not None and await ports.blocking(self.inbox.get_spending, today) >= budget:
-            return self._fallback(f"the day's {budget:g} USD for verdicts are spent")
-        verdict = await self._asked(conversation, ports)
+    async def _get_verdict(self, conversation: Conversation) -> Verdict:
+        """Return a verdict in any case: degrade, do not drop."""
+        verdict = self._engine.find_verdict_without_classifier(conversation)
+        if verdict is not None:
+            return verdict
+        inbox, budget = self._engine.inbox, self._engine.limits.daily_usd
+        today = f"spent:{datetime.fromtimestamp(self._engine.clock(), UTC):%Y-%m-%d}"
+        if budget is not None and await self._call_inbox(inbox.get_spending, today) >= budget:
+            return self._engine.fall_back(f"the daily budget of {budget:g} USD for verdicts is spent")
+        verdict = await self._ask_classifier(conversation)
         if budget is not None and verdict.cost_usd:
-            await ports.blocking(self.inbox.add_spending, today, verdict.cost_usd)
-        if verdict.unavailable and self.limits.without_verdict == "wait" and not last:
-            raise _NotNow(verdict.reason, await ports.held(ports.classifier_gate))
+            await self._call_inbox(inbox.add_spending, today, verdict.cost_usd)
+        can_wait = self._engine.limits.without_verdict == "wait" and self._delay_next_attempt() is not None
+        if verdict.unavailable and can_wait:
+            raise _NotYet(verdict.reason, await self._engine.classifier_breaker.retry_after(self._io))
         return verdict
 
-    async def _asked(self, conversation: Conversation, ports: Ports) -> Verdict:
-        wait = await ports.held(ports.classifier_gate)
+    async def _ask_classifier(self, conversation: Conversation) -> Verdict:
+        breaker = self._engine.classifier_breaker
+        wait = await breaker.acquire(self._io)
         if wait:
-            return self._fallback(f"the classifier was down, and is not asked for another {wait:.0f} s", down=True)
-        try:
-            verdict = await ports.classify(conversation, self.buckets)
-            bucket = self.buckets.get(verdict.bucket)
-        except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
-            await ports.learn(ports.classifier_gate, down=True)
-            # Not in the error's own words, unless they are ours: they may quote the customer.
-            told = f": {err}" if isinstance(err, ConfigurationError | ClassifierError) else ""
-            logger.error("the classifier raised %s%s", describe_location(err), told)  # noqa: TRY400 - for the same reason
-            return self._fallback(f"the classifier raised {type(err).__name__}{told}", down=True)
-        await ports.learn(ports.classifier_gate, down=verdict.unavailable)
-        if bucket is None:
-            return self._fallback("the classifier named none of the buckets")
-        return verdict.model_copy(update={"bucket": bucket.name})
+            reason = f"the classifier was down and is not asked for another {wait:.0f} s"
+            return self._engine.fall_back(reason, unavailable=True)
+        verdict = await self._engine.classify(conversation, self._io)
+        await (breaker.record_failure if verdict.unavailable else breaker.record_success)(self._io)
+        return verdict
 
-    def _fallback(self, reason: str, *, down: bool = False) -> Verdict:
-        name = self.buckets.fallback.name
-        return Verdict(bucket=name, confidence=0.0, reason=reason, fallback=True, unavailable=down)
+    # Acting
 
-    async def _act(
-        self, ledger: Ledger, conversation: Conversation, send: Send, record: Callable[[], Awaitable[None]]
-    ) -> None:
-        """Take the steps in order up to the first that fails.
+    async def _run_steps(self, conversation: Conversation) -> None:
+        """Run the steps in order, up to the first that fails.
 
-        The ledger is recorded before each, with all that is known by then: what comes after the last is recorded with
-        what becomes of the event.
+        The ledger is recorded before each step, with everything known by then. What follows the last step is recorded
+        when the event is settled.
         """
-        results = list(ledger.steps or ())
-
-        def note(number: int, result: StepResult) -> None:
-            results[number] = result
-            ledger.steps = tuple(results)
-
-        # What is looked for after an unknown fate must not be taken for something that was there before.
-        there = tuple(message for message in conversation.messages if message.id in ledger.known)
-        before = conversation.model_copy(update={"messages": there})
-        conversation = _without_ours(conversation, results)
-        for number, result in enumerate(results):
-            if result.status in ("done", "skipped", "planned"):
+        # When looking for a message with an unknown outcome, messages from before the first step must not match.
+        earlier = tuple(message for message in conversation.messages if message.id in self.ledger.message_ids)
+        before = conversation.model_copy(update={"messages": earlier})
+        conversation = self._undo_our_assignment(conversation)
+        for number, result in enumerate(self.ledger.steps or ()):
+            step = await self._prepare(number, result, conversation, before)
+            if step is None:
                 continue
-            # Where another process died, or gave up, while it took a step that must not be repeated.
-            asks = result.status == "unknown" and not result.step.idempotent
-            if asks and await self.vendor.was_performed(result.step, before, send):
-                note(number, StepResult(step=result.step, status="done"))
-                continue
-            step = Step(actions=tuple(a for a in result.step.actions if not _forbidden(a, conversation)))
-            if not step.actions:
-                detail = _forbidden(result.step.actions[0], conversation)
-                note(number, StepResult(step=result.step, status="skipped", detail=detail))
-                continue
-            # Until the vendor confirms it, nobody knows: what a cancellation or a crash leaves behind is the truth.
-            note(number, StepResult(step=step, status="unknown"))
-            await record()
-            taken, error = await self._take(step, conversation, before, send)
-            note(number, taken)
-            if error:
-                raise error
+            try:
+                await self._vendor.perform(step, conversation, self._transport.send)
+            except VendorError as err:
+                if not await self._took_effect(number, step, err, before):
+                    raise
+            self._set_result(number, StepResult(step=step, status="done"))
 
-    async def _take(
-        self, step: Step, conversation: Conversation, before: Conversation, send: Send
-    ) -> tuple[StepResult, VendorError | None]:
-        try:
-            await self.vendor.perform(step, conversation, send)
-        except VendorError as err:
-            status = await self._fate(step, err, before, send)
-            if status != "done":
-                return StepResult(step=step, status=status, detail=str(err)), err
-        return StepResult(step=step, status="done"), None
+    async def _prepare(
+        self, number: int, result: StepResult, conversation: Conversation, before: Conversation
+    ) -> Step | None:
+        """Return what remains of a step to be performed, and record that it is about to be. None if nothing remains."""
+        if result.status in ("done", "skipped", "planned"):
+            return None
+        # Another process died, or gave up, while it performed a step that must not be repeated.
+        must_look = result.status == "unknown" and not result.step.idempotent
+        if must_look and await self._vendor.was_performed(result.step, before, self._transport.send):
+            self._set_result(number, StepResult(step=result.step, status="done"))
+            return None
+        allowed = tuple(action for action in result.step.actions if not find_objection(action, conversation))
+        if not allowed:
+            self._set_result(number, skip(result.step.actions, conversation))
+            return None
+        # Until the help desk confirms the step, its outcome is unknown: that is the truth after a crash.
+        step = Step(actions=allowed)
+        self._set_result(number, StepResult(step=step, status="unknown"))
+        await self._call_inbox(self._engine.inbox.record, self._job, self.ledger)
+        return step
 
-    async def _fate(
-        self, step: Step, error: VendorError, before: Conversation, send: Send
-    ) -> Literal["done", "failed", "unknown"]:
-        """Tell what became of a step whose call failed."""
-        if not error.outcome_unknown:
-            return "failed"
-        if step.idempotent:
-            return "unknown"
-        try:
-            return "done" if await self.vendor.was_performed(step, before, send) else "failed"
-        except VendorError:
-            return "unknown"
+    async def _took_effect(self, number: int, step: Step, error: VendorError, before: Conversation) -> bool:
+        """Whether a step took effect although its call failed. If not, record that."""
+        status = "failed"
+        if error.outcome_unknown:
+            status = "unknown"
+            if not step.idempotent:
+                with suppress(VendorError):
+                    if await self._vendor.was_performed(step, before, self._transport.send):
+                        return True
+                    status = "failed"
+        self._set_result(number, StepResult(step=step, status=status, detail=str(error)))
+        return False
 
+    def _undo_our_assignment(self, conversation: Conversation) -> Conversation:
+        """Ignore an assignment to a teammate that we made ourselves, before a crash."""
+        actions = [action for result in self.ledger.steps or () for action in result.step.actions]
+        ours = {action.user for action in actions if isinstance(action, Assign) and action.user}
+        return conversation.model_copy(update={"assignee": None}) if conversation.assignee in ours else conversation
 
-def _without_ours(conversation: Conversation, results: Sequence[StepResult]) -> Conversation:
-    """The same, unassigned if it was we who assigned it to a teammate, before a crash."""
-    ours = {a.user for result in results for a in result.step.actions if isinstance(a, Assign) and a.user}
-    return conversation.model_copy(update={"assignee": None}) if conversation.assignee in ours else conversation
+    def _set_result(self, number: int, result: StepResult) -> None:
+        results = list(self.ledger.steps or ())
+        results[number] = result
+        self._update_ledger(steps=tuple(results))
+        if result.status != "unknown" or result.detail:
+            self._engine.observers.step_finished(self.event, result)
 
+    def _update_ledger(self, **changes: object) -> None:
+        self.ledger = self.ledger.model_copy(update=changes)
 
-def _forbidden(action: Action, conversation: Conversation) -> str:
-    """Why an action is not taken here, or nothing."""
-    if conversation.has_human and isinstance(action, _HANDS_OFF):
-        return "a teammate has the conversation"
-    if conversation.has_automatic_reply and isinstance(action, Reply):
-        return "the customer has an automatic reply already"
-    if conversation.is_automatic and isinstance(action, Reply):
-        return "the message was sent by a machine"
-    return ""
+    # Settling
 
+    def _summarize(self) -> Outcome:
+        """Return the outcome of an event whose steps have all been taken."""
+        results = self.ledger.steps or ()
+        if results and all(result.status == "skipped" for result in results):
+            return self._build_outcome("ignored", results[0].detail)
+        actions: list[Action] = [a for result in results if result.status != "skipped" for a in result.step.actions]
+        status = self.ledger.status
+        if status == "routed" and any(isinstance(action, Close) for action in actions):
+            status = "closed"
+        return self._build_outcome(status, "dry run" if self._engine.dry_run else "")
 
-def _skipped(action: Action, conversation: Conversation) -> StepResult:
-    return StepResult(step=Step(actions=(action,)), status="skipped", detail=_forbidden(action, conversation))
+    def _build_outcome(self, status: Status, reason: str) -> Outcome:
+        return Outcome(
+            status=status,
+            reason=reason,
+            key=self.event.key,
+            conversation_id=self.event.conversation_id,
+            verdict=self.ledger.verdict,
+            steps=self.ledger.steps or (),
+        )
 
+    def _delay_next_attempt(self, retry_after: float | None = None) -> float | None:
+        return self._retries.next_delay(self._job.attempts, retry_after=retry_after)
 
-def _outcome(event: Event, status: Status, reason: str, ledger: Ledger) -> Outcome:
-    return Outcome(
-        status=status,
-        reason=reason,
-        key=event.key,
-        conversation_id=event.conversation_id,
-        verdict=ledger.verdict,
-        steps=ledger.steps or (),
-    )
+    async def _retry_later(self, error: str, retry_after: float | None = None) -> None:
+        """Give the event back to the inbox for another attempt, or dead-letter it after the last one."""
+        inbox, delay = self._engine.inbox, self._delay_next_attempt(retry_after)
+        if delay is not None:
+            await self._call_inbox(inbox.retry, self._job, error, delay, self.ledger)
+            return
+        if self._engine.is_durable:  # otherwise the outcome's own line says it all
+            attempts = self._job.attempts
+            logger.error("%s was dead-lettered after %s attempts: %s", self.event.key, attempts, error)
+        await self._call_inbox(inbox.dead_letter, self._job, error, self.ledger)
+
+    def _settle(self, outcome: Outcome) -> Outcome:
+        self._engine.observers.settled(outcome)
+        return outcome
+
+    async def _call_inbox(self, method: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+        return await call_inbox(self._engine.inbox, self._io, method, *args)

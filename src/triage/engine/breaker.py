@@ -1,71 +1,106 @@
-"""The gate before a service: shut while its allowance is used up, or after it has failed again and again."""
+"""The circuit breaker: stop calling a service that keeps failing, and keep to its rate limits."""
 
 import logging
 from collections.abc import Callable
 
+from triage.engine.storage import call_inbox
 from triage.errors import InboxError
 from triage.inbox.base import Inbox
+from triage.io.ports import IO
 
-logger = logging.getLogger("triage")
+logger = logging.getLogger(__name__)
 
-_FRESH = 1.0  # seconds for which what other workers say need not be asked again
+_FRESH = 1.0  # seconds before the inbox is asked again whether another worker paused the service
+_TRIAL_POLL = 1.0  # seconds between two looks at whether a trial call has succeeded
 
 
-class Gate:
-    """Tells for how long a service is to be left alone. All workers of an inbox keep to the same time.
+class CircuitBreaker:
+    """Decides when a service may be called. All workers that share an inbox share its pauses.
+
+    The breaker opens after a number of failures in a row. When its pause is over it is half-open: one call is tried
+    while the others keep waiting. If that call succeeds, the breaker closes; if it fails, the breaker opens again. A
+    rate limit opens the breaker for as long as the service asks.
 
     Args:
-        name: The service's, in the inbox.
-        inbox: Where the workers meet.
-        failures: How many failures in a row shut it.
-        pause: For how many seconds.
-        clock: Seconds since the epoch.
+        name: The service's name in the inbox.
+        inbox: Stores the pause.
+        failures: How many failures in a row open the breaker.
+        pause: Seconds that it stays open.
+        clock: Returns the seconds since the epoch.
     """
 
     def __init__(self, name: str, inbox: Inbox, failures: int, pause: float, clock: Callable[[], float]) -> None:
         self._name = name
         self._inbox = inbox
-        self._most = failures
+        self._threshold = failures
         self._pause = pause
         self._clock = clock
-        self._failed = 0
-        self._until = 0.0
-        self._asked = float("-inf")
+        self._failures = 0
+        self._open_until = 0.0
+        self._trial_until = 0.0
+        self._refreshed_at = float("-inf")
 
-    @property
-    def fresh(self) -> bool:
-        """True if `left` need not ask the inbox."""
-        return 0 <= self._clock() - self._asked < _FRESH
-
-    def left(self) -> float:
-        """Seconds until the service may be called. Blocks unless it is `fresh`."""
-        if not self.fresh:
-            self._asked = self._clock()
-            try:
-                self._until = self._clock() + self._inbox.get_pause(self._name)
-            except InboxError as err:
-                logger.warning("what other workers say of %s cannot be read: %s", self._name, err)
-        return max(0.0, self._until - self._clock())
-
-    def learn(self, *, down: bool, pause: float = 0.0) -> float:
-        """Take note of an answer, or of its absence.
+    async def retry_after(self, io: IO) -> float:
+        """Return the seconds until the service may be called, 0 if it may be called now.
 
         Args:
-            down: True if there was none, or one that says that the service is down.
-            pause: Seconds in which the service wants no further call.
-
-        Returns:
-            Seconds for which it is to be shut, 0 for none: `shut` does so.
+            io: The port for reading the inbox.
         """
-        self._failed = self._failed + 1 if down else 0
-        return max(pause, self._pause if self._failed >= self._most else 0.0)
+        if not 0 <= self._clock() - self._refreshed_at < _FRESH:
+            await call_inbox(self._inbox, io, self._refresh)
+        now = self._clock()
+        trial = min(self._trial_until - now, _TRIAL_POLL) if self._failures >= self._threshold else 0.0
+        return max(0.0, self._open_until - now, trial)
 
-    def shut(self, seconds: float) -> None:
-        """Shut it, for all workers. Blocks."""
-        self._until = max(self._until, self._clock() + seconds)
-        logger.warning("%s is left alone for %.0f s", self._name, seconds)
+    async def acquire(self, io: IO) -> float:
+        """Ask for permission to make a call: 0 grants it, otherwise try again after so many seconds.
+
+        When the breaker is half-open, the permission is for the trial call. It lapses if its result is never recorded.
+
+        Args:
+            io: The port for reading the inbox.
+        """
+        wait = await self.retry_after(io)
+        if not wait and self._failures >= self._threshold:
+            self._trial_until = self._clock() + self._pause
+        return wait
+
+    async def record_success(self, io: IO, *, pause: float = 0.0) -> None:
+        """Record a call that the service answered.
+
+        Args:
+            io: The port for writing to the inbox.
+            pause: Seconds during which the service wants no further call, because a rate limit is used up.
+        """
+        self._failures = 0
+        if pause:
+            await call_inbox(self._inbox, io, self._open, pause)
+
+    async def record_failure(self, io: IO, *, pause: float = 0.0) -> None:
+        """Record a call that failed because the service is down.
+
+        Args:
+            io: The port for writing to the inbox.
+            pause: Seconds during which the service wants no further call.
+        """
+        self._failures += 1
+        self._trial_until = 0.0
+        seconds = max(pause, self._pause if self._failures >= self._threshold else 0.0)
+        if seconds:
+            await call_inbox(self._inbox, io, self._open, seconds)
+
+    def _refresh(self) -> None:
+        self._refreshed_at = self._clock()
+        try:
+            self._open_until = self._clock() + self._inbox.get_pause(self._name)
+        except InboxError as err:
+            logger.warning("cannot read whether another worker has paused %s: %s", self._name, err)
+
+    def _open(self, seconds: float) -> None:
+        self._open_until = max(self._open_until, self._clock() + seconds)
+        logger.warning("%s is not called for %.0f s", self._name, seconds)
         try:
             self._inbox.set_pause(self._name, seconds)
         except InboxError as err:
-            # It is a courtesy; the answer that we have is worth more than that the others know.
-            logger.warning("other workers cannot be told of %s: %s", self._name, err)
+            # Sharing the pause is a courtesy. The response that we have matters more.
+            logger.warning("cannot share the pause of %s with other workers: %s", self._name, err)

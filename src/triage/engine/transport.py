@@ -1,196 +1,197 @@
-"""Calling a vendor's API: what may be repeated, how long to wait, when to give up. Written once, over two ports."""
+"""Calls of a help desk's API: authorization, retries, rate limits. Does no I/O of its own."""
 
-import random
-from contextlib import AbstractAsyncContextManager
+import json
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Any
 
-from triage.engine.breaker import Gate
+from triage.engine.breaker import CircuitBreaker
+from triage.engine.clients import AsyncHttpClient, HttpClient
 from triage.errors import VendorError
+from triage.io.clients import Mutex
+from triage.io.ports import IO
+from triage.io.retry import RetryPolicy
 from triage.models import Request, Response, Token
-from triage.vendors.base import Auth, Vendor
-from triage.vendors.payload import Payload
+from triage.vendors.base import Vendor
+from triage.vendors.responses import OUTCOME_UNKNOWN
 
-P = TypeVar("P", bound=Payload)
-
-T = TypeVar("T")
-
-RETRIES = 2
-
-LONGEST_WAIT = 10.0  # seconds; Intercom's rate limit renews every 10 s. Who asks for longer gets an error instead.
-
-_LONGEST_PAUSE = 3600.0  # seconds; no vendor's window is longer, so who asks for more has a wrong clock
-
-_FIRST_WAIT = 0.5
-
-_EARLY = 60.0  # seconds before its end at which a token is renewed
-
-# 408 and 5xx do not tell whether the call took effect; 409 and 429 tell that it did not.
-_UNKNOWN = frozenset({408, 500, 502, 503, 504})
+RETRIES = RetryPolicy(attempts=3)
+LONGEST_WAIT = 10.0  # seconds; Intercom's rate limit renews every 10 s. A longer wait becomes an error instead.
+_LONGEST_PAUSE = 3600.0  # seconds; no help desk's rate limit window is longer, so a longer pause means a wrong clock
+_RENEW_EARLY = 60.0  # seconds before a token expires
 
 _OVERLOADED = frozenset({420, 429, 503})  # 420 is Crisp's
+_TRANSIENT = OUTCOME_UNKNOWN | {409, 429}
 
-_TRANSIENT = _UNKNOWN | {409, 429}
-
-
-class NoAnswer(Exception):  # noqa: N818 - never leaves this package: `send` makes a VendorError of it
-    """The call was not answered.
-
-    Attributes:
-        sent: False if it certainly never reached the vendor.
-    """
-
-    def __init__(self, message: str, *, sent: bool) -> None:
-        super().__init__(message)
-        self.sent = sent
+# Programming errors, ours or of a client that the user wrote: they are reported as such, not as a service that is down.
+_DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
 
 
-class Wire(Protocol):
-    """The ports that `send` needs."""
-
-    async def exchange(self, request: Request) -> Response:
-        """Make one attempt. Raises `NoAnswer`."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-    def now(self) -> float:
-        """Seconds since the epoch."""
-        ...
-
-    @property
-    def tokens(self) -> "Tokens":
-        """The vendor's access token, shared by all threads and tasks."""
-        ...
-
-    def exclusive(self) -> AbstractAsyncContextManager[None]:
-        """One at a time may be in here, of this door."""
-        ...
-
-    async def held(self, gate: Gate) -> float:
-        """Seconds until a service may be called."""
-        ...
-
-    @property
-    def vendor_gate(self) -> Gate:
-        """The one before the vendor."""
-        ...
-
-    async def learn(self, gate: Gate, *, down: bool, pause: float = 0.0) -> None:
-        """Take note of an answer of a service, or of its absence."""
-        ...
-
-
-class Tokens:
-    """Keeps the access token in use."""
+class TokenCache:
+    """Keeps the access token that was fetched last, for all threads and tasks of a process."""
 
     def __init__(self) -> None:
         self.current: Token | None = None
+        self.mutex = Mutex()
 
-    def usable(self, now: float, refused: Token | None) -> Token | None:
-        """The token, unless it has (nearly) expired or is the one that was refused."""
+    def find_usable(self, now: float, rejected: Token | None) -> Token | None:
+        """Return the token, or None if it is about to expire or was rejected."""
         token = self.current
-        return None if token is None or token is refused or token.expires_at - _EARLY <= now else token
+        return None if token is None or token is rejected or token.expires_at - _RENEW_EARLY <= now else token
 
 
-async def send(request: Request, vendor: Vendor, wire: Wire) -> Response:
-    """Make a call, again where that is safe and may help.
+class Transport:
+    """Calls one help desk's API over one port.
 
     Args:
-        request: The call.
-        vendor: Reads the errors.
-        wire: Does the I/O.
-
-    Returns:
-        A 2xx response.
-
-    Raises:
-        VendorError: Anything else, a redirect too: it could carry our token elsewhere.
+        vendor: Reads errors and rate limits, and knows how to fetch a token if one is needed.
+        http: The HTTP client, sync or async as the port is.
+        io: The port.
+        breaker: Decides when the API may be called.
+        tokens: Keeps the access token.
+        clock: Returns the seconds since the epoch.
     """
-    if vendor.auth is None:
-        return await _send(request, vendor, wire)
-    token = await _token(vendor, vendor.auth, wire)
-    try:
-        return await _send(_bearing(request, token), vendor, wire)
-    except VendorError as err:
-        if err.status != 401:
-            raise
-    # Withdrawn before its time, and the call took no effect: once more with a new one.
-    token = await _token(vendor, vendor.auth, wire, refused=token)
-    return await _send(_bearing(request, token), vendor, wire)
 
+    def __init__(
+        self,
+        vendor: Vendor,
+        http: HttpClient | AsyncHttpClient,
+        io: IO,
+        breaker: CircuitBreaker,
+        tokens: TokenCache,
+        clock: Callable[[], float],
+    ) -> None:
+        self._vendor = vendor
+        self._http = http
+        self._io = io
+        self._breaker = breaker
+        self._tokens = tokens
+        self._clock = clock
 
-async def _send(request: Request, vendor: Vendor, wire: Wire) -> Response:
-    for attempt in range(RETRIES + 1):
-        await _pass(request, vendor, wire)
-        cause: NoAnswer | None = None
-        try:
-            response = await wire.exchange(request)
-        except NoAnswer as err:
-            cause = err
-            error = VendorError(str(err), vendor=vendor.name, call=request.call, outcome_unknown=err.sent)
-            await wire.learn(wire.vendor_gate, down=True)
+    async def send(self, request: Request, *, authorize: bool = True) -> Response:
+        """Make a call, and repeat it where that is safe and may help.
+
+        Args:
+            request: The call.
+            authorize: False for the call that fetches a token.
+
+        Returns:
+            A 2xx response.
+
+        Raises:
+            VendorError: Any other response, or none. A redirect is an error too: it could carry our token elsewhere.
+        """
+        token = await self._get_token() if authorize and self._vendor.auth is not None else None
+        authorized = _add_token(request, token)
+        attempt = 1
+        while True:
+            await self._wait_for_permission(request)
+            cause: Exception | None = None
+            try:
+                call = partial(self._http.request, request.method, request.url, **_encode(authorized))
+                response = _convert(await self._io.call(call))
+            except _DEFECTS:
+                raise
+            except Exception as err:  # noqa: BLE001 - each client has its own exceptions for a response that never came
+                error, cause = self._explain(err, request), None if _quotes_headers(err) else err
+                await self._breaker.record_failure(self._io)
+            else:
+                await self._record(response)
+                if 200 <= response.status < 300:
+                    return response
+                error = self._vendor.error(request, response, self._clock())
+            if error.status == 401 and token is not None:
+                # The token was withdrawn before it expired, and the call took no effect. Try once with a new one.
+                authorized, token = _add_token(request, await self._get_token(rejected=token)), None
+                attempt = 1
+                continue
+            delay = _next_delay(request, error, attempt)
+            if delay is None:
+                raise error from cause
+            await self._io.sleep(delay)
+            attempt += 1
+
+    async def _wait_for_permission(self, request: Request) -> None:
+        waited = 0.0
+        while wait := await self._breaker.acquire(self._io):
+            if waited + wait > LONGEST_WAIT:
+                raise VendorError(
+                    f"not called for another {wait:.0f} s: its rate limit is used up, or it is down",
+                    vendor=self._vendor.name,
+                    call=request.call,
+                    retry_after=wait,
+                )
+            await self._io.sleep(wait)
+            waited += wait
+
+    async def _record(self, response: Response) -> None:
+        """Report a response to the circuit breaker. The refusal of a single call pauses nothing."""
+        pause = 0.0
+        if response.status < 300 or response.status in _OVERLOADED:
+            pause = min(self._vendor.pause(response, self._clock()) or 0.0, _LONGEST_PAUSE)
+        if response.status in OUTCOME_UNKNOWN:
+            await self._breaker.record_failure(self._io, pause=pause)
         else:
-            await wire.learn(wire.vendor_gate, down=response.status in _UNKNOWN, pause=_pause(response, vendor, wire))
-            if 200 <= response.status < 300:
-                return response
-            error = vendor.error(request, response, wire.now())
-        wait = _wait(request, error, attempt)
-        if wait is None:
-            raise error from cause
-        await wire.sleep(wait)
-    raise AssertionError("unreachable: the last attempt returns or raises")  # pragma: no cover
+            await self._breaker.record_success(self._io, pause=pause)
+
+    async def _get_token(self, rejected: Token | None = None) -> Token:
+        token = self._tokens.find_usable(self._clock(), rejected)
+        if token is not None:
+            return token
+        async with self._io.exclusive(self._tokens.mutex):
+            # Another thread or task may have fetched a token while we waited.
+            return self._tokens.find_usable(self._clock(), rejected) or await self._fetch_token()
+
+    async def _fetch_token(self) -> Token:
+        auth = self._vendor.auth
+        assert auth is not None  # noqa: S101 - the caller checks it
+        request = auth.request()
+        token = auth.token(request, await self.send(request, authorize=False), self._clock())
+        self._tokens.current = token
+        return token
+
+    def _explain(self, error: Exception, request: Request) -> VendorError:
+        """Turn an exception of the HTTP client into an error of ours."""
+        if _quotes_headers(error):
+            message = "no call: the API token, or another setting sent in a header, contains a character no header can"
+            sent = False
+        else:
+            # By name, because httpx and httpx2 have the same exceptions as different classes. After any other
+            # exception the request may have been sent.
+            names = {cls.__name__ for cls in type(error).__mro__}
+            sent = not names & {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL"}
+            message = f"no response: {type(error).__name__}"
+        return VendorError(message, vendor=self._vendor.name, call=request.call, outcome_unknown=sent)
 
 
-async def _pass(request: Request, vendor: Vendor, wire: Wire) -> None:
-    """Wait until the vendor may be called, if that is soon."""
-    wait = await wire.held(wire.vendor_gate)
-    if wait > LONGEST_WAIT:
-        raise VendorError(
-            f"not called for another {wait:.0f} s: its rate limit is used up, or it is down",
-            vendor=vendor.name,
-            call=request.call,
-            retry_after=wait,
-        )
-    if wait:
-        await wire.sleep(wait)
-
-
-async def _token(vendor: Vendor, auth: Auth, wire: Wire, refused: Token | None = None) -> Token:
-    token = wire.tokens.usable(wire.now(), refused)
+def _add_token(request: Request, token: Token | None) -> Request:
     if token is None:
-        async with wire.exclusive():
-            # Whoever waited for the lock finds the token that the one before fetched.
-            token = wire.tokens.usable(wire.now(), refused) or await _fetched(vendor, auth, wire)
-    return token
-
-
-async def _fetched(vendor: Vendor, auth: Auth, wire: Wire) -> Token:
-    request = auth.request()
-    token = auth.token(request, await _send(request, vendor, wire), wire.now())
-    wire.tokens.current = token
-    return token
-
-
-def _bearing(request: Request, token: Token) -> Request:
+        return request
     return replace(request, headers={**request.headers, "Authorization": f"Bearer {token.value}"})
 
 
-def _wait(request: Request, error: VendorError, attempt: int) -> float | None:
-    """Seconds until the next attempt, None for no further one."""
-    if attempt == RETRIES or error.final or (error.status is not None and error.status not in _TRANSIENT):
+def _encode(request: Request) -> dict[str, Any]:
+    """Return the arguments of an HTTP client's `request`, except the method and the URL."""
+    content = None if request.json is None else json.dumps(request.json, ensure_ascii=False).encode()
+    # The user's client may follow redirects by default. With our token in the headers it must not.
+    return {"content": content, "headers": request.headers, "follow_redirects": False}
+
+
+def _convert(answer: Any) -> Response:
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    return Response(answer.status_code, headers, answer.content)
+
+
+def _next_delay(request: Request, error: VendorError, attempt: int) -> float | None:
+    """Return the seconds until the next attempt, or None if there is none."""
+    if error.final or (error.status is not None and error.status not in _TRANSIENT):
         return None
     if error.outcome_unknown and not request.idempotent:
         return None
-    if error.retry_after is not None:
-        return error.retry_after if error.retry_after <= LONGEST_WAIT else None
-    return _FIRST_WAIT * 2.0**attempt * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, no secret
+    return RETRIES.next_delay(attempt, retry_after=error.retry_after, limit=LONGEST_WAIT)
 
 
-def _pause(response: Response, vendor: Vendor, wire: Wire) -> float:
-    """For how long an answer keeps everybody from calling; that of a single call's refusal keeps nobody else."""
-    if response.status >= 300 and response.status not in _OVERLOADED:
-        return 0.0
-    return min(vendor.pause(response, wire.now()) or 0.0, _LONGEST_PAUSE)
+def _quotes_headers(error: Exception) -> bool:
+    """Whether an exception is about a header's value and quotes it, and so our token."""
+    return isinstance(error, UnicodeEncodeError) or str(error).startswith("Illegal header value")

@@ -1,0 +1,162 @@
+"""What all attempts of one Router share: its settings, its breakers and tokens, how to classify and how to plan."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from triage import policy
+from triage.actions import Action, Assign, Close, MarkSpam, Reply, Snooze
+from triage.classifiers.base import Classifier
+from triage.engine.breaker import CircuitBreaker
+from triage.engine.clients import HttpClients
+from triage.engine.observe import Observers
+from triage.engine.transport import TokenCache, Transport
+from triage.errors import ClassifierError, ConfigurationError, describe_location
+from triage.inbox.base import Inbox
+from triage.io.ports import IO
+from triage.limits import Limits
+from triage.models import Conversation, Ledger, Step, StepResult, Verdict
+from triage.policy import Buckets
+from triage.vendors.base import Vendor
+
+logger = logging.getLogger(__name__)
+
+_SPEAKS_OR_MOVES = (Assign, Reply, Snooze, Close, MarkSpam)
+"""Not done to a conversation that a human has: it would speak for them or take it away. Labels are fine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """The settings of a Router and the state that its attempts share.
+
+    Args:
+        owner: The Router's name, which owns its events in a shared inbox.
+        vendor: The help desk.
+        classifier: Chooses the bucket.
+        inbox: Stores the events.
+        is_durable: False if the inbox is the Router's own memory, so that nobody retries what failed.
+        buckets: The labels.
+        review: The actions for a verdict below its bucket's `min_confidence`.
+        context: How many messages before the customer's last one the classifier sees.
+        limits: What may be done and spent.
+        dry_run: True if nothing may be changed at the help desk.
+        clients: The HTTP clients.
+        clock: Returns the seconds since the epoch.
+        observers: Called as events are processed.
+    """
+
+    owner: str
+    vendor: Vendor
+    classifier: Classifier
+    inbox: Inbox
+    is_durable: bool
+    buckets: Buckets
+    review: Sequence[Action] | None
+    context: int
+    limits: Limits
+    dry_run: bool
+    clients: HttpClients
+    clock: Callable[[], float]
+    observers: Observers
+    tokens: TokenCache = field(default_factory=TokenCache)
+    vendor_breaker: CircuitBreaker = field(init=False)
+    classifier_breaker: CircuitBreaker = field(init=False)
+
+    def __post_init__(self) -> None:
+        for attribute, service in (("vendor_breaker", self.owner), ("classifier_breaker", "the classifier")):
+            breaker = CircuitBreaker(service, self.inbox, self.limits.failures, self.limits.pause, self.clock)
+            object.__setattr__(self, attribute, breaker)
+
+    def connect(self, io: IO) -> Transport:
+        """Return a transport to the help desk's API over a port."""
+        return Transport(self.vendor, self.clients.get(io), io, self.vendor_breaker, self.tokens, self.clock)
+
+    async def preview(self, conversation: Conversation, io: IO) -> Ledger:
+        """Ask the classifier and plan, without calling the help desk, storing anything or counting the cost.
+
+        Args:
+            conversation: What the classifier should see, such as a ledger's `conversation`.
+            io: The port.
+
+        Returns:
+            The verdict, and the steps that would be taken.
+        """
+        verdict = self.find_verdict_without_classifier(conversation) or await self.classify(conversation, io)
+        return self.plan(Ledger(conversation=conversation, verdict=verdict), verdict, conversation)
+
+    def find_verdict_without_classifier(self, conversation: Conversation) -> Verdict | None:
+        """Return the fallback verdict for a message without text, None for any other."""
+        latest = conversation.latest
+        if latest is None or latest.text:
+            return None
+        return self.fall_back(f"the message has no text, only {len(latest.attachments)} attachment(s)")
+
+    async def classify(self, conversation: Conversation, io: IO) -> Verdict:
+        """Ask the classifier. Whatever it raises or returns leads to a verdict."""
+        try:
+            if io.is_async:
+                verdict = await self.classifier.classify_async(conversation, self.buckets)
+            else:
+                verdict = self.classifier.classify(conversation, self.buckets)
+            bucket = self.buckets.get(verdict.bucket)
+        except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
+            # Without the error's own text, unless we wrote it: it may quote the customer.
+            text = f": {err}" if isinstance(err, ConfigurationError | ClassifierError) else ""
+            logger.error("the classifier raised %s%s", describe_location(err), text)  # noqa: TRY400 - the same
+            return self.fall_back(f"the classifier raised {type(err).__name__}{text}", unavailable=True)
+        if bucket is None:
+            names = ", ".join(self.buckets.names)
+            return self.fall_back(f"the classifier returned an unknown bucket; the buckets are {names}")
+        return verdict.model_copy(update={"bucket": bucket.name})
+
+    def fall_back(self, reason: str, *, unavailable: bool = False) -> Verdict:
+        """Return the verdict for the fallback bucket.
+
+        Args:
+            reason: Why the classifier gave no verdict, in our words.
+            unavailable: True if it may give one later.
+        """
+        name = self.buckets.fallback.name
+        return Verdict(bucket=name, confidence=0.0, reason=reason, fallback=True, unavailable=unavailable)
+
+    def plan(self, ledger: Ledger, verdict: Verdict, conversation: Conversation) -> Ledger:
+        """Decide on the steps of an event.
+
+        Args:
+            ledger: The event's ledger.
+            verdict: The verdict.
+            conversation: The conversation as it is now.
+
+        Returns:
+            The ledger with the plan.
+        """
+        decision = policy.decide(verdict, self.buckets, self.review)
+        actions = policy.render(decision.actions, verdict, conversation, self.clock())
+        allowed = [action for action in actions if not find_objection(action, conversation)]
+        status: Literal["planned", "pending"] = "planned" if self.dry_run or not decision.act else "pending"
+        steps = [StepResult(step=step, status=status) for step in self.vendor.plan(allowed)]
+        skipped = [skip((action,), conversation) for action in actions if find_objection(action, conversation)]
+        plan = {
+            "status": decision.status,
+            "message_ids": tuple(message.id for message in conversation.messages),
+            "steps": (*steps, *skipped),
+        }
+        return ledger.model_copy(update=plan)
+
+
+def find_objection(action: Action, conversation: Conversation) -> str:
+    """Return why an action must not be done to a conversation, or an empty string if it may be done."""
+    if conversation.has_human and isinstance(action, _SPEAKS_OR_MOVES):
+        return "the conversation is assigned to a human, or a human has answered"
+    if conversation.has_automatic_reply and isinstance(action, Reply):
+        return "the customer already has an automatic reply"
+    if conversation.is_automatic and isinstance(action, Reply):
+        return "the message was sent by a machine"
+    return ""
+
+
+def skip(actions: tuple[Action, ...], conversation: Conversation) -> StepResult:
+    """Return the result of a step whose first action must not be done."""
+    detail = find_objection(actions[0], conversation)
+    return StepResult(step=Step(actions=actions), status="skipped", detail=detail)
