@@ -66,7 +66,7 @@ async def replay(router: Router, entries: Iterable[Entry], *, concurrency: int =
     limit = asyncio.Semaphore(concurrency)
 
     async def compared(entry: Entry) -> Comparison:
-        before, seen = _treatment(entry.ledger), entry.ledger.seen
+        before, seen = _treatment(entry.ledger), entry.ledger.conversation
         assert before is not None and seen is not None  # noqa: S101, PT018 - tells the type checker: it is comparable
         async with limit:
             ledger = await router.rehearse(seen)
@@ -96,7 +96,7 @@ def comparable(router: Router, entry: Entry) -> bool:
 
 
 def _treatment(ledger: Ledger) -> Treatment | None:
-    if ledger.verdict is None or ledger.steps is None or ledger.seen is None:
+    if ledger.verdict is None or ledger.steps is None or ledger.conversation is None:
         return None
     verdict = ledger.verdict
     return Treatment(verdict.bucket, ledger.status, verdict.fallback, tuple(_actions(ledger.steps)))

@@ -146,14 +146,14 @@ def test_a_lease_is_kept_by_extending_it_but_not_got_back(inbox: TableInbox, clo
     taken_over = one(inbox)
     inbox.extend([job], 1000)
     clock.now += LEASE
-    assert one(inbox).fence == taken_over.fence + 1
+    assert one(inbox).fencing_token == taken_over.fencing_token + 1
 
 
 def test_the_ledger_is_there_for_the_next_one(inbox: TableInbox, clock: Clock) -> None:
     inbox.add(event())
     ledger = Ledger(
         verdict=Verdict(bucket="billing", cost_usd=0.01),
-        known=("1",),
+        message_ids=("1",),
         steps=(StepResult(step=Step(actions=(Tag("a"),)), status="unknown"),),
     )
     inbox.record(one(inbox), ledger)
@@ -168,7 +168,7 @@ def test_what_settles_an_event_brings_its_ledger_along_or_leaves_it(inbox: Table
         return entry.ledger
 
     inbox.add(event())
-    first, second, third = (Ledger(known=(known,)) for known in "123")
+    first, second, third = (Ledger(message_ids=(known,)) for known in "123")
     inbox.retry(one(inbox), "down", 0, first)
     assert ledger() == first
     inbox.retry(one(inbox), "down", 0)
@@ -280,7 +280,7 @@ def test_how_often_something_was_done_in_the_conversation_is_told(inbox: TableIn
         inbox.finish(one(inbox), Outcome(status="routed", steps=steps))
     inbox.add(event(9))
     inbox.add(event(9, conversation="2"))
-    assert {job.event.conversation_id: job.acts for job in inbox.lease(10, LEASE)} == {"1": 2, "2": 0}
+    assert {job.event.conversation_id: job.handled for job in inbox.lease(10, LEASE)} == {"1": 2, "2": 0}
 
 
 def test_of_several_help_desks_each_one_can_be_asked_for_its_own(inbox: TableInbox, clock: Clock) -> None:

@@ -259,7 +259,7 @@ def test_what_a_human_took_between_is_left_to_the_human(desk: Desk, inbox: Watch
     (job,) = inbox.lease(1, 60)
     plan = desk.adapter().plan([Tag("seen"), Reply("Hi")])
     steps = tuple(StepResult(step=step, status="pending") for step in plan)
-    inbox.record(job, Ledger(verdict=Verdict(bucket="general"), known=("1",), steps=steps))
+    inbox.record(job, Ledger(verdict=Verdict(bucket="general"), message_ids=("1",), steps=steps))
     desk.fake.agent_writes("I have it.", conversation=webhook.conversation_id or "")
     desk.clock.now += 61
     with Worker(router):
@@ -276,7 +276,7 @@ def test_a_teammate_whom_we_assigned_ourselves_does_not_keep_us_from_the_rest(de
     (job,) = inbox.lease(1, 60)
     done = StepResult(step=Step(actions=(Assign(user=desk.human),)), status="done")
     pending = StepResult(step=Step(actions=(Reply("Hi"),)), status="pending")
-    inbox.record(job, Ledger(verdict=Verdict(bucket="general"), known=("1",), steps=(done, pending)))
+    inbox.record(job, Ledger(verdict=Verdict(bucket="general"), message_ids=("1",), steps=(done, pending)))
     desk.fake.conversations[webhook.conversation_id or ""].assignee = desk.human
     desk.clock.now += 61
     with Worker(router):

@@ -262,7 +262,7 @@ def _texts(entry: Entry) -> Iterator[str]:
     for result in entry.ledger.steps or ():
         yield from (f"{result.step.name:<12} {action.model_dump_json()}" for action in result.step.actions)
     if entry.event is not None:
-        conversation = entry.ledger.seen or entry.event.conversation
+        conversation = entry.ledger.conversation or entry.event.conversation
         yield from (f"\n{message.role}: {message.text}" for message in conversation.messages)
 
 

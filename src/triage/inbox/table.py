@@ -190,7 +190,7 @@ class TableInbox(ABC):
                 " WHERE key = :key AND fence = :fence AND state = 'leased'",
                 seconds=seconds,
                 key=job.event.key,
-                fence=job.fence,
+                fence=job.fencing_token,
             )
 
     def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
@@ -403,13 +403,13 @@ class TableInbox(ABC):
                 sql = "UPDATE triage_events SET state = 'parked', error = :error, changed = :now WHERE seq = :seq"
                 self._changed(sql, seq=seq, error=_UNREADABLE)
             else:
-                jobs.append(Job(event=read[0], ledger=read[1], attempts=attempts, fence=fence, acts=acts))
+                jobs.append(Job(event=read[0], ledger=read[1], attempts=attempts, fencing_token=fence, handled=acts))
         return jobs
 
     def _settle(self, job: Job, changes: str, ledger: Ledger | None, **values: Any) -> None:
         values["ledger"] = None if ledger is None else ledger.model_dump_json()
         sql = f"UPDATE triage_events SET {changes} WHERE key = :key AND fence = :fence AND state = 'leased'"  # noqa: S608 - our own words
-        if not self._changed(sql, key=job.event.key, fence=job.fence, **values):
+        if not self._changed(sql, key=job.event.key, fence=job.fencing_token, **values):
             raise LeaseLost(f"the lease of {job.event.key} ran out, and the event has been taken over or is done with")
 
     def _changed(self, sql: str, **values: Any) -> bool:

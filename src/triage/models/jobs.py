@@ -15,11 +15,11 @@ class Ledger(BaseModel):
 
     verdict: Verdict | None = None
     """Not paid for twice."""
-    seen: Conversation | None = Field(default=None, repr=False)
+    conversation: Conversation | None = Field(default=None, repr=False)
     """What the verdict is about, to try another policy or prompt on it later."""
     status: Status = "routed"
     """What becomes of it when all steps are taken."""
-    known: tuple[str, ...] = ()
+    message_ids: tuple[str, ...] = ()
     """Ids of the messages that were there before the first step."""
     steps: tuple[StepResult, ...] | None = None
     """None until it was decided what to do."""
@@ -32,9 +32,9 @@ class Job(_Model):
     ledger: Ledger = Ledger()
     attempts: int
     """This one included."""
-    fence: int
+    fencing_token: int
     """Tells this lease from any other: a write with an old one is refused."""
-    acts: int = 0
+    handled: int = 0
     """How many earlier messages of the conversation something was done for."""
 
 

@@ -134,7 +134,7 @@ def test_a_file_of_an_earlier_version_is_brought_up_to_date_with_all_that_it_hol
     first, second = SQLiteInbox(path), SQLiteInbox(path)
     assert first.count_states() == {"ready": 1, "leased": 0, "finished": 1, "parked": 0}
     (job,) = first.lease(10, LEASE, "intercom")
-    assert (job.event.message_id, job.acts) == ("1", 1)
+    assert (job.event.message_id, job.handled) == ("1", 1)
     first.finish(job, Outcome(status="routed"))
     assert second.forget("MIRA@example.com") == 2
     for inbox in (first, second):

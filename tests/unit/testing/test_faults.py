@@ -102,7 +102,7 @@ def test_after_a_storm_the_limit_is_what_it_was(desk: Desk) -> None:
 
 # An inbox that fails
 
-JOB = Job(event=event(), attempts=1, fence=1)
+JOB = Job(event=event(), attempts=1, fencing_token=1)
 
 CALLS: dict[InboxCall, Callable[[Inbox], object]] = {
     "add": lambda inbox: inbox.add(event(2)),
