@@ -54,7 +54,7 @@ ROUTERS = {name: desk().router() for name, desk in DESKS.items()}
 @pytest.mark.parametrize(("name", "vector"), VECTORS)
 def test_a_known_signature_is_accepted(name: str, vector: Vector) -> None:
     desk = DESKS[name]()
-    delivery = Delivery.of(vector.body, vector.headers, vector.at)
+    delivery = Delivery.create(vector.body, vector.headers, vector.at)
     desk.adapter(**{_secret_argument(desk): vector.secret}).verify(delivery)
 
 
@@ -63,15 +63,15 @@ def test_a_known_signature_of_another_body_is_refused(name: str, vector: Vector)
     desk = DESKS[name]()
     adapter = desk.adapter(**{_secret_argument(desk): vector.secret})
     with pytest.raises(InvalidSignature):
-        adapter.verify(Delivery.of(vector.body + b" ", vector.headers, vector.at))
+        adapter.verify(Delivery.create(vector.body + b" ", vector.headers, vector.at))
 
 
 def test_the_new_and_the_old_secret_work_while_they_are_rotated(desk: Desk) -> None:
     adapter = desk.adapter(**{_secret_argument(desk): ["new", "old"]})
     for secret in ("new", "old"):
-        adapter.verify(Delivery.of(b"{}", desk.sign(b"{}", secret), desk.clock()))
+        adapter.verify(Delivery.create(b"{}", desk.sign(b"{}", secret), desk.clock()))
     with pytest.raises(InvalidSignature):
-        adapter.verify(Delivery.of(b"{}", desk.sign(b"{}", "third"), desk.clock()))
+        adapter.verify(Delivery.create(b"{}", desk.sign(b"{}", "third"), desk.clock()))
 
 
 @pytest.mark.parametrize("secret", ["", " ", []])
@@ -177,7 +177,7 @@ def test_an_adapter_can_be_made_of_the_environment(desk: Desk, monkeypatch: pyte
         monkeypatch.setenv(name, value)
     made = adapter.from_env()  # type: ignore[attr-defined]
     webhook = desk.fake.customer_writes("Hello")
-    made.verify(Delivery.of(webhook.body, webhook.headers, desk.clock()))
+    made.verify(Delivery.create(webhook.body, webhook.headers, desk.clock()))
 
 
 def test_an_event_carries_the_message_and_the_whole_payload(desk: Desk) -> None:

@@ -40,16 +40,16 @@ def event() -> Event:
     ids=["mapping", "bytes mapping", "pairs", "ASGI pairs"],
 )
 def test_headers_are_read_in_every_form_that_frameworks_have(headers: object) -> None:
-    assert Delivery.of(b"", headers, 0.0).headers["x-sig"] == "a"  # type: ignore[arg-type]
+    assert Delivery.create(b"", headers, 0.0).headers["x-sig"] == "a"  # type: ignore[arg-type]
 
 
 def test_a_header_that_came_twice_is_joined_and_so_no_longer_a_signature() -> None:
-    assert Delivery.of(b"", [("X-Sig", "a"), ("x-sig", "b")], 0.0).headers["x-sig"] == "a, b"
+    assert Delivery.create(b"", [("X-Sig", "a"), ("x-sig", "b")], 0.0).headers["x-sig"] == "a, b"
 
 
 @given(st.lists(st.tuples(st.binary(), st.binary())))
 def test_no_header_breaks_it(headers: list[tuple[bytes, bytes]]) -> None:
-    Delivery.of(b"", headers, 0.0)
+    Delivery.create(b"", headers, 0.0)
 
 
 def test_nothing_that_a_customer_wrote_is_in_a_repr() -> None:
@@ -61,7 +61,7 @@ def test_nothing_that_a_customer_wrote_is_in_a_repr() -> None:
         Message(id="1", role="customer", text=SECRET, attachments=(SECRET,)),
         verdict,
         Outcome(status="routed", verdict=verdict, steps=(step,)),
-        Delivery.of(SECRET.encode(), {"x": SECRET}, 0.0),
+        Delivery.create(SECRET.encode(), {"x": SECRET}, 0.0),
         Response(200, {"x": SECRET}, SECRET.encode()),
         WebhookResponse(200, b"", {}, event=event()),
     ):

@@ -99,7 +99,7 @@ class Event(_Model):
     raw: dict[str, JsonValue] = Field(repr=False)
 
     @classmethod
-    def of(
+    def create(
         cls,
         conversation: Conversation,
         message_id: str,

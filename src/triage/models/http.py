@@ -26,7 +26,7 @@ class Delivery:
     """Seconds since the epoch."""
 
     @classmethod
-    def of(cls, body: bytes, headers: Headers, received_at: float) -> Self:
+    def create(cls, body: bytes, headers: Headers, received_at: float) -> Self:
         """Make one of what a web framework gives.
 
         Args:

@@ -300,7 +300,7 @@ class Crisp:
             return Ignored("empty text")
         user = message.user or _User()
         customer = Customer(id=user.user_id, name=user.nickname)
-        return Event.of(
+        return Event.create(
             Conversation(id=place.session_id, customer=customer, messages=(told,)),
             message.fingerprint,
             vendor=self.name,

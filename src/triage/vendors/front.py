@@ -360,7 +360,7 @@ class Front:
         occurred_at: datetime | None,
         raw: dict[str, JsonValue],
     ) -> Event:
-        return Event.of(
+        return Event.create(
             conversation,
             message_id,
             vendor=self.name,

@@ -321,7 +321,7 @@ class HelpScout:
             return Ignored("empty text")
         # A body without its threads has no message to name, and a delivery no id: its bytes stand in.
         message_id = message.id if message else f"sha256-{digest[:32]}"
-        return Event.of(
+        return Event.create(
             conversation,
             message_id,
             vendor=self.name,

@@ -257,7 +257,7 @@ class Intercom:
         message = next((message for message in reversed(conversation.messages) if message.id in theirs), None)
         if message is None:
             return Ignored("empty text")
-        return Event.of(
+        return Event.create(
             conversation,
             message.id,
             vendor=self.name,

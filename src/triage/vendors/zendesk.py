@@ -413,7 +413,7 @@ class Zendesk:
         occurred_at: datetime | None,
         raw: dict[str, JsonValue],
     ) -> Event:
-        return Event.of(
+        return Event.create(
             conversation,
             message_id,
             vendor=self.name,

@@ -44,7 +44,7 @@ def verify(scheme: str, secret: str, body: bytes, headers: dict[str, str]) -> No
     settings: dict[str, Any] = DESKS[scheme].fake.settings(BASE_URL)
     name = next(name for name in settings if "secret" in name)
     adapter = type(DESKS[scheme].adapter())(**(settings | {name: secret}))
-    adapter.verify(Delivery.of(body, headers, NOW))
+    adapter.verify(Delivery.create(body, headers, NOW))
 
 
 def test_what_node_signs_is_accepted(node: Run) -> None:

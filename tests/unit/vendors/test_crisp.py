@@ -88,7 +88,7 @@ def writes(desk: CrispDesk) -> list[tuple[str, str, Any]]:
 
 def parsed(desk: CrispDesk, webhook: Webhook, **settings: Any) -> Any:
     adapter = desk.adapter(**settings)
-    delivery = Delivery.of(webhook.body, webhook.headers, desk.clock())
+    delivery = Delivery.create(webhook.body, webhook.headers, desk.clock())
     adapter.verify(delivery)
     return adapter.parse(delivery)
 
@@ -232,9 +232,9 @@ def test_the_key_of_a_url_may_be_changed() -> None:
     desk = CrispDesk(hook="website")
     adapter = desk.adapter(webhook_secret=["new", "old"])
     for key in ("new", "old"):
-        adapter.verify(Delivery.of(b"{}", {"x-triage-url-key": key}, 0))
+        adapter.verify(Delivery.create(b"{}", {"x-triage-url-key": key}, 0))
     with pytest.raises(InvalidSignature):
-        adapter.verify(Delivery.of(b"{}", {"x-triage-url-key": "third"}, 0))
+        adapter.verify(Delivery.create(b"{}", {"x-triage-url-key": "third"}, 0))
 
 
 def test_the_tier_follows_the_hook_unless_it_is_set(api: Api) -> None:
@@ -255,7 +255,7 @@ def test_the_tier_follows_the_hook_unless_it_is_set(api: Api) -> None:
 def test_a_known_wrong_signature_is_refused(signature: str) -> None:
     headers = {"X-Crisp-Signature": signature, "X-Crisp-Request-Timestamp": "1795478401000"}
     with pytest.raises(InvalidSignature):
-        CrispDesk().adapter(webhook_secret=KEY).verify(Delivery.of(ESCAPED.encode(), headers, 1795478401))
+        CrispDesk().adapter(webhook_secret=KEY).verify(Delivery.create(ESCAPED.encode(), headers, 1795478401))
 
 
 def test_the_time_of_another_delivery_is_refused() -> None:
@@ -263,7 +263,7 @@ def test_the_time_of_another_delivery_is_refused() -> None:
     signature = "db74bfdd24c6a24908cd3ce732053b3bd1ad14103ca09d4bf2981b0242cf3865"
     headers = {"X-Crisp-Signature": signature, "X-Crisp-Request-Timestamp": "1795478400789"}
     with pytest.raises(InvalidSignature):
-        CrispDesk().adapter(webhook_secret=KEY).verify(Delivery.of(body, headers, 1795478400))
+        CrispDesk().adapter(webhook_secret=KEY).verify(Delivery.create(body, headers, 1795478400))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_the_time_of_another_delivery_is_refused() -> None:
 def test_how_old_a_delivery_may_be_is_a_setting(stamp: str, late: float, window: float | None, accepted: bool) -> None:
     desk = CrispDesk()
     adapter = desk.adapter(replay_window=window)
-    delivery = Delivery.of(b"{}", desk.sign(b"{}", stamp=stamp), 1795510800 + late)
+    delivery = Delivery.create(b"{}", desk.sign(b"{}", stamp=stamp), 1795510800 + late)
     if accepted:
         adapter.verify(delivery)
     else:

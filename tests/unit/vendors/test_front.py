@@ -75,7 +75,7 @@ def writes(desk: FrontDesk) -> list[tuple[str, str, Any]]:
 
 def parsed(desk: FrontDesk, webhook: Webhook, **settings: Any) -> Any:
     adapter = desk.adapter(**settings)
-    delivery = Delivery.of(webhook.body, webhook.headers, desk.clock())
+    delivery = Delivery.create(webhook.body, webhook.headers, desk.clock())
     adapter.verify(delivery)
     return adapter.parse(delivery)
 
@@ -316,7 +316,7 @@ R3 = b'{\n  "id": "evt_4ckcra8g",\n  "type": "inbound",\n  "note": "caf\\u00e9"\
 )
 def test_a_rule_signs_the_bytes_or_the_json(body: bytes, signature: str, good: bool) -> None:
     adapter = FrontDesk(source="rule").adapter(webhook_secret=RULE)
-    delivery = Delivery.of(body, {"X-Front-Signature": signature}, 0)
+    delivery = Delivery.create(body, {"X-Front-Signature": signature}, 0)
     if good:
         adapter.verify(delivery)
     else:
@@ -338,7 +338,7 @@ def test_a_rule_signs_the_bytes_or_the_json(body: bytes, signature: str, good: b
 def test_a_known_wrong_signature_is_refused(stamp: int, body: bytes, signature: str) -> None:
     headers = {"X-Front-Signature": signature, "X-Front-Request-Timestamp": str(stamp)}
     with pytest.raises(InvalidSignature):
-        FrontDesk().adapter(webhook_secret=KEY).verify(Delivery.of(body, headers, stamp / 1000))
+        FrontDesk().adapter(webhook_secret=KEY).verify(Delivery.create(body, headers, stamp / 1000))
 
 
 @pytest.mark.parametrize(("late", "accepted"), [(-300, True), (300, True), (-300.1, False), (300.1, False)])
@@ -712,7 +712,7 @@ def test_the_environment_chooses_source_channel_inboxes_and_teams(monkeypatch: p
         monkeypatch.setenv(name, value)
     adapter = Front.from_env(messages="all")
     webhook = desk.fake.customer_writes("Hello")
-    delivery = Delivery.of(webhook.body, webhook.headers, desk.clock())
+    delivery = Delivery.create(webhook.body, webhook.headers, desk.clock())
     adapter.verify(delivery)
     assert adapter.parse(delivery) == Ignored("in another inbox")
     assert adapter.plan([Assign(team="Any tag")])

@@ -375,7 +375,7 @@ def test_tags_may_be_told_as_plain_names() -> None:
     ],
 )
 def test_a_known_wrong_signature_is_refused(secret: str, body: str, header: str) -> None:
-    delivery = Delivery.of(body.encode(), {"X-HelpScout-Signature": header}, 0.0)
+    delivery = Delivery.create(body.encode(), {"X-HelpScout-Signature": header}, 0.0)
     with pytest.raises(InvalidSignature):
         HelpScoutDesk().adapter(webhook_secret=secret).verify(delivery)
 
@@ -1071,7 +1071,7 @@ def test_the_environment_chooses_version_account_and_secrets(monkeypatch: pytest
     assert "api.helpscout.net" in repr(adapter)
     fake.customer_writes("Hello")
     webhook = fake.customer_writes("Hello", conversation=next(iter(fake.conversations)))
-    delivery = Delivery.of(webhook.body, webhook.headers, 0.0)
+    delivery = Delivery.create(webhook.body, webhook.headers, 0.0)
     adapter.verify(delivery)
     event = adapter.parse(delivery)
     assert isinstance(event, Event)

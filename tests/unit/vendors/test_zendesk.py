@@ -83,7 +83,7 @@ def called(desk: ZendeskDesk) -> list[str]:
 
 def parsed(desk: ZendeskDesk, webhook: Webhook, **settings: Any) -> Any:
     adapter = desk.adapter(**settings)
-    delivery = Delivery.of(webhook.body, webhook.headers, desk.clock())
+    delivery = Delivery.create(webhook.body, webhook.headers, desk.clock())
     adapter.verify(delivery)
     return adapter.parse(delivery)
 
@@ -466,7 +466,7 @@ def test_the_public_secret_is_good_for_tests_only() -> None:
 )
 def test_a_known_wrong_signature_is_refused(secret: str, stamp: str, body: str, signature: str) -> None:
     headers = {"X-Zendesk-Webhook-Signature": signature, "X-Zendesk-Webhook-Signature-Timestamp": stamp}
-    delivery = Delivery.of(body.encode(), headers, datetime.fromisoformat(stamp).timestamp())
+    delivery = Delivery.create(body.encode(), headers, datetime.fromisoformat(stamp).timestamp())
     with pytest.raises(InvalidSignature):
         ZendeskDesk().adapter(signing_secret=secret).verify(delivery)
 
@@ -483,7 +483,7 @@ def test_a_delivery_may_be_five_minutes_old(late: float, accepted: bool) -> None
 def test_the_time_may_have_fractions() -> None:
     desk = ZendeskDesk()
     headers = desk.sign(b"{}", stamp="2026-11-24T09:00:00.123456789Z")
-    desk.adapter().verify(Delivery.of(b"{}", headers, desk.clock()))
+    desk.adapter().verify(Delivery.create(b"{}", headers, desk.clock()))
 
 
 # The conversation
