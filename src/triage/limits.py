@@ -30,7 +30,7 @@ class Limits:
     """
 
     daily_usd: float | None = None
-    acts: int | None = 10
+    max_per_conversation: int | None = 10
     failures: int = 10
     pause: float = 30.0
     without_verdict: Literal["fallback", "wait"] = "fallback"
@@ -38,8 +38,8 @@ class Limits:
     def __post_init__(self) -> None:
         if self.daily_usd is not None and not 0 <= self.daily_usd < math.inf:
             raise ConfigurationError(f"Limits: daily_usd is an amount of USD or None, not {self.daily_usd}.")
-        if self.acts is not None and self.acts < 1:
-            raise ConfigurationError(f"Limits: acts is at least 1 or None, not {self.acts}.")
+        if self.max_per_conversation is not None and self.max_per_conversation < 1:
+            raise ConfigurationError(f"Limits: acts is at least 1 or None, not {self.max_per_conversation}.")
         if self.failures < 1 or not 0 < self.pause < math.inf:
             raise ConfigurationError(
                 f"Limits: failures={self.failures} and pause={self.pause}: each is more than 0, and the pause ends."

@@ -1,15 +1,16 @@
-"""Runs stored events again against another policy or prompt, and tells who would have been treated differently.
+"""Replay: run stored events against another policy or prompt, and find who would be treated differently.
 
-Nothing is touched: the help desk is not called, and nothing is written. The classifier is asked, and that costs.
+Nothing is changed: the help desk is not called, and nothing is stored. The classifier is asked, which costs.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from triage.actions import Action, Note, SetFields, Snooze
-from triage.models import Entry, Ledger, StepResult
+from triage.io.ports import AsyncIO
+from triage.models import Conversation, Entry, Ledger, StepResult
 from triage.router import Router
 
 
@@ -18,11 +19,11 @@ class Treatment:
     """What was, or would be, done with a message.
 
     Args:
-        bucket: The verdict's.
+        bucket: The verdict's bucket.
         status: `routed`, `review`, `suggested` or `shadowed`.
         fallback: True if there was no verdict.
-        actions: What is done, in the order of the steps; without the texts of notes and fields, since a model's words
-            are never the same twice.
+        actions: The actions, in the order of the steps. Without the texts of notes and fields, because a model's
+            wording differs each time.
     """
 
     bucket: str
@@ -33,14 +34,14 @@ class Treatment:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A stored event, as it was treated and as it would be now.
+    """A stored event, as it was treated and as it would be treated now.
 
     Args:
-        key: The event's.
-        conversation_id: The vendor's.
-        before: As it was.
-        after: As it would be.
-        cost_usd: What the new verdict cost; None where the price is not known.
+        key: The event's key.
+        conversation_id: The help desk's id of the conversation.
+        before: How it was treated.
+        after: How it would be treated.
+        cost_usd: The cost of the new verdict, None if the price is unknown.
     """
 
     key: str
@@ -51,7 +52,7 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """True if the customer would be treated differently: another verdict with the same actions is no difference."""
+        """Whether the customer would be treated differently. Another bucket with the same actions does not count."""
         return (self.before.status, self.before.actions) != (self.after.status, self.after.actions)
 
 
@@ -59,22 +60,26 @@ async def replay(router: Router, entries: Iterable[Entry], *, concurrency: int =
     """Compare how stored events were treated with how a Router would treat them now.
 
     Args:
-        router: With the policy, the prompt or the model to try.
-        entries: From an inbox. Those that are not `comparable` are left out.
-        concurrency: How many are asked about at the same time.
+        router: The Router with the policy, the prompt or the model to try.
+        entries: Entries of an inbox. Those that are not comparable, see `is_comparable`, are left out.
+        concurrency: How many events are classified at the same time.
     """
-    limit = asyncio.Semaphore(concurrency)
+    limit, io = asyncio.Semaphore(concurrency), AsyncIO()
 
-    async def compared(entry: Entry) -> Comparison:
-        before, seen = _treatment(entry.ledger), entry.ledger.conversation
-        assert before is not None and seen is not None  # noqa: S101, PT018 - tells the type checker: it is comparable
+    async def compare(entry: Entry, before: Treatment, conversation: Conversation) -> Comparison:
         async with limit:
-            ledger = await router.rehearse(seen)
-        after = _treatment(ledger)
-        assert after is not None and ledger.verdict is not None  # noqa: S101, PT018 - the same
-        return Comparison(entry.key, seen.id, before, after, ledger.verdict.cost_usd)
+            ledger = await router.engine.preview(conversation, io)
+        after = _read_treatment(ledger)
+        assert after is not None and ledger.verdict is not None  # noqa: S101, PT018 - a preview always has both
+        return Comparison(entry.key, conversation.id, before, after, ledger.verdict.cost_usd)
 
-    tasks = [asyncio.create_task(compared(entry)) for entry in entries if comparable(router, entry)]
+    tasks = [
+        asyncio.create_task(compare(entry, before, entry.ledger.conversation))
+        for entry in entries
+        if router.owns(entry.key)
+        and (before := _read_treatment(entry.ledger)) is not None
+        and entry.ledger.conversation is not None
+    ]
     try:
         for task in tasks:
             yield await task
@@ -83,33 +88,34 @@ async def replay(router: Router, entries: Iterable[Entry], *, concurrency: int =
             task.cancel()
 
 
-def comparable(router: Router, entry: Entry) -> bool:
-    """Tell whether a stored event is one of a Router's help desk, and was decided upon.
+def is_comparable(router: Router, entry: Entry) -> bool:
+    """Whether a Router owns a stored event, and a decision was made about it.
 
-    Nothing was for deliveries that could not be read, and for events that were ignored or have not begun.
+    There is no decision about deliveries that could not be read, nor about events that were ignored or not yet
+    processed.
 
     Args:
-        router: With the policy, the prompt or the model to try.
-        entry: From an inbox.
+        router: The Router with the policy, the prompt or the model to try.
+        entry: An entry of an inbox.
     """
-    return router.owns(entry.key) and _treatment(entry.ledger) is not None
+    return router.owns(entry.key) and _read_treatment(entry.ledger) is not None
 
 
-def _treatment(ledger: Ledger) -> Treatment | None:
-    if ledger.verdict is None or ledger.steps is None or ledger.conversation is None:
-        return None
+def _read_treatment(ledger: Ledger) -> Treatment | None:
     verdict = ledger.verdict
-    return Treatment(verdict.bucket, ledger.status, verdict.fallback, tuple(_actions(ledger.steps)))
+    if verdict is None or ledger.steps is None or ledger.conversation is None:
+        return None
+    return Treatment(verdict.bucket, ledger.status, verdict.fallback, tuple(_iterate_actions(ledger.steps)))
 
 
-def _actions(results: Sequence[StepResult]) -> Iterable[Action]:
+def _iterate_actions(results: Sequence[StepResult]) -> Iterator[Action]:
     for result in results:
         if result.status != "skipped":
-            yield from map(_comparable, result.step.actions)
+            yield from map(_remove_variable_parts, result.step.actions)
 
 
-def _comparable(action: Action) -> Action:
-    """The same without what is another one each time: the words of a model, and a time."""
+def _remove_variable_parts(action: Action) -> Action:
+    """Remove what differs each time: the wording of a model, and times."""
     match action:
         case Note():
             return Note("…")

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from pydantic import JsonValue
 
@@ -22,7 +22,7 @@ from triage.classifiers.claude import Claude
 from triage.engine.attempt import ATTEMPTS, process
 from triage.engine.clients import AsyncHttpClient, HttpClient, HttpClients
 from triage.engine.engine import Engine
-from triage.engine.observe import Observer, Observers, OutcomeListener
+from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload, describe_location
 from triage.inbox import MemoryInbox
 from triage.inbox.base import Inbox
@@ -112,7 +112,7 @@ class Router:
             dry_run=dry_run,
             clients=HttpClients(http, async_http),
             clock=clock,
-            observers=Observers(self.name),
+            observers=Observers(LogObserver(self.name)),
         )
         self._check_policy()
         self._check_limits()
@@ -353,7 +353,9 @@ class Router:
         if not self.owns(key):
             raise ConfigurationError(f"{key} belongs to another Router, not to {self.name!r}. Pass it to that one.")
         if isinstance(event, str) and self.inbox is None:
-            raise ConfigurationError("This Router has no inbox to look up a key in: Router(…, inbox=SQLiteInbox(path)).")
+            raise ConfigurationError(
+                "This Router has no inbox to look up a key in: Router(…, inbox=SQLiteInbox(path))."
+            )
 
     def _store(self, inbox: Inbox, received: WebhookResponse, body: bytes) -> WebhookResponse:
         """Store a delivery before it is acknowledged. If that fails, the help desk must deliver it again."""
@@ -364,7 +366,7 @@ class Router:
                 if status == "accepted":
                     self._notify_listeners(event.key)
                 outcome = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
-                self.engine.observers.received(outcome)
+                self.engine.observers.notify(lambda observer: observer.received(outcome))
                 return _build_response(200, outcome)
             if received.outcome is not None and received.outcome.status == "malformed":
                 inbox.dead_letter_unreadable(self.name, bytes(body), received.outcome.reason)
@@ -395,13 +397,11 @@ class Router:
     ) -> WebhookResponse:
         """Respond to a delivery that leads to no event."""
         outcome = Outcome(status=status, reason=reason, key=key)
-        self.engine.observers.received(outcome)
+        self.engine.observers.notify(lambda observer: observer.received(outcome))
         return _build_response(status_code, outcome, body)
 
 
-def _build_response(
-    status_code: int, outcome: Outcome, body: Mapping[str, JsonValue] | None = None
-) -> WebhookResponse:
+def _build_response(status_code: int, outcome: Outcome, body: Mapping[str, JsonValue] | None = None) -> WebhookResponse:
     headers = {"Content-Type": "application/json"} | ({"Retry-After": "30"} if status_code == 503 else {})
     return WebhookResponse(status_code, json.dumps(body or {"status": outcome.status}).encode(), headers, outcome)
 

@@ -1,4 +1,4 @@
-"""The Worker: takes events out of an inbox and routes them, beside the web application or in a process of its own."""
+"""The Worker: leases events from an inbox and routes them, inside the web application or in a process of its own."""
 
 import asyncio
 import logging
@@ -9,40 +9,42 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
+from triage.engine.attempt import ATTEMPTS, Attempt
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
 from triage.io.fork import register_at_fork
+from triage.io.ports import AsyncIO
 from triage.models import Job
-from triage.router import ATTEMPTS, Router
+from triage.router import Router
 
-logger = logging.getLogger("triage")
+logger = logging.getLogger(__name__)
 
-_POLL = 1.0  # seconds; how soon what another process stored, or what waits for its time, is seen
+_POLL = 1.0  # seconds between two looks at the inbox, for events stored by other processes or due by now
 
 
 class Worker:
     """Routes the events of a Router's inbox: one thread with an event loop, for any web framework.
 
-    Start it where the application starts. It wakes at once when the Router of its process stores an event. In a process
-    that was forked after `start`, it starts itself with the first event that is stored there. What a crash or a
-    shutdown interrupts is taken up from its ledger, by whichever worker comes first.
+    Start it when the application starts. It wakes up at once when the Router of its process stores an event. In a
+    process that was forked after `start`, it starts itself with the first event stored there. Whichever worker comes
+    first resumes what a crash or a shutdown interrupted, from the event's ledger.
 
     Args:
-        router: One with an inbox.
-        concurrency: How many events are worked on at the same time.
-        lease: Seconds after which another worker may take over an event whose worker went silent.
-        attempts: How often an event is tried before it is parked for a human. The pauses double up to five minutes, so
-            twenty take about an hour.
+        router: A Router with an inbox.
+        concurrency: How many events are processed at the same time.
+        lease: Seconds without a heartbeat before another worker may take over an event.
+        attempts: How often an event is tried before it is dead-lettered. The delays double up to five minutes, so
+            twenty attempts take about an hour.
 
     Raises:
-        ConfigurationError: The Router has no inbox, or a number makes no sense.
+        ConfigurationError: The Router has no inbox, or a number is out of range.
     """
 
     def __init__(self, router: Router, *, concurrency: int = 32, lease: float = 60.0, attempts: int = ATTEMPTS) -> None:
         if router.inbox is None:
-            raise ConfigurationError("This Router has no inbox: give it one, Router(..., inbox=SQLiteInbox(path)).")
+            raise ConfigurationError("Worker needs a Router with an inbox: Router(…, inbox=SQLiteInbox(path)).")
         if concurrency < 1 or lease <= 0 or attempts < 1:
             raise ConfigurationError(
-                f"concurrency={concurrency}, lease={lease} and attempts={attempts}: each is more than 0."
+                f"Worker: concurrency={concurrency}, lease={lease} and attempts={attempts} must be greater than 0."
             )
         self._router = router
         self._inbox = router.inbox
@@ -50,30 +52,30 @@ class Worker:
         self._lease = lease
         self._attempts = attempts
         self._guard = threading.Lock()
-        self._running: _Running | None = None
+        self._thread: _WorkerThread | None = None
         register_at_fork(self)
         router.on_stored(self._wake)
 
     def start(self) -> None:
-        """Begin to work, in a thread of its own. Does nothing if it works already."""
+        """Start working in a new thread. Does nothing if the worker is already running."""
         with self._guard:
-            if self._running is None or not self._running.here():
-                self._running = _Running(self._work)
-                _at_exit(self)
+            if self._thread is None or not self._thread.is_in_this_process():
+                self._thread = _WorkerThread(self._work)
+                _drain_at_exit(self)
 
     def drain(self, deadline: float = 30.0) -> bool:
-        """Take no more events, and wait for those that are being worked on.
+        """Lease no more events, and wait for those in progress.
 
         Args:
-            deadline: Seconds to wait at the most. What is not done by then is interrupted; it is taken up when its
-                lease has run out.
+            deadline: Seconds to wait. What is not finished by then is interrupted, and resumed by another worker when
+                its lease has run out.
 
         Returns:
-            True if all of them were done.
+            True if all events in progress were finished.
         """
         with self._guard:
-            running, self._running = self._running, None
-        return running is None or not running.here() or running.stop(deadline)
+            thread, self._thread = self._thread, None
+        return thread is None or not thread.is_in_this_process() or thread.stop(deadline)
 
     def __enter__(self) -> Self:
         self.start()
@@ -84,10 +86,10 @@ class Worker:
 
     @asynccontextmanager
     async def lifespan(self, app: Any = None) -> AsyncGenerator[None]:
-        """The same as a lifespan of an ASGI application: `FastAPI(lifespan=worker.lifespan)`.
+        """Start and drain with an ASGI application: `FastAPI(lifespan=worker.lifespan)`.
 
         Args:
-            app: The application; not needed.
+            app: The application, which is not used.
         """
         self.start()
         try:
@@ -100,36 +102,36 @@ class Worker:
         self._guard.acquire()
 
     def after_fork(self, *, child: bool) -> None:
-        """Go on. The fork has no thread of ours until its first event.
+        """Resume. The child process starts its thread with its first event.
 
         Args:
-            child: True in the fork.
+            child: True in the child process.
         """
         self._guard.release()
 
     def _wake(self, _key: str = "") -> None:
-        running = self._running
-        if running is None:
+        thread = self._thread
+        if thread is None:
             return  # not started, or drained
-        if running.here():
-            running.wake()
-        else:  # pragma: no cover - in forks alone, where nobody counts
-            self.start()  # we are a fork, and the thread is not
+        if thread.is_in_this_process():
+            thread.wake()
+        else:  # pragma: no cover - runs in forked processes only, where coverage is not measured
+            self.start()
 
     async def _work(self, woken: asyncio.Event, stopping: asyncio.Event) -> None:
         tasks: dict[asyncio.Task[None], Job] = {}
-        heart = asyncio.create_task(self._beat(tasks))
+        heartbeat = asyncio.create_task(self._extend_leases(tasks))
+        breaker, io = self._router.engine.vendor_breaker, AsyncIO()
         try:
             while not stopping.is_set():
                 woken.clear()
                 free = self._concurrency - len(tasks)
-                # While the help desk is left alone, events are better off in the inbox than in our hands.
-                rests = await self._router.resting() > 0
-                jobs = await self._leased(free) if free and not rests else []
+                # While the help desk must not be called, events are better off in the inbox than in our hands.
+                jobs = await self._lease_jobs(free) if free and not await breaker.retry_after(io) else []
                 for job in jobs:
-                    task = asyncio.create_task(self._do(job))
+                    task = asyncio.create_task(self._process(job, io))
                     tasks[task] = job
-                    # What is done makes room, and lets the next event of its conversation go on.
+                    # A finished event makes room, and unblocks the next event of its conversation.
                     task.add_done_callback(tasks.pop)
                     task.add_done_callback(lambda _: woken.set())
                 if not jobs:
@@ -138,18 +140,18 @@ class Worker:
             if tasks:
                 await asyncio.wait(list(tasks))
         finally:
-            heart.cancel()
+            heartbeat.cancel()
             await self._router.aclose()
 
-    async def _leased(self, limit: int) -> list[Job]:
+    async def _lease_jobs(self, limit: int) -> list[Job]:
         try:
-            return list(await asyncio.to_thread(self._inbox.lease, limit, self._lease, self._router.vendor.name))
+            return list(await asyncio.to_thread(self._inbox.lease, limit, self._lease, self._router.name))
         except InboxError as err:
-            logger.error("the worker cannot lease: %s", err)  # noqa: TRY400 - the message says it all
+            logger.error("the worker cannot lease events: %s", err)  # noqa: TRY400 - the message says it all
             return []
 
-    async def _beat(self, tasks: dict[asyncio.Task[None], Job]) -> None:
-        """Tell the inbox that we are alive."""
+    async def _extend_leases(self, tasks: dict[asyncio.Task[None], Job]) -> None:
+        """Send the inbox heartbeats for the events in progress."""
         while True:
             await asyncio.sleep(self._lease / 3)
             try:
@@ -157,36 +159,37 @@ class Worker:
             except InboxError as err:
                 logger.error("the worker cannot extend its leases: %s", err)  # noqa: TRY400 - the same
 
-    async def _do(self, job: Job) -> None:
+    async def _process(self, job: Job, io: AsyncIO) -> None:
         try:
-            await self._router.work(job, attempts=self._attempts)
+            await Attempt(self._router.engine, job, io, self._attempts).run()
         except LeaseLost as err:
-            logger.warning("%s", err)  # another worker goes on with it
+            logger.warning("%s", err)  # another worker continues with it
         except InboxError as err:
-            logger.error("%s: %s", job.event.key, err)  # noqa: TRY400 - its lease runs out, and it is taken up then
-        except Exception as err:  # noqa: BLE001 - a defect, ours or of an adapter, which must not end the worker
-            logger.error("%s: a defect: %s", job.event.key, describe_location(err))  # noqa: TRY400 - its words may quote a customer
+            logger.error("%s: %s", job.event.key, err)  # noqa: TRY400 - a worker resumes it when its lease runs out
+        except Exception as err:  # noqa: BLE001 - a defect, ours or an adapter's, must not end the worker
+            location = describe_location(err)
+            logger.error("%s: a defect: %s", job.event.key, location)  # noqa: TRY400 - its text may quote a customer
 
 
-def _at_exit(worker: Worker) -> None:
-    """Drain a worker when the interpreter ends, as a server does on SIGTERM."""
-    # Not by `atexit`: that comes after the interpreter has closed the thread pools, and draining needs one. This is
-    # what they themselves are closed by. Where it is missing, the leases run out, and the events are taken up then.
+def _drain_at_exit(worker: Worker) -> None:
+    """Drain a worker when the interpreter exits, as a server does on SIGTERM."""
+    # `atexit` runs too late: the interpreter has closed its thread pools by then, and draining needs one. This hook is
+    # the one that closes them. Where it is missing, the leases run out, and other workers resume the events.
     register: Callable[[Callable[[], object]], None] | None = getattr(threading, "_register_atexit", None)
     if register is not None:  # pragma: no branch
         reference = weakref.ref(worker)
 
-        def drained() -> None:  # pragma: no cover - when the interpreter ends, nobody counts any more
-            alive = reference()
-            if alive is not None:
-                alive.drain()
+        def drain() -> None:  # pragma: no cover - coverage is not measured while the interpreter exits
+            existing = reference()
+            if existing is not None:
+                existing.drain()
 
-        with suppress(RuntimeError):  # it is ending already
-            register(drained)
+        with suppress(RuntimeError):  # the interpreter is already exiting
+            register(drain)
 
 
-class _Running:
-    """A thread with an event loop, of one process."""
+class _WorkerThread:
+    """A thread with an event loop."""
 
     def __init__(self, work: Callable[[asyncio.Event, asyncio.Event], Any]) -> None:
         self._pid = os.getpid()
@@ -203,8 +206,8 @@ class _Running:
         with suppress(asyncio.CancelledError):
             await work(self._woken, self._stopping)
 
-    def here(self) -> bool:
-        """True if the thread is one of this process: a fork has none."""
+    def is_in_this_process(self) -> bool:
+        """Whether the thread belongs to this process. A forked process does not inherit it."""
         return self._pid == os.getpid()
 
     def wake(self) -> None:
@@ -214,12 +217,12 @@ class _Running:
         self._call(self._stopping.set)
         self._call(self._woken.set)
         self._thread.join(deadline)
-        done = not self._thread.is_alive()
-        if not done and self._task is not None:
+        finished = not self._thread.is_alive()
+        if not finished and self._task is not None:
             self._call(self._task.cancel)
             self._thread.join(1.0)
-        return done
+        return finished
 
     def _call(self, function: Callable[[], object]) -> None:
-        with suppress(RuntimeError):  # the loop is closed already
+        with suppress(RuntimeError):  # the loop is already closed
             self._loop.call_soon_threadsafe(function)

@@ -17,12 +17,13 @@ from triage import text as _text
 from triage.actions import Action, Assign, SetPriority, Tag
 from triage.cli import _named
 from triage.cli._named import inbox_of
+from triage.engine.attempt import ATTEMPTS
 from triage.errors import InboxError
 from triage.inbox.base import Inbox
 from triage.models import Entry, State
-from triage.replay import Comparison, Treatment, comparable
+from triage.replay import Comparison, Treatment, is_comparable
 from triage.replay import replay as compare
-from triage.router import ATTEMPTS, Router
+from triage.router import Router
 from triage.worker import Worker
 
 _PAGE = 500  # entries that are read at a time
@@ -214,7 +215,7 @@ def replay(router: Router, inbox: Inbox | None, limit: int, concurrency: int, as
     The help desk is not called and nothing is written. The classifier is asked, which costs; see --limit.
     """
     stored = inbox or inbox_of(router)
-    entries = list(islice((entry for entry in _all(stored) if comparable(router, entry)), limit))
+    entries = list(islice((entry for entry in _all(stored) if is_comparable(router, entry)), limit))
 
     async def compared() -> list[Comparison]:
         async with router:

@@ -5,25 +5,20 @@ port and no event loop; the async entry points await them. A lint rule forbids i
 """
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TypeVar
-
-from typing_extensions import TypeVarTuple, Unpack
+from typing import Literal
 
 from triage.actions import Action, Assign, Close
-from triage.engine.engine import Engine, find_objection, skip
+from triage.engine.engine import Engine, describe_missing_text, find_objection, skip
 from triage.engine.storage import call_inbox
+from triage.engine.transport import Transport
 from triage.errors import InboxError, LeaseLost, VendorError
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
-from triage.models import Conversation, Event, Job, Outcome, Status, Step, StepResult, Verdict
+from triage.models import Conversation, Event, Job, Message, Outcome, Status, Step, StepResult, Verdict
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 ATTEMPTS = 20
 """How often an event is tried. The delays double up to five minutes, so twenty attempts take about an hour."""
@@ -52,7 +47,7 @@ async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> 
     if job is None:
         key = event if isinstance(event, str) else event.key
         outcome = Outcome(status="duplicate", reason="the message was already handled, or is being handled", key=key)
-        engine.observers.received(outcome)
+        engine.observers.notify(lambda observer: observer.received(outcome))
         return outcome
     try:
         return await Attempt(engine, job, io, attempts).run()
@@ -84,11 +79,12 @@ class Attempt:
 
     def __init__(self, engine: Engine, job: Job, io: IO, attempts: int = ATTEMPTS) -> None:
         self._engine = engine
+        self._vendor = engine.vendor
         self._job = job
         self._io = io
         self._retries = RetryPolicy(attempts=attempts, first_delay=2.0, longest_delay=300.0, jitter=0.5)
-        self._transport = engine.connect(io)
-        self._vendor = engine.vendor
+        http = engine.clients.get(io)
+        self._transport = Transport(engine.vendor, http, io, engine.vendor_breaker, engine.tokens, engine.clock)
         self.event = job.event
         self.ledger = job.ledger
 
@@ -103,68 +99,63 @@ class Attempt:
                 taken over the event.
             Exception: A defect. The event is retried later.
         """
-        self._engine.observers.attempt_started(self.event, self._job.attempts)
+        self._engine.observers.notify(lambda observer: observer.attempt_started(self.event, self._job.attempts))
         try:
-            outcome = self._find_reached_limit()
-            if outcome is None:
+            limit = self._engine.limits.max_per_conversation
+            if limit is not None and self._job.handled >= limit:
+                reason = f"{self._job.handled} messages of the conversation were already handled: left to people"
+                outcome = self._build_outcome("ignored", reason)
+            else:
                 conversation = await self._vendor.fetch(self.event, self._transport.send)
-                if conversation.latest is None:
-                    outcome = self._build_outcome("ignored", "the conversation has no message from a customer")
-                else:
-                    await self._decide(conversation)
-                    await self._run_steps(conversation)
-                    outcome = self._summarize()
+                outcome = await self._decide(conversation) or await self._run_steps(conversation)
         except (VendorError, _NotYet) as err:
+            outcome = self._build_outcome("failed", str(err))
             await self._retry_later(str(err), err.retry_after)
-            return self._settle(self._build_outcome("failed", str(err)))
         except InboxError:
             raise
         except Exception as err:
             # Without the error's own text: it may quote the customer.
             await self._retry_later(f"a defect: {type(err).__name__}")
             raise
-        await self._call_inbox(self._engine.inbox.finish, self._job, outcome, self.ledger)
-        return self._settle(outcome)
-
-    def _find_reached_limit(self) -> Outcome | None:
-        limit = self._engine.limits.max_per_conversation
-        if limit is None or self._job.handled < limit:
-            return None
-        reason = f"{self._job.handled} messages of the conversation were already handled: left to people"
-        return self._build_outcome("ignored", reason)
+        else:
+            await call_inbox(self._engine.inbox, self._io, self._engine.inbox.finish, self._job, outcome, self.ledger)
+        self._engine.observers.notify(lambda observer: observer.settled(outcome))
+        return outcome
 
     # Deciding
 
-    async def _decide(self, conversation: Conversation) -> None:
-        """Get a verdict and plan the steps, unless an earlier attempt did."""
+    async def _decide(self, conversation: Conversation) -> Outcome | None:
+        """Get a verdict and plan the steps, unless an earlier attempt did. An outcome means that nothing can be done."""
+        latest = conversation.latest
+        if latest is None:
+            return self._build_outcome("ignored", "the conversation has no message from a customer")
         if self.ledger.verdict is None:
             visible = conversation.last_turns(self._engine.context)
-            self._update_ledger(conversation=visible)
-            self._update_ledger(verdict=await self._get_verdict(visible))
+            verdict = await self._get_verdict(visible, latest)
+            self.ledger = self.ledger.model_copy(update={"conversation": visible, "verdict": verdict})
         if self.ledger.steps is None and self.ledger.verdict is not None:
             self.ledger = self._engine.plan(self.ledger, self.ledger.verdict, conversation)
+        return None
 
-    async def _get_verdict(self, conversation: Conversation) -> Verdict:
+    async def _get_verdict(self, conversation: Conversation, latest: Message) -> Verdict:
         """Return a verdict in any case: degrade, do not drop."""
-        verdict = self._engine.find_verdict_without_classifier(conversation)
-        if verdict is not None:
-            return verdict
+        if not latest.text:
+            return self._engine.fall_back(describe_missing_text(latest))
         inbox, budget = self._engine.inbox, self._engine.limits.daily_usd
         today = f"spent:{datetime.fromtimestamp(self._engine.clock(), UTC):%Y-%m-%d}"
-        if budget is not None and await self._call_inbox(inbox.get_spending, today) >= budget:
+        if budget is not None and await call_inbox(inbox, self._io, inbox.get_spending, today) >= budget:
             return self._engine.fall_back(f"the daily budget of {budget:g} USD for verdicts is spent")
         verdict = await self._ask_classifier(conversation)
         if budget is not None and verdict.cost_usd:
-            await self._call_inbox(inbox.add_spending, today, verdict.cost_usd)
-        can_wait = self._engine.limits.without_verdict == "wait" and self._delay_next_attempt() is not None
-        if verdict.unavailable and can_wait:
+            await call_inbox(inbox, self._io, inbox.add_spending, today, verdict.cost_usd)
+        must_wait = verdict.unavailable and self._engine.limits.without_verdict == "wait"
+        if must_wait and self._retries.next_delay(self._job.attempts) is not None:
             raise _NotYet(verdict.reason, await self._engine.classifier_breaker.retry_after(self._io))
         return verdict
 
     async def _ask_classifier(self, conversation: Conversation) -> Verdict:
         breaker = self._engine.classifier_breaker
-        wait = await breaker.acquire(self._io)
-        if wait:
+        if wait := await breaker.acquire(self._io):
             reason = f"the classifier was down and is not asked for another {wait:.0f} s"
             return self._engine.fall_back(reason, unavailable=True)
         verdict = await self._engine.classify(conversation, self._io)
@@ -173,8 +164,8 @@ class Attempt:
 
     # Acting
 
-    async def _run_steps(self, conversation: Conversation) -> None:
-        """Run the steps in order, up to the first that fails.
+    async def _run_steps(self, conversation: Conversation) -> Outcome:
+        """Run the steps in order, up to the first that fails, and return the outcome.
 
         The ledger is recorded before each step, with everything known by then. What follows the last step is recorded
         when the event is settled.
@@ -182,7 +173,10 @@ class Attempt:
         # When looking for a message with an unknown outcome, messages from before the first step must not match.
         earlier = tuple(message for message in conversation.messages if message.id in self.ledger.message_ids)
         before = conversation.model_copy(update={"messages": earlier})
-        conversation = self._undo_our_assignment(conversation)
+        # Ignore an assignment to a teammate that we made ourselves, before a crash.
+        actions = [action for result in self.ledger.steps or () for action in result.step.actions]
+        if conversation.assignee in {action.user for action in actions if isinstance(action, Assign) and action.user}:
+            conversation = conversation.model_copy(update={"assignee": None})
         for number, result in enumerate(self.ledger.steps or ()):
             step = await self._prepare(number, result, conversation, before)
             if step is None:
@@ -193,6 +187,7 @@ class Attempt:
                 if not await self._took_effect(number, step, err, before):
                     raise
             self._set_result(number, StepResult(step=step, status="done"))
+        return self._summarize()
 
     async def _prepare(
         self, number: int, result: StepResult, conversation: Conversation, before: Conversation
@@ -212,12 +207,12 @@ class Attempt:
         # Until the help desk confirms the step, its outcome is unknown: that is the truth after a crash.
         step = Step(actions=allowed)
         self._set_result(number, StepResult(step=step, status="unknown"))
-        await self._call_inbox(self._engine.inbox.record, self._job, self.ledger)
+        await call_inbox(self._engine.inbox, self._io, self._engine.inbox.record, self._job, self.ledger)
         return step
 
     async def _took_effect(self, number: int, step: Step, error: VendorError, before: Conversation) -> bool:
         """Whether a step took effect although its call failed. If not, record that."""
-        status = "failed"
+        status: Literal["failed", "unknown"] = "failed"
         if error.outcome_unknown:
             status = "unknown"
             if not step.idempotent:
@@ -228,21 +223,12 @@ class Attempt:
         self._set_result(number, StepResult(step=step, status=status, detail=str(error)))
         return False
 
-    def _undo_our_assignment(self, conversation: Conversation) -> Conversation:
-        """Ignore an assignment to a teammate that we made ourselves, before a crash."""
-        actions = [action for result in self.ledger.steps or () for action in result.step.actions]
-        ours = {action.user for action in actions if isinstance(action, Assign) and action.user}
-        return conversation.model_copy(update={"assignee": None}) if conversation.assignee in ours else conversation
-
     def _set_result(self, number: int, result: StepResult) -> None:
         results = list(self.ledger.steps or ())
         results[number] = result
-        self._update_ledger(steps=tuple(results))
+        self.ledger = self.ledger.model_copy(update={"steps": tuple(results)})
         if result.status != "unknown" or result.detail:
-            self._engine.observers.step_finished(self.event, result)
-
-    def _update_ledger(self, **changes: object) -> None:
-        self.ledger = self.ledger.model_copy(update=changes)
+            self._engine.observers.notify(lambda observer: observer.step_finished(self.event, result))
 
     # Settling
 
@@ -267,23 +253,14 @@ class Attempt:
             steps=self.ledger.steps or (),
         )
 
-    def _delay_next_attempt(self, retry_after: float | None = None) -> float | None:
-        return self._retries.next_delay(self._job.attempts, retry_after=retry_after)
-
     async def _retry_later(self, error: str, retry_after: float | None = None) -> None:
         """Give the event back to the inbox for another attempt, or dead-letter it after the last one."""
-        inbox, delay = self._engine.inbox, self._delay_next_attempt(retry_after)
+        inbox = self._engine.inbox
+        delay = self._retries.next_delay(self._job.attempts, retry_after=retry_after)
         if delay is not None:
-            await self._call_inbox(inbox.retry, self._job, error, delay, self.ledger)
+            await call_inbox(self._engine.inbox, self._io, inbox.retry, self._job, error, delay, self.ledger)
             return
         if self._engine.is_durable:  # otherwise the outcome's own line says it all
             attempts = self._job.attempts
             logger.error("%s was dead-lettered after %s attempts: %s", self.event.key, attempts, error)
-        await self._call_inbox(inbox.dead_letter, self._job, error, self.ledger)
-
-    def _settle(self, outcome: Outcome) -> Outcome:
-        self._engine.observers.settled(outcome)
-        return outcome
-
-    async def _call_inbox(self, method: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
-        return await call_inbox(self._engine.inbox, self._io, method, *args)
+        await call_inbox(self._engine.inbox, self._io, inbox.dead_letter, self._job, error, self.ledger)

@@ -60,9 +60,12 @@ class CircuitBreaker:
         Args:
             io: The port for reading the inbox.
         """
+        now = self._clock()
+        if not self._failures and self._open_until <= now and 0 <= now - self._refreshed_at < _FRESH:
+            return 0.0
         wait = await self.retry_after(io)
         if not wait and self._failures >= self._threshold:
-            self._trial_until = self._clock() + self._pause
+            self._trial_until = now + self._pause
         return wait
 
     async def record_success(self, io: IO, *, pause: float = 0.0) -> None:

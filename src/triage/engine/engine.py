@@ -11,12 +11,12 @@ from triage.classifiers.base import Classifier
 from triage.engine.breaker import CircuitBreaker
 from triage.engine.clients import HttpClients
 from triage.engine.observe import Observers
-from triage.engine.transport import TokenCache, Transport
+from triage.engine.transport import TokenCache
 from triage.errors import ClassifierError, ConfigurationError, describe_location
 from triage.inbox.base import Inbox
 from triage.io.ports import IO
 from triage.limits import Limits
-from triage.models import Conversation, Ledger, Step, StepResult, Verdict
+from triage.models import Conversation, Ledger, Message, Step, StepResult, Verdict
 from triage.policy import Buckets
 from triage.vendors.base import Vendor
 
@@ -68,10 +68,6 @@ class Engine:
             breaker = CircuitBreaker(service, self.inbox, self.limits.failures, self.limits.pause, self.clock)
             object.__setattr__(self, attribute, breaker)
 
-    def connect(self, io: IO) -> Transport:
-        """Return a transport to the help desk's API over a port."""
-        return Transport(self.vendor, self.clients.get(io), io, self.vendor_breaker, self.tokens, self.clock)
-
     async def preview(self, conversation: Conversation, io: IO) -> Ledger:
         """Ask the classifier and plan, without calling the help desk, storing anything or counting the cost.
 
@@ -82,15 +78,12 @@ class Engine:
         Returns:
             The verdict, and the steps that would be taken.
         """
-        verdict = self.find_verdict_without_classifier(conversation) or await self.classify(conversation, io)
-        return self.plan(Ledger(conversation=conversation, verdict=verdict), verdict, conversation)
-
-    def find_verdict_without_classifier(self, conversation: Conversation) -> Verdict | None:
-        """Return the fallback verdict for a message without text, None for any other."""
         latest = conversation.latest
-        if latest is None or latest.text:
-            return None
-        return self.fall_back(f"the message has no text, only {len(latest.attachments)} attachment(s)")
+        if latest is not None and not latest.text:
+            verdict = self.fall_back(describe_missing_text(latest))
+        else:
+            verdict = await self.classify(conversation, io)
+        return self.plan(Ledger(conversation=conversation, verdict=verdict), verdict, conversation)
 
     async def classify(self, conversation: Conversation, io: IO) -> Verdict:
         """Ask the classifier. Whatever it raises or returns leads to a verdict."""
@@ -143,6 +136,11 @@ class Engine:
             "steps": (*steps, *skipped),
         }
         return ledger.model_copy(update=plan)
+
+
+def describe_missing_text(message: Message) -> str:
+    """Return the reason of the fallback verdict for a message without text."""
+    return f"the message has no text, only {len(message.attachments)} attachment(s)"
 
 
 def find_objection(action: Action, conversation: Conversation) -> str:

@@ -52,74 +52,56 @@ class Observer(Protocol):
 
 
 class Observers:
-    """Passes each call on to all observers. One that raises is logged and stops nothing."""
+    """Notifies all observers of a Router. One that raises is logged and stops nothing.
 
-    def __init__(self, vendor: str) -> None:
-        self._observers: list[Observer] = [LogObserver(vendor)]
+    Args:
+        observers: The observers to begin with.
+    """
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = list(observers)
 
     def add(self, observer: Observer) -> None:
         """Add an observer."""
         self._observers.append(observer)
 
-    def received(self, outcome: Outcome) -> None:
-        """Report a delivery."""
-        self._notify("received", outcome)
+    def notify(self, call: Callable[[Observer], None]) -> None:
+        """Call each observer.
 
-    def attempt_started(self, event: Event, attempt: int) -> None:
-        """Report the start of an attempt."""
-        self._notify("attempt_started", event, attempt)
-
-    def step_finished(self, event: Event, result: StepResult) -> None:
-        """Report a step."""
-        self._notify("step_finished", event, result)
-
-    def settled(self, outcome: Outcome) -> None:
-        """Report the end of an attempt."""
-        self._notify("settled", outcome)
-
-    def _notify(self, method: str, *args: object) -> None:
+        Args:
+            call: Calls a method of one observer, such as `lambda observer: observer.settled(outcome)`.
+        """
         for observer in self._observers:
             try:
-                getattr(observer, method)(*args)
+                call(observer)
             except Exception as err:  # noqa: BLE001 - an observer is the user's code; the event must still be processed
                 logger.error("an observer raised %s", describe_location(err))  # noqa: TRY400 - it may quote a customer
 
 
-class SilentObserver:
-    """An observer that does nothing: a base class for observers that need only some of the methods."""
-
-    def received(self, outcome: Outcome) -> None:
-        """Ignore a delivery."""
-
-    def attempt_started(self, event: Event, attempt: int) -> None:
-        """Ignore the start of an attempt."""
-
-    def step_finished(self, event: Event, result: StepResult) -> None:
-        """Ignore a step."""
-
-    def settled(self, outcome: Outcome) -> None:
-        """Ignore the end of an attempt."""
-
-
-class LogObserver(SilentObserver):
-    """Writes one log line per outcome, with ids and our own words only: nothing that a customer wrote.
+class LogObserver:
+    """Logs each outcome in one line, with ids and our own words only: nothing that a customer wrote.
 
     Args:
-        vendor: The help desk's name, which begins the line.
+        name: The Router's name, which begins the line.
     """
 
-    def __init__(self, vendor: str) -> None:
-        self._vendor = vendor
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def received(self, outcome: Outcome) -> None:
         """Log a delivery."""
-        self._log(outcome)
+        self.settled(outcome)
+
+    def attempt_started(self, event: Event, attempt: int) -> None:
+        """Log the start of an attempt, at DEBUG."""
+        logger.debug("%s: attempt %s started", event.key, attempt)
+
+    def step_finished(self, event: Event, result: StepResult) -> None:
+        """Log a step, at DEBUG."""
+        logger.debug("%s: %s %s", event.key, result, result.detail)
 
     def settled(self, outcome: Outcome) -> None:
         """Log the end of an attempt."""
-        self._log(outcome)
-
-    def _log(self, outcome: Outcome) -> None:
         verdict = outcome.verdict
         fell_back = verdict is not None and verdict.fallback
         # The reason of a fallback verdict is ours. Any other is a model's, about what a customer wrote.
@@ -127,7 +109,7 @@ class LogObserver(SilentObserver):
         logger.log(
             _LEVELS.get(outcome.status, logging.WARNING if fell_back else logging.INFO),
             "%s %s conversation=%s key=%s bucket=%s fallback=%s steps=%s reason=%s",
-            self._vendor,
+            self._name,
             outcome.status,
             outcome.conversation_id,
             outcome.key,
@@ -139,7 +121,7 @@ class LogObserver(SilentObserver):
         )
 
 
-class OutcomeListener(SilentObserver):
+class OutcomeListener:
     """Calls a function with each outcome.
 
     Args:
@@ -152,6 +134,12 @@ class OutcomeListener(SilentObserver):
     def received(self, outcome: Outcome) -> None:
         """Pass on the outcome of a delivery."""
         self._function(outcome)
+
+    def attempt_started(self, event: Event, attempt: int) -> None:
+        """Ignore the start of an attempt."""
+
+    def step_finished(self, event: Event, result: StepResult) -> None:
+        """Ignore a step."""
 
     def settled(self, outcome: Outcome) -> None:
         """Pass on the outcome of an attempt."""

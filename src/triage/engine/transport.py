@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,7 @@ class TokenCache:
         return None if token is None or token is rejected or token.expires_at - _RENEW_EARLY <= now else token
 
 
+@dataclass(frozen=True, slots=True)
 class Transport:
     """Calls one help desk's API over one port.
 
@@ -53,21 +54,12 @@ class Transport:
         clock: Returns the seconds since the epoch.
     """
 
-    def __init__(
-        self,
-        vendor: Vendor,
-        http: HttpClient | AsyncHttpClient,
-        io: IO,
-        breaker: CircuitBreaker,
-        tokens: TokenCache,
-        clock: Callable[[], float],
-    ) -> None:
-        self._vendor = vendor
-        self._http = http
-        self._io = io
-        self._breaker = breaker
-        self._tokens = tokens
-        self._clock = clock
+    vendor: Vendor
+    http: HttpClient | AsyncHttpClient
+    io: IO
+    breaker: CircuitBreaker
+    tokens: TokenCache
+    clock: Callable[[], float]
 
     async def send(self, request: Request, *, authorize: bool = True) -> Response:
         """Make a call, and repeat it where that is safe and may help.
@@ -82,25 +74,25 @@ class Transport:
         Raises:
             VendorError: Any other response, or none. A redirect is an error too: it could carry our token elsewhere.
         """
-        token = await self._get_token() if authorize and self._vendor.auth is not None else None
-        authorized = _add_token(request, token)
+        token = await self._get_token() if authorize and self.vendor.auth is not None else None
+        authorized = request if token is None else _add_token(request, token)
         attempt = 1
         while True:
-            await self._wait_for_permission(request)
+            if wait := await self.breaker.acquire(self.io):
+                await self._wait_for_permission(request, wait)
             cause: Exception | None = None
             try:
-                call = partial(self._http.request, request.method, request.url, **_encode(authorized))
-                response = _convert(await self._io.call(call))
+                response = _convert(await self.io.call(_bind(self.http, authorized)))
             except _DEFECTS:
                 raise
             except Exception as err:  # noqa: BLE001 - each client has its own exceptions for a response that never came
                 error, cause = self._explain(err, request), None if _quotes_headers(err) else err
-                await self._breaker.record_failure(self._io)
+                await self.breaker.record_failure(self.io)
             else:
                 await self._record(response)
                 if 200 <= response.status < 300:
                     return response
-                error = self._vendor.error(request, response, self._clock())
+                error = self.vendor.error(request, response, self.clock())
             if error.status == 401 and token is not None:
                 # The token was withdrawn before it expired, and the call took no effect. Try once with a new one.
                 authorized, token = _add_token(request, await self._get_token(rejected=token)), None
@@ -109,46 +101,47 @@ class Transport:
             delay = _next_delay(request, error, attempt)
             if delay is None:
                 raise error from cause
-            await self._io.sleep(delay)
+            await self.io.sleep(delay)
             attempt += 1
 
-    async def _wait_for_permission(self, request: Request) -> None:
+    async def _wait_for_permission(self, request: Request, wait: float) -> None:
         waited = 0.0
-        while wait := await self._breaker.acquire(self._io):
+        while wait:
             if waited + wait > LONGEST_WAIT:
                 raise VendorError(
                     f"not called for another {wait:.0f} s: its rate limit is used up, or it is down",
-                    vendor=self._vendor.name,
+                    vendor=self.vendor.name,
                     call=request.call,
                     retry_after=wait,
                 )
-            await self._io.sleep(wait)
+            await self.io.sleep(wait)
             waited += wait
+            wait = await self.breaker.acquire(self.io)
 
     async def _record(self, response: Response) -> None:
         """Report a response to the circuit breaker. The refusal of a single call pauses nothing."""
         pause = 0.0
         if response.status < 300 or response.status in _OVERLOADED:
-            pause = min(self._vendor.pause(response, self._clock()) or 0.0, _LONGEST_PAUSE)
+            pause = min(self.vendor.pause(response, self.clock()) or 0.0, _LONGEST_PAUSE)
         if response.status in OUTCOME_UNKNOWN:
-            await self._breaker.record_failure(self._io, pause=pause)
+            await self.breaker.record_failure(self.io, pause=pause)
         else:
-            await self._breaker.record_success(self._io, pause=pause)
+            await self.breaker.record_success(self.io, pause=pause)
 
     async def _get_token(self, rejected: Token | None = None) -> Token:
-        token = self._tokens.find_usable(self._clock(), rejected)
+        token = self.tokens.find_usable(self.clock(), rejected)
         if token is not None:
             return token
-        async with self._io.exclusive(self._tokens.mutex):
+        async with self.io.exclusive(self.tokens.mutex):
             # Another thread or task may have fetched a token while we waited.
-            return self._tokens.find_usable(self._clock(), rejected) or await self._fetch_token()
+            return self.tokens.find_usable(self.clock(), rejected) or await self._fetch_token()
 
     async def _fetch_token(self) -> Token:
-        auth = self._vendor.auth
+        auth = self.vendor.auth
         assert auth is not None  # noqa: S101 - the caller checks it
         request = auth.request()
-        token = auth.token(request, await self.send(request, authorize=False), self._clock())
-        self._tokens.current = token
+        token = auth.token(request, await self.send(request, authorize=False), self.clock())
+        self.tokens.current = token
         return token
 
     def _explain(self, error: Exception, request: Request) -> VendorError:
@@ -162,20 +155,19 @@ class Transport:
             names = {cls.__name__ for cls in type(error).__mro__}
             sent = not names & {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL"}
             message = f"no response: {type(error).__name__}"
-        return VendorError(message, vendor=self._vendor.name, call=request.call, outcome_unknown=sent)
+        return VendorError(message, vendor=self.vendor.name, call=request.call, outcome_unknown=sent)
 
 
-def _add_token(request: Request, token: Token | None) -> Request:
-    if token is None:
-        return request
+def _add_token(request: Request, token: Token) -> Request:
     return replace(request, headers={**request.headers, "Authorization": f"Bearer {token.value}"})
 
 
-def _encode(request: Request) -> dict[str, Any]:
-    """Return the arguments of an HTTP client's `request`, except the method and the URL."""
+def _bind(http: HttpClient | AsyncHttpClient, request: Request) -> Callable[[], Any]:
+    """Return a call of an HTTP client that takes no further arguments."""
     content = None if request.json is None else json.dumps(request.json, ensure_ascii=False).encode()
     # The user's client may follow redirects by default. With our token in the headers it must not.
-    return {"content": content, "headers": request.headers, "follow_redirects": False}
+    options: dict[str, Any] = {"content": content, "headers": request.headers, "follow_redirects": False}
+    return partial(http.request, request.method, request.url, **options)
 
 
 def _convert(answer: Any) -> Response:

@@ -14,6 +14,7 @@ from triage.models import (
 
 
 class Inbox(Protocol):
+    in_memory: bool
     """Where events are kept from the moment they are acknowledged.
 
     Each method may raise `InboxError`. Those that take a `Job` raise `LeaseLost` where its lease ran out and another

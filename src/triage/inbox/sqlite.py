@@ -177,6 +177,7 @@ class MemoryInbox(SQLiteInbox):
         ConfigurationError: The capacity is less than one.
     """
 
+    in_memory = True
     _settled = "changed = :now, event = NULL, ledger = '{}'"
 
     def __init__(self, capacity: int = 50_000, *, clock: Callable[[], float] = time.time) -> None:

@@ -62,6 +62,7 @@ _ENTRY = "seq, key, state, due, attempts, received, changed, error, event, ledge
 
 
 class TableInbox(ABC):
+    in_memory = False
     """An inbox in a table of a database.
 
     A subclass runs the statements. Each method may raise `InboxError`, and those that take a `Job` raise `LeaseLost`

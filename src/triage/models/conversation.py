@@ -134,6 +134,10 @@ class Event(_Model):
             raw=raw,
         )
 
+    def for_owner(self, name: str) -> Self:
+        """Temporary."""
+        return self
+
     def add_missing_message(self, read: Conversation) -> Conversation:
         """Add the event's message where it is missing.
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, overload
 
 from triage.actions import Action
 from triage.errors import ConfigurationError
@@ -65,6 +65,14 @@ class Buckets(Sequence[Bucket]):
                 f"fallback={fallback!r} is none of the buckets: {', '.join(self._by_name)}. Name one of them."
             )
         self.fallback = self._by_name[fallback]
+
+    @classmethod
+    def create(cls, buckets: Any, fallback: str | None) -> "Buckets":
+        return (
+            buckets
+            if isinstance(buckets, Buckets) and fallback is None
+            else cls(buckets, fallback=fallback or "general")
+        )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -129,6 +129,8 @@ class FaultyInbox:
         inbox: The one that does the work.
     """
 
+    in_memory = False
+
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self._faults: list[_Fault] = []
