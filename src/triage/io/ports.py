@@ -36,7 +36,7 @@ class IO(Protocol):
         """
         ...
 
-    async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+    async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call a function that waits for a disk or a database."""
         ...
 
@@ -58,13 +58,13 @@ class SyncIO:
         """Call a plain function."""
         return function()
 
-    async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+    async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call the function in this thread."""
         return function(*args)
 
     async def sleep(self, seconds: float) -> None:
         """Block the thread."""
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - this port blocks on purpose
 
     @asynccontextmanager
     async def exclusive(self, mutex: Mutex) -> AsyncGenerator[None]:
@@ -83,7 +83,7 @@ class AsyncIO:
         async with asyncio.timeout(limit):
             return await function()
 
-    async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]) -> T:
+    async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call the function in a thread."""
         return await asyncio.to_thread(function, *args)
 

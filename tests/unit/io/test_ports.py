@@ -11,7 +11,8 @@ from triage.io.ports import AsyncIO, SyncIO, run
 
 def test_a_coroutine_over_sync_io_runs_to_its_end_even_inside_a_running_loop() -> None:
     async def add() -> int:
-        return await SyncIO().call(lambda: 3) + await SyncIO().run_blocking(int, "4")
+        three: int = await SyncIO().call(lambda: 3)
+        return three + await SyncIO().run_blocking(int, "4")
 
     async def call_from_a_loop() -> int:
         return run(add())
