@@ -44,6 +44,7 @@ from triage import (
 )
 from triage.classifiers import Claude
 from triage.inbox import MemoryInbox, PostgresInbox
+from triage.io.retry import RetryPolicy
 from triage.models import Delivery, Event, Request, Response
 from triage.testing import FakeClaude, Webhook
 from triage.testing.server import HttpRequest
@@ -447,7 +448,7 @@ SCENES: Mapping[str, Callable[[Stage], None]] = {
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses between attempts are another test's."""
     monkeypatch.setattr("triage.engine.transport._FIRST_WAIT", 0.0)
-    monkeypatch.setattr("triage.classifiers.claude.classifier._FIRST_WAIT", 0.0)
+    monkeypatch.setattr("triage.classifiers.claude.classifier._RETRIES", RetryPolicy(first_delay=0.0))
 
 
 @pytest.fixture

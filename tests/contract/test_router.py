@@ -368,7 +368,7 @@ def test_a_router_that_cannot_work_cannot_be_made(desk: Desk, options: dict[str,
 
 def test_a_classifier_may_check_the_buckets_and_name_fields_for_texts(desk: Desk) -> None:
     class Checked:
-        extra = ("language",)
+        extra = {"language": "ISO 639-1"}  # noqa: RUF012 - as users write it
 
         def check(self, buckets: Buckets) -> None:
             raise ConfigurationError(f"unhappy with {buckets!r}")

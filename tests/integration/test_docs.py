@@ -9,7 +9,7 @@ from sybil import Document
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 from tests.helpers.paths import ROOT
-from triage.classifiers.claude.models import PRICES_OF
+from triage.classifiers.claude.models import PRICES_DATE
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 ENVIRONMENT = {
@@ -55,7 +55,7 @@ def test_the_tests_that_the_readme_names_are_there() -> None:
 
 
 def test_the_day_of_the_prices_is_told() -> None:
-    assert PRICES_OF in (ROOT / "docs" / "concepts.md").read_text()
+    assert PRICES_DATE in (ROOT / "docs" / "concepts.md").read_text()
 
 
 def test_the_table_of_the_help_desks_is_that_of_the_adapters() -> None:

@@ -1,7 +1,7 @@
-"""The classifiers. Each is anything with `classify` or `classify_async`; see `triage.protocols`."""
+"""The classifiers, and the base class for your own. See `as_classifier` for what a Router accepts as a classifier."""
 
-from triage.classifiers.claude import Claude
-from triage.classifiers.claude.models import Price
+from triage.classifiers.base import Classifier, ClassifierLike, as_classifier
+from triage.classifiers.claude import Claude, Price
 from triage.classifiers.rules import Rules
 
-__all__ = ["Claude", "Price", "Rules"]
+__all__ = ["Classifier", "ClassifierLike", "Claude", "Price", "Rules", "as_classifier"]

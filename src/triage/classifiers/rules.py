@@ -1,10 +1,11 @@
-"""Keyword rules: a classifier that needs no key, no network and no time. For a start, for tests, and for the demo."""
+"""Keyword rules: a fast classifier without API key or network, to get started, for tests and for demos."""
 
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Self
 
+from triage.classifiers.base import Classifier
 from triage.errors import ConfigurationError
 from triage.models import Conversation, Verdict
 from triage.policy import Buckets
@@ -49,81 +50,91 @@ _DEFAULT: Mapping[str, Sequence[str]] = {
 }
 
 
-class Rules:
-    """Chooses the bucket most of whose keywords stand in the subject and the customer's last message.
+class Rules(Classifier):
+    """Chooses the bucket with the most matching keywords in the subject and the customer's last message.
 
-    A verdict's confidence is the share of its keywords in all that were found plus one: 0.5 for one, 0.75 for three,
-    less where other buckets' stand there as well. Without any keyword it is 0, and the bucket the fallback.
+    The confidence is the number of matching keywords of that bucket, divided by one more than the number of matching
+    keywords of all buckets: 0.5 for a single match, 0.75 for three, and less if keywords of other buckets match too.
+    If no keyword matches, the verdict is the fallback bucket with confidence 0.
 
     Args:
-        keywords: Words or phrases for each bucket, without regard to case and accents; `refund*` is any word that
-            begins so. Where two buckets have as many, the one that comes first here is chosen.
+        keywords: Words or phrases for each bucket. Case and accents are ignored. `refund*` matches every word that
+            begins with "refund". If two buckets have equally many matches, the one listed first is chosen.
 
     Raises:
-        ConfigurationError: There are none, or an empty one.
+        ConfigurationError: There are no keywords, or one of them is empty.
     """
+
+    priced = True
 
     def __init__(self, keywords: Mapping[str, Sequence[str]]) -> None:
         if not keywords:
             raise ConfigurationError(
-                "Rules has no keywords: give some for at least one bucket, or use Rules.default()."
+                "Rules has no keywords: pass some for at least one bucket, or use Rules.default()."
             )
         for bucket, words in keywords.items():
             if isinstance(words, str) or not words or not all(word.strip("* ") for word in words):
-                raise ConfigurationError(f"Rules: the keywords of {bucket!r} are a list of words, none of them empty.")
-        self._patterns = {bucket: {word: _pattern(word) for word in words} for bucket, words in keywords.items()}
+                raise ConfigurationError(f"Rules: the keywords of {bucket!r} must be a list of non-empty words.")
+        self._patterns = {bucket: {word: _compile(word) for word in words} for bucket, words in keywords.items()}
 
     @classmethod
     def default(cls) -> Self:
-        """Rules for the buckets of `default_buckets()`, of English and German words."""
+        """Create rules for the default buckets, with English and German keywords."""
         return cls(_DEFAULT)
 
     def check(self, buckets: Buckets) -> None:
-        """Refuse keywords for a bucket that there is not; the Router calls this when it is made.
+        """Check that there is a bucket for each list of keywords.
 
         Args:
-            buckets: The Router's.
+            buckets: The buckets of the Router.
 
         Raises:
-            ConfigurationError: There is no bucket of a name.
+            ConfigurationError: There are keywords for an unknown bucket.
         """
         unknown = [name for name in self._patterns if buckets.get(name) is None]
         if unknown:
             raise ConfigurationError(
-                f"Rules has keywords for {unknown[0]!r}, which is none of {', '.join(buckets.names)}."
+                f"Rules has keywords for {unknown[0]!r}, which is not a bucket. The buckets are: "
+                f"{', '.join(buckets.names)}."
             )
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
-        """Choose a bucket.
+        """Choose the bucket of a conversation.
 
         Args:
-            conversation: The conversation.
-            buckets: The labels to choose from.
+            conversation: The conversation, with the customer's last message to classify.
+            buckets: The buckets to choose from.
         """
-        text = _folded(conversation.text)
-        found = {
+        text = _normalize(conversation.text)
+        matches = {
             bucket: [word for word, pattern in patterns.items() if pattern.search(text)]
             for bucket, patterns in self._patterns.items()
         }
-        best = max(found, key=lambda bucket: len(found[bucket]))
-        if not found[best]:
-            return Verdict(bucket=buckets.fallback.name, confidence=0.0, reason="No keyword found.")
-        confidence = len(found[best]) / (sum(map(len, found.values())) + 1)
-        # The words of our table: what they matched is the customer's.
-        words = ", ".join(sorted(word.strip("* ") for word in found[best]))
-        return Verdict(bucket=best, confidence=confidence, reason=f"Found: {words}.")
+        best = max(matches, key=lambda bucket: len(matches[bucket]))
+        if not matches[best]:
+            return Verdict(bucket=buckets.fallback.name, confidence=0.0, reason="No keyword found.", cost_usd=0.0)
+        confidence = len(matches[best]) / (sum(map(len, matches.values())) + 1)
+        # The reason lists our keywords, not the customer's words that they matched.
+        words = ", ".join(sorted(word.strip("* ") for word in matches[best]))
+        return Verdict(bucket=best, confidence=confidence, reason=f"Found: {words}.", cost_usd=0.0)
 
     async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
-        """The same: it takes too little time to be worth a thread."""
+        """Choose the bucket of a conversation directly, because matching is too fast to be worth a thread.
+
+        Args:
+            conversation: The conversation, with the customer's last message to classify.
+            buckets: The buckets to choose from.
+        """
         return self.classify(conversation, buckets)
 
 
-def _pattern(word: str) -> re.Pattern[str]:
-    whole = re.escape(_folded(word).strip().rstrip("*"))
-    return re.compile(rf"(?<!\w){whole}" + ("" if word.rstrip().endswith("*") else r"(?!\w)"))
+def _compile(word: str) -> re.Pattern[str]:
+    """Compile a keyword into a pattern that matches whole words, or words with this beginning if it ends in `*`."""
+    stem = re.escape(_normalize(word).strip().rstrip("*"))
+    return re.compile(rf"(?<!\w){stem}" + ("" if word.rstrip().endswith("*") else r"(?!\w)"))
 
 
-def _folded(text: str) -> str:
-    """Lower case without accents, apostrophes straight."""
+def _normalize(text: str) -> str:
+    """Return the text in lower case, without accents and with straight apostrophes."""
     decomposed = unicodedata.normalize("NFKD", text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     return "".join(char for char in decomposed if not unicodedata.combining(char))

@@ -1,4 +1,4 @@
-"""Keyword rules: whole words, in any case and with any accents, and an honest confidence."""
+"""Keyword rules match whole words, ignore case and accents, and report an honest confidence."""
 
 import asyncio
 
@@ -10,9 +10,10 @@ from triage import Bucket, Buckets, ConfigurationError, Conversation, Message, V
 from triage.classifiers import Rules
 
 BUCKETS = Buckets(default_buckets())
+RULES = Rules.default()
 
 
-def ask(rules: Rules, text: str, subject: str = "") -> Verdict:
+def classify(rules: Rules, text: str, subject: str = "") -> Verdict:
     message = Message(id="1", role="customer", text=text)
     return rules.classify(Conversation(id="1", subject=subject, messages=(message,)), BUCKETS)
 
@@ -30,51 +31,52 @@ def ask(rules: Rules, text: str, subject: str = "") -> Verdict:
         ("My feet hurt and I am full of feelings", "general"),
     ],
 )
-def test_the_default_rules_know_plain_cases(text: str, bucket: str) -> None:
-    assert ask(Rules.default(), text).bucket == bucket
+def test_the_default_rules_match_typical_messages(text: str, bucket: str) -> None:
+    assert classify(RULES, text).bucket == bucket
 
 
-def test_confidence_is_the_share_of_what_was_found() -> None:
+def test_confidence_is_the_share_of_matching_keywords() -> None:
     rules = Rules({"billing": ["invoice", "refund*"], "spam": ["offer"]})
-    assert ask(rules, "invoice").confidence == 1 / 2
-    assert ask(rules, "invoice, refunded, refunds").confidence == 2 / 3
-    assert ask(rules, "invoice, invoice, refund, offer") == Verdict(
-        bucket="billing", confidence=2 / 4, reason="Found: invoice, refund."
+    assert classify(rules, "invoice").confidence == 1 / 2
+    assert classify(rules, "invoice, refunded, refunds").confidence == 2 / 3
+    assert classify(rules, "invoice, invoice, refund, offer") == Verdict(
+        bucket="billing", confidence=2 / 4, reason="Found: invoice, refund.", cost_usd=0.0
     )
 
 
-def test_the_reason_names_our_keywords_and_no_word_of_the_customer() -> None:
-    assert ask(Rules({"billing": ["refund*"]}), "refundMYSECRET4711").reason == "Found: refund."
+def test_the_reason_lists_our_keywords_but_no_customer_text() -> None:
+    assert classify(Rules({"billing": ["refund*"]}), "refundMYSECRET4711").reason == "Found: refund."
 
 
-def test_without_a_keyword_it_is_the_fallback_bucket_without_confidence() -> None:
-    verdict = ask(Rules({"billing": ["invoice"]}), "Hello")
+def test_without_a_match_the_verdict_is_the_fallback_bucket_with_confidence_zero() -> None:
+    verdict = classify(Rules({"billing": ["invoice"]}), "Hello")
     assert (verdict.bucket, verdict.confidence, verdict.fallback) == ("general", 0.0, False)
+    assert verdict.cost_usd == 0.0
+    assert RULES.priced
 
 
-def test_the_subject_counts_and_ties_go_to_the_first() -> None:
+def test_the_subject_counts_and_the_first_bucket_wins_a_tie() -> None:
     rules = Rules({"urgent": ["down"], "billing": ["invoice"]})
-    assert ask(rules, "the invoice page", subject="It is down").bucket == "urgent"
+    assert classify(rules, "the invoice page", subject="It is down").bucket == "urgent"
 
 
-def test_both_doors_answer_alike() -> None:
+def test_sync_and_async_verdicts_are_equal() -> None:
     conversation = Conversation(id="1", subject="invoice")
-    rules = Rules.default()
-    assert asyncio.run(rules.classify_async(conversation, BUCKETS)) == rules.classify(conversation, BUCKETS)
+    assert asyncio.run(RULES.classify_async(conversation, BUCKETS)) == RULES.classify(conversation, BUCKETS)
 
 
 @given(st.text())
 def test_any_text_gets_a_bucket(text: str) -> None:
-    assert BUCKETS.get(ask(Rules.default(), text).bucket)
+    assert BUCKETS.get(classify(RULES, text).bucket)
 
 
 @pytest.mark.parametrize("keywords", [{}, {"a": []}, {"a": ["*"]}, {"a": [" "]}, {"a": "word"}])
-def test_rules_without_words_are_refused(keywords: dict[str, list[str]]) -> None:
+def test_rules_without_keywords_are_rejected(keywords: dict[str, list[str]]) -> None:
     with pytest.raises(ConfigurationError, match="Rules"):
         Rules(keywords)
 
 
-def test_rules_for_a_bucket_that_there_is_not_are_refused_with_the_policy() -> None:
-    Rules.default().check(BUCKETS)
-    with pytest.raises(ConfigurationError, match="'urgent', which is none of general"):
-        Rules.default().check(Buckets([Bucket("general", "All")]))
+def test_keywords_for_an_unknown_bucket_are_rejected() -> None:
+    RULES.check(BUCKETS)
+    with pytest.raises(ConfigurationError, match="'urgent', which is not a bucket"):
+        RULES.check(Buckets([Bucket("general", "All")]))

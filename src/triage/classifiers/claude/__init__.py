@@ -1,4 +1,4 @@
-"""Claude as the classifier."""
+"""Claude as a classifier."""
 
 from triage.classifiers.claude.classifier import Claude
 from triage.classifiers.claude.models import Price

@@ -1,4 +1,4 @@
-"""Reading Claude's answer: whatever it holds, it becomes a verdict's content or an `Unusable` that says why not."""
+"""Parsing Claude's answer: it yields the content of a verdict, or an `AnswerError` that says why it does not."""
 
 import json
 import re
@@ -9,19 +9,19 @@ from triage.errors import ClassifierError
 from triage.models import Usage
 from triage.policy import Buckets
 
-# https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback. A category that is not here is not told:
-# whatever a server sends could hold a customer's word, and the reason is logged.
-_REFUSALS = frozenset({"bio", "cyber", "frontier_llm", "general_harms", "reasoning_extraction"})
-_LONGEST_REASON = 500
-_LONGEST_EXTRA = 200
-_MOST_TOKENS = 1_000_000_000  # no model has room for as many; JSON may hold an integer that is too large for a float
+# https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback. Reasons are logged, and an unknown
+# category could contain customer text, so it is left out.
+_REFUSAL_CATEGORIES = frozenset({"bio", "cyber", "frontier_llm", "general_harms", "reasoning_extraction"})
+_MAX_REASON = 500  # characters
+_MAX_EXTRA = 200  # characters
+_MAX_TOKENS = 1_000_000_000  # more than any context window; JSON may hold integers that are too large for a float
 
 
-class Unusable(ClassifierError):  # noqa: N818 - it says what the answer is
-    """The answer holds no verdict.
+class AnswerError(ClassifierError):
+    """The answer contains no verdict.
 
     Attributes:
-        truncated: True if more room for tokens would have helped.
+        truncated: True if a higher `max_tokens` would have helped.
     """
 
     def __init__(self, reason: str, *, truncated: bool = False) -> None:
@@ -29,123 +29,125 @@ class Unusable(ClassifierError):  # noqa: N818 - it says what the answer is
         self.truncated = truncated
 
 
-def read(answer: Any, buckets: Buckets, extra: Mapping[str, str | Sequence[str]]) -> dict[str, Any]:
-    """Read an answer of the Messages API.
+def parse_verdict(answer: Any, buckets: Buckets, extra: Mapping[str, str | Sequence[str]]) -> dict[str, Any]:
+    """Return the content of a verdict from an answer of the Messages API.
 
-    The SDK checks nothing: a 200 of HTML comes as a `str`, JSON of another shape as a message of Nones, an unknown
-    kind of block as a text block without text.
+    The SDK validates nothing. It returns a `str` for a 200 response with HTML, a message whose fields are None for JSON
+    of another shape, and a text block without text for an unknown type of block.
 
     Args:
-        answer: What `messages.create` gave.
-        buckets: The labels to choose from.
-        extra: The further fields that were asked for.
+        answer: The return value of `messages.create`.
+        buckets: The buckets to choose from.
+        extra: The further fields that were requested.
 
     Returns:
         `bucket`, `confidence`, `reason` and `extra` of a `Verdict`.
 
     Raises:
-        Unusable: It holds no verdict.
+        AnswerError: The answer contains no verdict.
     """
     if not isinstance(getattr(answer, "content", None), list):
-        raise Unusable("Claude's answer was no message")
+        raise AnswerError("Claude's answer was not a message")
     _check_stop_reason(answer)
-    data = _json(answer.content)
+    data = _parse_json(answer.content)
     label = data.get("label")
     # https://platform.claude.com/docs/en/build-with-claude/structured-outputs: the case of enum values may differ.
     bucket = buckets.get(label) if isinstance(label, str) else None
     if bucket is None:
-        raise Unusable("Claude named none of the buckets")
+        raise AnswerError("Claude did not choose one of the buckets")
     reason = data.get("reason")
     return {
         "bucket": bucket.name,
-        "confidence": _confidence(data.get("confidence")),
-        "reason": _sane(reason)[:_LONGEST_REASON] if isinstance(reason, str) else "",
-        "extra": _extra(data, extra),
+        "confidence": _parse_confidence(data.get("confidence")),
+        "reason": _clean(reason)[:_MAX_REASON] if isinstance(reason, str) else "",
+        "extra": _parse_extra(data, extra),
     }
 
 
-def usage(answer: object) -> Usage:
-    """The tokens of an answer, 0 where it does not tell."""
-    told = getattr(answer, "usage", None)
+def parse_usage(answer: object) -> Usage:
+    """Return the tokens that an answer reports. A missing or impossible count becomes 0."""
+    counts = getattr(answer, "usage", None)
 
-    def count(name: str) -> int:
-        value = getattr(told, name, None)
-        return value if type(value) is int and 0 < value < _MOST_TOKENS else 0
+    def get_count(name: str) -> int:
+        value = getattr(counts, name, None)
+        return value if type(value) is int and 0 < value < _MAX_TOKENS else 0
 
     return Usage(
-        input_tokens=count("input_tokens"),
-        output_tokens=count("output_tokens"),
-        cache_read_tokens=count("cache_read_input_tokens"),
-        cache_write_tokens=count("cache_creation_input_tokens"),
+        input_tokens=get_count("input_tokens"),
+        output_tokens=get_count("output_tokens"),
+        cache_read_tokens=get_count("cache_read_input_tokens"),
+        cache_write_tokens=get_count("cache_creation_input_tokens"),
     )
 
 
-def model(answer: object, asked: str) -> str:
-    """The model that answered: the one that was asked, or the same with its day. Another word is not told."""
-    told = getattr(answer, "model", None)
-    return told if isinstance(told, str) and re.fullmatch(rf"{re.escape(asked)}(?:-\d{{8}})?", told) else asked
+def parse_model(answer: object, requested: str) -> str:
+    """Return the model that answered: the requested one, or its dated version. Any other string is ignored."""
+    model = getattr(answer, "model", None)
+    is_version = isinstance(model, str) and re.fullmatch(rf"{re.escape(requested)}(?:-\d{{8}})?", model)
+    return str(model) if is_version else requested
 
 
-def billed(answer: object) -> bool:
-    """False for a refusal before the first word.
+def is_billed(answer: object) -> bool:
+    """Return False for a refusal before any output, which is free.
 
     https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback
     """
-    return getattr(answer, "stop_reason", None) != "refusal" or usage(answer).output_tokens > 0
+    return getattr(answer, "stop_reason", None) != "refusal" or parse_usage(answer).output_tokens > 0
 
 
 def _check_stop_reason(answer: object) -> None:
-    # First of all: a refusal is a 200, with no content or with text outside the schema.
+    # Check this before the content: a refusal is a 200 response without content, or with text outside the schema.
     match getattr(answer, "stop_reason", None):
         case "refusal":
             category = getattr(getattr(answer, "stop_details", None), "category", None)
-            known = isinstance(category, str) and category in _REFUSALS
-            raise Unusable(f"Claude refused the message ({category})" if known else "Claude refused the message")
+            is_known = isinstance(category, str) and category in _REFUSAL_CATEGORIES
+            raise AnswerError("Claude refused to classify the message" + (f" ({category})" if is_known else ""))
         case "max_tokens":
-            raise Unusable("Claude's answer was cut off at max_tokens", truncated=True)
+            raise AnswerError("Claude's answer was cut off at max_tokens", truncated=True)
         case "model_context_window_exceeded":
-            raise Unusable("the conversation is too long for Claude")
+            raise AnswerError("the conversation is too long for Claude")
         case _:
             pass
 
 
-def _json(content: list[Any]) -> dict[str, Any]:
+def _parse_json(content: list[Any]) -> dict[str, Any]:
     texts = (getattr(block, "text", None) for block in content if getattr(block, "type", None) == "text")
     text = next((text for text in texts if isinstance(text, str)), None)
     if text is None:
-        raise Unusable("Claude's answer held no text")
+        raise AnswerError("Claude's answer contained no text")
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        raise Unusable("Claude's answer was no JSON") from None
+        raise AnswerError("Claude's answer was not JSON") from None
     if not isinstance(data, dict):
-        raise Unusable("Claude's answer was no JSON object")
+        raise AnswerError("Claude's answer was not a JSON object")
     return cast("dict[str, Any]", data)
 
 
-def _confidence(value: Any) -> float:
-    # A bool is an int to Python, and JSON may hold NaN, or an integer that is too large for a float.
+def _parse_confidence(value: Any) -> float:
+    # In Python a bool is an int. JSON may hold NaN, or an integer that is too large for a float.
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not float("-inf") < value < float("inf"):
-        raise Unusable("Claude gave no confidence")
+        raise AnswerError("Claude returned no valid confidence")
     return float(min(1, max(0, value)))
 
 
-def _extra(data: Mapping[str, Any], extra: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
-    """The further fields, without those that are not as asked for."""
-    found: dict[str, str] = {}
+def _parse_extra(data: Mapping[str, Any], extra: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
+    """Return the further fields, without those whose value is not a string or not allowed."""
+    fields: dict[str, str] = {}
     for name, allowed in extra.items():
         value = data.get(name)
         if not isinstance(value, str):
             continue
         if isinstance(allowed, str):
-            found[name] = _sane(value)[:_LONGEST_EXTRA]
+            fields[name] = _clean(value)[:_MAX_EXTRA]
         else:
-            known = {choice.casefold(): choice for choice in allowed}
-            if value.casefold() in known:
-                found[name] = known[value.casefold()]
-    return found
+            choices = {choice.casefold(): choice for choice in allowed}
+            if value.casefold() in choices:
+                fields[name] = choices[value.casefold()]
+    return fields
 
 
-def _sane(text: str) -> str:
+def _clean(text: str) -> str:
+    """Replace lone surrogates, which cannot be encoded, and strip whitespace."""
     return text.encode("utf-8", "replace").decode().strip()

@@ -1,4 +1,7 @@
-"""Which parameters each Claude model takes, and what it costs. One table; what is not in it is left out of requests."""
+"""The parameters and prices of the Claude models, in one table.
+
+Requests leave out every parameter that the table does not list for a model.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,22 +9,22 @@ from typing import Any
 
 from triage.models import Usage
 
-PRICES_OF = "2026-11-24"
-"""The day of the prices below."""
+PRICES_DATE = "2026-11-24"
+"""The date of the prices below."""
 
-_LONG_PROMPT = 100_000  # tokens; above it some models have another price
+_LONG_PROMPT = 100_000  # tokens; some models charge more for longer prompts
 
 
 @dataclass(frozen=True)
 class Price:
-    """What a model costs, in USD per million tokens.
+    """The price of a model, in US dollars per million tokens.
 
     Args:
-        input: Prompt tokens.
-        output: Answer tokens.
-        cache_read: Prompt tokens found in the cache.
-        cache_write: Prompt tokens put into the cache, for five minutes.
-        long: The price of prompts over 100,000 tokens, where it is another.
+        input: Price of prompt tokens.
+        output: Price of output tokens.
+        cache_read: Price of prompt tokens that are read from the cache.
+        cache_write: Price of prompt tokens that are written to the cache, for five minutes.
+        long: Price for prompts of more than 100,000 tokens, if it differs.
     """
 
     input: float
@@ -30,11 +33,15 @@ class Price:
     cache_write: float
     long: "Price | None" = None
 
-    def of(self, usage: Usage) -> float:
-        """The cost of a call, in USD."""
+    def calculate_cost(self, usage: Usage) -> float:
+        """Return the cost of a call in US dollars.
+
+        Args:
+            usage: The tokens of the call.
+        """
         prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
         if self.long is not None and prompt > _LONG_PROMPT:
-            return replace(self.long, long=None).of(usage)
+            return replace(self.long, long=None).calculate_cost(usage)
         dollars = (
             usage.input_tokens * self.input
             + usage.output_tokens * self.output
@@ -49,15 +56,15 @@ _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 @dataclass(frozen=True)
 class Profile:
-    """How to ask a model for a short verdict, and what it can be asked.
+    """The settings for short verdicts of a model, and the values that its parameters accept.
 
     Args:
-        max_tokens: Room for the answer.
-        effort: What is sent; None sends none.
-        thinking: What is sent; None sends none.
-        price: None where it is not known.
-        efforts: Those that the model takes; None where that is not known.
-        thinkings: The types of thinking that it takes; None where that is not known.
+        max_tokens: The limit for the output.
+        effort: The effort to request. None leaves the parameter out.
+        thinking: The thinking to request. None leaves the parameter out.
+        price: None if it is unknown.
+        efforts: The efforts that the model supports. None if they are unknown.
+        thinking_types: The types of thinking that the model supports. None if they are unknown.
     """
 
     max_tokens: int = 2_048
@@ -65,13 +72,14 @@ class Profile:
     thinking: Mapping[str, Any] | None = None
     price: Price | None = None
     efforts: tuple[str, ...] | None = None
-    thinkings: tuple[str, ...] | None = None
+    thinking_types: tuple[str, ...] | None = None
 
 
 _HAIKU_4_5 = Profile(250, None, None, Price(1, 5, 0.10, 1.25), (), ("disabled", "enabled"))
 
 # https://platform.claude.com/docs/en/build-with-claude/effort, /thinking-troubleshooting and /about-claude/pricing.
-# Haiku 5.5 thinks unless it is told not to; Sonnet 5.5 and Opus 5.5 refuse to be told so; Haiku 4.5 refuses `effort`.
+# Haiku 5.5 thinks by default unless `thinking` disables it. Sonnet 5.5 and Opus 5.5 reject "disabled". Haiku 4.5
+# rejects `effort`.
 PROFILES: Mapping[str, Profile] = {
     "claude-haiku-5-5": Profile(
         300,
@@ -94,4 +102,7 @@ PROFILES: Mapping[str, Profile] = {
         ("adaptive", "disabled", "enabled"),
     ),
 }
+"""The known models by id."""
+
 UNKNOWN = Profile()
+"""The profile of every other model."""

@@ -1,0 +1,130 @@
+"""Clients of Anthropic's SDK: created on first use, or passed in by the user.
+
+The SDK is imported only when it is needed, because that takes about a second.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from triage.errors import ConfigurationError
+from triage.io.clients import OnDemand, PerLoop
+
+if TYPE_CHECKING:
+    import anthropic
+
+Client = TypeVar("Client", "anthropic.Anthropic", "anthropic.AsyncAnthropic")
+
+
+class Clients:
+    """The sync and the async SDK client of a `Claude`.
+
+    Args:
+        api_key: The API key of the clients that are created here. None leaves the choice to the SDK.
+        client: The user's sync client, or None to create one.
+        async_client: The user's async client, or None to create one per event loop.
+
+    Raises:
+        ConfigurationError: A client has the wrong type or no credentials.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None,
+        client: "anthropic.Anthropic | None",
+        async_client: "anthropic.AsyncAnthropic | None",
+    ) -> None:
+        self._api_key = api_key
+        self._user_client = _prepare(client, "client", "anthropic.Anthropic", "__enter__")
+        self._user_async_client = _prepare(async_client, "async_client", "anthropic.AsyncAnthropic", "__aenter__")
+        self._own_client: OnDemand[anthropic.Anthropic] = OnDemand(self._create)
+        self._own_async_client: PerLoop[anthropic.AsyncAnthropic] = PerLoop(self._create_async)
+
+    def get(self) -> "anthropic.Anthropic":
+        """Return the sync client, creating it if necessary."""
+        return self._user_client or self._own_client.get()
+
+    def get_async(self) -> "anthropic.AsyncAnthropic":
+        """Return the async client for the running event loop, creating it if necessary."""
+        return self._user_async_client or self._own_async_client.get()
+
+    def warm_up(self) -> None:
+        """Create the sync client and, if an event loop is running, its async client.
+
+        Raises:
+            ConfigurationError: There is no API key, or a client cannot be created.
+        """
+        self.get()
+        if self._user_async_client is None:
+            self._own_async_client.warm_up()
+
+    def close(self) -> None:
+        """Close the sync client if it was created here."""
+        client = self._own_client.pop()
+        if client is not None:
+            client.close()
+
+    async def aclose(self) -> None:
+        """Close the clients that were created here for sync code and for the running event loop."""
+        client = self._own_async_client.pop()
+        if client is not None:
+            await client.close()
+        self.close()
+
+    def _create(self) -> "anthropic.Anthropic":
+        import anthropic
+
+        return _create_checked(lambda: anthropic.Anthropic(**self._options()))
+
+    def _create_async(self) -> "anthropic.AsyncAnthropic":
+        import anthropic
+
+        # On garbage collection the SDK's default HTTP client closes itself on whichever event loop is running, which
+        # fails if its connections belong to a loop that has ended. This HTTP client has the same settings but leaves
+        # its connections alone.
+        return _create_checked(
+            lambda: anthropic.AsyncAnthropic(**self._options(), http_client=anthropic.DefaultAsyncHttpxClient())
+        )
+
+    def _options(self) -> dict[str, Any]:
+        # The SDK waits as long as a Retry-After header says, without a limit; our own retries respect the deadline.
+        # Spans never contain customer text, whatever the environment says.
+        return {
+            "api_key": self._api_key,
+            "max_retries": 0,
+            "open_telemetry": {"traces": {"content_mode": "metadata_only"}},
+        }
+
+
+def _prepare(client: Client | None, name: str, expected: str, context_method: str) -> Client | None:
+    """Return a copy of the user's client that shares its connections but never retries."""
+    if client is None:
+        return None
+    # Check capabilities rather than the class: the clients for Bedrock and Vertex have other base classes.
+    if not hasattr(client, context_method) or not hasattr(client, "with_options"):
+        raise ConfigurationError(f"Claude's {name} must be an {expected}, not {type(client).__name__}.")
+    import anthropic
+
+    if type(client) in (anthropic.Anthropic, anthropic.AsyncAnthropic):  # other classes use other credentials
+        _check_credentials(client)
+    return client.with_options(max_retries=0)
+
+
+def _create_checked(create: Callable[[], Client]) -> Client:
+    import anthropic
+
+    try:
+        client = create()
+    except (anthropic.AnthropicError, OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"Claude's client cannot be created ({type(error).__name__}): check the profile, the proxy and the "
+            f"certificates in the environment variables."
+        ) from error
+    _check_credentials(client)
+    return client
+
+
+def _check_credentials(client: "anthropic.Anthropic | anthropic.AsyncAnthropic") -> None:
+    """Reject a client without credentials now, because the SDK would reject it only on the first call."""
+    headers = {name.lower() for name in client.default_headers}
+    if not headers & {"authorization", "x-api-key"} and getattr(client, "credentials", None) is None:
+        raise ConfigurationError("There is no API key for Claude: set ANTHROPIC_API_KEY, or pass Claude(api_key=…).")
