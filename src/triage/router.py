@@ -1,7 +1,7 @@
 """The Router: webhooks come in through `handle`, conversations are routed, a response goes back.
 
-`receive` is the pure half (verify and parse, no I/O), `process` does the work, and `handle` is both. `engine/attempt.py`
-shows what happens to an event.
+`receive` is the pure half (verify and parse, no I/O), `process` does the work, and `handle` is both. What happens to an
+event is in `engine/attempt.py`.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ class Router:
         vendor: Vendor,
         *,
         buckets: Iterable[Bucket],
-        classifier: ClassifierLike | str | None = None,
+        classifier: ClassifierLike | None = None,
         fallback: str | None = None,
         review: Sequence[Action] | None = None,
         context: int = 3,
@@ -97,7 +97,7 @@ class Router:
         self.inbox = inbox
         self.name = name or vendor.name
         self.buckets = Buckets.create(buckets, fallback=fallback)
-        self._owns_classifier = classifier is None
+        self._owns_classifier = classifier is None or isinstance(classifier, str)
         self.classifier = Claude() if classifier is None else as_classifier(classifier)
         self.engine = Engine(
             owner=self.name,

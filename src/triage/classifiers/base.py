@@ -16,6 +16,10 @@ _ASYNC_NAMES = {"classify": "classify_async", "check": None, "warm_up": None, "c
 """The methods that must not be async, and the names of their async forms."""
 
 
+class AsyncOnlyError(ConfigurationError):
+    """A classifier that can only be awaited was called by a sync entry point."""
+
+
 class Classifier:
     """Base class of all classifiers.
 
@@ -312,7 +316,7 @@ def _describe(value: object) -> str:
     return name
 
 
-def _build_async_only_error(name: str) -> ConfigurationError:
-    return ConfigurationError(
+def _build_async_only_error(name: str) -> AsyncOnlyError:
+    return AsyncOnlyError(
         f"The classifier {name} is async only: call handle_async(), or give it a classify() method as well."
     )

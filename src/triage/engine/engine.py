@@ -7,7 +7,7 @@ from typing import Literal
 
 from triage import policy
 from triage.actions import Action, Assign, Close, MarkSpam, Reply, Snooze
-from triage.classifiers.base import Classifier
+from triage.classifiers.base import AsyncOnlyError, Classifier
 from triage.engine.breaker import CircuitBreaker
 from triage.engine.clients import HttpClients
 from triage.engine.observe import Observers
@@ -93,6 +93,8 @@ class Engine:
             else:
                 verdict = self.classifier.classify(conversation, self.buckets)
             bucket = self.buckets.get(verdict.bucket)
+        except AsyncOnlyError:
+            raise
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
             # Without the error's own text, unless we wrote it: it may quote the customer.
             text = f": {err}" if isinstance(err, ConfigurationError | ClassifierError) else ""
