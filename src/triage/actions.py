@@ -1,116 +1,268 @@
-"""What a policy may do with a conversation: a closed union of small, frozen models.
+"""The actions that a policy may take on a conversation: a closed union of small, frozen models.
 
-Bodies are plain text. `{customer_name}`, `{bucket}` and `{confidence}` are filled in, in notes and fields also
-`{reason}` and the classifier's extra fields. Write `{{` for a brace. The vendor's adapter turns the text into what the
-vendor shows (HTML, Markdown) and escapes it.
+Bodies are plain text. `{customer_name}`, `{bucket}` and `{confidence}` are filled in; notes and fields may also use
+`{reason}` and the classifier's extra fields. Write `{{` for a brace. The vendor's adapter converts the text to the
+vendor's format (HTML, Markdown) and escapes it.
 """
 
+import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
 
-from triage.errors import ConfigurationError
+from triage.validation import StrictModel
+
+FieldValue: TypeAlias = str | int | float | bool | None
+"""A value of a custom field."""
+
+_LONGEST_SNOOZE = timedelta(days=3650)
 
 
-class _Action(BaseModel):
-    # The subclasses hand a dict to super().__init__ because type checkers see only the base's own fields there.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+def _reject(problem: str) -> PydanticCustomError:
+    return PydanticCustomError("action", "{problem}", {"problem": problem})
+
+
+def _convert_id(value: object) -> object:
+    """Accept an integer: help desks show their ids as numbers."""
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        raise _reject("must be the vendor's id, as a string or an integer")
+    return str(value) if isinstance(value, int) else value
+
+
+def _check_not_blank(text: str) -> str:
+    if not text.strip():
+        raise _reject("must not be empty")
+    return text
+
+
+def _check_names(names: object) -> object:
+    if not isinstance(names, list | tuple):
+        raise _reject("must be separate strings")
+    elements = cast("Sequence[object]", names)
+    if any(isinstance(element, list | tuple | set | frozenset) for element in elements):
+        raise _reject("must be separate strings")
+    if not elements:
+        raise _reject("must not be empty")
+    return elements
+
+
+def _check_fields(fields: object) -> object:
+    """Accept integers as names, too: Zendesk identifies custom fields by number."""
+    if not isinstance(fields, Mapping):
+        raise _reject("must be a dictionary of names and values")
+    if not fields:
+        raise _reject("must not be empty")
+    checked: dict[str, object] = {}
+    for name, value in cast("Mapping[object, object]", fields).items():
+        if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).strip():
+            raise _reject("must have names that are strings or integers")
+        if not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
+            raise _reject("must have values that are text, finite numbers, True, False or None")
+        checked[str(name)] = value
+    return checked
+
+
+def _check_until_type(until: object, info: ValidationInfo) -> object:
+    # A number would be read as a time in 1970. In JSON both types are strings.
+    if info.mode == "python" and not isinstance(until, datetime | timedelta):
+        raise _reject("must be a timedelta, or a datetime with a time zone")
+    return until
+
+
+def _check_until(until: datetime | timedelta) -> datetime | timedelta:
+    if isinstance(until, datetime):
+        if until.tzinfo is None:
+            # Each machine would read it in its own time zone.
+            raise _reject("must have a time zone, as datetime.now(UTC) has")
+    elif not timedelta() < until <= _LONGEST_SNOOZE:
+        raise _reject("must be more than zero and at most ten years")
+    return until
+
+
+_Id: TypeAlias = Annotated[str | None, BeforeValidator(_convert_id)]
+_Text: TypeAlias = Annotated[str, AfterValidator(_check_not_blank)]
+
+
+class _Action(StrictModel):
+    # Type checkers see the constructors under TYPE_CHECKING. At run time they all are StrictModel's, which explains
+    # a missing or superfluous argument, too.
+    model_config = ConfigDict(extra="forbid")
+
+    _positional: ClassVar[str | None] = None
+    """The field that may be written without its name."""
+
+    @classmethod
+    def _bind(cls, args: tuple[Any, ...], fields: dict[str, Any]) -> dict[str, Any]:
+        if cls._positional is None or not args:
+            return super()._bind(args, fields)
+        value, *others = args
+        if others or cls._positional in fields:
+            raise cls._build_error(f"it takes one value for {cls._positional}")
+        return {cls._positional: value} | fields
 
 
 class Assign(_Action):
-    """Hand the conversation to a team or to a teammate, by the vendor's id. A human's conversation is left alone."""
+    """Assign the conversation to a team or to a teammate. A conversation that a human has is left alone.
+
+    Args:
+        team: The vendor's id of the team.
+        user: The vendor's id of the teammate. Give one of the two.
+    """
+
+    _example = "Assign(team='12345') or Assign(user='67890')"
 
     type: Literal["assign"] = "assign"
-    team: str | None = None
-    user: str | None = None
+    team: _Id = None
+    user: _Id = None
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Refuse what names nobody, or two."""
-        if bool(self.team) == bool(self.user):
-            raise ConfigurationError("Assign needs one of team= and user=, with the vendor's id as a string.")
+    if TYPE_CHECKING:
+
+        def __init__(self, *, team: str | int | None = None, user: str | int | None = None) -> None: ...
+
+    @model_validator(mode="after")
+    def _check_assignee(self) -> Self:
+        ids = [value for value in (self.team, self.user) if value and value.strip()]
+        if len(ids) != 1:
+            raise _reject(f"it needs exactly one of team= and user=, and {'both are' if ids else 'neither is'} set")
+        return self
 
 
 class Reply(_Action):
-    """Answer the customer. At most one automatic reply is sent to a conversation."""
+    """Answer the customer. A conversation gets at most one automatic reply.
+
+    Args:
+        body: The text. It is left out of every `repr`: once filled in, it contains what a customer or a model wrote.
+    """
+
+    _example = "Reply('Thank you for your message.')"
+    _positional = "body"
 
     type: Literal["reply"] = "reply"
-    body: str = Field(min_length=1, repr=False)
-    """Out of every `repr`: once it is filled in, it holds what a customer or a model wrote."""
+    body: _Text = Field(repr=False)
 
-    def __init__(self, body: str, **data: Any) -> None:
-        super().__init__(**({"body": body} | data))
+    if TYPE_CHECKING:
+
+        def __init__(self, body: str) -> None: ...
 
 
 class Note(_Action):
-    """Leave an internal note, which only teammates see."""
+    """Leave an internal note, which only teammates see.
+
+    Args:
+        body: The text. It is left out of every `repr`, like a reply's.
+    """
+
+    _example = "Note('Classified as {bucket}: {reason}')"
+    _positional = "body"
 
     type: Literal["note"] = "note"
-    body: str = Field(min_length=1, repr=False)
-    """Out of every `repr`: once it is filled in, it holds what a customer or a model wrote."""
+    body: _Text = Field(repr=False)
 
-    def __init__(self, body: str, **data: Any) -> None:
-        super().__init__(**({"body": body} | data))
+    if TYPE_CHECKING:
+
+        def __init__(self, body: str) -> None: ...
 
 
 class Tag(_Action):
-    """Add tags by name; a tag that does not exist yet is made."""
+    """Add tags. A tag that does not exist yet is created.
+
+    Args:
+        names: The names of the tags.
+    """
+
+    _example = "Tag('vip', 'refund')"
 
     type: Literal["tag"] = "tag"
-    names: tuple[str, ...] = Field(min_length=1)
+    names: Annotated[tuple[_Text, ...], BeforeValidator(_check_names)]
 
-    def __init__(self, *names: str, **data: Any) -> None:
-        super().__init__(**({"names": names} | data))
+    if TYPE_CHECKING:
+
+        def __init__(self, *names: str) -> None: ...
+
+    @classmethod
+    def _bind(cls, args: tuple[Any, ...], fields: dict[str, Any]) -> dict[str, Any]:
+        return fields if "names" in fields and not args else {"names": args} | fields
 
 
 class SetFields(_Action):
-    """Set custom attributes of the conversation. They must exist at the vendor."""
+    """Set custom fields (attributes) of the conversation. They must exist in the help desk.
+
+    Args:
+        fields: Values by the field's name or id. They are left out of every `repr`, like a reply's body.
+    """
+
+    _example = "SetFields({'plan': 'pro'})"
+    _positional = "fields"
 
     type: Literal["set_fields"] = "set_fields"
-    fields: dict[str, str | int | float | bool | None] = Field(min_length=1, repr=False)
-    """Out of every `repr`, like a reply's body."""
+    fields: Annotated[dict[str, FieldValue], BeforeValidator(_check_fields)] = Field(repr=False)
 
-    def __init__(self, fields: dict[str, str | int | float | bool | None], **data: Any) -> None:
-        super().__init__(**({"fields": fields} | data))
+    if TYPE_CHECKING:
+
+        def __init__(self, fields: Mapping[str, FieldValue]) -> None: ...
 
 
 class SetPriority(_Action):
-    """Set the conversation's priority."""
+    """Set the conversation's priority.
+
+    Args:
+        priority: Adapters map it to the levels of the help desk.
+    """
+
+    _example = "SetPriority('high')"
+    _positional = "priority"
 
     type: Literal["set_priority"] = "set_priority"
     priority: Literal["low", "normal", "high", "urgent"]
 
-    def __init__(self, priority: Literal["low", "normal", "high", "urgent"], **data: Any) -> None:
-        super().__init__(**({"priority": priority} | data))
+    if TYPE_CHECKING:
+
+        def __init__(self, priority: Literal["low", "normal", "high", "urgent"]) -> None: ...
 
 
 class Snooze(_Action):
-    """Put the conversation to sleep until a time, or for a while from when the action is taken."""
+    """Snooze the conversation.
+
+    Args:
+        until: A time with a time zone, or how long from the moment of the action, at most ten years.
+    """
+
+    _example = "Snooze(timedelta(hours=4))"
+    _positional = "until"
 
     type: Literal["snooze"] = "snooze"
-    until: datetime | timedelta
+    until: Annotated[datetime | timedelta, BeforeValidator(_check_until_type), AfterValidator(_check_until)]
 
-    def __init__(self, until: datetime | timedelta, **data: Any) -> None:
-        super().__init__(**({"until": until} | data))
+    if TYPE_CHECKING:
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Refuse a time without a zone, which every machine would read in its own."""
-        if isinstance(self.until, datetime) and self.until.tzinfo is None:
-            raise ConfigurationError(
-                "Snooze(until=…) needs a timedelta, or a time with a zone, as datetime.now(UTC) has."
-            )
+        def __init__(self, until: datetime | timedelta) -> None: ...
 
 
 class Close(_Action):
-    """Close (resolve, archive) the conversation. Done last, whatever the order in the policy."""
+    """Close (resolve, archive) the conversation. It always comes last, whatever the order in the policy."""
+
+    _example = "Close()"
 
     type: Literal["close"] = "close"
 
+    if TYPE_CHECKING:
+
+        def __init__(self) -> None: ...
+
 
 class MarkSpam(_Action):
-    """Tell the vendor that the message is spam, in the mildest form that the vendor has."""
+    """Report the message as spam, in the mildest form that the vendor offers."""
+
+    _example = "MarkSpam()"
 
     type: Literal["mark_spam"] = "mark_spam"
+
+    if TYPE_CHECKING:
+
+        def __init__(self) -> None: ...
 
 
 Action = Annotated[

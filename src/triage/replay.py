@@ -122,6 +122,6 @@ def _remove_variable_parts(action: Action) -> Action:
         case SetFields(fields=fields):
             return SetFields(dict.fromkeys(sorted(fields)))
         case Snooze():
-            return Snooze(timedelta())
+            return Snooze(timedelta(days=1))
         case _:
             return action
