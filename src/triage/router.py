@@ -28,7 +28,7 @@ from triage.inbox import MemoryInbox
 from triage.inbox.base import Inbox
 from triage.io.ports import AsyncIO, SyncIO, run
 from triage.limits import Limits
-from triage.models import Delivery, Event, Handshake, Headers, Outcome, Status, WebhookResponse
+from triage.models import Delivery, Event, Handshake, Headers, Outcome, Received, Status, WebhookResponse
 from triage.policy import Bucket, Buckets
 from triage.vendors.base import Vendor
 
@@ -207,7 +207,7 @@ class Router:
 
     # Receiving and processing
 
-    def receive(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
+    def receive(self, raw_body: bytes, headers: Headers) -> Received:
         """Verify and parse a delivery. Does no I/O, so it serves sync and async code alike.
 
         Args:
@@ -215,7 +215,7 @@ class Router:
             headers: The request's headers, as the web framework provides them.
 
         Returns:
-            The response. If its `event` is set, pass that to `process`.
+            The response. If its `event` is set, pass that to `process`, and then send the response.
 
         Raises:
             TypeError: `raw_body` is not bytes. The content of a request never raises.
@@ -237,7 +237,9 @@ class Router:
         except MalformedPayload as err:
             return self._reject(200, "malformed", str(err), key=err.event_id)
         if isinstance(parsed, Event):
-            return WebhookResponse(200, b"", {}, event=parsed.for_owner(self.name))
+            event = parsed.for_owner(self.name)
+            outcome = Outcome(status="accepted", key=event.key, conversation_id=event.conversation_id)
+            return _build_response(200, outcome, event=event)
         body = parsed.body if isinstance(parsed, Handshake) else None
         return self._reject(200, "ignored", parsed.reason, body=body)
 
@@ -357,7 +359,7 @@ class Router:
                 "This Router has no inbox to look up a key in: Router(…, inbox=SQLiteInbox(path))."
             )
 
-    def _store(self, inbox: Inbox, received: WebhookResponse, body: bytes) -> WebhookResponse:
+    def _store(self, inbox: Inbox, received: Received, body: bytes) -> WebhookResponse:
         """Store a delivery before it is acknowledged. If that fails, the help desk must deliver it again."""
         event = received.event
         try:
@@ -368,7 +370,7 @@ class Router:
                 outcome = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
                 self.engine.observers.notify(lambda observer: observer.received(outcome))
                 return _build_response(200, outcome)
-            if received.outcome is not None and received.outcome.status == "malformed":
+            if received.outcome.status == "malformed":
                 inbox.dead_letter_unreadable(self.name, bytes(body), received.outcome.reason)
         except InboxError as err:
             return self._reject(503, "failed", str(err), key=event.key if event else None)
@@ -394,16 +396,18 @@ class Router:
         *,
         key: str | None = None,
         body: Mapping[str, JsonValue] | None = None,
-    ) -> WebhookResponse:
+    ) -> Received:
         """Respond to a delivery that leads to no event."""
         outcome = Outcome(status=status, reason=reason, key=key)
         self.engine.observers.notify(lambda observer: observer.received(outcome))
         return _build_response(status_code, outcome, body)
 
 
-def _build_response(status_code: int, outcome: Outcome, body: Mapping[str, JsonValue] | None = None) -> WebhookResponse:
+def _build_response(
+    status_code: int, outcome: Outcome, body: Mapping[str, JsonValue] | None = None, *, event: Event | None = None
+) -> Received:
     headers = {"Content-Type": "application/json"} | ({"Retry-After": "30"} if status_code == 503 else {})
-    return WebhookResponse(status_code, json.dumps(body or {"status": outcome.status}).encode(), headers, outcome)
+    return Received(status_code, json.dumps(body or {"status": outcome.status}).encode(), headers, outcome, event)
 
 
 def _check_arguments(

@@ -39,13 +39,12 @@ from triage import (
     Tag,
     VendorError,
     Verdict,
-    WebhookResponse,
     Worker,
 )
 from triage.classifiers import Claude
 from triage.inbox import MemoryInbox, PostgresInbox
 from triage.io.retry import RetryPolicy
-from triage.models import Delivery, Event, Request, Response
+from triage.models import Delivery, Event, Received, Request, Response
 from triage.testing import FakeClaude, Webhook
 from triage.testing.server import HttpRequest
 from triage.vendors.base import Send
@@ -372,7 +371,7 @@ def broken_inbox(stage: Stage) -> None:
     assert stage.handled(router, stage.written()) == "accepted"
     inbox._run("DROP TABLE triage_events", {})
     assert stage.handled(router, stage.written()) == "failed"
-    (event,) = (answer.event for answer in stage.objects[-2:-1] if isinstance(answer, WebhookResponse))
+    (event,) = (answer.event for answer in stage.objects[-2:-1] if isinstance(answer, Received))
     assert event is not None
     for call in (
         partial(inbox.add, event),

@@ -16,7 +16,6 @@ def only(*actions: Action) -> list[Bucket]:
 def handle(api: Api, router: Router, webhook: Webhook) -> tuple[WebhookResponse, Outcome]:
     """Deliver a webhook."""
     answer = api.handle(router, webhook.body, webhook.headers)
-    assert answer.outcome is not None
     return answer, answer.outcome
 
 

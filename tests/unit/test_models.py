@@ -1,12 +1,31 @@
-"""The data that flows through: it crosses JSON whole and shows no customer's words in a repr."""
+"""Models: they survive serialization as JSON, and no repr shows customer text."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from triage import Conversation, Customer, Event, Message, Note, Outcome, Reply, Step, StepResult, Tag, Verdict
-from triage.models import Delivery, Response, WebhookResponse
+from triage import (
+    ConfigurationError,
+    Conversation,
+    Customer,
+    Event,
+    Message,
+    Note,
+    Outcome,
+    Reply,
+    Step,
+    StepResult,
+    Tag,
+    Verdict,
+    WebhookResponse,
+)
+from triage.models import Delivery, Ledger, Received, Response
 
 SECRET = "my card number is 4111"
 
@@ -17,16 +36,18 @@ def conversation(*roles: str, text: str = "hi") -> Conversation:
 
 
 def event() -> Event:
-    return Event(
+    return Event.create(
+        conversation("customer", text=SECRET),
+        "0",
         vendor="intercom",
         account="abc",
         kind="created",
-        conversation_id="c1",
-        message_id="0",
-        key="intercom:abc:c1:0",
-        conversation=conversation("customer", text=SECRET),
+        occurred_at=None,
         raw={"text": SECRET},
     )
+
+
+# Deliveries
 
 
 @pytest.mark.parametrize(
@@ -39,34 +60,47 @@ def event() -> Event:
     ],
     ids=["mapping", "bytes mapping", "pairs", "ASGI pairs"],
 )
-def test_headers_are_read_in_every_form_that_frameworks_have(headers: object) -> None:
+def test_headers_are_read_in_every_form_that_frameworks_provide(headers: object) -> None:
     assert Delivery.create(b"", headers, 0.0).headers["x-sig"] == "a"  # type: ignore[arg-type]
 
 
-def test_a_header_that_came_twice_is_joined_and_so_no_longer_a_signature() -> None:
+def test_the_values_of_a_repeated_header_are_joined_and_so_are_not_a_signature() -> None:
     assert Delivery.create(b"", [("X-Sig", "a"), ("x-sig", "b")], 0.0).headers["x-sig"] == "a, b"
 
 
 @given(st.lists(st.tuples(st.binary(), st.binary())))
-def test_no_header_breaks_it(headers: list[tuple[bytes, bytes]]) -> None:
+def test_no_header_raises(headers: list[tuple[bytes, bytes]]) -> None:
     Delivery.create(b"", headers, 0.0)
 
 
-def test_nothing_that_a_customer_wrote_is_in_a_repr() -> None:
+# Customer text
+
+
+def test_no_repr_contains_customer_text() -> None:
     verdict = Verdict(bucket="billing", reason=SECRET, extra={"topic": SECRET})
     step = StepResult(step=Step(actions=(Reply(SECRET),)), status="done")
-    for thing in (
+    outcome = Outcome(status="routed", verdict=verdict, steps=(step,))
+    for value in (
         event(),
         Customer(id="1", name=SECRET, email=SECRET),
         Message(id="1", role="customer", text=SECRET, attachments=(SECRET,)),
         verdict,
-        Outcome(status="routed", verdict=verdict, steps=(step,)),
+        outcome,
         Delivery.create(SECRET.encode(), {"x": SECRET}, 0.0),
         Response(200, {"x": SECRET}, SECRET.encode()),
-        WebhookResponse(200, b"", {}, event=event()),
+        WebhookResponse(200, SECRET.encode(), {"x": SECRET}, outcome),
+        Received(200, b"", {}, outcome, event()),
     ):
-        assert SECRET not in repr(thing)
-        assert SECRET not in str(thing)
+        assert SECRET not in repr(value)
+        assert SECRET not in str(value)
+
+
+def test_the_reason_of_a_fallback_verdict_is_in_its_repr() -> None:
+    verdict = Verdict(bucket="general", fallback=True, reason="Claude answered 529", extra={"topic": SECRET})
+    for value in (verdict, Outcome(status="routed", verdict=verdict)):
+        assert "reason='Claude answered 529'" in repr(value)
+        assert "Claude answered 529" in str(value)
+        assert SECRET not in repr(value)
 
 
 def test_a_validation_error_does_not_quote_its_input() -> None:
@@ -75,14 +109,43 @@ def test_a_validation_error_does_not_quote_its_input() -> None:
     assert SECRET not in str(caught.value)
 
 
-def test_an_event_crosses_a_queue_as_json() -> None:
+# Events
+
+
+def test_an_event_survives_serialization_as_json() -> None:
     assert Event.model_validate_json(event().model_dump_json()) == event()
+    assert Event.model_validate(event().model_dump()) == event()
+
+
+def test_an_event_belongs_to_the_router_named_after_its_vendor() -> None:
+    assert (event().owner, event().key) == ("intercom", "intercom:abc:c1:0")
+    stored = json.loads(event().model_dump_json())
+    del stored["owner"]
+    assert Event.model_validate_json(json.dumps(stored)) == event(), "an event that was stored without an owner"
+
+
+def test_an_event_can_be_given_to_another_owner() -> None:
+    sales = event().for_owner("sales")
+    assert (sales.owner, sales.key, sales.vendor) == ("sales", "sales:abc:c1:0", "intercom")
+    assert sales.for_owner("sales") is sales
+    assert sales.for_owner("intercom") == event()
+    assert sales.for_owner("sales:eu").for_owner("intercom") == event()
+    assert Event.model_validate_json(sales.model_dump_json()) == sales
+
+
+@pytest.mark.parametrize("data", ["", [], {}, {"vendor": 1}, None])
+def test_an_event_that_cannot_be_read_raises_a_validation_error(data: object) -> None:
+    with pytest.raises(ValidationError):
+        Event.model_validate(data)
 
 
 @pytest.mark.parametrize("bad", ["", "../contacts", "a/b", "a b", "a\n", "a?b", "x" * 201, "%2e"])
-def test_an_id_can_neither_leave_its_path_segment_nor_its_log_line(bad: str) -> None:
+def test_an_id_cannot_leave_its_path_segment_or_its_log_line(bad: str) -> None:
     with pytest.raises(ValidationError):
         Conversation(id=bad)
+
+
+# Conversations
 
 
 def test_the_latest_message_is_the_customers_last() -> None:
@@ -92,20 +155,63 @@ def test_the_latest_message_is_the_customers_last() -> None:
     assert Conversation(id="c1").text == ""
 
 
-def test_a_human_has_it_who_is_assigned_or_has_written() -> None:
+def test_a_conversation_has_a_human_if_one_is_assigned_or_has_written() -> None:
     assert not conversation("customer", "bot", "note").has_human
     assert conversation("customer", "agent").has_human
     assert Conversation(id="c1", assignee="7").has_human
 
 
-def test_the_tail_counts_back_from_the_customers_last_message_and_leaves_notes_out() -> None:
+def test_the_last_turns_are_counted_from_the_customers_last_message_and_exclude_notes() -> None:
     whole = conversation("customer", "bot", "note", "customer", "bot", "customer", "bot")
     assert [m.id for m in whole.last_turns(2).messages] == ["3", "4", "5", "6"]
     assert [m.id for m in whole.last_turns(0).messages] == ["5", "6"]
     assert [m.id for m in whole.last_turns(99).messages] == ["0", "1", "3", "4", "5", "6"]
 
 
-def test_a_reply_or_a_note_makes_a_step_that_must_not_be_repeated() -> None:
+def test_an_event_adds_its_message_to_a_conversation_that_lacks_it() -> None:
+    created = event()
+    assert [m.text for m in created.add_missing_message(Conversation(id="c1")).messages] == [f"{SECRET} 0"]
+    complete = conversation("customer", text="as read")
+    assert created.add_missing_message(complete) is complete
+    other = created.model_copy(update={"message_id": "9"})
+    assert other.add_missing_message(Conversation(id="c1")).messages == ()
+
+
+# Verdicts and steps
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"bucket": "billing", "score": 0.9}, "there is no field 'score'; its fields are bucket, confidence, reason, "),
+        ({"label": "billing"}, "there is no field 'label'; .*bucket is missing"),
+        ({"bucket": "billing", "confidence": 93}, "confidence must be less than or equal to 1"),
+        ({"bucket": "billing", "confidence": "high"}, "confidence must be a valid number"),
+        ({"bucket": None}, "bucket must be a valid string"),
+        ({"bucket": "billing", "extra": {"topic": 1}}, r"extra\['topic'\] must be a valid string"),
+    ],
+)
+def test_a_verdict_with_a_mistake_is_rejected(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^Verdict: {message}.*Write Verdict\\(bucket="):
+        Verdict(**fields)
+
+
+def test_an_error_about_a_verdict_does_not_quote_what_a_model_wrote() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Verdict(**{"bucket": [SECRET], SECRET: SECRET, "confidence": SECRET})  # type: ignore[arg-type]
+    assert SECRET not in str(caught.value)
+
+
+def test_a_stored_verdict_is_read_even_if_a_newer_version_wrote_it() -> None:
+    verdict = Verdict(bucket="billing", confidence=0.5, reason="Charged twice.", extra={"topic": "refund"})
+    assert Ledger.model_validate_json(Ledger(verdict=verdict).model_dump_json()).verdict == verdict
+    newer = verdict.model_dump() | {"added_later": 1}
+    assert Ledger.model_validate_json(json.dumps({"verdict": newer})).verdict == verdict
+    with pytest.raises(ValidationError):
+        Ledger.model_validate_json('{"verdict": {"bucket": 1}}')
+
+
+def test_a_step_with_a_reply_or_a_note_must_not_be_repeated() -> None:
     assert Step(actions=(Tag("a"),)).idempotent
     assert not Step(actions=(Tag("a"), Note("b"))).idempotent
     assert str(StepResult(step=Step(actions=(Tag("a"), Note("b"))), status="done")) == "tag+note:done"
@@ -116,10 +222,17 @@ def test_a_response_without_json_has_no_data() -> None:
     assert Response(200, {}, b"<html>").data() is None
 
 
-def test_an_event_completes_what_was_read_with_its_message_where_that_is_missing() -> None:
-    told = event()
-    assert [m.text for m in told.add_missing_message(Conversation(id="c1")).messages] == [f"{SECRET} 0"]
-    read = conversation("customer", text="as read")
-    assert told.add_missing_message(read) is read
-    other = told.model_copy(update={"message_id": "9"})
-    assert other.add_missing_message(Conversation(id="c1")).messages == ()
+# Responses; tests/integration/test_returned_response.py returns them from a view
+
+REFUSED = WebhookResponse(401, b"{}", {"X-Answer": "1"}, Outcome(status="refused", reason=SECRET))
+ACCEPTED = Received(200, b"{}", {}, Outcome(status="accepted"), event())
+ADVICE = "return Response(content=answer.body, status_code=answer.status_code, headers=answer.headers)"
+
+
+@pytest.mark.parametrize("answer", [REFUSED, ACCEPTED], ids=["response", "received"])
+@pytest.mark.parametrize("serialize", [dict, list, vars, json.dumps, dataclasses.asdict])
+def test_a_webhook_response_cannot_be_serialized(answer: Any, serialize: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError) as caught:
+        serialize(answer)
+    if serialize in (dict, list):
+        assert ADVICE in str(caught.value)

@@ -1,13 +1,15 @@
-"""The data that flows through: a delivery in, an event, a conversation, a verdict, an outcome.
+"""The data that flows through the library: delivery, event, conversation, verdict, outcome.
 
-All but `Delivery`, `Request` and `Response`, which never leave the process, are pydantic models of plain JSON. What a
-customer wrote, or what a model wrote about it, is kept out of every `repr`, so that logging an object is safe.
+Except for the HTTP messages, which never leave the process, all of them are pydantic models of plain JSON. No `repr`
+contains text by a customer, or by a model about a customer, so it is safe to log any of them.
 """
 
-from triage.models.conversation import Conversation, Customer, Event, Handshake, Id, Ignored, Message, Parsed, Role
-from triage.models.http import Delivery, Headers, Request, Response, Token, WebhookResponse
+from triage.models.conversation import Conversation, Customer, Id, Message, Role
+from triage.models.event import Event, Handshake, Ignored, Parsed
+from triage.models.http import Delivery, Headers, Received, Request, Response, Token, WebhookResponse
 from triage.models.jobs import Entry, Job, Ledger, State
-from triage.models.outcome import Outcome, Status, Step, StepResult, Usage, Verdict
+from triage.models.outcome import Outcome, Status, Step, StepResult
+from triage.models.verdict import Usage, Verdict
 
 __all__ = [
     "Conversation",
@@ -24,6 +26,7 @@ __all__ = [
     "Message",
     "Outcome",
     "Parsed",
+    "Received",
     "Request",
     "Response",
     "Role",

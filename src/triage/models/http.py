@@ -1,66 +1,107 @@
-"""HTTP in both directions: a webhook and its response, a call of a help desk's API and its response."""
+"""HTTP messages: webhooks and their responses, calls to a help desk's API and their responses."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, NoReturn, Self, TypeAlias
 
 import pydantic_core
 
-from triage.models.conversation import Event
+from triage.models.event import Event
 from triage.models.outcome import Outcome
 
 Headers: TypeAlias = (
     Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
 )
-"""What web frameworks call headers: a mapping, or pairs, of text or (in ASGI) of bytes."""
+"""The forms in which web frameworks provide headers: a mapping, or pairs, of text or (in ASGI) of bytes."""
+
+_NOT_SERIALIZABLE = (
+    "A web framework cannot send a WebhookResponse as it is, and its status code would be lost. In FastAPI, write "
+    "`return Response(content=answer.body, status_code=answer.status_code, headers=answer.headers)`."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook request as it came."""
+    """One webhook request, as it was received."""
 
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
-    """Names in lower case; a header that came twice is joined by `", "`, as RFC 9110 5.3 says."""
+    """Names in lower case. The values of a repeated header are joined with `", "`, as RFC 9110 5.3 says."""
     received_at: float
     """Seconds since the epoch."""
 
     @classmethod
     def create(cls, body: bytes, headers: Headers, received_at: float) -> Self:
-        """Make one of what a web framework gives.
+        """Create a delivery from what a web framework provides.
 
         Args:
-            body: The request's body, the bytes as they came.
+            body: The request's body, the bytes as they were received.
             headers: The request's headers, in any of the forms of `Headers`.
-            received_at: When it came, in seconds since the epoch.
+            received_at: When it was received, in seconds since the epoch.
         """
-        # werkzeug's and Starlette's headers hold one name several times: only items() of theirs tells all.
+        # werkzeug's and Starlette's headers hold one name several times: only their items() returns every value.
         items = getattr(headers, "items", None)
         lowered: dict[str, str] = {}
         for pair in items() if items else headers:
-            # Latin-1 is what WSGI and ASGI servers decode by, and never fails.
+            # WSGI and ASGI servers decode with Latin-1, which never fails.
             name, value = (part.decode("latin-1") if isinstance(part, bytes) else str(part) for part in pair)
             name = name.lower()
             lowered[name] = f"{lowered[name]}, {value}" if name in lowered else value
         return cls(bytes(body), lowered, received_at)
 
 
-@dataclass(frozen=True, slots=True)
 class WebhookResponse:
-    """What the web framework is to send back, and what has become of the delivery."""
+    """The response to a webhook, for the web framework to send.
 
-    status_code: int
-    body: bytes
-    headers: dict[str, str]
-    outcome: Outcome | None = None
-    """None only from `Router.receive`, while `event` waits to be processed."""
-    event: Event | None = None
-    """Set only by `Router.receive`: what is to be processed."""
+    It is deliberately neither a dataclass nor a pydantic model: FastAPI would serialize it and answer 200, even to a
+    forged request or to an event that could not be stored.
+
+    Attributes:
+        status_code: The HTTP status.
+        body: The body, JSON.
+        headers: The headers.
+        outcome: The result of the delivery.
+    """
+
+    __slots__ = ("body", "headers", "outcome", "status_code")
+
+    def __init__(self, status_code: int, body: bytes, headers: dict[str, str], outcome: Outcome) -> None:
+        self.status_code = status_code
+        self.body = body
+        self.headers = headers
+        self.outcome = outcome
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.status_code}, outcome={self.outcome!r})"
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(_NOT_SERIALIZABLE)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> NoReturn:
+        raise TypeError(_NOT_SERIALIZABLE)
+
+
+class Received(WebhookResponse):
+    """The result of `Router.receive`: the response, and the event to process, if the delivery contains one.
+
+    Attributes:
+        event: The event to pass to `Router.process`; None if the response is final. Send the response once the event
+            is stored or processed.
+    """
+
+    __slots__ = ("event",)
+
+    def __init__(
+        self, status_code: int, body: bytes, headers: dict[str, str], outcome: Outcome, event: Event | None = None
+    ) -> None:
+        super().__init__(status_code, body, headers, outcome)
+        self.event = event
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of a vendor's REST API, as data."""
+    """One call to a vendor's REST API, as data."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     url: str
@@ -72,7 +113,7 @@ class Request:
 
     @property
     def call(self) -> str:
-        """`"POST /conversations/1/reply"`, for errors. Without the query, which may hold what was searched for."""
+        """Method and path for errors, `"POST /conversations/1/reply"`. The query may contain customer data."""
         return f"{self.method} /{self.url.split('://', 1)[-1].partition('/')[2].partition('?')[0]}"
 
 
@@ -87,7 +128,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The answer to a `Request`."""
+    """The response to a `Request`."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -95,7 +136,7 @@ class Response:
     body: bytes = field(repr=False)
 
     def data(self) -> Any:
-        """The body's JSON, or None where it holds none."""
+        """Return the body's JSON, or None if it is not JSON."""
         try:
             return pydantic_core.from_json(self.body)
         except ValueError:

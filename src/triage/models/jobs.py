@@ -4,8 +4,11 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from triage.models.conversation import Conversation, Event, _Model
-from triage.models.outcome import Outcome, Status, StepResult, Verdict
+from triage.models.base import Model
+from triage.models.conversation import Conversation
+from triage.models.event import Event
+from triage.models.outcome import Outcome, Status, StepResult
+from triage.models.verdict import Verdict
 
 
 class Ledger(BaseModel):
@@ -25,7 +28,7 @@ class Ledger(BaseModel):
     """None until it was decided what to do."""
 
 
-class Job(_Model):
+class Job(Model):
     """An event that is leased for a while."""
 
     event: Event
@@ -41,7 +44,7 @@ class Job(_Model):
 State: TypeAlias = Literal["ready", "leased", "finished", "parked"]
 
 
-class Entry(_Model):
+class Entry(Model):
     """What an inbox knows of a delivery."""
 
     number: int

@@ -1,69 +1,37 @@
-"""What was decided and done: a verdict, steps, an outcome."""
+"""The result of a delivery: the steps that were taken, and their outcome."""
 
 from typing import Literal, TypeAlias
 
 from pydantic import Field
 
 from triage.actions import Action, Note, Reply
-from triage.models.conversation import _Model
+from triage.models.base import Model
+from triage.models.verdict import Verdict
 
 
-class Usage(_Model):
-    """Tokens that a verdict took."""
-
-    input_tokens: int = 0
-    """Without those read from or written to the cache."""
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-
-
-class Verdict(_Model):
-    """What the classifier says of a conversation."""
-
-    bucket: str
-    confidence: float = Field(default=1.0, ge=0, le=1)
-    """A score, not a probability, until it is calibrated on your own messages."""
-    reason: str = Field(default="", repr=False)
-    """One sentence. Written by a model about untrusted text: for internal notes only."""
-    extra: dict[str, str] = Field(default_factory=dict, repr=False)
-    fallback: bool = False
-    """True if no verdict could be had and the fallback bucket stands in; the reason then says why."""
-    unavailable: bool = False
-    """True if the classifier's service did not answer or refused to work: asked later, it may give a verdict."""
-    model: str | None = None
-    usage: Usage = Usage()
-    cost_usd: float | None = None
-    """None where the price of the model is not known."""
-    latency: float = 0.0
-    """Seconds."""
-    prompt_version: str | None = None
-    """A hash of all that was asked but the customer's text."""
-
-
-class Step(_Model):
-    """Actions that one vendor takes in one go."""
+class Step(Model):
+    """Actions that the vendor performs together."""
 
     actions: tuple[Action, ...]
 
     @property
     def name(self) -> str:
-        """`"assign+tag"`."""
+        """The types of the actions, `"assign+tag"`."""
         return "+".join(action.type for action in self.actions)
 
     @property
     def idempotent(self) -> bool:
-        """True if doing it again changes nothing; a reply or a note would be there twice."""
+        """True if repeating it changes nothing; a repeated reply or note would appear twice."""
         return not any(isinstance(action, (Reply, Note)) for action in self.actions)
 
 
-class StepResult(_Model):
-    """What became of a step."""
+class StepResult(Model):
+    """A step and its result."""
 
     step: Step = Field(repr=False)
     status: Literal["done", "failed", "unknown", "skipped", "pending", "planned"]
-    """`unknown`: it may have taken effect. `skipped`: not allowed here, see `detail`. `pending`: never tried, a step
-    before it failed. `planned`: would have been done, but for the dry run or the bucket's mode."""
+    """`unknown`: it may have taken effect. `skipped`: it is not allowed here, see `detail`. `pending`: it was not
+    tried, because a step before it failed. `planned`: a dry run, or the bucket's mode, prevented it."""
     detail: str = ""
 
     def __str__(self) -> str:
@@ -85,12 +53,12 @@ Status: TypeAlias = Literal[
 ]
 
 
-class Outcome(_Model):
-    """What became of a delivery. The README's table tells what each status means."""
+class Outcome(Model):
+    """The result of a delivery. The README explains each status in a table."""
 
     status: Status
     reason: str = ""
-    """Why, in our words; never the customer's."""
+    """An explanation in the program's own words, without customer text."""
     key: str | None = None
     conversation_id: str | None = None
     verdict: Verdict | None = None

@@ -1,0 +1,54 @@
+"""The classifier's answer."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import Field
+
+from triage.models.base import Model
+from triage.validation import StrictModel
+
+
+class Usage(Model):
+    """The tokens that a verdict used."""
+
+    input_tokens: int = 0
+    """Without those read from or written to the cache."""
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+
+
+class Verdict(StrictModel):
+    """The bucket that a classifier chose for a conversation, and what is known about the choice.
+
+    Raises:
+        ConfigurationError: There is no field of that name, or a value is out of range.
+    """
+
+    _example = "Verdict(bucket='billing', confidence=0.9)"
+
+    bucket: str
+    confidence: float = Field(default=1.0, ge=0, le=1)
+    """A score, not a probability, until it is calibrated on your own messages."""
+    reason: str = Field(default="", repr=False)
+    """One sentence. A model wrote it about untrusted text, so it is for internal notes only and never in a `repr`. The
+    reason of a fallback verdict is written by the program, and part of the `repr`."""
+    extra: dict[str, str] = Field(default_factory=dict, repr=False)
+    fallback: bool = False
+    """True if the classifier returned no usable verdict: `bucket` is the fallback bucket, and `reason` says why."""
+    unavailable: bool = False
+    """True if the classifier's service did not answer or rejected the request: a later call may return a verdict."""
+    model: str | None = None
+    usage: Usage = Usage()
+    cost_usd: float | None = None
+    """None if the model's price is not known."""
+    latency: float = 0.0
+    """Seconds."""
+    prompt_version: str | None = None
+    """A hash of everything that the prompt contains except the customer text."""
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield from super().__repr_args__()
+        if self.fallback:
+            yield "reason", self.reason
