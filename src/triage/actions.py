@@ -112,7 +112,7 @@ class Assign(_Action):
         user: The vendor's id of the teammate. Give one of the two.
     """
 
-    _example = "Assign(team='12345') or Assign(user='67890')"
+    example = "Assign(team='12345') or Assign(user='67890')"
 
     type: Literal["assign"] = "assign"
     team: _Id = None
@@ -137,7 +137,7 @@ class Reply(_Action):
         body: The text. It is left out of every `repr`: once filled in, it contains what a customer or a model wrote.
     """
 
-    _example = "Reply('Thank you for your message.')"
+    example = "Reply('Thank you for your message.')"
     _positional = "body"
 
     type: Literal["reply"] = "reply"
@@ -155,7 +155,7 @@ class Note(_Action):
         body: The text. It is left out of every `repr`, like a reply's.
     """
 
-    _example = "Note('Classified as {bucket}: {reason}')"
+    example = "Note('Classified as {bucket}: {reason}')"
     _positional = "body"
 
     type: Literal["note"] = "note"
@@ -173,7 +173,7 @@ class Tag(_Action):
         names: The names of the tags.
     """
 
-    _example = "Tag('vip', 'refund')"
+    example = "Tag('vip', 'refund')"
 
     type: Literal["tag"] = "tag"
     names: Annotated[tuple[_Text, ...], BeforeValidator(_check_names)]
@@ -194,7 +194,7 @@ class SetFields(_Action):
         fields: Values by the field's name or id. They are left out of every `repr`, like a reply's body.
     """
 
-    _example = "SetFields({'plan': 'pro'})"
+    example = "SetFields({'plan': 'pro'})"
     _positional = "fields"
 
     type: Literal["set_fields"] = "set_fields"
@@ -212,7 +212,7 @@ class SetPriority(_Action):
         priority: Adapters map it to the levels of the help desk.
     """
 
-    _example = "SetPriority('high')"
+    example = "SetPriority('high')"
     _positional = "priority"
 
     type: Literal["set_priority"] = "set_priority"
@@ -230,7 +230,7 @@ class Snooze(_Action):
         until: A time with a time zone, or how long from the moment of the action, at most ten years.
     """
 
-    _example = "Snooze(timedelta(hours=4))"
+    example = "Snooze(timedelta(hours=4))"
     _positional = "until"
 
     type: Literal["snooze"] = "snooze"
@@ -244,7 +244,7 @@ class Snooze(_Action):
 class Close(_Action):
     """Close (resolve, archive) the conversation. It always comes last, whatever the order in the policy."""
 
-    _example = "Close()"
+    example = "Close()"
 
     type: Literal["close"] = "close"
 
@@ -256,7 +256,7 @@ class Close(_Action):
 class MarkSpam(_Action):
     """Report the message as spam, in the mildest form that the vendor offers."""
 
-    _example = "MarkSpam()"
+    example = "MarkSpam()"
 
     type: Literal["mark_spam"] = "mark_spam"
 

@@ -96,7 +96,7 @@ class Router:
         self.vendor = vendor
         self.inbox = inbox
         self.name = name or vendor.name
-        self.buckets = Buckets.create(buckets, fallback=fallback)
+        self.buckets = Buckets(buckets, fallback=fallback)
         self._owns_classifier = classifier is None or isinstance(classifier, str)
         self.classifier = Claude() if classifier is None else as_classifier(classifier)
         self.engine = Engine(
@@ -106,7 +106,7 @@ class Router:
             inbox=MemoryInbox(clock=clock) if inbox is None else inbox,
             is_durable=inbox is not None,
             buckets=self.buckets,
-            review=review,
+            review=policy.check_review(review, self.buckets),
             context=context,
             limits=limits,
             dry_run=dry_run,

@@ -20,7 +20,7 @@ class StrictModel(BaseModel):
     # hide_input_in_errors: a validation error must not carry customer text into a log.
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    _example: ClassVar[str]
+    example: ClassVar[str]
     """Correct code, which ends every error message."""
 
     def __init__(self, /, *args: Any, **fields: Any) -> None:
@@ -46,7 +46,7 @@ class StrictModel(BaseModel):
 
     @classmethod
     def _build_error(cls, problem: str) -> ConfigurationError:
-        return ConfigurationError(f"{cls.__name__}: {problem}. Write {cls._example}.")
+        return ConfigurationError(f"{cls.__name__}: {problem}. Write {cls.example}.")
 
     @classmethod
     def _describe_unknown(cls, name: str) -> str:

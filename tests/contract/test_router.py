@@ -353,7 +353,7 @@ def test_an_action_that_the_vendor_lacks_is_refused_with_what_to_use_instead(des
     [
         ({"buckets": []}, "There are no buckets"),
         ({"buckets": [Bucket("a", "A"), Bucket("a", "B")], "fallback": "a"}, "Two buckets are named 'a'"),
-        ({"fallback": "nowhere"}, "fallback='nowhere' is none of the buckets"),
+        ({"fallback": "nowhere"}, "fallback='nowhere' is not one of the buckets"),
         ({"buckets": only(Reply("{nobody}"))}, "Bucket 'general'"),
         ({"review": [Reply("{reason}")]}, "review"),
         ({"context": -1}, "context=-1"),

@@ -37,7 +37,7 @@ def test_an_action_survives_serialization_as_json(action: Action) -> None:
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.__name__)
 def test_the_example_in_the_error_messages_of_an_action_is_correct_code(action: type[Action]) -> None:
-    for example in action._example.split(" or "):
+    for example in action.example.split(" or "):
         assert type(eval(example, {"timedelta": timedelta, **{cls.__name__: cls for cls in ACTIONS}})) is action  # noqa: S307 - our own text
 
 

@@ -26,7 +26,7 @@ class Verdict(StrictModel):
         ConfigurationError: There is no field of that name, or a value is out of range.
     """
 
-    _example = "Verdict(bucket='billing', confidence=0.9)"
+    example = "Verdict(bucket='billing', confidence=0.9)"
 
     bucket: str
     confidence: float = Field(default=1.0, ge=0, le=1)

@@ -1,8 +1,12 @@
-"""The policy: buckets, and what a verdict leads to. A model chooses a label; only code chooses actions."""
+"""The policy: buckets, and the actions for a verdict. A model chooses a label; only code chooses actions."""
+
+import os
+from collections.abc import Mapping
 
 from triage.policy.buckets import Bucket, Buckets
-from triage.policy.decide import SUGGESTION, Decision, decide
-from triage.policy.defaults import default_buckets
+from triage.policy.check import check_actions
+from triage.policy.decide import SUGGESTION, Decision, check_review, decide
+from triage.policy.teams import read_teams
 from triage.policy.templates import PUBLIC_NAMES, check_templates, render
 
 __all__ = [
@@ -11,8 +15,22 @@ __all__ = [
     "Bucket",
     "Buckets",
     "Decision",
+    "check_actions",
+    "check_review",
     "check_templates",
     "decide",
     "default_buckets",
+    "read_teams",
     "render",
 ]
+
+
+class _DefaultBuckets:
+    def __call__(self, teams: Mapping[str, str] | None = None) -> list[Bucket]:
+        return list(Buckets.default(teams))
+
+    def from_env(self, prefix: str) -> list[Bucket]:
+        return self(read_teams(os.environ, prefix))
+
+
+default_buckets = _DefaultBuckets()

@@ -1,35 +1,57 @@
-"""From a verdict to actions."""
+"""The step from a verdict to actions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from triage.actions import Action, Note
+from triage.errors import ConfigurationError
 from triage.models import Status, Verdict
 from triage.policy.buckets import Buckets
+from triage.policy.check import check_actions
 
 SUGGESTION = "Suggested bucket: {bucket} ({confidence}). {reason}"
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be done, before the texts are filled in."""
+    """The actions for a conversation, before their texts are filled in."""
 
     status: Status
     actions: Sequence[Action]
     act: bool
-    """False: the actions are only reported."""
+    """False if the actions are only reported."""
+
+
+def check_review(review: object, buckets: Buckets) -> tuple[Action, ...] | None:
+    """Return the review actions as a tuple.
+
+    Args:
+        review: A list of actions, or None.
+        buckets: The policy.
+
+    Raises:
+        ConfigurationError: It is not a list of actions, or None although the fallback bucket has a `min_confidence`.
+    """
+    if review is not None:
+        return check_actions(review, where="review")
+    if buckets.fallback.min_confidence > 0:
+        raise ConfigurationError(
+            f"Bucket {buckets.fallback.name!r}: min_confidence has no effect on the fallback bucket, which also gets "
+            f"the doubtful verdicts. Remove it, or write Router(…, review=[…])."
+        )
+    return None
 
 
 def decide(verdict: Verdict, buckets: Buckets, review: Sequence[Action] | None) -> Decision:
-    """Turn a verdict into actions.
+    """Choose the actions for a verdict.
 
     Args:
         verdict: Its bucket is one of `buckets`.
         buckets: The policy.
-        review: What is done with a verdict below its bucket's `min_confidence`; None sends it to the fallback bucket.
+        review: The actions for a verdict below its bucket's `min_confidence`. None sends it to the fallback bucket.
     """
     bucket = buckets.get(verdict.bucket) or buckets.fallback
-    # A fallback verdict has no confidence to speak of: the fallback bucket is where it belongs.
+    # The confidence of a fallback verdict means nothing; it always belongs in the fallback bucket.
     if not verdict.fallback and verdict.confidence < bucket.min_confidence:
         if review is not None:
             return Decision("review", review, act=True)

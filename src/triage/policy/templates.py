@@ -1,4 +1,4 @@
-"""Texts of actions: checked when a Router is made, filled in for each message."""
+"""Texts of actions: checked when a Router is created, filled in for each message."""
 
 import string
 from collections.abc import Iterable, Mapping
@@ -8,25 +8,25 @@ from triage.actions import Action, Note, Reply, SetFields, Snooze
 from triage.errors import ConfigurationError
 from triage.models import Conversation, Verdict
 
-_LONGEST_NAME = 80  # of a customer, in a template; longer ones are cut
+_LONGEST_NAME = 80  # characters of a customer's name; a longer one is cut
 
 _LONGEST_REASON = 500
 
 PUBLIC_NAMES = frozenset({"customer_name", "bucket", "confidence"})
-"""What a template may hold that a customer will read. Text by a model is for notes and fields only."""
+"""The names that a text for customers may contain. Text by a model is for notes and fields only."""
 
 
 def render(actions: Iterable[Action], verdict: Verdict, conversation: Conversation, now: float) -> list[Action]:
     """Fill in the texts and times of actions.
 
     Args:
-        actions: As they stand in the policy; `check_templates` has passed them.
+        actions: Actions of the policy that have passed `check_templates`.
         verdict: For `{bucket}`, `{confidence}`, `{reason}` and the extra fields.
         conversation: For `{customer_name}`.
         now: Seconds since the epoch, for `Snooze(timedelta)`.
 
     Returns:
-        The actions. One of which nothing is left to say, as a note of a reason that was not given, is left out.
+        The actions, without replies and notes that turned out empty, such as a note of a missing reason.
     """
     values = {
         **{name: " ".join(text.split())[:_LONGEST_REASON] for name, text in verdict.extra.items()},
@@ -35,70 +35,74 @@ def render(actions: Iterable[Action], verdict: Verdict, conversation: Conversati
         "reason": " ".join(verdict.reason.split())[:_LONGEST_REASON],
         "customer_name": " ".join((conversation.customer.name or "there").split())[:_LONGEST_NAME],
     }
-    rendered = [_rendered(action, values, now) for action in actions]
+    rendered = [_render_action(action, values, now) for action in actions]
     return [action for action in rendered if not isinstance(action, Reply | Note) or action.body.strip()]
 
 
-def _rendered(action: Action, values: Mapping[str, str], now: float) -> Action:
+def _render_action(action: Action, values: Mapping[str, str], now: float) -> Action:
     match action:
         case Reply() | Note():
-            return action.model_copy(update={"body": _fill(action.body, values)})
+            return action.model_copy(update={"body": _fill_in(action.body, values)})
         case SetFields():
-            filled = {name: _fill(v, values) if isinstance(v, str) else v for name, v in action.fields.items()}
-            return SetFields(filled)
-        case Snooze(until=timedelta() as wait):
-            return Snooze(datetime.fromtimestamp(now, UTC) + wait)
+            return SetFields(
+                {
+                    name: _fill_in(value, values) if isinstance(value, str) else value
+                    for name, value in action.fields.items()
+                }
+            )
+        case Snooze(until=timedelta() as duration):
+            return Snooze(datetime.fromtimestamp(now, UTC) + duration)
         case _:
             return action
 
 
-def _fill(template: str, values: Mapping[str, str]) -> str:
-    # An extra field that the classifier left out (its fallback verdict has none) is empty, not an error.
+def _fill_in(template: str, values: Mapping[str, str]) -> str:
+    # An extra field that the verdict lacks is empty, not an error: a fallback verdict has none of them.
     parts = string.Formatter().parse(template)
     return "".join(literal + (values.get(name, "") if name is not None else "") for literal, name, _, _ in parts)
 
 
 def check_templates(actions: Iterable[Action], *, where: str, extra: Iterable[str] = ()) -> None:
-    """Refuse texts that could not be filled in.
+    """Reject texts that cannot be filled in.
 
     Args:
-        actions: Of a bucket or of the review lane.
-        where: Names them in the message.
+        actions: The actions of a bucket, or the review actions.
+        where: Names them in the error.
         extra: The names of the classifier's extra fields.
 
     Raises:
-        ConfigurationError: An unknown name, a stray brace, or text by a model in a reply.
+        ConfigurationError: A text contains an unknown name or a stray brace, or a reply contains text by a model.
     """
     internal = PUBLIC_NAMES | {"reason"} | set(extra)
     for action in actions:
         match action:
             case Reply():
-                _check(action.body, PUBLIC_NAMES, internal, where)
+                _check(action.body, PUBLIC_NAMES, internal, f"{where}: Reply")
             case Note():
-                _check(action.body, internal, internal, where)
+                _check(action.body, internal, internal, f"{where}: Note")
             case SetFields():
-                for value in action.fields.values():
+                for name, value in action.fields.items():
                     if isinstance(value, str):
-                        _check(value, internal, internal, where)
+                        _check(value, internal, internal, f"{where}: SetFields: {name!r}")
             case _:
                 pass
 
 
-def _check(template: str, allowed: frozenset[str], known: frozenset[str], where: str) -> None:
+def _check(template: str, allowed: frozenset[str], existing: frozenset[str], where: str) -> None:
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as err:
-        raise ConfigurationError(f"{where}: {template!r}: {err}. Write {{{{ and }}}} for braces.") from err
+        raise ConfigurationError(f"{where}: {err}. Write {{{{ and }}}} for braces.") from err
     for _, name, spec, conversion in parts:
         if name is None:
             continue
-        if name in known - allowed:
+        if name in existing - allowed:
             raise ConfigurationError(
-                f"{where}: {{{name}}} is written by a model about untrusted text, so a customer must not get it "
-                f"in a Reply. Put it into a Note."
+                f"{where}: a model writes {{{name}}} about untrusted text, so customers must not receive it. "
+                f"Use it in a Note instead."
             )
-        if name not in known or spec or conversion:
-            choice = ", ".join(f"{{{one}}}" for one in sorted(allowed))
+        if name not in existing or spec or conversion:
+            names = ", ".join(f"{{{name}}}" for name in sorted(allowed))
             raise ConfigurationError(
-                f"{where}: {template!r} holds {{{name}}}; there is only {choice}. Write {{{{ and }}}} for braces."
+                f"{where}: it contains {{{name}}}, but only {names} can be filled in. Write {{{{ and }}}} for braces."
             )

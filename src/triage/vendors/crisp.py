@@ -389,8 +389,6 @@ class Crisp:
                 (team and self._teams_are_segments) or re.fullmatch(_UUID, team or user or "")
             ):
                 raise ConfigurationError(f"Crisp's inboxes and operators are UUIDs; {action!r} has another id.")
-            case Tag(names=names) if not all(name.strip() for name in names):
-                raise ConfigurationError("Crisp's segments have names; a Tag has an empty one.")
             case SetFields(fields=fields) if None in fields.values():
                 raise ConfigurationError("Crisp's data are text, numbers and booleans; a SetFields has None.")
             case _:

@@ -186,7 +186,6 @@ def test_labels_that_cannot_be_read_are_not_overwritten(meta: Any, api: Api) -> 
     [
         (Assign(team="Billing"), "inboxes and operators are UUIDs"),
         (Assign(user="ada"), "inboxes and operators are UUIDs"),
-        (Tag(" "), "empty one"),
         (SetFields({"a": None}), "has None"),
     ],
 )

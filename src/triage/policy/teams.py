@@ -1,0 +1,26 @@
+"""The variables that name a help desk's teams."""
+
+from collections.abc import Mapping
+
+from triage.errors import ConfigurationError
+
+TEAM_VARIABLES: Mapping[str, str] = {"urgent": "ONCALL", "billing": "BILLING", "general": "SUPPORT"}
+"""By bucket: the end of the variable that contains the id of its team."""
+
+
+def read_teams(variables: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """Return the teams for `Buckets.default` from `{prefix}_TEAM_ONCALL`, `_TEAM_BILLING` and `_TEAM_SUPPORT`.
+
+    Args:
+        variables: The environment variables.
+        prefix: The vendor's name in capitals, `"INTERCOM"`.
+
+    Raises:
+        ConfigurationError: A variable is missing or empty; the message names all of them.
+    """
+    names = {bucket: f"{prefix}_TEAM_{end}" for bucket, end in TEAM_VARIABLES.items()}
+    teams = {bucket: variables.get(name, "").strip() for bucket, name in names.items()}
+    missing = [names[bucket] for bucket, team in teams.items() if not team]
+    if missing:
+        raise ConfigurationError(f"Set {', '.join(missing)} to the ids of your teams.")
+    return teams
