@@ -1,87 +1,183 @@
-"""The protocol of an adapter."""
+"""The base class of the adapters, and the protocol that the engine needs.
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+An adapter subclasses `HelpDesk`: it declares its settings and its actions, and translates in both directions. The base
+class does the rest: it reads settings from the environment, plans steps, builds requests and conversations, parses
+responses, and asks the help desk whether a reply was sent. What an adapter needs is exported here.
+"""
 
-from triage.actions import Action
-from triage.errors import VendorError
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar, cast
+
+from pydantic import Field, JsonValue
+
+from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
+from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
 from triage.models import (
     Conversation,
+    Customer,
     Delivery,
     Event,
+    Handshake,
+    Id,
+    Ignored,
+    Message,
     Parsed,
     Request,
     Response,
+    Role,
     Step,
     Token,
 )
+from triage.text import Plain, clean, from_html, normalize_for_comparison, strip_quotes, to_html
+from triage.vendors.payload import Loose, Payload, parse_json, parse_timestamp, safe_word, sort_key
+from triage.vendors.responses import (
+    build_error,
+    follow_merges,
+    parse_response,
+    parse_seconds,
+    seconds_until_reset,
+    unexpected_response,
+)
+from triage.vendors.settings import ListOf, Number, Secret, Settings, SigningSecret
+from triage.vendors.signing import Secrets, decode_base64, decode_hex
+
+__all__ = [
+    "Action",
+    "Assign",
+    "Auth",
+    "Close",
+    "ConfigurationError",
+    "Conversation",
+    "Customer",
+    "Delivery",
+    "ErrorFacts",
+    "Event",
+    "Handshake",
+    "HelpDesk",
+    "Id",
+    "Ignored",
+    "InvalidSignature",
+    "Kind",
+    "ListOf",
+    "Loose",
+    "MalformedPayload",
+    "MarkSpam",
+    "Message",
+    "Note",
+    "Number",
+    "Parsed",
+    "Payload",
+    "Plain",
+    "Reply",
+    "Request",
+    "Response",
+    "Role",
+    "Secret",
+    "Secrets",
+    "Send",
+    "SetFields",
+    "SetPriority",
+    "SigningSecret",
+    "Snooze",
+    "Step",
+    "Tag",
+    "Vendor",
+    "VendorError",
+    "clean",
+    "decode_base64",
+    "decode_hex",
+    "follow_merges",
+    "from_html",
+    "parse_json",
+    "parse_response",
+    "parse_seconds",
+    "parse_timestamp",
+    "safe_word",
+    "seconds_until_reset",
+    "sort_key",
+    "to_html",
+    "unexpected_response",
+]
+
+P = TypeVar("P", bound=Payload)
+
+Kind: TypeAlias = Literal["created", "replied"]
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 Send: TypeAlias = Callable[[Request], Awaitable[Response]]
-"""Make a call: answers with a 2xx response, raises `VendorError` for anything else. Retries are behind it."""
+"""Make a call: returns a 2xx response, raises `VendorError` for anything else. It retries where that is safe."""
+
+_NOBODY = (None, "", "0")
 
 
 class Auth(Protocol):
-    """Fetches access tokens with a client's credentials (RFC 6749, 4.4), for vendors that want them."""
+    """Fetches access tokens for vendors that require them, such as `oauth.ClientCredentials`."""
 
     def request(self) -> Request:
-        """The call that gives a token."""
+        """Return the call that fetches a token."""
         ...
 
     def token(self, request: Request, response: Response, now: float) -> Token:
-        """Read its answer.
+        """Parse the response to `request()`.
 
         Args:
-            request: What was asked.
-            response: A 2xx answer.
+            request: The call.
+            response: A 2xx response.
             now: Seconds since the epoch.
 
         Raises:
-            VendorError: It holds no token.
+            VendorError: The response holds no usable token.
         """
         ...
 
 
 class Vendor(Protocol):
-    """A help desk. It does no I/O of its own, reads no clock and keeps no state: bytes in, events and requests out."""
+    """A help desk, as the engine needs it.
+
+    An adapter does no I/O, reads no clock and keeps no state: it turns bytes into events, and actions into requests.
+    """
 
     @property
     def name(self) -> str:
-        """In lower case, as it stands in events and logs."""
+        """Lower-case name, as in events and logs."""
         ...
 
     @property
     def can(self) -> frozenset[type[Action]]:
-        """The actions it has. A policy with others is refused when the Router is made."""
+        """The supported actions. A Router rejects a policy that uses others."""
         ...
 
     @property
     def instead(self) -> Mapping[type[Action], str]:
-        """For actions that it lacks: what to use instead, as it ends the error message."""
+        """For each unsupported action, the end of the error message: what to use instead."""
         ...
 
     @property
     def auth(self) -> Auth | None:
-        """Where its requests are to carry a token that is fetched first; None where they carry all they need."""
+        """How to fetch the token that requests must carry; None if they carry all they need."""
         ...
 
     def verify(self, delivery: Delivery) -> None:
-        """Check the signature of the raw bytes, in constant time.
+        """Verify the signature of the raw bytes, in constant time.
 
         Raises:
-            InvalidSignature: It is absent, malformed, wrong or stale.
+            InvalidSignature: The signature is absent, malformed, wrong or too old.
         """
         ...
 
     def parse(self, delivery: Delivery) -> Parsed:
-        """Read a verified delivery.
+        """Parse a verified delivery.
 
         Raises:
-            MalformedPayload: It cannot be read.
+            MalformedPayload: The vendor does not document such a delivery.
         """
         ...
 
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Group and order actions as the vendor wants them; also called once for each bucket when the Router is made.
+        """Group and order actions as the vendor needs them. Also called for each bucket when a Router is created.
 
         Raises:
             ConfigurationError: The vendor cannot do this; the message says what to use instead.
@@ -89,38 +185,372 @@ class Vendor(Protocol):
         ...
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
-        """Read the conversation as it stands now."""
+        """Read the conversation in its present state."""
         ...
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
-        """Take a step. Returns once the vendor confirmed it, raises `VendorError` otherwise."""
+        """Perform a step. Returns once the vendor confirmed it, raises `VendorError` otherwise."""
         ...
 
     async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
-        """Ask whether a step of unknown fate took effect.
+        """Ask the vendor whether a step with an unknown outcome took effect.
 
         Args:
-            step: What was tried.
-            conversation: As it was fetched before the step.
-            send: The port for the calls.
+            step: The step that was tried.
+            conversation: The conversation before the step.
+            send: Makes the calls.
+
+        Raises:
+            VendorError: The vendor cannot say; the step is then not repeated.
         """
         ...
 
     def pause(self, response: Response, now: float) -> float | None:
-        """Read how long to make no further call, from the headers of an answer; None where nothing is told.
+        """Return for how many seconds to make no further call, or None if the headers do not say.
 
         Args:
-            response: Any answer, one of 2xx that uses up an allowance too.
-            now: Seconds since the epoch, for limits that are told as a time.
+            response: Any response; a 2xx may exhaust an allowance too.
+            now: Seconds since the epoch, for limits that are given as a time.
         """
         ...
 
     def error(self, request: Request, response: Response, now: float) -> VendorError:
-        """Read an answer that is not 2xx.
+        """Build the error for a response that is not 2xx.
 
         Args:
-            request: What was asked.
-            response: What was answered.
-            now: Seconds since the epoch, for limits that are told as a time.
+            request: The call.
+            response: The response.
+            now: Seconds since the epoch, for limits that are given as a time.
         """
         ...
+
+
+class ErrorFacts(NamedTuple):
+    """What the body of an error response says."""
+
+    message: str | None = None
+    """The vendor's own message. It may quote the customer, so it never becomes part of the error's text."""
+    code: str | None = None
+    """The vendor's error code."""
+    request_id: str | None = None
+    """The vendor's id of the request."""
+    hint: str | None = None
+    """What to check, in our words, if `hints` has nothing better."""
+    final: bool = False
+    """True if the same call would be rejected again."""
+
+
+class HelpDesk(Settings, ABC):
+    """The base class of the adapters.
+
+    Subclasses declare their settings as fields (see `triage.vendors.settings`) and define `own_id`, `verify`, `parse`,
+    `read` and `perform`. Exactly one field is a `SigningSecret`; `self.secrets` verifies with it.
+
+    Args:
+        base_url: The API's address, if it is not the vendor's own: a proxy or a fake.
+
+    Raises:
+        ConfigurationError: Settings are missing or invalid. The message lists all of them.
+    """
+
+    can: ClassVar[frozenset[type[Action]]]
+    """The supported actions."""
+    instead: ClassVar[Mapping[type[Action], str]] = {}
+    """For each unsupported action: why, and what to use instead."""
+    api_url: ClassVar[str]
+    """The API's address. Override `default_url` if it depends on the settings."""
+    hints: ClassVar[Mapping[int | str, str]] = {}
+    """What to check after an error, by error code or status; `"token"` for the token endpoint.
+
+    `{setting}` becomes the setting's name and environment variable.
+    """
+    numeric_ids: ClassVar[bool] = False
+    """True if teams and users have numeric ids, so that a policy with other ids is rejected."""
+    appends_signature: ClassVar[bool] = False
+    """True if the vendor may append a signature to what we write."""
+    delivers_later: ClassVar[bool] = False
+    """True if a reply may appear some time after the vendor accepted it."""
+
+    base_url: Annotated[
+        str | None, Field(pattern=r"^https?://\S+$", description="an address such as https://proxy.example.com")
+    ] = None
+
+    # Supplied by a vendor
+
+    @property
+    @abstractmethod
+    def own_id(self) -> str:
+        """The author id of the messages that this adapter writes."""
+
+    @abstractmethod
+    def verify(self, delivery: Delivery) -> None:
+        """Verify the signature of the raw bytes, in constant time.
+
+        Raises:
+            InvalidSignature: The signature is absent, malformed, wrong or too old.
+        """
+
+    @abstractmethod
+    def parse(self, delivery: Delivery) -> Parsed:
+        """Parse a verified delivery.
+
+        Raises:
+            MalformedPayload: The vendor does not document such a delivery.
+        """
+
+    @abstractmethod
+    async def read(self, conversation_id: str, send: Send) -> Conversation:
+        """Read a conversation from the API."""
+
+    @abstractmethod
+    async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
+        """Perform a step. Returns once the vendor confirmed it, raises `VendorError` otherwise."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers of every request, besides those of JSON."""
+        return {}
+
+    def parse_error(self, data: Mapping[str, Any], response: Response) -> ErrorFacts:
+        """Extract the facts from the JSON object of an error response; empty if the body is not one."""
+        return ErrorFacts()
+
+    # Settings
+
+    @property
+    def auth(self) -> Auth | None:
+        """How to fetch the token that requests must carry; None if `headers` carry all they need."""
+        return None
+
+    def default_url(self) -> str:
+        """Return the API's address, unless `base_url` replaces it."""
+        return self.api_url
+
+    @cached_property
+    def url(self) -> str:
+        """The API's address in use, without a slash at the end."""
+        return (self.base_url or self.default_url()).rstrip("/")
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The signing secrets."""
+        return Secrets(getattr(self, self.signing_setting()), name=f"{self.title}'s {self.signing_setting()}")
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Show the address, and only what cannot be secret."""
+        return [(None, self.url), *super().__repr_args__()]
+
+    # Planning
+
+    def reject(self, action: Action) -> NoReturn:
+        """Reject an action that is not in `can`; the last `case` of `perform`.
+
+        Raises:
+            ConfigurationError: Always. The message says which action to use instead.
+        """
+        advice = self.instead.get(type(action), "take it out of the policy.")
+        raise ConfigurationError(f"{self.title} has no {type(action).__name__}: {advice}")
+
+    def check(self, action: Action) -> None:
+        """Reject an action that this vendor cannot express.
+
+        Raises:
+            ConfigurationError: The vendor has no such action, or the action's ids or names cannot exist there.
+        """
+        if type(action) not in self.can:
+            self.reject(action)
+        if self.numeric_ids and isinstance(action, Assign) and not (action.team or action.user or "").isdecimal():
+            raise ConfigurationError(f"{self.title}'s team and user ids are numbers; {action!r} has another id.")
+
+    def group(self, actions: Sequence[Action]) -> Iterable[Sequence[Action]]:
+        """Group and order actions into steps: by default one step for each, closing last."""
+        return [[action] for action in sorted(actions, key=lambda action: isinstance(action, Close))]
+
+    def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
+        """Check the actions, and group them into steps.
+
+        Raises:
+            ConfigurationError: The vendor cannot do this; the message says what to use instead.
+        """
+        for action in actions:
+            self.check(action)
+        return [Step(actions=tuple(group)) for group in self.group(actions) if group]
+
+    # Calls
+
+    def request(self, method: Method, path: str, json: Any = None, *, idempotent: bool | None = None) -> Request:
+        """Build an API call.
+
+        Args:
+            method: The HTTP method.
+            path: The path behind the API's address, with the query.
+            json: The body, or None.
+            idempotent: True if the call may be repeated after an unknown outcome. By default, all but POST may.
+        """
+        headers = {"Accept": "application/json", "Content-Type": "application/json", **self.headers()}
+        return Request(method, self.url + path, json, headers, method != "POST" if idempotent is None else idempotent)
+
+    async def get(self, model: type[P], path: str, send: Send) -> P:
+        """Make a GET request and parse the response.
+
+        Raises:
+            VendorError: The call failed, or the response does not fit the model.
+        """
+        request = self.request("GET", path)
+        return parse_response(model, request, await send(request), vendor=self.name)
+
+    async def call(self, model: type[P], request: Request, send: Send) -> P:
+        """Make a call and parse the response.
+
+        Raises:
+            VendorError: The call failed, or the response does not fit the model.
+        """
+        return parse_response(model, request, await send(request), vendor=self.name)
+
+    async def fetch(self, event: Event, send: Send) -> Conversation:
+        """Read the conversation, and add the event's message if the API does not show it yet."""
+        return event.add_missing_message(await self.read(event.conversation_id, send))
+
+    async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
+        """Read the conversation again, and look for new messages of ours with the texts of the step.
+
+        Raises:
+            VendorError: A text is missing, and the vendor may still deliver it.
+        """
+        earlier = {message.id for message in conversation.messages}
+        current = await self.read(conversation.id, send)
+        new = [message for message in current.messages if message.author == self.own_id and message.id not in earlier]
+        written = [action for action in step.actions if isinstance(action, Reply | Note)]
+        if all(any(self.is_written_by(action, message) for message in new) for action in written):
+            return True
+        if self.delivers_later:
+            raise VendorError(
+                "the message is not there yet, and may still come", vendor=self.name, call=f"reading {conversation.id}"
+            )
+        return False
+
+    def is_written_by(self, action: Reply | Note, message: Message) -> bool:
+        """Return whether `message` is what `action` wrote."""
+        role = "bot" if isinstance(action, Reply) else "note"
+        text, expected = normalize_for_comparison(message.text), normalize_for_comparison(action.body)
+        return message.role == role and (text.startswith(expected) if self.appends_signature else text == expected)
+
+    # Errors and limits
+
+    def pause(self, response: Response, now: float) -> float | None:
+        """Return the seconds to wait, from `Retry-After` or from an exhausted `X-RateLimit` window."""
+        wait = parse_seconds(response.headers, "retry-after")
+        return seconds_until_reset(response, now) if wait is None else wait
+
+    def error(self, request: Request, response: Response, now: float) -> VendorError:
+        """Build the error for a response that is not 2xx, with a hint that names the settings to check."""
+        data = response.data()
+        facts = self.parse_error(cast("dict[str, Any]", data) if isinstance(data, dict) else {}, response)
+        hint = self._find_hint(request, response, facts)
+        return build_error(
+            request,
+            response,
+            vendor=self.name,
+            message=facts.message,
+            hint=hint.format_map(self.setting_labels()) if hint else None,
+            code=facts.code,
+            request_id=facts.request_id,
+            retry_after=self.pause(response, now),
+            final=facts.final,
+        )
+
+    def _find_hint(self, request: Request, response: Response, facts: ErrorFacts) -> str | None:
+        if self.auth is not None and request.url == self.auth.request().url:
+            return self.hints.get("token")
+        return self.hints.get(facts.code or "") or self.hints.get(response.status) or facts.hint
+
+    # Events and conversations
+
+    def build_event(
+        self,
+        conversation: Conversation,
+        message_id: str,
+        *,
+        account: str,
+        kind: Kind,
+        at: datetime | None,
+        raw: dict[str, JsonValue],
+    ) -> Event:
+        """Build an event of this vendor.
+
+        Args:
+            conversation: As much of the conversation as the delivery holds.
+            message_id: The message's id, or what identifies it instead.
+            account: The workspace, account or site.
+            kind: Whether the message began the conversation.
+            at: When the message was written.
+            raw: The whole payload.
+        """
+        return Event.create(conversation, message_id, vendor=self.name, account=account, kind=kind, occurred_at=at, raw=raw)
+
+    def build_message(
+        self,
+        id_: str,
+        role: Role,
+        text: Plain | str | None,
+        *,
+        author: str | None = None,
+        at: datetime | None = None,
+        files: Iterable[str] = (),
+    ) -> Message:
+        """Build a message.
+
+        Args:
+            id_: The message's id.
+            role: Who wrote it: a `customer`, an `agent` (a human), a `bot` (we, or another machine); `note` for an
+                internal note.
+            text: The text, or what `from_html` returned. Quoted history and signatures of customers are removed.
+            author: The author's id.
+            at: When it was written.
+            files: The names of its attachments.
+        """
+        plain = text if isinstance(text, Plain) else Plain(clean(text or ""), 0)
+        return Message(
+            id=id_,
+            role=role,
+            text=strip_quotes(plain.text) if role == "customer" else plain.text,
+            attachments=(*files, *["image"] * plain.images),
+            at=at,
+            author=author,
+        )
+
+    def build_conversation(
+        self,
+        id_: str,
+        messages: Iterable[Message],
+        *,
+        customer: Customer | None = None,
+        subject: str | None = None,
+        assignee: str | None = None,
+        is_automatic: bool = False,
+        tags: Iterable[str] = (),
+        version: str | None = None,
+    ) -> Conversation:
+        """Build a conversation. Messages without text and attachments are left out.
+
+        Args:
+            id_: The conversation's id.
+            messages: The messages, oldest first.
+            customer: Who wrote to us.
+            subject: Its subject.
+            assignee: The id of the user it is assigned to. Our own id counts as nobody.
+            is_automatic: True if a machine sent the customer's last message.
+            tags: The names of its tags.
+            version: The vendor's mark of this state.
+        """
+        shown = tuple(message for message in messages if message.text or message.attachments)
+        return Conversation(
+            id=id_,
+            subject=clean(subject or ""),
+            customer=customer or Customer(),
+            messages=shown,
+            assignee=None if assignee in (*_NOBODY, self.own_id) else assignee,
+            has_automatic_reply=any(message.author == self.own_id and message.role == "bot" for message in shown),
+            is_automatic=is_automatic,
+            tags=tuple(tags),
+            version=version,
+        )

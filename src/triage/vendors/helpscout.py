@@ -247,7 +247,7 @@ class HelpScout:
         self._headers = {"Accept": "application/json", "Content-Type": "application/json"}
         # https://developer.helpscout.com/mailbox-api/overview/authentication
         self.auth: Auth = ClientCredentials(
-            f"{self._base_url}/v2/oauth2/token", app_id, app_secret, vendor=self.name, life=3600.0
+            f"{self._base_url}/v2/oauth2/token", app_id, app_secret, vendor=self.name, lifetime=3600.0
         )
 
     @classmethod

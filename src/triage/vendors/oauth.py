@@ -1,12 +1,12 @@
-"""Fetching an access token with a client's credentials: RFC 6749, section 4.4, with a JSON body."""
+"""Fetch an access token with the client credentials grant: RFC 6749, section 4.4, with a JSON body."""
 
 from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
 from triage.models import Request, Response, Token
-from triage.vendors import responses as _http
 from triage.vendors.payload import Loose, Payload
+from triage.vendors.responses import parse_response
 
 
 class _Grant(Payload):
@@ -15,45 +15,45 @@ class _Grant(Payload):
 
 
 class ClientCredentials:
-    """The `Auth` of a vendor that wants them.
+    """The `Auth` of a vendor that requires a fetched token.
 
     Args:
         url: The token endpoint.
         client_id: The client's id.
         client_secret: Its secret.
         vendor: The vendor's name, for errors.
-        life: Seconds that a token is taken to live where the answer does not tell.
-        more: What else the vendor wants in the body: `scope="read"`.
+        lifetime: Seconds that a token is assumed to live if the response does not say.
+        extra: Further fields that the vendor requires in the body: `scope="read"`.
     """
 
     def __init__(
-        self, url: str, client_id: str, client_secret: str, *, vendor: str, life: float = 1800.0, **more: Any
+        self, url: str, client_id: str, client_secret: str, *, vendor: str, lifetime: float = 1800.0, **extra: Any
     ) -> None:
         self._url = url
         self._body = {
             "grant_type": "client_credentials",
             "client_id": client_id,
             "client_secret": client_secret,
-            **more,
+            **extra,
         }
         self._vendor = vendor
-        self._life = life
+        self._lifetime = lifetime
 
     def request(self) -> Request:
-        """The call that gives a token."""
+        """Return the call that fetches a token."""
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
         return Request("POST", self._url, self._body, headers, idempotent=True)
 
     def token(self, request: Request, response: Response, now: float) -> Token:
-        """Read its answer.
+        """Parse the response to `request()`.
 
         Args:
-            request: What was asked.
-            response: A 2xx answer.
+            request: The call.
+            response: A 2xx response.
             now: Seconds since the epoch.
 
         Raises:
-            VendorError: It holds no token.
+            VendorError: The response holds no usable token.
         """
-        grant = _http.parse_response(_Grant, request, response, vendor=self._vendor)
-        return Token(grant.access_token, now + (grant.expires_in or self._life))
+        grant = parse_response(_Grant, request, response, vendor=self._vendor)
+        return Token(grant.access_token, now + (grant.expires_in or self._lifetime))

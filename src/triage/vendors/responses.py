@@ -1,4 +1,4 @@
-"""Reading a vendor's responses: bodies, errors, rate limits."""
+"""Parse a vendor's API responses: bodies, errors, merged conversations, rate limits."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
@@ -13,7 +13,7 @@ T = TypeVar("T")
 OUTCOME_UNKNOWN = frozenset({408, 500, 502, 503, 504})
 """Statuses that do not say whether a call took effect."""
 
-_MOST_MERGES = 3
+_MAX_MERGES = 3
 
 
 def build_error(
@@ -28,18 +28,18 @@ def build_error(
     retry_after: float | None = None,
     final: bool = False,
 ) -> VendorError:
-    """The error of an answer that is not 2xx, from what the adapter read there.
+    """Build the error for a response that is not 2xx.
 
     Args:
-        request: What was asked.
-        response: What was answered.
+        request: The call.
+        response: The response.
         vendor: The vendor's name.
-        message: The vendor's words.
-        hint: What to look at, in our words.
+        message: The vendor's own message. It may quote the customer, so it is kept out of the error's text.
+        hint: What to check, in our words.
         code: The vendor's error code.
         request_id: The vendor's id of the request.
-        retry_after: Seconds to wait, where the vendor told.
-        final: True if the same call would be refused again.
+        retry_after: Seconds to wait, if the vendor sent a time.
+        final: True if the same call would be rejected again.
     """
     return VendorError(
         hint or "refused",
@@ -57,40 +57,46 @@ def build_error(
 
 
 def unexpected_response(request: Request, *, vendor: str, message: str) -> VendorError:
-    """The error of a 2xx answer that says something else than it should."""
+    """Build the error for a 2xx response that does not say what it should."""
     return VendorError(message, vendor=vendor, call=request.call)
 
 
 def parse_response(model: type[P], request: Request, response: Response, *, vendor: str) -> P:
-    """Check the body of an answer.
+    """Validate the body of a 2xx response.
+
+    Args:
+        model: The expected shape.
+        request: The call.
+        response: The response.
+        vendor: The vendor's name, for the error.
 
     Raises:
-        VendorError: It does not fit.
+        VendorError: The body does not fit.
     """
     try:
         return model.parse_data(response.data())
     except MalformedPayload as err:
-        raise unexpected_response(request, vendor=vendor, message=f"an answer that cannot be read: {err}") from err
+        raise unexpected_response(request, vendor=vendor, message=f"cannot parse the response: {err}") from err
 
 
 async def follow_merges(
-    read: Callable[[str], Awaitable[T]], id_: str, new_id: Callable[[VendorError], str | None]
+    read: Callable[[str], Awaitable[T]], id_: str, find_target: Callable[[VendorError], str | None]
 ) -> T:
     """Read a conversation that may have been merged into another one.
 
     Args:
-        read: Reads one.
-        id_: Its id.
-        new_id: Tells the other's id by the redirect that `read` raised, None where it is something else.
+        read: Reads a conversation by its id.
+        id_: The conversation's id.
+        find_target: Returns the id of the conversation that a redirect points to, or None for any other error.
 
     Raises:
-        VendorError: Something else, or it was merged again and again.
+        VendorError: The call failed for another reason, or the conversation was merged too many times.
     """
-    for _ in range(_MOST_MERGES - 1):
+    for _ in range(_MAX_MERGES - 1):
         try:
             return await read(id_)
         except VendorError as err:
-            target = new_id(err)
+            target = find_target(err)
             if target is None:
                 raise
             id_ = target
@@ -98,19 +104,19 @@ async def follow_merges(
 
 
 def seconds_until_reset(response: Response, now: float) -> float | None:
-    """Seconds until an allowance that is used up is renewed, from `X-RateLimit-Remaining` and `-Reset`.
+    """Return the seconds until an exhausted allowance is renewed, from `X-RateLimit-Remaining` and `-Reset`.
 
     Args:
-        response: Any answer.
-        now: Seconds since the epoch, as the headers tell the time.
+        response: Any response.
+        now: Seconds since the epoch, which `-Reset` is expressed in.
     """
     reset = parse_seconds(response.headers, "x-ratelimit-reset")
-    used_up = response.status == 429 or parse_seconds(response.headers, "x-ratelimit-remaining") == 0
-    return max(0.0, reset - now) if used_up and reset is not None else None
+    exhausted = response.status == 429 or parse_seconds(response.headers, "x-ratelimit-remaining") == 0
+    return max(0.0, reset - now) if exhausted and reset is not None else None
 
 
 def parse_seconds(headers: Mapping[str, str], name: str) -> float | None:
-    """The number in a header, None where there is none or it is not a finite, non-negative one."""
+    """Return the number in a header, or None if it is absent or not a finite, non-negative number."""
     try:
         value = float(headers[name])
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""Checking signatures: whatever a request holds, the answer is yes or no, in constant time."""
+"""Sign and verify webhooks in constant time. Verification answers yes or no; no input raises."""
 
 import base64
 import binascii
@@ -6,60 +6,72 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from triage.errors import ConfigurationError
 
+Algorithm: TypeAlias = Literal["sha1", "sha256"]
+
+_HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
+
 
 class Secrets:
-    """The signing secrets that are accepted: one, or while it is being rotated the new and the old one.
+    """The signing secrets that are accepted: one, or during a rotation the new and the old one.
 
     Args:
-        secrets: One secret, or several.
+        secrets: One secret, or several. The first one signs, all of them verify.
         name: What the vendor calls it, for the error message.
 
     Raises:
-        ConfigurationError: There is none, or one is empty: anybody could sign with it.
+        ConfigurationError: There is no secret, or one is empty.
     """
 
-    def __init__(self, secrets: str | Sequence[str], *, name: str) -> None:
-        given = [secrets] if isinstance(secrets, str) else list(secrets)
-        if not given or not all(secret.strip() for secret in given):
-            raise ConfigurationError(f"{name} is empty: without it anybody could send us messages. Set it.")
-        self._keys = [secret.encode() for secret in given]
+    def __init__(self, secrets: str | Sequence[str], *, name: str = "the signing secret") -> None:
+        values = [secrets] if isinstance(secrets, str) else list(secrets)
+        if not values or not all(value.strip() for value in values):
+            raise ConfigurationError(f"{name} is empty: without it, anybody could send us webhooks. Set it.")
+        self._keys = [value.encode() for value in values]
 
     def __repr__(self) -> str:
         return f"<{len(self._keys)} secret(s)>"
 
-    def verify(self, message: bytes, signature: bytes | None, algorithm: Literal["sha1", "sha256"]) -> bool:
-        """True if `signature` is the HMAC of `message` by one of the secrets.
+    def sign(self, message: bytes, algorithm: Algorithm) -> bytes:
+        """Return the HMAC of `message` by the first secret.
 
         Args:
-            message: The bytes that are signed.
-            signature: The decoded signature, None if it could not be decoded.
-            algorithm: The hash.
+            message: The bytes to sign.
+            algorithm: The hash function.
         """
-        digest = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}[algorithm]
-        given = signature or b""
-        return any(hmac.compare_digest(hmac.new(key, message, digest).digest(), given) for key in self._keys)
+        return hmac.new(self._keys[0], message, _HASHES[algorithm]).digest()
+
+    def verify(self, message: bytes, signature: bytes | None, algorithm: Algorithm) -> bool:
+        """Return whether `signature` is the HMAC of `message` by one of the secrets.
+
+        Args:
+            message: The bytes that were signed.
+            signature: The decoded signature, or None if it could not be decoded.
+            algorithm: The hash function. The adapter chooses it, never the request.
+        """
+        digests = (hmac.new(key, message, _HASHES[algorithm]).digest() for key in self._keys)
+        return any(hmac.compare_digest(digest, signature or b"") for digest in digests)
 
     def contains(self, value: str) -> bool:
-        """True if `value` is one of the secrets itself.
+        """Return whether `value` is one of the secrets, for vendors that send a shared key instead of a signature.
 
         Args:
-            value: What was sent.
+            value: The key that was sent.
         """
-        given = value.encode("utf-8", "replace")
-        return any(hmac.compare_digest(key, given) for key in self._keys)
+        sent = value.encode("utf-8", "replace")
+        return any(hmac.compare_digest(key, sent) for key in self._keys)
 
 
 def decode_hex(text: str) -> bytes | None:
-    """Decode lower-case hex, or None. `bytes.fromhex` alone would take spaces and capitals as well."""
+    """Decode lower-case hex, or return None. `bytes.fromhex` alone would accept spaces and capitals as well."""
     return bytes.fromhex(text) if re.fullmatch(r"(?:[0-9a-f]{2})+", text) else None
 
 
 def decode_base64(text: str) -> bytes | None:
-    """Decode standard base64 with its padding, or None. Other spellings of the same bytes are refused."""
+    """Decode standard base64 with its padding, or return None. Other spellings of the same bytes are rejected."""
     try:
         decoded = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

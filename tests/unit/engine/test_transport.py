@@ -12,6 +12,7 @@ from triage.inbox import MemoryInbox
 from triage.io.ports import run
 from triage.models import Request, Response, Token
 from triage.vendors import Intercom
+from triage.vendors.base import Auth
 from triage.vendors.payload import Payload
 from triage.vendors.responses import build_error, parse_response, parse_seconds
 
@@ -136,7 +137,7 @@ def test_an_answer_that_cannot_be_read_is_the_vendors_error() -> None:
         id: str
 
     assert parse_response(Thing, READ, Response(200, {}, b'{"id": 1}'), vendor="v").id == "1"
-    with pytest.raises(VendorError, match=r"v: GET /things/1: an answer that cannot be read: payload: model_type"):
+    with pytest.raises(VendorError, match=r"v: GET /things/1: cannot parse the response: payload: model_type"):
         parse_response(Thing, READ, Response(200, {}, b"<html>"), vendor="v")
 
 
@@ -161,7 +162,9 @@ class Fetched(Intercom):
         def token(self, request: Request, response: Response, now: float) -> Token:
             return Token(str(response.data()), now + 3600)
 
-    auth = _Auth()  # type: ignore[assignment]
+    @property
+    def auth(self) -> Auth:
+        return self._Auth()
 
 
 FETCHED = Fetched(client_secret="s", access_token="t", admin_id="1")

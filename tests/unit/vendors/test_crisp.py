@@ -428,7 +428,7 @@ def test_an_answer_that_cannot_be_read_is_a_failure(answer: bytes, api: Api) -> 
         desk.fake.fail(call, status=200, body=answer)
         outcome = route(desk, api, webhook, Close())
         assert outcome.status == "failed"
-        assert "cannot be read" in outcome.reason
+        assert "cannot parse the response" in outcome.reason
 
 
 # Errors and settings

@@ -343,7 +343,7 @@ def test_labels_that_cannot_be_read_are_not_overwritten() -> None:
         return httpx.Response(200, json={"id": 1, "mailboxId": 215533, "customFields": []})
 
     outcome = route(desk, Api("sync"), webhook, Tag("a"), http=httpx.Client(transport=httpx.MockTransport(answer)))
-    assert "an answer that cannot be read: tags: missing" in outcome.reason
+    assert "cannot parse the response: tags: missing" in outcome.reason
     assert writes(desk, webhook.conversation_id) == []
 
 
@@ -393,7 +393,7 @@ def test_a_body_without_an_event_is_malformed_and_a_sidebar_apps_is_named() -> N
 
     assert reason('{"id": 1}') == "X-HelpScout-Event: missing"
     assert reason(SIDEBAR) == "a sidebar app's request: this address belongs under Webhooks, not under Apps"
-    assert reason("[]") == "the body is JSON, but no object"
+    assert reason("[]") == "the body is JSON, but not an object"
 
 
 def test_the_header_of_the_event_may_come_in_any_spelling(api: Api) -> None:
@@ -848,7 +848,7 @@ def test_a_grant_is_read(answer: object, expected: float) -> None:
 )
 def test_a_grant_without_a_fit_token_is_an_error(answer: object) -> None:
     auth = HelpScoutDesk().adapter().auth
-    with pytest.raises(VendorError, match=r"POST /v2/oauth2/token: an answer that cannot be read"):
+    with pytest.raises(VendorError, match=r"POST /v2/oauth2/token: cannot parse the response"):
         auth.token(auth.request(), Response(200, {}, json.dumps(answer).encode()), 0.0)
 
 
@@ -1022,7 +1022,7 @@ def test_an_answer_that_cannot_be_read_is_a_failure(api: Api) -> None:
     clients = {"http": httpx.Client(transport=transport), "async_http": httpx.AsyncClient(transport=transport)}
     outcome = route(desk, api, desk.fake.customer_writes("Hello"), **clients)
     assert outcome.status == "failed"
-    assert "an answer that cannot be read" in outcome.reason
+    assert "cannot parse the response" in outcome.reason
 
 
 # Settings

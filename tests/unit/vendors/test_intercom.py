@@ -1,4 +1,4 @@
-"""What is particular to Intercom: the shapes of its versions, the calls of each action, its errors."""
+"""Intercom: the payloads of its API versions, the calls of each action, its errors and settings."""
 
 import json
 from collections.abc import Mapping
@@ -95,8 +95,8 @@ ACTIONS: Mapping[str, tuple[Action, list[tuple[str, str, Any]]]] = {
 }
 
 
-def writes(desk: IntercomDesk, conversation_id: str | None) -> list[tuple[str, str, Any]]:
-    """Method, path behind the conversation's, and body of every call that changes something."""
+def list_writes(desk: IntercomDesk, conversation_id: str | None) -> list[tuple[str, str, Any]]:
+    """Return method, path (relative to the conversation) and body of every call that writes."""
     one = f"/conversations/{conversation_id}"
     return [
         (call.method, call.path.removeprefix(one) if call.path.startswith(one) else call.path[1:], call.body)
@@ -105,7 +105,7 @@ def writes(desk: IntercomDesk, conversation_id: str | None) -> list[tuple[str, s
     ]
 
 
-def parsed(webhook: Webhook, **options: Any) -> Conversation:
+def parse(webhook: Webhook, **options: Any) -> Conversation:
     event = IntercomDesk().router(vendor=IntercomDesk().adapter(**options)).receive(webhook.body, webhook.headers).event
     assert event is not None
     return event.conversation
@@ -115,18 +115,18 @@ def parsed(webhook: Webhook, **options: Any) -> Conversation:
 
 
 @pytest.mark.parametrize("name", ACTIONS)
-def test_an_action_is_these_calls(name: str, api: Api) -> None:
+def test_each_action_makes_the_expected_calls(name: str, api: Api) -> None:
     desk = IntercomDesk()
     action, expected = ACTIONS[name]
     webhook = desk.fake.customer_writes("Hello")
     outcome = route(desk, api, webhook, action)
     assert [step.status for step in outcome.steps] == ["done"]
-    assert writes(desk, webhook.conversation_id) == expected
+    assert list_writes(desk, webhook.conversation_id) == expected
     reading = desk.fake.calls[0]
     assert (reading.method, reading.query) == ("GET", {"display_as": "plaintext"})
 
 
-def test_the_actions_leave_the_conversation_as_wanted(api: Api) -> None:
+def test_all_actions_together_change_the_conversation(api: Api) -> None:
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes("Hello")
     actions = [action for action, _ in ACTIONS.values() if not isinstance(action, Snooze)]
@@ -136,10 +136,10 @@ def test_the_actions_leave_the_conversation_as_wanted(api: Api) -> None:
     assert conversation.tags == ["vip", "refund"]
     assert conversation.fields == {"triage": "general", "plan": "pro"}
     assert desk.fake.notes(conversation.id) == ["<p>psst</p>"]
-    assert conversation.state == "closed", "closing came last, or the assignment would have opened it again"
+    assert conversation.state == "closed", "the assignment would have reopened it if closing were not the last call"
 
 
-def test_a_conversation_is_snoozed_until_the_time(api: Api) -> None:
+def test_snooze_sets_the_time_at_which_the_conversation_wakes(api: Api) -> None:
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes("Hello")
     route(desk, api, webhook, Snooze(timedelta(hours=1)))
@@ -149,15 +149,15 @@ def test_a_conversation_is_snoozed_until_the_time(api: Api) -> None:
 
 @pytest.mark.parametrize("version", ["2.13", "2.16"])
 @pytest.mark.parametrize("name", ACTIONS)
-def test_every_call_fits_intercoms_own_description(name: str, version: str) -> None:
+def test_every_call_matches_intercoms_openapi_description(name: str, version: str) -> None:
     description = SPECS / f"intercom-{version}.yaml"
     if not description.exists():
-        pytest.skip(f"Intercom's OpenAPI description is not here: {description.name}")
+        pytest.skip(f"Intercom's OpenAPI description is missing: {description.name}")
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes("Hello")
     route(desk, Api("sync"), webhook, ACTIONS[name][0], vendor=desk.adapter(api_version=version))
     api = _api(description)
-    # The description that is here leaves out the tags' own path.
+    # Our copy of the description leaves out the path of tags.
     for call in (call for call in desk.fake.calls if call.path != "/tags"):
         assert call.headers["intercom-version"] == version
         api.validate_request(
@@ -181,7 +181,7 @@ def _api(description: Path) -> OpenAPI:
     return _APIS[description]
 
 
-def test_an_assignment_that_did_not_come_about_is_a_failure() -> None:
+def test_an_assignment_that_intercom_ignored_is_an_error() -> None:
     request, answer = _exchange(Assign(team="67890"), {"team_assignee_id": 11111})
     with pytest.raises(VendorError, match="accepted, but not assigned to 67890"):
         run(answer)
@@ -201,17 +201,17 @@ def _exchange(action: Action, answer: dict[str, Any]) -> Any:
     return requests, adapter.perform(Step(actions=(action,)), Conversation(id="1"), send)
 
 
-# Deliveries, in the shapes of all versions
+# Webhooks of every API version
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_message_reads_the_same_in_every_version(version: str, api: Api) -> None:
+def test_a_message_is_parsed_alike_in_every_version(version: str, api: Api) -> None:
     desk = IntercomDesk(version)
     webhook = desk.fake.customer_writes(
         "<p>Hi, I was charged twice for <b>order 1042</b> &amp; more.</p><p>Refund?<br>Bye</p>", html=True
     )
     expected = "Hi, I was charged twice for order 1042 & more.\n\nRefund?\nBye"
-    assert parsed(webhook).text == expected
+    assert parse(webhook).text == expected
     seen: list[str] = []
 
     def remember(text: str) -> str:
@@ -223,7 +223,7 @@ def test_a_message_reads_the_same_in_every_version(version: str, api: Api) -> No
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_who_is_assigned_reads_the_same_in_every_version(version: str, api: Api) -> None:
+def test_the_assignee_is_parsed_alike_in_every_version(version: str, api: Api) -> None:
     desk = IntercomDesk(version)
     vendor = desk.adapter(api_version=version)
     for assignee, status in ((None, "routed"), (ADMIN, "routed"), ("88888", "ignored")):
@@ -233,18 +233,18 @@ def test_who_is_assigned_reads_the_same_in_every_version(version: str, api: Api)
         assert route(desk, api, webhook, Assign(team="12345"), vendor=vendor).status == status
 
 
-def test_a_literal_less_than_sign_in_plain_text_is_no_markup() -> None:
+def test_a_less_than_sign_in_plain_text_is_not_markup() -> None:
     webhook = IntercomDesk("2.16").fake.customer_writes("<p>if a &lt;b&gt; c</p>", html=True)
-    assert parsed(webhook).text == "if a <b> c"
+    assert parse(webhook).text == "if a <b> c"
 
 
-def test_the_customers_words_after_a_bots_greeting_are_triaged(api: Api) -> None:
+def test_a_customers_message_after_a_bots_greeting_is_triaged(api: Api) -> None:
     desk = IntercomDesk()
     greeting = desk.fake.bot_greets()
     webhook = desk.fake.customer_writes("Where is my invoice?", conversation=greeting.conversation_id)
     outcome = route(desk, api, webhook, Assign(team="12345"), vendor=desk.adapter(topics=TOPICS))
     assert outcome.status == "routed"
-    assert parsed(webhook, topics=TOPICS).text == "Where is my invoice?"
+    assert parse(webhook, topics=TOPICS).text == "Where is my invoice?"
 
 
 def test_a_reply_that_reopens_a_conversation_is_triaged(api: Api) -> None:
@@ -261,7 +261,7 @@ def test_a_reply_that_reopens_a_conversation_is_triaged(api: Api) -> None:
     assert (event.kind, event.conversation.text) == ("replied", "It is broken again")
 
 
-def test_only_the_new_part_of_a_replys_notification_counts() -> None:
+def test_the_first_message_does_not_count_in_a_replys_notification() -> None:
     desk = IntercomDesk()
     first = desk.fake.customer_writes("Hello")
     payload = json.loads(desk.fake.customer_writes("More", conversation=first.conversation_id).body)
@@ -272,7 +272,7 @@ def test_only_the_new_part_of_a_replys_notification_counts() -> None:
     assert answer.outcome.reason == "not written by a customer"
 
 
-def test_an_image_without_words_is_a_case_of_its_own(api: Api) -> None:
+def test_an_image_without_text_goes_to_the_fallback_bucket(api: Api) -> None:
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes('<img src="https://files.example.com/1.png">', html=True)
     outcome = route(desk, api, webhook, Assign(team="12345"))
@@ -281,14 +281,14 @@ def test_an_image_without_words_is_a_case_of_its_own(api: Api) -> None:
     assert outcome.verdict.reason == "the message has no text, only 1 attachment(s)"
 
 
-def test_quoted_history_of_an_email_is_left_out() -> None:
+def test_the_quoted_history_of_an_email_is_removed() -> None:
     answer = "<p>Thanks, but it is still broken.</p>"
     quoted = "<p>On Mon, Nov 23, 2026, Support wrote:</p><blockquote>Try again</blockquote>"
     webhook = IntercomDesk().fake.customer_writes(answer + quoted, html=True, subject="Re: Broken")
-    assert parsed(webhook).text == "Re: Broken\n\nThanks, but it is still broken."
+    assert parse(webhook).text == "Re: Broken\n\nThanks, but it is still broken."
 
 
-def test_notes_do_not_reach_the_classifier_and_campaigns_are_nobodys(api: Api) -> None:
+def test_notes_have_their_own_role_and_campaigns_count_as_automatic(api: Api) -> None:
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes("Hello")
     payload = json.loads(webhook.body)
@@ -299,12 +299,12 @@ def test_notes_do_not_reach_the_classifier_and_campaigns_are_nobodys(api: Api) -
     reply = {"id": "3", "part_type": "comment", "body": "<p>Tell me more</p>", "author": {"type": "lead", "id": "7"}}
     item["conversation_parts"]["conversation_parts"] = [note, reply]
     body = json.dumps(payload).encode()
-    conversation = parsed(Webhook(body, desk.sign(body)))
+    conversation = parse(Webhook(body, desk.sign(body)))
     assert [message.role for message in conversation.messages] == ["bot", "note", "customer"]
     assert not conversation.has_human
 
 
-def test_a_message_that_the_api_does_not_show_yet_is_taken_from_the_delivery(api: Api) -> None:
+def test_a_message_that_the_api_does_not_show_yet_is_added_from_the_webhook(api: Api) -> None:
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes("I was charged twice")
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
@@ -333,21 +333,24 @@ def test_a_conversation_without_a_customers_message_is_ignored(api: Api) -> None
 # Errors and limits
 
 
-def test_an_error_tells_status_code_request_and_what_to_look_at(api: Api) -> None:
+def test_an_error_names_status_code_request_id_and_the_setting_to_check(api: Api) -> None:
     desk = IntercomDesk()
     outcome = route(desk, api, desk.fake.customer_writes("Hello"), vendor=desk.adapter(access_token="old"))
     assert outcome.status == "failed"
-    assert "check INTERCOM_ACCESS_TOKEN and the region (status 401, code unauthorized, request_id 0" in outcome.reason
+    assert (
+        "check access_token (INTERCOM_ACCESS_TOKEN) and the region (status 401, code unauthorized, request_id 0"
+        in outcome.reason
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"errors": []}', b'{"errors": 7}', b'{"errors": [{}]}'])
-def test_an_error_in_another_form_is_an_error_all_the_same(body: bytes) -> None:
+def test_an_error_with_an_undocumented_body_is_still_an_error(body: bytes) -> None:
     request = Request("GET", f"{BASE_URL}/conversations/1")
     error = IntercomDesk().adapter().error(request, Response(500, {}, body), 0.0)
     assert (error.status, error.code, error.outcome_unknown) == (500, None, True)
 
 
-def test_the_rate_limit_is_waited_for_and_nothing_is_done_twice() -> None:
+def test_a_rate_limited_reply_is_sent_once_after_the_wait() -> None:
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.fail(desk.reply, status=429, headers={"X-RateLimit-Reset": str(int(desk.clock()) - 5)})
@@ -357,7 +360,7 @@ def test_the_rate_limit_is_waited_for_and_nothing_is_done_twice() -> None:
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
-def test_the_reset_time_counts_only_where_the_limit_was_hit() -> None:
+def test_the_reset_time_counts_only_if_the_limit_was_exhausted() -> None:
     adapter = IntercomDesk().adapter()
     request = Request("GET", f"{BASE_URL}/me")
     headers = {"x-ratelimit-reset": "1003"}
@@ -366,16 +369,16 @@ def test_the_reset_time_counts_only_where_the_limit_was_hit() -> None:
     assert adapter.error(request, Response(503, headers, b""), 1000.0).retry_after is None
 
 
-def test_an_answer_that_cannot_be_read_is_a_failure(api: Api) -> None:
+def test_a_response_that_cannot_be_parsed_is_an_error(api: Api) -> None:
     desk = IntercomDesk()
     transport = httpx.MockTransport(lambda request: httpx.Response(200, text="<html>"))
     clients = {"http": httpx.Client(transport=transport), "async_http": httpx.AsyncClient(transport=transport)}
     outcome = route(desk, api, desk.fake.customer_writes("Hello"), **clients)
     assert outcome.status == "failed"
-    assert "an answer that cannot be read" in outcome.reason
+    assert "cannot parse the response" in outcome.reason
 
 
-def test_steps_are_told_in_the_outcome(api: Api) -> None:
+def test_the_outcome_lists_every_step(api: Api) -> None:
     desk = IntercomDesk()
     outcome = route(desk, api, desk.fake.customer_writes("Hello"), Close(), Tag("a"))
     assert outcome.steps == tuple(StepResult(step=Step(actions=(a,)), status="done") for a in (Tag("a"), Close()))
@@ -388,20 +391,20 @@ def test_steps_are_told_in_the_outcome(api: Api) -> None:
     ("settings", "message"),
     [
         ({"access_token": " "}, "access_token is empty"),
-        ({"admin_id": "ada"}, "number of a teammate, not 'ada'"),
-        ({"admin_id": ""}, "number of a teammate"),
-        ({"region": "mars"}, "one of us, eu, au, not 'mars'"),
-        ({"topics": ["conversation.admin.replied"]}, "'conversation.admin.replied' is not among"),
+        ({"admin_id": "ada"}, "admin_id must be the number of a teammate, not 'ada'"),
+        ({"admin_id": ""}, "admin_id must be the number of a teammate"),
+        ({"region": "mars"}, "region must be 'us', 'eu' or 'au', not 'mars'"),
+        ({"topics": ["conversation.admin.replied"]}, "topics must be .*, not 'conversation.admin.replied'"),
         ({"topics": []}, "topics is empty"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_an_invalid_setting_is_rejected(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         IntercomDesk().adapter(**settings)
 
 
 @pytest.mark.parametrize("action", [Assign(team="billing"), Assign(user="ada@example.com")])
-def test_names_in_the_place_of_ids_are_refused(action: Action) -> None:
+def test_assigning_to_a_name_instead_of_an_id_is_rejected(action: Action) -> None:
     with pytest.raises(ConfigurationError, match="ids are numbers"):
         IntercomDesk().router(buckets=[Bucket("general", "Everything", [action])])
 
@@ -410,20 +413,23 @@ def test_names_in_the_place_of_ids_are_refused(action: Action) -> None:
     ("region", "host"),
     [("us", "https://api.intercom.io"), ("eu", "https://api.eu.intercom.io"), ("au", "https://api.au.intercom.io")],
 )
-def test_a_region_has_its_host(region: Any, host: str) -> None:
+def test_each_region_has_its_address(region: Any, host: str) -> None:
     adapter = Intercom(client_secret="s", access_token="t", admin_id="1", region=region)
     assert host in repr(adapter)
 
 
-def test_the_environment_chooses_region_version_and_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_env_reads_region_secrets_and_topics(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeIntercom()
     for name, value in fake.env().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("INTERCOM_CLIENT_SECRET", f"new,{fake.client_secret}")
     monkeypatch.setenv("INTERCOM_REGION", "eu")
     monkeypatch.delenv("INTERCOM_BASE_URL")
-    adapter = Intercom.from_env(topics=TOPICS)  # type: ignore[arg-type]
-    assert "api.eu.intercom.io" in repr(adapter)
+    assert Intercom.from_env(topics=TOPICS).topics == tuple(TOPICS)
+    monkeypatch.setenv("INTERCOM_TOPICS", ", ".join(TOPICS))
+    adapter = Intercom.from_env()
+    assert (adapter.url, adapter.client_secret) == ("https://api.eu.intercom.io", ("new", fake.client_secret))
+    assert adapter.topics == tuple(TOPICS)
     monkeypatch.setenv("INTERCOM_REGION", "mars")
     with pytest.raises(ConfigurationError, match="mars"):
         Intercom.from_env()

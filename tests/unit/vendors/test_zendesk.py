@@ -614,7 +614,7 @@ def test_an_answer_that_cannot_be_read_is_a_failure(answer: Any, api: Api) -> No
     desk.fake.fail("GET /api/v2/tickets/*", status=200, body=json.dumps(answer).encode())
     outcome = route(desk, api, webhook, Close())
     assert outcome.status == "failed"
-    assert "cannot be read" in outcome.reason
+    assert "cannot parse the response" in outcome.reason
 
 
 # Credentials

@@ -1,0 +1,236 @@
+"""The settings of an adapter, declared as fields.
+
+Each field of a `Settings` class is one setting: an argument of the class, and the environment variable `{NAME}_{FIELD}`
+that `from_env` reads. Validation and error messages follow from the field's type and its `description`, which completes
+the sentence "access_token must be …". Secrets never appear in a `repr`, in a dump or in an error message.
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from enum import Enum
+from reprlib import repr as shorten
+from typing import Annotated, Any, ClassVar, Self, TypeAlias, TypeVar, cast, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from triage.errors import ConfigurationError
+
+T = TypeVar("T")
+
+_QUOTED = re.compile(r"(['\"])((?:(?!\1).)*)\1", re.DOTALL)
+_EMPTY = frozenset({"empty", "string_too_short", "too_short"})
+
+
+class _Mark(Enum):
+    """Something about a field that its type does not say."""
+
+    SECRET = "secret"  # noqa: S105 - a mark, not a secret
+    SEVERAL = "several"
+    SIGNS = "signs"
+
+
+def _unquote(text: str) -> str:
+    """Remove the white space and the quotes that come along when a value is copied."""
+    text = text.strip()
+    quoted = _QUOTED.fullmatch(text)
+    return quoted[2].strip() if quoted else text
+
+
+def _unquote_secret(value: object) -> object:
+    return _unquote(value) if isinstance(value, str) else value
+
+
+def _normalize_secrets(value: str | Sequence[str]) -> tuple[str, ...]:
+    secrets = tuple(_unquote(secret) for secret in ([value] if isinstance(value, str) else value))
+    if not secrets or not all(secrets):
+        raise PydanticCustomError("empty", "is empty")
+    return secrets
+
+
+def _sort_set(value: Any) -> Any:
+    return sorted(cast("Iterable[str]", value)) if isinstance(value, set | frozenset) else value
+
+
+def _mask(value: object) -> str | None:
+    return None if value is None else "**********"
+
+
+Secret: TypeAlias = Annotated[
+    str,
+    BeforeValidator(_unquote_secret),
+    StringConstraints(min_length=1),
+    PlainSerializer(_mask),
+    _Mark.SECRET,
+]
+"""A token or password. Surrounding white space and quotes are removed; an empty one is rejected."""
+
+SigningSecret: TypeAlias = Annotated[
+    str | Sequence[str],
+    AfterValidator(_normalize_secrets),
+    PlainSerializer(_mask),
+    Field(description="the secret that signs the webhooks"),
+    _Mark.SECRET,
+    _Mark.SEVERAL,
+    _Mark.SIGNS,
+]
+"""The secret that signs the webhooks, or several while it is being rotated (`new,old` in the environment)."""
+
+Number: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9]+$"), Field(description="a number")]
+"""A numeric id. An `int` is accepted as well."""
+
+ListOf: TypeAlias = Annotated[Sequence[T], BeforeValidator(_sort_set), AfterValidator(tuple), _Mark.SEVERAL]
+"""Several values, separated by commas in the environment. A list, tuple or set is accepted, and stored as a tuple."""
+
+
+class Settings(BaseModel):
+    """A frozen set of settings that reports everything that is wrong with it at once."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        coerce_numbers_to_str=True,
+        str_strip_whitespace=True,
+        hide_input_in_errors=True,
+    )
+
+    name: ClassVar[str]
+    """Lower-case name, `"helpscout"`; in upper case, the prefix of the environment variables."""
+    title: ClassVar[str]
+    """Name as the vendor writes it, `"Help Scout"`."""
+    shown: ClassVar[tuple[str, ...]] = ()
+    """The settings that a `repr` shows."""
+
+    def __init__(self, **settings: Any) -> None:
+        problems = _collect_errors(self, settings)
+        if problems:
+            raise ConfigurationError(self._describe(problems, environment=None))
+
+    @classmethod
+    def from_env(cls, **settings: Any) -> Self:
+        """Create an adapter from environment variables.
+
+        Reads `{NAME}_{SETTING}` for every setting that is not passed, such as `INTERCOM_ACCESS_TOKEN`. Empty variables
+        count as not set. Lists are separated by commas.
+
+        Args:
+            settings: Settings that take precedence over the environment.
+
+        Raises:
+            ConfigurationError: Required variables are not set, or a setting is invalid. The message lists all of them.
+        """
+        adapter = cls.__new__(cls)
+        environment = cls._read_environment(settings)
+        problems = _collect_errors(adapter, {**environment, **settings})
+        if problems:
+            raise ConfigurationError(cls._describe(problems, environment))
+        return adapter
+
+    @classmethod
+    def _read_environment(cls, settings: Collection[str]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for field in cls.model_fields.keys() - settings:
+            text = _unquote(os.environ.get(cls._variable(field), ""))
+            if text:
+                values[field] = _split(text) if cls._is_marked(field, _Mark.SEVERAL) else text
+        return values
+
+    @classmethod
+    def _variable(cls, field: str) -> str:
+        return f"{cls.name}_{field}".upper()
+
+    @classmethod
+    def _is_marked(cls, field: str, mark: _Mark) -> bool:
+        info = cls.model_fields[field]
+        return mark in info.metadata or _has_metadata(info.annotation, mark)
+
+    @classmethod
+    def signing_setting(cls) -> str:
+        """Return the name of the setting that holds the signing secrets."""
+        return next(field for field in cls.model_fields if cls._is_marked(field, _Mark.SIGNS))
+
+    @classmethod
+    def setting_labels(cls) -> dict[str, str]:
+        """Return each setting as a hint names it: `"access_token (INTERCOM_ACCESS_TOKEN)"`."""
+        return {field: f"{field} ({cls._variable(field)})" for field in cls.model_fields}
+
+    @classmethod
+    def _describe(cls, problems: Iterable[ErrorDetails], environment: Collection[str] | None) -> str:
+        """Describe every problem in a sentence.
+
+        Args:
+            problems: What pydantic found.
+            environment: The settings that were read from the environment, or None if it was not read.
+        """
+        missing: list[str] = []
+        sentences: list[str] = []
+        for problem in problems:
+            field = str(next(iter(problem["loc"]), ""))
+            if problem["type"] == "missing" and environment is not None:
+                missing.append(cls._variable(field))
+            else:
+                label = cls.setting_labels()[field] if field in (environment or ()) else field
+                sentences.append(cls._describe_one(problem, field, label))
+        first = [f"Set {', '.join(missing)} in the environment."] if missing else []
+        return " ".join(dict.fromkeys(first + sentences))
+
+    @classmethod
+    def _describe_one(cls, problem: ErrorDetails, field: str, label: str) -> str:
+        match problem["type"]:
+            case "extra_forbidden":
+                return f"{cls.title} has no setting {field}; its settings are {', '.join(cls.model_fields)}."
+            case "value_error":
+                return problem["msg"].removeprefix("Value error, ")
+            case "missing":
+                return f"{cls.title} needs {label}{_continue(' (', cls._description(field), ')')}."
+            case kind if kind in _EMPTY:
+                return f"{cls.title}'s {label} is empty. Set it{_continue(' to ', cls._description(field))}."
+            case kind:
+                expected = problem["msg"].removeprefix("Input should be ")
+                if kind != "literal_error":
+                    expected = cls._description(field) or expected
+                value = "" if cls._is_marked(field, _Mark.SECRET) else f", not {shorten(problem['input'])}"
+                return f"{cls.title}'s {label} must be {expected}{value}."
+
+    @classmethod
+    def _description(cls, field: str) -> str:
+        return cls.model_fields[field].description or ""
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Show only what cannot be secret."""
+        return [(field, getattr(self, field)) for field in self.shown]
+
+
+def _collect_errors(adapter: Settings, settings: Mapping[str, Any]) -> list[ErrorDetails]:
+    """Initialize the fields and return the errors. They are not raised: they would hold the values of secrets."""
+    try:
+        BaseModel.__init__(adapter, **settings)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return []
+
+
+def _split(text: str) -> list[str]:
+    pieces = (_unquote(piece) for piece in text.split(","))
+    return [piece for piece in pieces if piece]
+
+
+def _has_metadata(annotation: object, mark: _Mark) -> bool:
+    """Look for `mark` inside of an annotation such as `Secret | None`."""
+    return mark in getattr(annotation, "__metadata__", ()) or any(
+        _has_metadata(part, mark) for part in get_args(annotation)
+    )
+
+
+def _continue(before: str, text: str, after: str = "") -> str:
+    return f"{before}{text}{after}" if text else ""
