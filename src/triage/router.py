@@ -30,7 +30,7 @@ from triage.io.ports import AsyncIO, SyncIO, run
 from triage.limits import Limits
 from triage.models import Delivery, Event, Handshake, Headers, Outcome, Received, Status, WebhookResponse
 from triage.policy import Bucket, Buckets
-from triage.vendors.base import Vendor
+from triage.vendors.base import HelpDesk, Vendor
 
 logger = logging.getLogger(__name__)
 
@@ -116,12 +116,12 @@ class Router:
         )
         self._check_policy()
         self._check_limits()
-        self._listeners: list[Callable[[str], None]] = []
+        self._listeners: list[Callable[[str], object]] = []
         self._max_body = max_body
         self._on_failure = on_failure
 
     @classmethod
-    def from_env(cls, vendor: "type[FromEnv]", **options: Any) -> Self:
+    def from_env(cls, vendor: type[HelpDesk], **options: Any) -> Self:
         """Create a Router with the default buckets from environment variables.
 
         Reads the adapter's own variables, and the teams for urgent, billing and general messages from
@@ -134,12 +134,10 @@ class Router:
         Raises:
             ConfigurationError: A variable is not set, or an argument is wrong.
         """
-        variables = {
-            label: f"{vendor.name}_TEAM_{suffix}".upper()
-            for label, suffix in (("urgent", "ONCALL"), ("billing", "BILLING"), ("general", "SUPPORT"))
-        }
-        missing = [variable for variable in variables.values() if not os.environ.get(variable)]
         if "buckets" not in options:
+            suffixes = {"urgent": "ONCALL", "billing": "BILLING", "general": "SUPPORT"}
+            variables = {label: f"{vendor.name}_TEAM_{suffix}".upper() for label, suffix in suffixes.items()}
+            missing = [variable for variable in variables.values() if not os.environ.get(variable)]
             if missing:
                 raise ConfigurationError(f"Set {', '.join(missing)} to the ids of your teams.")
             options["buckets"] = Buckets.default({label: os.environ[name] for label, name in variables.items()})
@@ -165,9 +163,9 @@ class Router:
             )
         if limits.daily_usd is not None and not self.classifier.priced:
             raise ConfigurationError(
-                f"Limits(daily_usd={limits.daily_usd:g}) needs to know what a verdict costs, and {self.classifier!r} does "
-                f"not report it. For Claude pass prices={{model: Price(…)}}; a classifier of your own sets `priced = True` "
-                f"and `cost_usd` in each verdict."
+                f"Limits(daily_usd={limits.daily_usd:g}) needs to know what a verdict costs, and {self.classifier!r} "
+                f"does not report it. For Claude, pass prices={{model: Price(…)}}. A classifier of your own sets "
+                f"`priced = True`, and `cost_usd` in each verdict."
             )
 
     # Observing
@@ -423,7 +421,8 @@ def _check_arguments(
         raise ConfigurationError(f"inbox is an inbox, such as SQLiteInbox('triage.db'), not {inbox!r}.")
     if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise ConfigurationError(
-            f"name={name!r}: a Router's name has 1 to 64 of a-z, 0-9, '_', '.' and '-', and begins with a letter or digit."
+            f"name={name!r}: a Router's name consists of 1 to 64 of a-z, 0-9, '_', '.' and '-', and begins with a letter "
+            f"or a digit."
         )
     if type(context) is not int or context < 0:
         raise ConfigurationError(f"context={context!r}: write how many earlier messages to include, 0 or more.")

@@ -485,7 +485,9 @@ class HelpDesk(Settings, ABC):
             at: When the message was written.
             raw: The whole payload.
         """
-        return Event.create(conversation, message_id, vendor=self.name, account=account, kind=kind, occurred_at=at, raw=raw)
+        return Event.create(
+            conversation, message_id, vendor=self.name, account=account, kind=kind, occurred_at=at, raw=raw
+        )
 
     def build_message(
         self,
