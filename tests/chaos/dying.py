@@ -17,7 +17,7 @@ import psycopg.conninfo
 
 from triage import Event
 from triage.inbox import PostgresInbox, SQLiteInbox
-from triage.inbox.table import _ITS_TURN, TableInbox
+from triage.inbox.table import TableInbox
 from triage.models import Job, Ledger, Outcome
 
 Kind: TypeAlias = Literal["add", "lease", "record", "finish"]
@@ -69,9 +69,9 @@ class Dying(TableInbox):
         self._pass(reached)
         return stored
 
-    def lease(self, limit: int, seconds: float, vendor: str | None = None) -> list[Job]:
+    def lease(self, limit: int, seconds: float, owner: str | None = None) -> list[Job]:
         reached = self._reach("lease")
-        jobs = list(super().lease(limit, seconds, vendor))
+        jobs = list(super().lease(limit, seconds, owner))
         self._pass(reached)
         return jobs
 
@@ -100,11 +100,11 @@ class Dying(TableInbox):
         if reached:
             die()
 
-    def _run(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
+    def _execute(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
         if getattr(self._inside, "now", False):
             self._half(sql, values)
             die()
-        return super()._run(sql, values)  # type: ignore[safe-super]  # the inbox's own
+        return super()._execute(sql, values)  # type: ignore[safe-super]  # the inbox's own
 
     @abstractmethod
     def _half(self, sql: str, values: Mapping[str, Any]) -> None:
@@ -112,13 +112,14 @@ class Dying(TableInbox):
 
     def open(self) -> bool:
         """True while there is something to do now: not where it waits for an earlier one of its conversation."""
-        sql = f"SELECT count(*) FROM triage_events AS one WHERE state = 'leased' OR ({_ITS_TURN})"  # noqa: S608
-        return bool(self._rows(sql)[0][0])
+        sql = f"SELECT count(*) FROM triage_events AS candidate WHERE state = 'leased' OR ({self._queries['is_next']})"  # noqa: S608
+        rows, _ = self._execute(sql, {"now": self._clock()})
+        return bool(rows[0][0])
 
 
 class DyingSQLite(Dying, SQLiteInbox):
     def _half(self, sql: str, values: Mapping[str, Any]) -> None:
-        with self._connection() as db:
+        with self._connect() as db:
             db.execute("BEGIN IMMEDIATE")
             db.execute(sql, values).fetchall()
 
@@ -126,9 +127,9 @@ class DyingSQLite(Dying, SQLiteInbox):
 class DyingPostgres(Dying, PostgresInbox):
     def _half(self, sql: str, values: Mapping[str, Any]) -> None:
         # The server rolls it back once it sees that the connection is closed; the next worker may be there before.
-        with self._pool().connection() as connection:
+        with self._get_pool().connection() as connection:
             connection.execute("BEGIN")
-            connection.execute(self._translated(sql), values)
+            connection.execute(sql, values)
 
 
 class Opens(Protocol):

@@ -22,10 +22,10 @@ class Report:
     missed: Counter[str] = field(default_factory=Counter[str])
     """First kills whose boundary was not reached: nothing needed that write."""
     finished: int = 0
-    parked: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    dead: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     """By desk and reason."""
     unassigned: int = 0
-    """Conversations that no team has, as all that is stored of them is parked."""
+    """Conversations that no team has, because all of their events are dead-lettered."""
     lost: list[str] = field(default_factory=list[str])
     doubled: list[str] = field(default_factory=list[str])
 
@@ -41,7 +41,7 @@ class Report:
         runs = ", ".join(f"{number} {inbox}" for inbox, number in sorted(self.runs.items()))
         return (
             f"{self.runs.total()} runs ({runs}), {self.kills.total()} kills ({kills}), {self.events} events, "
-            f"{self.answered} answered, {self.finished} finished, {self.parked.total()} parked, "
+            f"{self.answered} answered, {self.finished} finished, {self.dead.total()} dead-lettered, "
             f"losses {len(self.lost)}, doubles {len(self.doubled)}"
         )
 
@@ -58,8 +58,8 @@ class Report:
         missed = ", ".join(f"{number} {what}" for what, number in sorted(self.missed.items()))
         yield f"first kills that were not reached: {self.missed.total()} ({missed})"
         yield f"deliveries: {self.deliveries}, of {self.events} events"
-        for (desk, reason), number in sorted(self.parked.items()):
-            yield f"parked: {number} {desk}: {reason}"
-        yield f"parked, and with no team: {self.unassigned} conversations"
+        for (desk, reason), number in sorted(self.dead.items()):
+            yield f"dead-lettered: {number} {desk}: {reason}"
+        yield f"dead-lettered, and without a team: {self.unassigned} conversations"
         yield from (f"LOSS {line}" for line in self.lost)
         yield from (f"DOUBLE {line}" for line in self.doubled)

@@ -202,7 +202,7 @@ class Run:
         for _ in range(20):
             self._reap(self._fork("worker", None, 0, self._work))
             self.desk.clock.now += _LATER
-            if all(entry.state in ("finished", "parked") for entry in self._entries()):
+            if all(entry.state in ("finished", "dead") for entry in self._entries()):
                 break
 
     # Deliveries
@@ -362,8 +362,8 @@ class Run:
         for entry in entries.values():
             if entry.state == "finished":
                 report.finished += 1
-            elif entry.state == "parked":
-                report.parked[self.desk.name, re.sub(r" [A-Z]+ /\S+:", "", entry.error or "")[:100]] += 1
+            elif entry.state == "dead":
+                report.dead[self.desk.name, re.sub(r" [A-Z]+ /\S+:", "", entry.error or "")[:100]] += 1
             else:
                 self._lost(f"{entry.key} is {entry.state}: {entry.error}")
         for conversation in dict.fromkeys(one.webhook.conversation_id or "" for one in self.written):
@@ -371,7 +371,7 @@ class Run:
             states = Counter(entries[one.key].state for one in here if one.key in entries)
             bucket = _TEXTS[here[0].text]
             self._judge_conversation(conversation, bucket, states)
-            if set(states) == {"parked"} and bucket != "spam":
+            if set(states) == {"dead"} and bucket != "spam":
                 self.report.unassigned += self.desk.assigned(self.desk.fake.conversations[conversation]) is None
 
     def _judge_conversation(self, conversation_id: str, bucket: str, states: Counter[State]) -> None:
@@ -386,7 +386,7 @@ class Run:
                 self.report.doubled.append(self._told(f"{conversation_id} has {number} {what}"))
         if team is not None and team not in self.desk.teams.values():
             self._lost(f"{conversation_id} went to {team}, which is no team of the policy")
-        # Only what is parked, and so reported to a human, may be unfinished.
+        # Only dead-lettered events, which are reported to a human, may be unfinished.
         if done and bucket == "spam" and (conversation.state != "closed" or replies):
             self._lost(f"{conversation_id} is spam, and {conversation.state} with {replies} replies")
         tagged = "seen" in [name.lower() for name in conversation.tags]

@@ -33,5 +33,5 @@ def test_the_same_with_postgresql(seed: int, database: str) -> None:
 def check(seed: int, database: str | None = None) -> None:
     report = one_run(seed, database)
     assert (report.lost, report.doubled) == ([], [])
-    assert report.finished + report.parked.total() >= report.answered
+    assert report.finished + report.dead.total() >= report.answered
     assert report.events > 0

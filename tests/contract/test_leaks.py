@@ -369,7 +369,7 @@ def broken_inbox(stage: Stage) -> None:
     inbox = WatchedInbox(stage.path, clock=stage.desk.clock)
     router = stage.router(inbox=inbox)
     assert stage.handled(router, stage.written()) == "accepted"
-    inbox._run("DROP TABLE triage_events", {})
+    inbox._execute("DROP TABLE triage_events", {})
     assert stage.handled(router, stage.written()) == "failed"
     (event,) = (answer.event for answer in stage.objects[-2:-1] if isinstance(answer, Received))
     assert event is not None

@@ -49,7 +49,7 @@ def drained(desk: Desk, inbox: Any, router: Router, rounds: int = 40, **options:
 
 def due(inbox: Any) -> int:
     sql = "SELECT count(*) FROM triage_events WHERE state IN ('ready', 'leased') AND due <= :now"
-    return int(inbox._rows(sql)[0][0])
+    return int(inbox._execute(sql, {"now": inbox._clock()})[0][0][0])
 
 
 def assert_all_are_answered_once(desk: Desk, inbox: WatchedInbox, router: Router) -> None:
@@ -58,7 +58,7 @@ def assert_all_are_answered_once(desk: Desk, inbox: WatchedInbox, router: Router
         handle(Api("sync"), router, desk.fake.customer_writes(text))
     drained(desk, inbox, router)
     stats = inbox.count_states()
-    assert stats["finished"] + stats["parked"] == 4
+    assert stats["finished"] + stats["dead"] == 4
     # Where replies are queued, one whose answer was lost may still come: it is not sent again.
     assert all(number <= 1 for number in replies(desk))
     assert desk.queues or replies(desk) == [1] * 4
@@ -152,7 +152,7 @@ def test_a_storm_of_refusals_passes_and_all_are_routed(desk: Desk, inbox: Watche
     with storm(desk.fake), Worker(router, concurrency=4):
         inbox.wait()
     stats = inbox.count_states()
-    assert (stats["finished"], stats["parked"]) == (0, 0)
+    assert (stats["finished"], stats["dead"]) == (0, 0)
     desk.clock.now += 120
     drained(desk, inbox, router)
     assert inbox.count_states()["finished"] == 12
@@ -184,14 +184,14 @@ def test_connections_that_break_off_double_nothing(desk: Desk, inbox: WatchedInb
 
 def full(inbox: SQLiteInbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
     """SQLite's own word for it, by a limit of its own."""
-    (pages,) = inbox._rows("PRAGMA page_count")[0]
-    inbox._rows(f"PRAGMA max_page_count = {pages}")
-    return lambda: inbox._rows("PRAGMA max_page_count = 1000000")
+    (pages,) = inbox._execute("PRAGMA page_count", {})[0][0]
+    inbox._execute(f"PRAGMA max_page_count = {pages}", {})
+    return lambda: inbox._execute("PRAGMA max_page_count = 1000000", {})
 
 
 def locked(inbox: SQLiteInbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
     """By another process, for longer than we wait."""
-    inbox._rows("PRAGMA busy_timeout = 1")
+    inbox._execute("PRAGMA busy_timeout = 1", {})
     other = sqlite3.connect(inbox._path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     return other.close

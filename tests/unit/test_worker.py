@@ -77,7 +77,7 @@ def test_a_signed_delivery_that_cannot_be_read_is_kept(desk: Desk, api: Api, inb
     for _ in range(2):
         answer = api.handle(durable(desk, inbox), body, desk.sign(body))
         assert (answer.status_code, json.loads(answer.body)["status"]) == (200, "malformed")
-    assert inbox.count_states() == {"ready": 0, "leased": 0, "finished": 0, "parked": 1}
+    assert inbox.count_states() == {"ready": 0, "leased": 0, "finished": 0, "dead": 1, "parked": 0}
 
 
 def test_what_cannot_be_stored_is_the_vendors_to_deliver_again(
@@ -137,7 +137,7 @@ def test_several_help_desks_share_an_inbox_and_each_worker_does_its_own(tmp_path
             assert handle(Api("sync"), router, webhook)[1].status == "accepted"
     with Worker(routers[0], concurrency=100):
         inbox.wait(3)
-    assert inbox.count_states() == {"ready": 3 * (len(desks) - 1), "leased": 0, "finished": 3, "parked": 0}
+    assert inbox.count_states() == {"ready": 3 * (len(desks) - 1), "leased": 0, "finished": 3, "dead": 0, "parked": 0}
     with contextlib.ExitStack() as stack:
         for router in routers:
             stack.enter_context(Worker(router))
@@ -169,9 +169,9 @@ def test_an_event_that_fails_is_tried_again_later_and_parked_in_the_end(desk: De
         desk.clock.now += 300
         worker._wake()
         inbox.wait()
-    assert inbox.count_states()["parked"] == 1
-    (error,) = inbox._rows("SELECT error FROM triage_events")[0]
-    assert "status 403" in error
+    assert inbox.count_states()["dead"] == 1
+    (entry,) = inbox.list_entries("dead")
+    assert "status 403" in str(entry.error)
 
 
 def test_a_vendor_that_comes_back_gets_the_rest_and_the_verdict_is_not_paid_for_twice(
@@ -451,7 +451,7 @@ def test_a_worker_whose_lease_was_lost_leaves_the_event_to_the_other(
     with Worker(router) as worker:
         assert lost.wait(20)
         assert worker.drain()
-    assert "has been taken over" in caplog.text
+    assert "the lease of" in caplog.text
     assert one_desk.fake.replies(webhook.conversation_id or "") == []
     one_inbox.finish(taken[0], Outcome(status="routed"))
 

@@ -151,7 +151,7 @@ def redrive(keys: tuple[str, ...], inbox: Inbox, everything: bool) -> None:
     if bool(keys) == everything:
         raise click.UsageError("Name the keys of parked events, or say --all.")
     if everything:
-        keys = tuple(entry.key for entry in _all(inbox, "parked") if entry.event is not None)
+        keys = tuple(entry.key for entry in _all(inbox, "dead") if entry.event is not None)
     missing = [key for key in keys if not inbox.redrive(key)]
     click.echo(f"{len(keys) - len(missing)} to be tried again.")
     if missing:
@@ -179,7 +179,7 @@ def purge(inbox: Inbox, before: float, parked: bool) -> None:
 
     A delivery of it that comes again is taken for a new one: keep some days.
     """
-    click.echo(f"{inbox.purge(before, parked=parked)} forgotten.")
+    click.echo(f"{inbox.purge(before, dead=parked)} forgotten.")
 
 
 @inbox.command()

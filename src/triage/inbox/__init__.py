@@ -1,8 +1,9 @@
-"""Where events are kept from the moment they are acknowledged until they are done with."""
+"""Inboxes store events from the moment they are acknowledged until they are processed."""
 
 from typing import TYPE_CHECKING, Any
 
-from triage.inbox.sqlite import MemoryInbox, SQLiteInbox
+from triage.inbox.memory import MemoryInbox
+from triage.inbox.sqlite import SQLiteInbox
 
 if TYPE_CHECKING:
     from triage.inbox.postgres import PostgresInbox
@@ -11,13 +12,13 @@ __all__ = ["MemoryInbox", "PostgresInbox", "SQLiteInbox", "open_inbox"]
 
 
 def open_inbox(address: str) -> "SQLiteInbox | PostgresInbox":
-    """Open the inbox that a setting names, such as an environment variable.
+    """Open the inbox at an address, such as the value of an environment variable.
 
     Args:
         address: `"postgresql://…"`, or the path of a SQLite file.
 
     Raises:
-        ConfigurationError: It is empty, or cannot be opened.
+        ConfigurationError: The address is empty, or the inbox cannot be opened.
     """
     if address.startswith(("postgresql://", "postgres://")):
         from triage.inbox.postgres import PostgresInbox
@@ -27,7 +28,7 @@ def open_inbox(address: str) -> "SQLiteInbox | PostgresInbox":
 
 
 def __getattr__(name: str) -> Any:
-    # psycopg is an extra, and imported only by who uses it.
+    # Lazy, because psycopg is an optional dependency.
     if name == "PostgresInbox":
         from triage.inbox.postgres import PostgresInbox
 

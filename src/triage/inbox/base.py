@@ -1,112 +1,286 @@
-"""The protocol of an inbox."""
+"""The protocols of an inbox, one for each kind of caller.
 
+An event that is `ready` may be leased from `due` on. A `leased` event belongs to one worker until `due`; if that worker
+dies, another one leases the event again. `finished`, `dead` and `parked` events are left alone. Events of one
+conversation are leased one at a time, in the order in which they were stored; a later event waits until the earlier
+ones are finished, dead or parked.
+
+Every method may raise `InboxError`. All durations are measured by the clock of the inbox, so the clocks of the workers
+need not agree.
+"""
+
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from triage.models import (
-    Entry,
-    Event,
-    Job,
-    Ledger,
-    Outcome,
-    State,
-)
+from triage.errors import LeaseLost
+from triage.models import Entry, Event, Job, Ledger, Outcome, State
+
+SPENDING_KEPT = 48 * 3600.0
+"""Seconds for which `purge` keeps a total: by then its day has ended in every time zone."""
 
 
-class Inbox(Protocol):
-    in_memory: bool
-    """Where events are kept from the moment they are acknowledged.
-
-    Each method may raise `InboxError`. Those that take a `Job` raise `LeaseLost` where its lease ran out and another
-    worker has taken the event over. Times are told as seconds from now, and the inbox's clock alone is asked.
-    """
+class Receiver(Protocol):
+    """Stores deliveries before they are acknowledged."""
 
     def add(self, event: Event) -> bool:
-        """Store an event, so that it survives a crash. False if its message is known already."""
+        """Store an event. It survives a crash of the process once this returns.
+
+        Args:
+            event: The event, from `Router.receive`.
+
+        Returns:
+            False if an event with the same key is already stored, whatever its state.
+        """
         ...
 
-    def dead_letter_unreadable(self, vendor: str, body: bytes, error: str) -> bool:
-        """Store a signed delivery that cannot be read, parked. False if it is there already."""
+    def dead_letter_unreadable(self, owner: str, body: bytes, error: str) -> bool:
+        """Store a signed delivery that cannot be parsed, as `dead`.
+
+        Args:
+            owner: The name of the Router that received it.
+            body: The body as it arrived.
+            error: What is wrong with it.
+
+        Returns:
+            False if the same body is already stored.
+        """
         ...
 
-    def lease(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[Job]:
-        """Take events, of one help desk or of all, that are due for a while; the oldest, no two of a conversation."""
+
+class WorkQueue(Protocol):
+    """Leases events to workers and stores their progress.
+
+    Methods that take a `Job` raise `LeaseLost` if the lease expired and another worker leased the event, or if the
+    event is no longer leased. Do not change a ledger after you passed it to one of them.
+    """
+
+    def lease(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[Job]:
+        """Lease events that are due, the oldest first and at most one of each conversation.
+
+        Args:
+            limit: The maximum number of events.
+            seconds: Seconds until the leases expire.
+            owner: The name of the Router whose events to lease; None for those of all Routers.
+        """
         ...
 
     def lease_key(self, key: str, seconds: float) -> Job | None:
-        """The same for a certain event. None if it is done with, is being worked on, or it is not its turn."""
+        """Lease a particular event.
+
+        Args:
+            key: The key of the event.
+            seconds: Seconds until the lease expires.
+
+        Returns:
+            None if the event is not stored, is not due, is leased or settled, or waits for an earlier event of its
+            conversation.
+        """
         ...
 
     def record(self, job: Job, ledger: Ledger) -> None:
-        """Write down what has been done."""
+        """Store the progress of an event.
+
+        Args:
+            job: The lease of the event.
+            ledger: The ledger, which replaces the stored one.
+        """
         ...
 
     def extend(self, jobs: Iterable[Job], seconds: float) -> None:
-        """Keep the leases of events that take longer. What is lost stays lost."""
+        """Extend leases: the heartbeat of a worker. A lost lease stays lost, and is not reported.
+
+        Args:
+            jobs: The leases.
+            seconds: Seconds until they expire, from now.
+        """
         ...
 
     def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
-        """Be done with an event. The ledger, here and below, is recorded with it; None leaves what was recorded."""
+        """Mark an event as finished.
+
+        Args:
+            job: The lease of the event.
+            outcome: The outcome of the event.
+            ledger: The ledger to store. None keeps the stored one.
+        """
         ...
 
     def retry(self, job: Job, error: str, seconds: float, ledger: Ledger | None = None) -> None:
-        """Give an event back for a while."""
+        """Return an event to the queue for another attempt. Later events of its conversation wait for it.
+
+        Args:
+            job: The lease of the event.
+            error: What went wrong.
+            seconds: Seconds until the next attempt, at the earliest.
+            ledger: The ledger to store. None keeps the stored one.
+        """
         ...
 
     def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
-        """Give an event up, for a human to look at."""
+        """Give up on an event and keep it for an operator. Later events of its conversation proceed.
+
+        Args:
+            job: The lease of the event.
+            error: What went wrong.
+            ledger: The ledger to store. None keeps the stored one.
+        """
         ...
 
-    def list_overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
-        """The keys of events that could have been begun so long ago, each less and less often."""
+    def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[str]:
+        """Return the keys of events that could have been leased for at least `seconds`.
+
+        For runners that send keys through a queue, such as Celery: messages can be lost, so the sweeper sends overdue
+        keys again. After a key has been returned, it is returned again when the event has waited twice as long, so
+        that a queue without workers does not overflow.
+
+        Args:
+            limit: The maximum number of keys.
+            seconds: How long the events must have been due.
+            owner: The name of the Router whose events to list; None for those of all Routers.
+        """
         ...
+
+
+class SharedLimits(Protocol):
+    """Pauses and spending that all workers of an inbox share."""
 
     def set_pause(self, name: str, seconds: float) -> None:
-        """Let no worker call a service for a while; a longer time that was set before stays."""
+        """Pause all calls to a service.
+
+        Args:
+            name: The name of the service.
+            seconds: How long, from now. A pause that already lasts longer is kept.
+        """
         ...
 
     def get_pause(self, name: str) -> float:
-        """For how many seconds a service is still to be left alone."""
+        """Return the seconds until a service may be called again; 0 if it may be called now.
+
+        Args:
+            name: The name of the service.
+        """
         ...
 
     def add_spending(self, name: str, amount: float) -> None:
-        """Add to a sum that all workers share."""
+        """Add to a total.
+
+        Args:
+            name: The name of the total, such as one for each day.
+            amount: The amount to add.
+        """
         ...
 
     def get_spending(self, name: str) -> float:
-        """Tell such a sum; 0 where nothing was added."""
+        """Return a total; 0 if nothing was added yet.
+
+        Args:
+            name: The name of the total.
+        """
         ...
+
+
+class Operator(Protocol):
+    """Inspects and repairs the stored events: the `triage inbox` commands."""
 
     def list_entries(
         self, state: State | None = None, *, limit: int = 100, before: int | None = None
     ) -> Sequence[Entry]:
-        """List what is there, the newest first; `before` is the number of the last one of the page before."""
+        """List entries, the newest first.
+
+        Args:
+            state: Only entries in this state.
+            limit: The maximum number of entries.
+            before: Only entries with a lower number. For the next page, the number of the last entry.
+        """
         ...
 
     def get_entry(self, key: str) -> Entry | None:
-        """Look one up."""
+        """Return the entry with this key, or None.
+
+        Args:
+            key: The key of the event.
+        """
         ...
 
     def redrive(self, key: str) -> bool:
-        """Let a parked event be tried again, from where its ledger stands. False if there is none."""
+        """Let a dead or parked event be processed again, from where its ledger ends.
+
+        Args:
+            key: The key of the event.
+
+        Returns:
+            False if no event with this key is dead or parked, or if the delivery could not be read.
+        """
         ...
 
     def park(self, key: str, reason: str) -> bool:
-        """Park an event that nobody is working on. False if there is none."""
+        """Set an event aside that waits for a worker.
+
+        Args:
+            key: The key of the event.
+            reason: Why, for the next operator.
+
+        Returns:
+            False if no event with this key is `ready`.
+        """
         ...
 
-    def purge(self, before: float, *, parked: bool = False) -> int:
-        """Forget what has been finished (or parked) since a time, in seconds since the epoch; tells how many."""
+    def purge(self, before: float, *, dead: bool = False) -> int:
+        """Remove finished events. A delivery of a removed event counts as a new one.
+
+        Args:
+            before: Only events that have not changed since this time, in seconds since the epoch.
+            dead: True removes dead and parked events, too.
+
+        Returns:
+            The number of removed events.
+        """
         ...
 
     def forget(self, customer: str) -> int:
-        """Remove the events of a customer's id or e-mail address that nobody is working on; tells how many."""
+        """Remove all events of a customer, except those that are leased.
+
+        Deliveries that could not be read are not removed, because their customer is unknown.
+
+        Args:
+            customer: The id or email address of the customer, as in the webhook.
+
+        Returns:
+            The number of removed events.
+        """
         ...
 
     def count_states(self) -> Mapping[str, int]:
-        """Count by state: `ready`, `leased`, `finished`, `parked`."""
+        """Return the number of events in each state."""
         ...
 
+
+class Inbox(Receiver, WorkQueue, SharedLimits, Operator, Protocol):
+    """Stores events from the moment they are acknowledged until they are removed."""
+
+    in_memory: bool
+    """True if no method waits for a disk or a network, so that an event loop may call them directly."""
+
     def close(self) -> None:
-        """Close what is open. The next use opens it again."""
+        """Close files and connections. The next call opens them again."""
         ...
+
+
+def build_unreadable_key(owner: str, body: bytes) -> str:
+    """Return the key of a delivery that cannot be read: equal bodies have equal keys.
+
+    Args:
+        owner: The name of the Router that received it.
+        body: The body as it arrived.
+    """
+    return f"{owner}:malformed:{hashlib.sha256(body).hexdigest()[:32]}"
+
+
+def build_lease_lost(key: str) -> LeaseLost:
+    """Build the error for a write with an outdated lease.
+
+    Args:
+        key: The key of the event.
+    """
+    return LeaseLost(f"the lease of {key} is lost: another worker took the event over, or it is settled")

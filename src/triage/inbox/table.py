@@ -1,21 +1,16 @@
-"""What the inboxes have in common: one table of events, and the statements that take them through their states.
+"""The shared part of the inboxes that are tables of a database; the statements are in `queries.sql`."""
 
-An event is `ready` from `due` on, `leased` by a worker until `due`, then `finished` or `parked`. Its lane is its
-conversation. The statements are written for SQLite and PostgreSQL alike, with parameters as `:name`; `:now` is the
-inbox's own clock, so that no worker's clock decides when a lease has run out.
-"""
-
-import hashlib
 import logging
-from abc import ABC, abstractmethod
-from collections import Counter
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from importlib import resources
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from typing_extensions import override
 
-from triage.errors import LeaseLost
+from triage.inbox.base import SPENDING_KEPT, Inbox, build_lease_lost, build_unreadable_key
 from triage.io.fork import register_at_fork
 from triage.models import Entry, Event, Job, Ledger, Outcome, State
 
@@ -23,407 +18,199 @@ logger = logging.getLogger("triage")
 
 M = TypeVar("M", bound=BaseModel)
 
-_UNREADABLE = "this version of triage cannot read it"
-_SUMS_KEPT = 48 * 3600.0  # seconds; the day of none of them is over before, in no time zone
-
-# Two events of a conversation are never worked on at the same time, and never in another order than they were stored.
-# A lease that ran out comes before what has not begun: with two servers' transactions, a later one may be stored first.
-_ITS_TURN = """
-state IN ('ready', 'leased') AND due <= :now AND (state = 'leased' OR NOT EXISTS (
-  SELECT 1 FROM triage_events AS other
-  WHERE other.state IN ('ready', 'leased') AND other.lane = one.lane AND (other.state = 'leased' OR other.seq < one.seq)
-))
-"""
-
-# Without the CAST, SQLite reads all events that were ever acted upon, and not those of the lane.
-_LEASE = f"""
-WITH picked AS MATERIALIZED (
-  SELECT seq FROM triage_events AS one WHERE {_ITS_TURN} {{which}} ORDER BY due, seq LIMIT :limit {{lock}}
-)
-UPDATE triage_events
-SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fence = fence + 1, changed = :now
-WHERE seq IN (SELECT seq FROM picked)
-RETURNING seq, event, ledger, attempts, fence, (
-  SELECT count(*) FROM triage_events AS other WHERE other.lane = CAST(triage_events.lane AS TEXT) AND other.acted = 1
-)
-"""  # noqa: S608 - our own words
-
-_OVERDUE = f"""
-WITH picked AS MATERIALIZED (
-  SELECT seq FROM triage_events AS one
-  WHERE {_ITS_TURN} AND due <= :now - :seconds AND :now - due >= 2 * (told - due) {{which}}
-  ORDER BY due, seq LIMIT :limit {{lock}}
-)
-UPDATE triage_events SET told = :now WHERE seq IN (SELECT seq FROM picked) RETURNING key
-"""  # noqa: S608 - the same
-
-_CHANGED = "changed = :now, ledger = coalesce(:ledger, ledger)"
-_ENTRY = "seq, key, state, due, attempts, received, changed, error, event, ledger, outcome"
+_UNDECODABLE = "this version of triage cannot read the stored event"
 
 
-class TableInbox(ABC):
+class TableInbox(Inbox):
+    """An inbox that is a table of a database. A subclass connects and runs the statements."""
+
     in_memory = False
-    """An inbox in a table of a database.
-
-    A subclass runs the statements. Each method may raise `InboxError`, and those that take a `Job` raise `LeaseLost`
-    where its lease ran out and another worker has taken the event over, or where it is done with.
-    """
-
     _lock_rows = ""
-    """What ends a SELECT whose rows are to be changed: the database's words for leaving out what others have locked."""
-    _settled = _CHANGED
-    """What becomes of every row that is finished, besides its state."""
+    """Clause that ends a SELECT whose rows are updated next: skip rows that another transaction has locked."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lease_any = _LEASE.format(which="", lock=self._lock_rows)
-        self._lease_vendors = _LEASE.format(which="AND vendor = :vendor", lock=self._lock_rows)
-        self._lease_one = _LEASE.format(which="AND key = :key", lock=self._lock_rows)
-        self._overdue_any = _OVERDUE.format(which="", lock=self._lock_rows)
-        self._overdue_vendors = _OVERDUE.format(which="AND vendor = :vendor", lock=self._lock_rows)
+        self._queries = load_queries(lock_rows=self._lock_rows)
         register_at_fork(self)
 
     @abstractmethod
-    def _run(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
-        """Run a statement in a transaction of its own; gives the rows, and how many were changed."""
+    def _execute(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
+        """Run a statement in its own transaction; return the rows and the number of changed rows."""
 
     @abstractmethod
     def before_fork(self) -> None:
-        """Let no thread be inside of the database's library while the process forks."""
+        """Wait until no thread is inside the database's library, and keep all of them out during the fork."""
 
     @abstractmethod
     def after_fork(self, *, child: bool) -> None:
-        """Go on; in the fork with connections of its own.
+        """Let threads in again. A child opens its own connections.
 
         Args:
-            child: True in the fork.
+            child: True in the child process.
         """
 
-    @abstractmethod
-    def close(self) -> None:
-        """Close the connections. The next use opens them again."""
-
-    # What the Router and its workers need
-
+    @override
     def add(self, event: Event) -> bool:
-        """Store an event; it is safe from a crash when this returns.
-
-        Args:
-            event: From `Router.receive`.
-
-        Returns:
-            False if its message is known already.
-        """
         customer = event.conversation.customer
-        return self._changed(
-            "INSERT INTO triage_events (key, vendor, lane, customer, email, event, due, received, changed)"
-            " VALUES (:key, :vendor, :lane, :customer, :email, :event, :now, :now, :now) ON CONFLICT (key) DO NOTHING",
+        owner = event.owner
+        return self._change(
+            "add",
             key=event.key,
-            vendor=event.vendor,
-            lane=f"{event.vendor}:{event.account}:{event.conversation_id}",
-            customer=_plain(customer.id),
-            email=_plain(customer.email).lower(),
+            owner=owner,
+            conversation=f"{owner}:{event.account}:{event.conversation_id}",
+            customer=_remove_unstorable(customer.id),
+            email=_remove_unstorable(customer.email).lower(),
             event=event.model_dump_json(),
         )
 
-    def dead_letter_unreadable(self, vendor: str, body: bytes, error: str) -> bool:
-        """Store a signed delivery that cannot be read, parked.
+    @override
+    def dead_letter_unreadable(self, owner: str, body: bytes, error: str) -> bool:
+        key = build_unreadable_key(owner, body)
+        return self._change("dead_letter_unreadable", key=key, owner=owner, body=body, error=error)
 
-        Args:
-            vendor: The vendor's name.
-            body: The body as it came.
-            error: What is wrong with it.
+    @override
+    def lease(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[Job]:
+        query = "lease" if owner is None else "lease_owned"
+        return self._parse_jobs(self._fetch(query, limit=limit, seconds=seconds, owner=owner))
 
-        Returns:
-            False if it is there already.
-        """
-        return self._changed(
-            "INSERT INTO triage_events (key, vendor, lane, state, body, error, due, received, changed)"
-            " VALUES (:key, :vendor, :key, 'parked', :body, :error, :now, :now, :now) ON CONFLICT (key) DO NOTHING",
-            vendor=vendor,
-            key=f"{vendor}:malformed:{hashlib.sha256(body).hexdigest()[:32]}",
-            body=body,
-            error=error,
-        )
-
-    def lease(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[Job]:
-        """Take events that are due, the oldest first, no two of one conversation.
-
-        Args:
-            limit: How many at the most.
-            seconds: For how long; after that another worker may take them.
-            vendor: Only this help desk's; None for all.
-        """
-        sql = self._lease_any if vendor is None else self._lease_vendors
-        return self._jobs(self._rows(sql, limit=limit, seconds=seconds, vendor=vendor))
-
+    @override
     def lease_key(self, key: str, seconds: float) -> Job | None:
-        """Lease a certain event.
+        return next(iter(self._parse_jobs(self._fetch("lease_key", key=key, seconds=seconds))), None)
 
-        Args:
-            key: The event's.
-            seconds: For how long.
-
-        Returns:
-            None if it is done with, is being worked on, waits for its time or for an earlier one of its conversation.
-        """
-        return next(iter(self._jobs(self._rows(self._lease_one, key=key, limit=1, seconds=seconds))), None)
-
+    @override
     def record(self, job: Job, ledger: Ledger) -> None:
-        """Write down what has been done for an event.
+        self._settle("record", job, ledger)
 
-        Args:
-            job: The event's lease.
-            ledger: All of it.
-        """
-        self._settle(job, _CHANGED, ledger)
-
+    @override
     def extend(self, jobs: Iterable[Job], seconds: float) -> None:
-        """Keep the leases of events that take longer; those that are lost stay lost.
-
-        Args:
-            jobs: The events' leases.
-            seconds: From now on.
-        """
         for job in jobs:
-            self._changed(
-                "UPDATE triage_events SET due = :now + :seconds"
-                " WHERE key = :key AND fence = :fence AND state = 'leased'",
-                seconds=seconds,
-                key=job.event.key,
-                fence=job.fencing_token,
-            )
+            self._change("extend", seconds=seconds, key=job.event.key, fencing_token=job.fencing_token)
 
+    @override
     def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
-        """Be done with an event.
+        handled = int(any(step.status == "done" for step in outcome.steps))
+        self._settle("finish", job, ledger, outcome=outcome.model_dump_json(), handled=handled)
 
-        Args:
-            job: The event's lease.
-            outcome: What became of it.
-            ledger: What has been done for it; None leaves what was recorded.
-        """
-        acted = int(any(step.status == "done" for step in outcome.steps))
-        changes = f"state = 'finished', outcome = :outcome, acted = :acted, {self._settled}"
-        self._settle(job, changes, ledger, outcome=outcome.model_dump_json(), acted=acted)
-
+    @override
     def retry(self, job: Job, error: str, seconds: float, ledger: Ledger | None = None) -> None:
-        """Give an event back, to be tried again. Later events of its conversation wait for it.
+        self._settle("retry", job, ledger, seconds=seconds, error=error)
 
-        Args:
-            job: The event's lease.
-            error: What went wrong.
-            seconds: Not before so long a time.
-            ledger: What has been done for it; None leaves what was recorded.
-        """
-        changes = f"state = 'ready', due = :now + :seconds, error = :error, {_CHANGED}"
-        self._settle(job, changes, ledger, seconds=seconds, error=error)
-
+    @override
     def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
-        """Give an event up, for a human to look at. Later events of its conversation go on.
+        self._settle("dead_letter", job, ledger, error=error)
 
-        Args:
-            job: The event's lease.
-            error: What went wrong.
-            ledger: What has been done for it; None leaves what was recorded.
-        """
-        self._settle(job, f"state = 'parked', error = :error, {_CHANGED}", ledger, error=error)
+    @override
+    def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[str]:
+        query = "list_overdue" if owner is None else "list_overdue_owned"
+        return [key for (key,) in self._fetch(query, limit=limit, seconds=seconds, owner=owner)]
 
-    def list_overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
-        """The keys of events that could have been begun so long ago.
-
-        For those who hand keys to workers by a queue of their own, which may lose some. A key is told again when its
-        event has waited twice as long as when it was told before, so that a queue without workers does not overflow.
-
-        Args:
-            limit: How many at the most.
-            seconds: How long they have been due.
-            vendor: Only this help desk's; None for all.
-        """
-        sql = self._overdue_any if vendor is None else self._overdue_vendors
-        return [key for (key,) in self._rows(sql, limit=limit, seconds=seconds, vendor=vendor)]
-
-    # What all workers share
-
+    @override
     def set_pause(self, name: str, seconds: float) -> None:
-        """Let nobody call a service for a while.
+        self._change("set_pause", name=name, seconds=seconds)
 
-        Args:
-            name: The service's.
-            seconds: From now on. A longer time that was set before stays.
-        """
-        self._changed(
-            "INSERT INTO triage_numbers (name, value, changed) VALUES (:name, :now + :seconds, :now)"
-            " ON CONFLICT (name) DO UPDATE SET changed = :now, value ="
-            " CASE WHEN triage_numbers.value > :now + :seconds THEN triage_numbers.value ELSE :now + :seconds END",
-            name=name,
-            seconds=seconds,
-        )
-
+    @override
     def get_pause(self, name: str) -> float:
-        """Tell for how many seconds a service is still to be left alone; 0 for one that may be called.
-
-        Args:
-            name: The service's.
-        """
-        rows = self._rows("SELECT value - :now FROM triage_numbers WHERE name = :name", name=name)
+        rows = self._fetch("get_pause", name=name)
         return max(0.0, rows[0][0]) if rows else 0.0
 
+    @override
     def add_spending(self, name: str, amount: float) -> None:
-        """Add to a sum.
+        self._change("add_spending", name=name, amount=amount)
 
-        Args:
-            name: The sum's, such as a day's.
-            amount: What is added.
-        """
-        self._changed(
-            "INSERT INTO triage_numbers (name, value, changed) VALUES (:name, :amount, :now)"
-            " ON CONFLICT (name) DO UPDATE SET changed = :now, value = triage_numbers.value + :amount",
-            name=name,
-            amount=amount,
-        )
-
+    @override
     def get_spending(self, name: str) -> float:
-        """Tell a sum.
-
-        Args:
-            name: The sum's.
-        """
-        rows = self._rows("SELECT value FROM triage_numbers WHERE name = :name", name=name)
+        rows = self._fetch("get_spending", name=name)
         return float(rows[0][0]) if rows else 0.0
 
-    # What an operator needs
-
+    @override
     def list_entries(
         self, state: State | None = None, *, limit: int = 100, before: int | None = None
     ) -> Sequence[Entry]:
-        """List what is there, the newest first.
+        return [_parse_entry(row) for row in self._fetch("list_entries", state=state, before=before, limit=limit)]
 
-        Args:
-            state: Only those in this state.
-            limit: How many at the most.
-            before: Only those with a lower number: the last one's of the page before.
-        """
-        rows = self._rows(
-            f"SELECT {_ENTRY} FROM triage_events WHERE (CAST(:state AS TEXT) IS NULL OR state = :state)"  # noqa: S608 - our own words
-            " AND (CAST(:before AS BIGINT) IS NULL OR seq < :before) ORDER BY seq DESC LIMIT :limit",
-            state=state,
-            before=before,
-            limit=limit,
-        )
-        return [_entry(row) for row in rows]
-
+    @override
     def get_entry(self, key: str) -> Entry | None:
-        """Look one up.
+        rows = self._fetch("get_entry", key=key)
+        return _parse_entry(rows[0]) if rows else None
 
-        Args:
-            key: The event's.
-        """
-        rows = self._rows(f"SELECT {_ENTRY} FROM triage_events WHERE key = :key", key=key)  # noqa: S608 - our own words
-        return _entry(rows[0]) if rows else None
-
+    @override
     def redrive(self, key: str) -> bool:
-        """Let a parked event be tried again, from where its ledger stands.
+        return self._change("redrive", key=key)
 
-        Args:
-            key: The event's.
-
-        Returns:
-            False if there is no such parked event.
-        """
-        return self._changed(
-            "UPDATE triage_events SET state = 'ready', attempts = 0, due = :now, changed = :now"
-            " WHERE key = :key AND state = 'parked' AND event IS NOT NULL",
-            key=key,
-        )
-
+    @override
     def park(self, key: str, reason: str) -> bool:
-        """Park an event that nobody is working on.
+        return self._change("park", key=key, reason=reason)
 
-        Args:
-            key: The event's.
-            reason: Why, for whoever looks at it.
+    @override
+    def purge(self, before: float, *, dead: bool = False) -> int:
+        self._run("purge_limits", before=before, kept=SPENDING_KEPT)
+        return self._run("purge", before=before, dead=int(dead))[1]
 
-        Returns:
-            False if there is no such event, or it is being worked on or done with.
-        """
-        return self._changed(
-            "UPDATE triage_events SET state = 'parked', error = :reason, changed = :now"
-            " WHERE key = :key AND state = 'ready'",
-            key=key,
-            reason=reason,
-        )
-
-    def purge(self, before: float, *, parked: bool = False) -> int:
-        """Forget what is finished.
-
-        Args:
-            before: What has been so since this time, in seconds since the epoch. A delivery that comes again after
-                that is handled again.
-            parked: True forgets what is parked too.
-
-        Returns:
-            How many there were.
-        """
-        sums = "DELETE FROM triage_numbers WHERE changed < :before AND changed < :now - :kept"
-        self._changed(sums, before=before, kept=_SUMS_KEPT)
-        sql = (
-            "DELETE FROM triage_events WHERE changed < :before AND"
-            " (state = 'finished' OR state = 'parked' AND CAST(:parked AS INTEGER) = 1)"
-        )
-        return self._run(sql, self._values(before=before, parked=int(parked)))[1]
-
+    @override
     def forget(self, customer: str) -> int:
-        """Remove all events of a customer that are not being worked on.
-
-        Args:
-            customer: The customer's id or e-mail address, as the vendor's webhook told it.
-
-        Returns:
-            How many there were. Deliveries that could not be read are not among them: nobody knows whose they are.
-        """
         if not customer:
             return 0
-        sql = "DELETE FROM triage_events WHERE state <> 'leased' AND (customer = :customer OR email = :email)"
-        return self._run(sql, self._values(customer=_plain(customer), email=_plain(customer).lower()))[1]
+        storable = _remove_unstorable(customer)
+        return self._run("forget", customer=storable, email=storable.lower())[1]
 
+    @override
     def count_states(self) -> Mapping[str, int]:
-        """Count what is there by its state: `ready`, `leased`, `finished`, `parked`."""
-        counted = self._rows("SELECT state, count(*) FROM triage_events GROUP BY state")
-        return Counter({"ready": 0, "leased": 0, "finished": 0, "parked": 0} | dict(counted))
+        return dict.fromkeys(get_args(State), 0) | dict(self._fetch("count_states"))
 
-    # Behind them
-
-    def _jobs(self, rows: Iterable[Any]) -> list[Job]:
-        """Read leased rows. One that cannot be read is parked, lest it stop the others again and again."""
+    def _parse_jobs(self, rows: Iterable[Any]) -> list[Job]:
+        """Parse leased rows. Dead-letter those that cannot be parsed, or they would fail with every lease."""
         jobs: list[Job] = []
-        for seq, event, ledger, attempts, fence, acts in sorted(rows):
+        for number, event, ledger, attempts, fencing_token, handled in sorted(rows):
             try:
-                read = Event.model_validate_json(event), Ledger.model_validate_json(ledger)
+                job = Job(
+                    event=Event.model_validate_json(event),
+                    ledger=Ledger.model_validate_json(ledger),
+                    attempts=attempts,
+                    fencing_token=fencing_token,
+                    handled=handled,
+                )
             except ValidationError:
-                logger.error("event %s of the inbox is parked: %s", seq, _UNREADABLE)  # noqa: TRY400 - quotes no data
-                sql = "UPDATE triage_events SET state = 'parked', error = :error, changed = :now WHERE seq = :seq"
-                self._changed(sql, seq=seq, error=_UNREADABLE)
+                logger.error("event %s of the inbox is dead-lettered: %s", number, _UNDECODABLE)  # noqa: TRY400 - quotes no data
+                self._change("dead_letter_undecodable", number=number, error=_UNDECODABLE)
             else:
-                jobs.append(Job(event=read[0], ledger=read[1], attempts=attempts, fencing_token=fence, handled=acts))
+                jobs.append(job)
         return jobs
 
-    def _settle(self, job: Job, changes: str, ledger: Ledger | None, **values: Any) -> None:
+    def _settle(self, query: str, job: Job, ledger: Ledger | None, **values: Any) -> None:
+        """Change a leased event, or raise `LeaseLost`."""
         values["ledger"] = None if ledger is None else ledger.model_dump_json()
-        sql = f"UPDATE triage_events SET {changes} WHERE key = :key AND fence = :fence AND state = 'leased'"  # noqa: S608 - our own words
-        if not self._changed(sql, key=job.event.key, fence=job.fencing_token, **values):
-            raise LeaseLost(f"the lease of {job.event.key} ran out, and the event has been taken over or is done with")
+        if not self._change(query, key=job.event.key, fencing_token=job.fencing_token, **values):
+            raise build_lease_lost(job.event.key)
 
-    def _changed(self, sql: str, **values: Any) -> bool:
-        return self._run(sql, self._values(**values))[1] > 0
+    def _change(self, query: str, **values: Any) -> bool:
+        """Run a statement; return whether it changed a row."""
+        return self._run(query, **values)[1] > 0
 
-    def _rows(self, sql: str, **values: Any) -> list[Any]:
-        return self._run(sql, self._values(**values))[0]
+    def _fetch(self, query: str, **values: Any) -> list[Any]:
+        """Run a statement; return its rows."""
+        return self._run(query, **values)[0]
 
-    def _values(self, **values: Any) -> Mapping[str, Any]:
-        return values | {"now": self._clock()}
+    def _run(self, query: str, **values: Any) -> tuple[list[Any], int]:
+        """Run a statement of `queries.sql`; return the rows and the number of changed rows."""
+        return self._execute(self._queries[query], values | {"now": self._clock()})
 
 
-def _entry(row: Any) -> Entry:
+def load_queries(**fragments: str) -> dict[str, str]:
+    """Read the statements of `queries.sql` by name.
+
+    Args:
+        fragments: Text for placeholders that are not names of statements.
+    """
+    text = resources.files("triage.inbox").joinpath("queries.sql").read_text("utf-8")
+    queries = dict(fragments)
+    for section in text.split("-- name: ")[1:]:
+        name, _, body = section.partition("\n")
+        lines = [line for line in body.splitlines() if not line.startswith("--")]
+        queries[name] = "\n".join(lines).strip().removesuffix(";").format_map(queries)
+    return queries
+
+
+def _parse_entry(row: Any) -> Entry:
     number, key, state, due, attempts, received, changed, error, event, ledger, outcome = row
     return Entry(
         number=number,
@@ -434,19 +221,19 @@ def _entry(row: Any) -> Entry:
         received=received,
         changed=changed,
         error=error,
-        event=_read(Event, event),
-        ledger=_read(Ledger, ledger) or Ledger(),
-        outcome=_read(Outcome, outcome),
+        event=_parse_document(Event, event),
+        ledger=_parse_document(Ledger, ledger) or Ledger(),
+        outcome=_parse_document(Outcome, outcome),
     )
 
 
-def _read(model: type[M], text: str | None) -> M | None:
-    """What was written; nothing where another version wrote it, for the rest of the entry tells of it."""
+def _parse_document(model: type[M], text: str | None) -> M | None:
+    """Parse a stored document, or return None if another version wrote it: the other columns are still of use."""
     with suppress(ValidationError):
         return model.model_validate_json(text) if text else None
     return None
 
 
-def _plain(text: str | None) -> str:
-    # PostgreSQL stores no NUL in a text, and neither database half of a surrogate pair.
+def _remove_unstorable(text: str | None) -> str:
+    # PostgreSQL stores no NUL in a text, and neither database stores half of a surrogate pair.
     return (text or "").replace("\0", "").encode("utf-8", "replace").decode()

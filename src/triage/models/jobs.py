@@ -1,66 +1,65 @@
-"""What an inbox stores: an event's ledger, its lease, its entry."""
+"""What an inbox stores: the ledger of an event, its lease, its entry."""
 
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from triage.models.base import Model
 from triage.models.conversation import Conversation
 from triage.models.event import Event
-from triage.models.outcome import Outcome, Status, StepResult
-from triage.models.verdict import Verdict
+from triage.models.outcome import Outcome, Status, StepResult, Verdict
 
 
-class Ledger(BaseModel):
-    """What has been done for an event so far: where another process goes on after a crash."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)
+class Ledger(Model):
+    """The progress of an event, from which another process resumes after a crash."""
 
     verdict: Verdict | None = None
-    """Not paid for twice."""
+    """Stored so that it is not paid for twice."""
     conversation: Conversation | None = Field(default=None, repr=False)
-    """What the verdict is about, to try another policy or prompt on it later."""
+    """The conversation as the classifier saw it, so that another policy or prompt can be tried on it later."""
     status: Status = "routed"
-    """What becomes of it when all steps are taken."""
+    """The status of the event once all steps are done."""
     message_ids: tuple[str, ...] = ()
-    """Ids of the messages that were there before the first step."""
+    """Ids of the messages that existed before the first step."""
     steps: tuple[StepResult, ...] | None = None
-    """None until it was decided what to do."""
+    """None until the actions are decided."""
 
 
 class Job(Model):
-    """An event that is leased for a while."""
+    """A lease of an event."""
 
     event: Event
     ledger: Ledger = Ledger()
     attempts: int
-    """This one included."""
+    """Number of attempts, including this one."""
     fencing_token: int
-    """Tells this lease from any other: a write with an old one is refused."""
+    """Number of this lease. A write with an outdated token is rejected."""
     handled: int = 0
-    """How many earlier messages of the conversation something was done for."""
+    """Number of earlier messages of the conversation for which an action was performed."""
 
 
-State: TypeAlias = Literal["ready", "leased", "finished", "parked"]
+State: TypeAlias = Literal["ready", "leased", "finished", "dead", "parked"]
+"""`ready`: waits for a worker. `leased`: a worker has it. `finished`: routed, or nothing was left to do. `dead`:
+dead-lettered, because it failed for good or cannot be read. `parked`: set aside by an operator."""
 
 
 class Entry(Model):
-    """What an inbox knows of a delivery."""
+    """Everything that an inbox stores about a delivery."""
 
     number: int
-    """In the order in which they came."""
+    """Position in the order of arrival."""
     key: str
     state: State
-    """`ready` from `due` on, `leased` until then by a worker, `finished`, or `parked` for a human."""
     due: float
-    """Seconds since the epoch, as all times here."""
+    """When a `ready` event may be leased, or when the lease of a `leased` one expires. All times are in seconds since
+    the epoch."""
     attempts: int
     received: float
     changed: float
     error: str | None = None
-    """What went wrong last, in our words."""
+    """The last error, without customer text."""
     event: Event | None = None
-    """None for a delivery that could not be read."""
+    """None if the delivery could not be read."""
     ledger: Ledger = Ledger()
     outcome: Outcome | None = None
-    """None until it is finished."""
+    """None until the event is finished."""

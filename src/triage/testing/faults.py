@@ -133,6 +133,7 @@ class FaultyInbox:
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
+        self.in_memory = inbox.in_memory
         self._faults: list[_Fault] = []
         self._lock = threading.Lock()
 
@@ -175,16 +176,16 @@ class FaultyInbox:
         """As `Inbox.add`."""
         return self._do("add", self._inbox.add, event)
 
-    def dead_letter_unreadable(self, vendor: str, body: bytes, error: str) -> bool:
-        """As `Inbox.keep`."""
-        return self._do("dead_letter_unreadable", self._inbox.dead_letter_unreadable, vendor, body, error)
+    def dead_letter_unreadable(self, owner: str, body: bytes, error: str) -> bool:
+        """As `Inbox.dead_letter_unreadable`."""
+        return self._do("dead_letter_unreadable", self._inbox.dead_letter_unreadable, owner, body, error)
 
-    def lease(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[Job]:
+    def lease(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[Job]:
         """As `Inbox.lease`."""
-        return self._do("lease", self._inbox.lease, limit, seconds, vendor)
+        return self._do("lease", self._inbox.lease, limit, seconds, owner)
 
     def lease_key(self, key: str, seconds: float) -> Job | None:
-        """As `Inbox.take`."""
+        """As `Inbox.lease_key`."""
         return self._do("lease_key", self._inbox.lease_key, key, seconds)
 
     def record(self, job: Job, ledger: Ledger) -> None:
@@ -204,37 +205,37 @@ class FaultyInbox:
         self._do("retry", self._inbox.retry, job, error, seconds, ledger)
 
     def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
-        """As `Inbox.park`."""
+        """As `Inbox.dead_letter`."""
         self._do("dead_letter", self._inbox.dead_letter, job, error, ledger)
 
-    def list_overdue(self, limit: int, seconds: float, vendor: str | None = None) -> Sequence[str]:
-        """As `Inbox.overdue`."""
-        return self._do("list_overdue", self._inbox.list_overdue, limit, seconds, vendor)
+    def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[str]:
+        """As `Inbox.list_overdue`."""
+        return self._do("list_overdue", self._inbox.list_overdue, limit, seconds, owner)
 
     def set_pause(self, name: str, seconds: float) -> None:
-        """As `Inbox.hold`."""
+        """As `Inbox.set_pause`."""
         self._do("set_pause", self._inbox.set_pause, name, seconds)
 
     def get_pause(self, name: str) -> float:
-        """As `Inbox.held`."""
+        """As `Inbox.get_pause`."""
         return self._do("get_pause", self._inbox.get_pause, name)
 
     def add_spending(self, name: str, amount: float) -> None:
-        """As `Inbox.spend`."""
+        """As `Inbox.add_spending`."""
         self._do("add_spending", self._inbox.add_spending, name, amount)
 
     def get_spending(self, name: str) -> float:
-        """As `Inbox.spent`."""
+        """As `Inbox.get_spending`."""
         return self._do("get_spending", self._inbox.get_spending, name)
 
     def list_entries(
         self, state: State | None = None, *, limit: int = 100, before: int | None = None
     ) -> Sequence[Entry]:
-        """As `Inbox.entries`."""
+        """As `Inbox.list_entries`."""
         return self._do("list_entries", lambda: self._inbox.list_entries(state, limit=limit, before=before))
 
     def get_entry(self, key: str) -> Entry | None:
-        """As `Inbox.entry`."""
+        """As `Inbox.get_entry`."""
         return self._do("get_entry", self._inbox.get_entry, key)
 
     def redrive(self, key: str) -> bool:
@@ -245,16 +246,16 @@ class FaultyInbox:
         """As `Inbox.park`."""
         return self._do("park", self._inbox.park, key, reason)
 
-    def purge(self, before: float, *, parked: bool = False) -> int:
+    def purge(self, before: float, *, dead: bool = False) -> int:
         """As `Inbox.purge`."""
-        return self._do("purge", lambda: self._inbox.purge(before, parked=parked))
+        return self._do("purge", lambda: self._inbox.purge(before, dead=dead))
 
     def forget(self, customer: str) -> int:
         """As `Inbox.forget`."""
         return self._do("forget", self._inbox.forget, customer)
 
     def count_states(self) -> Mapping[str, int]:
-        """As `Inbox.stats`."""
+        """As `Inbox.count_states`."""
         return self._do("count_states", self._inbox.count_states)
 
     def close(self) -> None:

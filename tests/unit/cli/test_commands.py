@@ -97,7 +97,7 @@ def test_list_tells_of_each_event_and_not_what_was_written(stage: Stage) -> None
     lines = stage.run("inbox", "list").output.splitlines()
     assert [line.split()[2:5] for line in lines] == [
         ["ready", "0x", waiting],
-        ["parked", "1x", parked],
+        ["dead", "1x", parked],
         ["finished", "1x", routed],
     ]
     assert lines[1].endswith("status 403")
@@ -109,9 +109,9 @@ def test_list_tells_of_each_event_and_not_what_was_written(stage: Stage) -> None
 def test_list_of_one_state_as_json(stage: Stage) -> None:
     stage.route()
     parked = stage.parked()
-    (line,) = stage.run("inbox", "list", "--state", "parked", "--json").output.splitlines()
+    (line,) = stage.run("inbox", "list", "--state", "dead", "--json").output.splitlines()
     told = json.loads(line)
-    assert (told["key"], told["state"], told["error"]) == (parked, "parked", "status 403")
+    assert (told["key"], told["state"], told["error"]) == (parked, "dead", "status 403")
 
 
 def test_list_reads_on_past_a_page(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,14 +143,25 @@ def test_show_before_anything_was_done_and_after_the_fallback(stage: Stage) -> N
     malformed = b'{"no": "event"}'
     stage.router.handle(malformed, stage.desk.sign(malformed))
     kept = stage.inbox.list_entries()[0].key
-    assert "state        parked" in stage.run("inbox", "show", kept, "--text").output
+    assert "state        dead" in stage.run("inbox", "show", kept, "--text").output
 
 
 def test_stats_count(stage: Stage) -> None:
     stage.route()
     stage.parked()
-    assert stage.run("inbox", "stats").output.split() == ["ready", "0", "leased", "0", "finished", "1", "parked", "1"]
-    assert json.loads(stage.run("inbox", "stats", "--json").output)["parked"] == 1
+    assert stage.run("inbox", "stats").output.split() == [
+        "ready",
+        "0",
+        "leased",
+        "0",
+        "finished",
+        "1",
+        "dead",
+        "1",
+        "parked",
+        "0",
+    ]
+    assert json.loads(stage.run("inbox", "stats", "--json").output)["dead"] == 1
 
 
 # Doing
@@ -230,8 +241,7 @@ def test_a_router_that_cannot_be_had_is_told(stage: Stage, monkeypatch: pytest.M
 
 
 def test_an_inbox_that_fails_is_told_in_a_line(stage: Stage) -> None:
-    stage.inbox._rows("SELECT 1")
-    stage.inbox._run("DROP TABLE triage_events", {})
+    stage.inbox._execute("DROP TABLE triage_events", {})
     assert "Error: the inbox" in stage.run("inbox", "list", code=1).output
 
 

@@ -11,9 +11,9 @@ from typing import Any, get_args
 import httpx
 import pytest
 
-from tests.contract.test_inboxes import event
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, Desk, IntercomDesk
+from tests.helpers.events import build_event as event
 from tests.helpers.routing import handle, only
 from triage import InboxError, Outcome, Tag
 from triage.inbox import MemoryInbox, SQLiteInbox
@@ -123,7 +123,7 @@ CALLS: dict[InboxCall, Callable[[Inbox], object]] = {
     "get_entry": lambda inbox: inbox.get_entry(event().key),
     "redrive": lambda inbox: inbox.redrive(event().key),
     "park": lambda inbox: inbox.park(event().key, "to look at"),
-    "purge": lambda inbox: inbox.purge(desk_clock() + 60, parked=True),
+    "purge": lambda inbox: inbox.purge(desk_clock() + 60, dead=True),
     "forget": lambda inbox: inbox.forget("mira"),
     "count_states": lambda inbox: inbox.count_states(),
 }
@@ -153,7 +153,9 @@ def told(inbox: Inbox) -> object:
 
 def test_every_call_of_an_inbox_can_fail() -> None:
     assert tuple(CALLS) == get_args(InboxCall)
-    public = {name for name, value in vars(Inbox).items() if callable(value) and not name.startswith("_")}
+    public = {
+        name for base in Inbox.__mro__ for name, value in vars(base).items() if callable(value) and name[0] != "_"
+    }
     assert public == {*CALLS, "close"}
 
 
@@ -224,8 +226,8 @@ def test_its_words_are_those_of_the_database(tmp_path: Path) -> None:
     """So that what looks for them in a log finds them."""
     path = tmp_path / "real.db"
     real = SQLiteInbox(path)
-    page_count = real._rows("PRAGMA page_count")[0][0]
-    real._rows(f"PRAGMA max_page_count = {page_count}")
+    page_count = real._execute("PRAGMA page_count", {})[0][0][0]
+    real._execute(f"PRAGMA max_page_count = {page_count}", {})
     stored = (real.add(event(number)) for number in range(1000))
     with pytest.raises(InboxError) as full:
         list(stored)

@@ -1,0 +1,419 @@
+"""The inbox for one process: events in memory, for tests and for a Router without another inbox."""
+
+import threading
+import time
+from bisect import insort
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
+from typing import get_args
+
+from typing_extensions import override
+
+from triage.errors import ConfigurationError, InboxError
+from triage.inbox.base import SPENDING_KEPT, Inbox, build_lease_lost, build_unreadable_key
+from triage.io.fork import register_at_fork
+from triage.models import Entry, Event, Job, Ledger, Outcome, State, Status
+
+_EMPTY_LEDGER = Ledger()
+
+_get_number = attrgetter("number")
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    """A stored event."""
+
+    number: int
+    key: str
+    owner: str
+    conversation: str
+    customer: str | None
+    email: str | None
+    event: Event | None
+    ledger: Ledger
+    state: State
+    due: float
+    received: float
+    changed: float
+    attempts: int = 0
+    fencing_token: int = 0
+    status: Status | None = None
+    reason: str = ""
+    handled: bool = False
+    error: str | None = None
+    reported: float = 0.0
+
+
+class MemoryInbox(Inbox):
+    """Stores events in the memory of this process. A crash loses them.
+
+    To save memory and to recognize repeated deliveries, it keeps of a finished event only the key and the customer, and
+    of its outcome only the status and the reason.
+
+    Args:
+        capacity: The maximum number of open events, and of finished, dead and parked events together. Further open
+            events are rejected; of the others the oldest are removed.
+        clock: Returns the seconds since the epoch.
+
+    Raises:
+        ConfigurationError: The capacity is less than one.
+    """
+
+    in_memory = True
+
+    def __init__(self, capacity: int = 50_000, *, clock: Callable[[], float] = time.time) -> None:
+        if capacity < 1:
+            raise ConfigurationError(f"MemoryInbox: capacity must be at least 1, not {capacity}.")
+        self._capacity = capacity
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last_number = 0
+        self._rows: dict[str, _Row] = {}
+        """All events by key, the oldest first."""
+        self._open: dict[str, list[_Row]] = {}
+        """The ready and leased events of each conversation, the oldest first."""
+        self._settled: dict[str, _Row] = {}
+        """The finished, dead and parked events by key, in the order in which they were settled."""
+        self._handled: dict[str, int] = {}
+        """The number of handled events of each conversation."""
+        self._limits: dict[str, tuple[float, float]] = {}
+        """Pauses and totals by name, with the time of the last change."""
+        register_at_fork(self)
+
+    @override
+    def add(self, event: Event) -> bool:
+        with self._lock:
+            if event.key in self._rows:
+                return False
+            if len(self._rows) - len(self._settled) >= self._capacity:
+                raise InboxError(f"the inbox is full: {self._capacity} events are open")
+            now = self._clock()
+            owner = event.owner
+            conversation = f"{owner}:{event.account}:{event.conversation_id}"
+            customer = event.conversation.customer
+            email = customer.email.lower() if customer.email else None
+            self._last_number += 1
+            row = _Row(
+                number=self._last_number,
+                key=event.key,
+                owner=owner,
+                conversation=conversation,
+                customer=customer.id,
+                email=email,
+                event=event,
+                ledger=_EMPTY_LEDGER,
+                state="ready",
+                due=now,
+                received=now,
+                changed=now,
+            )
+            self._rows[event.key] = row
+            if conversation in self._open:
+                self._open[conversation].append(row)
+            else:
+                self._open[conversation] = [row]
+            return True
+
+    @override
+    def dead_letter_unreadable(self, owner: str, body: bytes, error: str) -> bool:
+        key = build_unreadable_key(owner, body)
+        with self._lock:
+            if key in self._rows:
+                return False
+            now = self._clock()
+            self._last_number += 1
+            row = _Row(
+                number=self._last_number,
+                key=key,
+                owner=owner,
+                conversation=key,
+                customer=None,
+                email=None,
+                event=None,
+                ledger=_EMPTY_LEDGER,
+                state="dead",
+                due=now,
+                received=now,
+                changed=now,
+                error=error,
+            )
+            self._rows[key] = row
+            self._settled[key] = row
+            self._evict_oldest()
+            return True
+
+    @override
+    def lease(self, limit: int, seconds: float, owner: str | None = None) -> list[Job]:
+        with self._lock:
+            now = self._clock()
+            rows = self._list_due(now, owner)[:limit]
+            return [self._lease_row(row, now, seconds) for row in sorted(rows, key=_get_number)]
+
+    @override
+    def lease_key(self, key: str, seconds: float) -> Job | None:
+        with self._lock:
+            now = self._clock()
+            row = self._rows.get(key)
+            if row is None or row.due > now or key in self._settled:
+                return None
+            rows = self._open[row.conversation]
+            if len(rows) > 1 and _find_next(rows) is not row:
+                return None
+            return self._lease_row(row, now, seconds)
+
+    @override
+    def record(self, job: Job, ledger: Ledger) -> None:
+        with self._lock:
+            row = self._get_leased(job)
+            row.ledger = ledger
+            row.changed = self._clock()
+
+    @override
+    def extend(self, jobs: Iterable[Job], seconds: float) -> None:
+        with self._lock:
+            due = self._clock() + seconds
+            for job in jobs:
+                row = self._rows.get(job.event.key)
+                if row is not None and row.state == "leased" and row.fencing_token == job.fencing_token:
+                    row.due = due
+
+    @override
+    def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
+        with self._lock:
+            row = self._get_leased(job)
+            row.event = None
+            row.ledger = _EMPTY_LEDGER
+            row.status = outcome.status
+            row.reason = outcome.reason
+            for step in outcome.steps:
+                if step.status == "done":
+                    row.handled = True
+                    self._handled[row.conversation] = self._handled.get(row.conversation, 0) + 1
+                    break
+            self._settle(row, "finished")
+
+    @override
+    def retry(self, job: Job, error: str, seconds: float, ledger: Ledger | None = None) -> None:
+        with self._lock:
+            row = self._get_leased(job)
+            row.state = "ready"
+            row.error = error
+            row.ledger = ledger or row.ledger
+            row.changed = self._clock()
+            row.due = row.changed + seconds
+
+    @override
+    def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
+        with self._lock:
+            row = self._get_leased(job)
+            row.error = error
+            row.ledger = ledger or row.ledger
+            self._settle(row, "dead")
+
+    @override
+    def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> list[str]:
+        with self._lock:
+            now = self._clock()
+            overdue = [
+                row for row in self._list_due(now - seconds, owner) if now - row.due >= 2 * (row.reported - row.due)
+            ][:limit]
+            for row in overdue:
+                row.reported = now
+            return [row.key for row in overdue]
+
+    @override
+    def set_pause(self, name: str, seconds: float) -> None:
+        with self._lock:
+            now = self._clock()
+            until, _ = self._limits.get(name, (0.0, now))
+            self._limits[name] = max(until, now + seconds), now
+
+    @override
+    def get_pause(self, name: str) -> float:
+        with self._lock:
+            until, _ = self._limits.get(name, (0.0, 0.0))
+            return max(0.0, until - self._clock())
+
+    @override
+    def add_spending(self, name: str, amount: float) -> None:
+        with self._lock:
+            total, _ = self._limits.get(name, (0.0, 0.0))
+            self._limits[name] = total + amount, self._clock()
+
+    @override
+    def get_spending(self, name: str) -> float:
+        with self._lock:
+            return self._limits.get(name, (0.0, 0.0))[0]
+
+    @override
+    def list_entries(
+        self, state: State | None = None, *, limit: int = 100, before: int | None = None
+    ) -> Sequence[Entry]:
+        with self._lock:
+            rows = (
+                row
+                for row in reversed(self._rows.values())
+                if (state is None or row.state == state) and (before is None or row.number < before)
+            )
+            return [_build_entry(row) for row in islice(rows, limit)]
+
+    @override
+    def get_entry(self, key: str) -> Entry | None:
+        with self._lock:
+            row = self._rows.get(key)
+            return None if row is None else _build_entry(row)
+
+    @override
+    def redrive(self, key: str) -> bool:
+        with self._lock:
+            row = self._rows.get(key)
+            if row is None or row.state not in ("dead", "parked") or row.event is None:
+                return False
+            row.state = "ready"
+            row.attempts = 0
+            row.due = row.changed = self._clock()
+            del self._settled[key]
+            insort(self._open.setdefault(row.conversation, []), row, key=_get_number)
+            return True
+
+    @override
+    def park(self, key: str, reason: str) -> bool:
+        with self._lock:
+            row = self._rows.get(key)
+            if row is None or row.state != "ready":
+                return False
+            row.error = reason
+            self._settle(row, "parked")
+            return True
+
+    @override
+    def purge(self, before: float, *, dead: bool = False) -> int:
+        with self._lock:
+            unused_since = min(before, self._clock() - SPENDING_KEPT)
+            self._limits = {name: limit for name, limit in self._limits.items() if limit[1] >= unused_since}
+            return self._remove(
+                row for row in self._settled.values() if row.changed < before and (dead or row.state == "finished")
+            )
+
+    @override
+    def forget(self, customer: str) -> int:
+        if not customer:
+            return 0
+        email = customer.lower()
+        with self._lock:
+            return self._remove(
+                row
+                for row in self._rows.values()
+                if row.state != "leased" and (row.customer == customer or row.email == email)
+            )
+
+    @override
+    def count_states(self) -> Mapping[str, int]:
+        with self._lock:
+            return dict.fromkeys(get_args(State), 0) | Counter(row.state for row in self._rows.values())
+
+    @override
+    def close(self) -> None:
+        """Do nothing: there is no file or connection."""
+
+    def before_fork(self) -> None:
+        """Wait until no thread is changing the events."""
+        self._lock.acquire()
+
+    def after_fork(self, *, child: bool) -> None:
+        """Let threads in again. A child forgets the open events, which belong to its parent.
+
+        Args:
+            child: True in the child process.
+        """
+        if child:  # pragma: no cover - coverage does not measure forked processes
+            self._remove(row for row in self._rows.values() if row.key not in self._settled)
+        self._lock.release()
+
+    def _list_due(self, moment: float, owner: str | None) -> list[_Row]:
+        """List the events that could have been leased at a time, in the order in which they became due."""
+        candidates = map(_find_next, self._open.values())
+        due = [row for row in candidates if row.due <= moment and owner in (None, row.owner)]
+        return sorted(due, key=lambda row: (row.due, row.number))
+
+    def _lease_row(self, row: _Row, now: float, seconds: float) -> Job:
+        assert row.event is not None  # noqa: S101 - only finished and unreadable events have none
+        row.state = "leased"
+        row.due = now + seconds
+        row.attempts += 1
+        row.fencing_token += 1
+        row.changed = now
+        return Job(
+            event=row.event,
+            ledger=row.ledger,
+            attempts=row.attempts,
+            fencing_token=row.fencing_token,
+            handled=self._handled.get(row.conversation, 0),
+        )
+
+    def _get_leased(self, job: Job) -> _Row:
+        row = self._rows.get(job.event.key)
+        if row is None or row.state != "leased" or row.fencing_token != job.fencing_token:
+            raise build_lease_lost(job.event.key)
+        return row
+
+    def _settle(self, row: _Row, state: State) -> None:
+        """Take an event out of its conversation's queue."""
+        row.state = state
+        row.changed = self._clock()
+        self._dequeue(row)
+        self._settled[row.key] = row
+        if len(self._settled) > self._capacity:
+            self._evict_oldest()
+
+    def _dequeue(self, row: _Row) -> None:
+        rows = self._open[row.conversation]
+        rows.remove(row)
+        if not rows:
+            del self._open[row.conversation]
+
+    def _evict_oldest(self) -> None:
+        """Remove the events that were settled first, if there are more than the capacity."""
+        self._remove(islice(self._settled.values(), max(0, len(self._settled) - self._capacity)))
+
+    def _remove(self, rows: Iterable[_Row]) -> int:
+        """Remove events; return their number."""
+        removed = list(rows)
+        for row in removed:
+            del self._rows[row.key]
+            if self._settled.pop(row.key, None) is None:
+                self._dequeue(row)
+            if row.handled:
+                self._handled[row.conversation] -= 1
+                if not self._handled[row.conversation]:
+                    del self._handled[row.conversation]
+        return len(removed)
+
+    def __repr__(self) -> str:
+        return f"MemoryInbox({self._capacity})"
+
+
+def _find_next(rows: Sequence[_Row]) -> _Row:
+    """Return the event of a conversation that is processed next: the leased one, else the oldest."""
+    if len(rows) == 1:
+        return rows[0]
+    return next((row for row in rows if row.state == "leased"), rows[0])
+
+
+def _build_entry(row: _Row) -> Entry:
+    return Entry(
+        number=row.number,
+        key=row.key,
+        state=row.state,
+        due=row.due,
+        attempts=row.attempts,
+        received=row.received,
+        changed=row.changed,
+        error=row.error,
+        event=row.event,
+        ledger=row.ledger,
+        outcome=None if row.status is None else Outcome(status=row.status, reason=row.reason, key=row.key),
+    )

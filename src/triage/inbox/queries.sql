@@ -1,0 +1,158 @@
+-- The statements of the inboxes that are tables, for SQLite and PostgreSQL alike.
+--
+-- `-- name:` begins a statement. {name} includes an earlier one; {lock_rows} is the database's clause for skipping rows
+-- that another transaction has locked. Parameters are written :name; :now is the clock of the inbox.
+
+
+-- Stores of a receiver
+
+-- name: add
+INSERT INTO triage_events (key, owner, conversation, customer, email, event, due, received, changed)
+VALUES (:key, :owner, :conversation, :customer, :email, :event, :now, :now, :now)
+ON CONFLICT (key) DO NOTHING;
+
+-- name: dead_letter_unreadable
+INSERT INTO triage_events (key, owner, conversation, state, body, error, due, received, changed)
+VALUES (:key, :owner, :key, 'dead', :body, :error, :now, :now, :now)
+ON CONFLICT (key) DO NOTHING;
+
+
+-- Leases
+
+-- name: is_next
+-- A condition: the event is due, and no other open event of its conversation comes first. An expired lease comes before
+-- events that were never leased: with concurrent transactions, the later of two events may be stored and leased first.
+state IN ('ready', 'leased') AND due <= :now AND (state = 'leased' OR NOT EXISTS (
+  SELECT 1 FROM triage_events AS other
+  WHERE other.state IN ('ready', 'leased') AND other.conversation = candidate.conversation
+    AND (other.state = 'leased' OR other.number < candidate.number)
+))
+
+-- name: lease_picked
+-- The second half of the statements below. Without the CAST, SQLite reads all events that were ever handled instead of
+-- those of the conversation.
+UPDATE triage_events
+SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fencing_token = fencing_token + 1, changed = :now
+WHERE number IN (SELECT number FROM picked)
+RETURNING number, event, ledger, attempts, fencing_token, (
+  SELECT count(*) FROM triage_events AS other
+  WHERE other.conversation = CAST(triage_events.conversation AS TEXT) AND other.handled = 1
+)
+
+-- name: lease
+WITH picked AS MATERIALIZED (
+  SELECT number FROM triage_events AS candidate WHERE {is_next} ORDER BY due, number LIMIT :limit {lock_rows}
+)
+{lease_picked};
+
+-- name: lease_owned
+WITH picked AS MATERIALIZED (
+  SELECT number FROM triage_events AS candidate
+  WHERE {is_next} AND owner = :owner
+  ORDER BY due, number LIMIT :limit {lock_rows}
+)
+{lease_picked};
+
+-- name: lease_key
+WITH picked AS MATERIALIZED (
+  SELECT number FROM triage_events AS candidate WHERE {is_next} AND key = :key {lock_rows}
+)
+{lease_picked};
+
+-- name: extend
+UPDATE triage_events SET due = :now + :seconds
+WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
+
+-- name: is_overdue
+-- A condition: the event has been due for :seconds, and twice as long as when it was last reported.
+{is_next} AND due <= :now - :seconds AND :now - due >= 2 * (reported - due)
+
+-- name: list_overdue
+WITH picked AS MATERIALIZED (
+  SELECT number FROM triage_events AS candidate WHERE {is_overdue} ORDER BY due, number LIMIT :limit {lock_rows}
+)
+UPDATE triage_events SET reported = :now WHERE number IN (SELECT number FROM picked) RETURNING key;
+
+-- name: list_overdue_owned
+WITH picked AS MATERIALIZED (
+  SELECT number FROM triage_events AS candidate
+  WHERE {is_overdue} AND owner = :owner
+  ORDER BY due, number LIMIT :limit {lock_rows}
+)
+UPDATE triage_events SET reported = :now WHERE number IN (SELECT number FROM picked) RETURNING key;
+
+
+-- Progress of a leased event
+
+-- name: record
+UPDATE triage_events SET ledger = :ledger, changed = :now
+WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
+
+-- name: finish
+UPDATE triage_events
+SET state = 'finished', outcome = :outcome, handled = :handled, ledger = coalesce(:ledger, ledger), changed = :now
+WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
+
+-- name: retry
+UPDATE triage_events
+SET state = 'ready', due = :now + :seconds, error = :error, ledger = coalesce(:ledger, ledger), changed = :now
+WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
+
+-- name: dead_letter
+UPDATE triage_events SET state = 'dead', error = :error, ledger = coalesce(:ledger, ledger), changed = :now
+WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
+
+-- name: dead_letter_undecodable
+-- Another version of this library stored the event.
+UPDATE triage_events SET state = 'dead', error = :error, changed = :now WHERE number = :number;
+
+
+-- Shared limits
+
+-- name: set_pause
+INSERT INTO triage_limits (name, value, changed) VALUES (:name, :now + :seconds, :now)
+ON CONFLICT (name) DO UPDATE SET changed = :now, value = CASE
+  WHEN triage_limits.value > :now + :seconds THEN triage_limits.value ELSE :now + :seconds
+END;
+
+-- name: get_pause
+SELECT value - :now FROM triage_limits WHERE name = :name;
+
+-- name: add_spending
+INSERT INTO triage_limits (name, value, changed) VALUES (:name, :amount, :now)
+ON CONFLICT (name) DO UPDATE SET changed = :now, value = triage_limits.value + :amount;
+
+-- name: get_spending
+SELECT value FROM triage_limits WHERE name = :name;
+
+
+-- Operators
+
+-- name: list_entries
+SELECT number, key, state, due, attempts, received, changed, error, event, ledger, outcome FROM triage_events
+WHERE (CAST(:state AS TEXT) IS NULL OR state = :state) AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
+ORDER BY number DESC LIMIT :limit;
+
+-- name: get_entry
+SELECT number, key, state, due, attempts, received, changed, error, event, ledger, outcome FROM triage_events
+WHERE key = :key;
+
+-- name: redrive
+UPDATE triage_events SET state = 'ready', attempts = 0, due = :now, changed = :now
+WHERE key = :key AND state IN ('dead', 'parked') AND event IS NOT NULL;
+
+-- name: park
+UPDATE triage_events SET state = 'parked', error = :reason, changed = :now WHERE key = :key AND state = 'ready';
+
+-- name: purge
+DELETE FROM triage_events
+WHERE changed < :before AND (state = 'finished' OR state IN ('dead', 'parked') AND CAST(:dead AS INTEGER) = 1);
+
+-- name: purge_limits
+DELETE FROM triage_limits WHERE changed < :before AND changed < :now - :kept;
+
+-- name: forget
+DELETE FROM triage_events WHERE state <> 'leased' AND (customer = :customer OR email = :email);
+
+-- name: count_states
+SELECT state, count(*) FROM triage_events GROUP BY state;
