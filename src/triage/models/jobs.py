@@ -7,7 +7,8 @@ from pydantic import Field
 from triage.models.base import Model
 from triage.models.conversation import Conversation
 from triage.models.event import Event
-from triage.models.outcome import Outcome, Status, StepResult, Verdict
+from triage.models.outcome import Outcome, Status, StepResult
+from triage.models.verdict import Verdict
 
 
 class Ledger(Model):
