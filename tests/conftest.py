@@ -8,6 +8,7 @@ import pytest
 from tests.helpers.api import Api
 from tests.helpers.desks import DESKS, Desk
 from tests.helpers.servers import Postgres, RabbitMQ, Redis
+from triage.io.retry import RetryPolicy
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -27,6 +28,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("ANTHROPIC_", *(f"{vendor.upper()}_" for vendor in DESKS))):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def without_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of a help desk's API are retried at once. `unit/engine/test_transport.py` tests the delays."""
+    monkeypatch.setattr("triage.engine.transport.RETRIES", RetryPolicy(attempts=3, first_delay=0.0))
 
 
 @pytest.fixture(scope="session")

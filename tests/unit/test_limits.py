@@ -10,16 +10,17 @@ from tests.helpers.api import Api
 from tests.helpers.desks import Desk, IntercomDesk
 from tests.helpers.routing import handle, only, said
 from tests.helpers.watched import WatchedInbox
-from triage import ConfigurationError, Conversation, InboxError, Limits, Router, Tag, Verdict, Worker
+from triage import ConfigurationError, Conversation, Limits, Router, Tag, Verdict, Worker
 from triage.classifiers import Claude, Price
-from triage.engine.breaker import Gate
-from triage.inbox import MemoryInbox, SQLiteInbox
+from triage.inbox import SQLiteInbox
 from triage.policy import Buckets
 from triage.testing import RateLimit
 
 
 class Scripted:
-    """Gives these verdicts in turn, then the last one for ever, and counts."""
+    """Returns these verdicts in turn, repeats the last one, and counts how often it was asked."""
+
+    priced = True
 
     def __init__(self, *verdicts: Verdict | Exception) -> None:
         self.verdicts = list(verdicts)
@@ -55,9 +56,11 @@ def test_limits_that_make_no_sense_are_refused(options: Any, message: str) -> No
 
 def test_a_router_that_could_not_keep_its_limits_is_refused() -> None:
     desk = IntercomDesk()
-    with pytest.raises(ConfigurationError, match="without an inbox nothing can wait"):
+    with pytest.raises(ConfigurationError, match="needs an inbox, where events can wait"):
         desk.router(limits=Limits(without_verdict="wait"))
-    with pytest.raises(ConfigurationError, match=r"what Claude\('claude-next'\) costs is not known"):
+    with pytest.raises(
+        ConfigurationError, match=r"what a verdict costs, and Claude\('claude-next'\) does not report it"
+    ):
         desk.router(classifier=Claude("claude-next"), limits=Limits(daily_usd=1))
     desk.router(classifier=Claude("claude-next", prices={"claude-next": Price(1, 1, 1, 1)}), limits=Limits(daily_usd=1))
 
@@ -72,7 +75,7 @@ def test_something_is_done_for_so_many_messages_of_a_conversation_and_no_more(de
         vendor=desk.adapter(**desk.everything),
         buckets=only(Tag("seen")),
         classifier=classifier,
-        limits=Limits(acts=2),
+        limits=Limits(max_per_conversation=2),
     )
     conversation = None
     outcomes = []
@@ -81,7 +84,7 @@ def test_something_is_done_for_so_many_messages_of_a_conversation_and_no_more(de
         conversation = webhook.conversation_id
         outcomes.append(handle(api, router, webhook)[1])
     assert [outcome.status for outcome in outcomes] == ["routed", "routed", "ignored", "ignored"]
-    assert outcomes[3].reason == "something was done for 2 messages of the conversation: it is left to people"
+    assert outcomes[3].reason == "2 messages of the conversation were already handled: left to people"
     assert classifier.asked == 2, "nor is it paid for"
     assert handle(api, router, desk.fake.customer_writes("Hello"))[1].status == "routed", "others are not concerned"
 
@@ -95,7 +98,11 @@ def test_the_days_budget_is_spent_and_then_the_fallback_stands_in_and_says_so(de
     outcomes = [handle(api, router, desk.fake.customer_writes("Hello"))[1] for _ in range(3)]
     verdict = outcomes[2].verdict
     assert verdict is not None
-    assert (classifier.asked, verdict.fallback, verdict.reason) == (2, True, "the day's 1 USD for verdicts are spent")
+    assert (classifier.asked, verdict.fallback, verdict.reason) == (
+        2,
+        True,
+        "the daily budget of 1 USD for verdicts is spent",
+    )
     assert said(outcomes[2]) == ["tag:done"]
     desk.clock.now += 24 * 3600
     handle(api, router, desk.fake.customer_writes("Hello"))
@@ -135,7 +142,7 @@ def test_a_classifier_that_is_down_is_left_alone_for_a_while(desk: Desk, api: Ap
 
     for _ in range(3):
         verdict()
-    assert verdict().reason == "the classifier was down, and is not asked for another 30 s"
+    assert verdict().reason == "the classifier was down and is not asked for another 30 s"
     assert classifier.asked == 3
     desk.clock.now += 31
     verdict()
@@ -242,8 +249,8 @@ def test_a_short_wait_is_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -
         waited.append(seconds)
         desk.clock.now += seconds
 
-    monkeypatch.setattr("triage.engine.old_ports.Blocking.sleep", sleep)
-    monkeypatch.setattr("triage.engine.old_ports.Awaiting.sleep", sleep)
+    monkeypatch.setattr("triage.io.ports.SyncIO.sleep", sleep)
+    monkeypatch.setattr("triage.io.ports.AsyncIO.sleep", sleep)
     outcome = handle(api, desk.router(buckets=only(Tag("seen"))), desk.fake.customer_writes("Hello"))[1]
     assert outcome.status == "routed"
     assert len(waited) >= 2
@@ -275,39 +282,9 @@ def test_a_worker_takes_nothing_while_the_help_desk_is_left_alone(tmp_path: Path
     inbox.close()
 
 
-# The gate
-
-
-def test_an_inbox_that_fails_shuts_no_gate_and_opens_none(caplog: pytest.LogCaptureFixture) -> None:
-    class Failing(MemoryInbox):
-        def get_pause(self, name: str) -> float:
-            raise InboxError("the disk is full")
-
-        def set_pause(self, name: str, seconds: float) -> None:
-            raise InboxError("the disk is full")
-
-    now = [1000.0]
-    gate = Gate("claude", Failing(), failures=1, pause=30, clock=lambda: now[0])
-    assert gate.left() == 0
-    gate.shut(gate.learn(down=True))
-    assert gate.left() == 30
-    now[0] += 10
-    assert gate.left() == 20
-    assert "what other workers say of claude cannot be read: the disk is full" in caplog.text
-    assert "other workers cannot be told of claude: the disk is full" in caplog.text
-
-
-def test_a_clock_that_is_set_back_does_not_keep_a_gate_from_asking() -> None:
-    now = [1000.0]
-    inbox = MemoryInbox(clock=lambda: now[0])
-    gate = Gate("claude", inbox, failures=1, pause=30, clock=lambda: now[0])
-    assert gate.left() == 0
-    inbox.set_pause("claude", 60)
-    assert gate.left() == 0, "for a second"
-    now[0] -= 100
-    assert gate.left() == pytest.approx(160)
+# Defaults
 
 
 def test_the_default_limits_are_those_of_a_router() -> None:
     router: Router = IntercomDesk().router()
-    assert router._pipeline.limits == Limits()
+    assert router.engine.limits == Limits()

@@ -32,6 +32,7 @@ from triage import (
     Verdict,
     Worker,
 )
+from triage.io.ports import AsyncIO
 from triage.models import Job, Ledger
 
 
@@ -233,7 +234,7 @@ def test_wherever_a_worker_dies_the_next_one_ends_it_and_does_nothing_twice(
     monkeypatch.setattr(inbox, "record", dying(inbox.record))
     monkeypatch.setattr(inbox, "finish", dying(inbox.finish))
     with contextlib.suppress(Crash):
-        asyncio.run(router.work(job))
+        asyncio.run(Attempt(router.engine, job, AsyncIO()).run())
     monkeypatch.undo()
     desk.clock.now += 61
     if not inbox.count_states()["finished"]:
@@ -303,7 +304,7 @@ def one_inbox(one_desk: IntercomDesk, tmp_path: Path) -> Iterator[WatchedInbox]:
 def test_a_worker_that_could_not_work_cannot_be_made(
     one_desk: IntercomDesk, one_inbox: WatchedInbox, options: Any
 ) -> None:
-    with pytest.raises(ConfigurationError, match="more than 0"):
+    with pytest.raises(ConfigurationError, match="greater than 0"):
         Worker(one_desk.router(inbox=one_inbox), **options)
     with pytest.raises(ConfigurationError, match="has no inbox"):
         Worker(one_desk.router())
@@ -348,8 +349,7 @@ def test_what_takes_longer_than_the_deadline_is_taken_up_later(one_desk: Interco
     assert not worker.drain(0.01)
     assert one_inbox.count_states()["leased"] == 1
     one_desk.clock.now += 61
-    router.classifier = lambda text: "general"
-    with Worker(router):
+    with Worker(one_desk.router(inbox=one_inbox)):
         one_inbox.wait()
     assert one_inbox.count_states()["finished"] == 1
 

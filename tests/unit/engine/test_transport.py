@@ -1,212 +1,229 @@
-"""Calls of a vendor's API: what is repeated, how long it waits, what it says when it gives up."""
+"""Calls of a help desk's API: which are repeated, how long they wait, which error ends them."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
+import httpx
 import pytest
 
 from triage import VendorError
-from triage.engine.breaker import Gate
-from triage.engine.transport import LONGEST_WAIT, NoAnswer, Tokens, send
+from triage.engine.breaker import CircuitBreaker
+from triage.engine.transport import LONGEST_WAIT, TokenCache, Transport
 from triage.inbox import MemoryInbox
-from triage.io.ports import run
+from triage.io.clients import Mutex
+from triage.io.ports import SyncIO, run
+from triage.io.retry import RetryPolicy
 from triage.models import Request, Response, Token
+from triage.testing.server import HttpResponse, serve
 from triage.vendors import Intercom
-from triage.vendors.base import Auth
-from triage.vendors.payload import Payload
-from triage.vendors.responses import build_error, parse_response, parse_seconds
+from triage.vendors.base import Auth, Vendor
 
 INTERCOM = Intercom(client_secret="s", access_token="t", admin_id="1")
 READ = Request("GET", "https://api.example.com/things/1?secret=no", idempotent=True)
 WRITE = Request("POST", "https://api.example.com/things", {"body": "hi"})
 
+LOST = httpx.ReadTimeout("lost")
+UNSENT = httpx.ConnectError("unsent")
 
-class Wire:
-    """Answers from a script, and notes how long it was told to wait."""
 
-    def __init__(self, script: Sequence[int | Response | NoAnswer]) -> None:
+class Service(SyncIO):
+    """An API that answers from a script, and a port that records delays instead of waiting."""
+
+    def __init__(self, script: Sequence[int | httpx.Response | Exception], vendor: Vendor = INTERCOM) -> None:
         self.script = list(script)
-        self.waits: list[float] = []
-        self.sent: list[Request] = []
-        self.clock = 1000.0
-        self.tokens = Tokens()
-        self.vendor_gate = Gate("intercom", MemoryInbox(clock=self.now), failures=4, pause=30, clock=self.now)
+        self.delays: list[float] = []
+        self.requests: list[httpx.Request] = []
+        self.now = 1000.0
+        self.tokens = TokenCache()
+        inbox = MemoryInbox(clock=lambda: self.now)
+        self.breaker = CircuitBreaker("intercom", inbox, failures=4, pause=30, clock=lambda: self.now)
+        http = httpx.Client(transport=httpx.MockTransport(self.answer))
+        self.transport = Transport(vendor, http, self, self.breaker, self.tokens, lambda: self.now)
 
-    async def held(self, gate: Gate) -> float:
-        return gate.left()
-
-    async def learn(self, gate: Gate, *, down: bool, pause: float = 0.0) -> None:
-        seconds = gate.learn(down=down, pause=pause)
-        if seconds:
-            gate.shut(seconds)
-
-    async def exchange(self, request: Request) -> Response:
-        self.sent.append(request)
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
         answer = self.script.pop(0)
-        if isinstance(answer, NoAnswer):
+        if isinstance(answer, Exception):
             raise answer
-        return Response(answer, {}, b"{}") if isinstance(answer, int) else answer
+        return httpx.Response(answer, json={}) if isinstance(answer, int) else answer
 
     async def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        self.clock += seconds
+        self.delays.append(seconds)
+        self.now += seconds
 
-    def now(self) -> float:
-        return self.clock
-
-    @asynccontextmanager
-    async def exclusive(self) -> AsyncGenerator[None]:
-        yield
+    def send(self, request: Request) -> Response:
+        return run(self.transport.send(request))
 
 
-def limited(**headers: str) -> Response:
-    return Response(429, {name.replace("_", "-"): value for name, value in headers.items()}, b"")
+@pytest.fixture(autouse=True)
+def real_delays(monkeypatch: pytest.MonkeyPatch, without_delays: None) -> None:
+    monkeypatch.setattr("triage.engine.transport.RETRIES", RetryPolicy(attempts=3))
 
 
-LOST = NoAnswer("no answer: ReadTimeout", sent=True)
-UNSENT = NoAnswer("no answer: ConnectError", sent=False)
+def limit(**headers: str) -> httpx.Response:
+    return httpx.Response(429, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 
-@pytest.mark.parametrize("failure", [408, 409, 429, 500, 502, 503, 504, LOST, UNSENT], ids=str)
-def test_what_may_pass_is_tried_again_where_that_is_safe(failure: int | NoAnswer) -> None:
-    wire = Wire([failure, 200])
-    assert run(send(READ, INTERCOM, wire)).status == 200
-    assert len(wire.waits) == 1
+@pytest.mark.parametrize("failure", [408, 409, 429, 500, 502, 503, 504, LOST, UNSENT], ids=repr)
+def test_a_transient_failure_is_retried_where_that_is_safe(failure: int | Exception) -> None:
+    service = Service([failure, 200])
+    assert service.send(READ).status == 200
+    assert len(service.delays) == 1
 
 
-@pytest.mark.parametrize("failure", [409, 429, UNSENT], ids=str)
-def test_a_write_is_tried_again_where_it_certainly_took_no_effect(failure: int | NoAnswer) -> None:
-    assert run(send(WRITE, INTERCOM, Wire([failure, 200]))).status == 200
+@pytest.mark.parametrize("failure", [409, 429, UNSENT], ids=repr)
+def test_a_write_that_certainly_took_no_effect_is_retried(failure: int | Exception) -> None:
+    assert Service([failure, 200]).send(WRITE).status == 200
 
 
-@pytest.mark.parametrize("failure", [408, 500, 502, 503, 504, LOST], ids=str)
-def test_a_write_of_unknown_fate_is_never_repeated(failure: int | NoAnswer) -> None:
-    wire = Wire([failure])
+@pytest.mark.parametrize("failure", [408, 500, 502, 503, 504, LOST], ids=repr)
+def test_a_write_with_an_unknown_outcome_is_never_repeated(failure: int | Exception) -> None:
+    service = Service([failure])
     with pytest.raises(VendorError) as caught:
-        run(send(WRITE, INTERCOM, wire))
+        service.send(WRITE)
     assert caught.value.outcome_unknown
-    assert wire.waits == []
+    assert service.delays == []
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 403, 404, 410, 422, 501])
-def test_what_will_not_pass_is_not_tried_again(status: int) -> None:
-    wire = Wire([status])
+def test_a_permanent_failure_is_not_retried(status: int) -> None:
+    service = Service([status])
     with pytest.raises(VendorError) as caught:
-        run(send(READ, INTERCOM, wire))
+        service.send(READ)
     assert caught.value.status == status
     assert not caught.value.outcome_unknown
-    assert wire.waits == []
+    assert service.delays == []
 
 
-def test_it_gives_up_after_two_repetitions_with_growing_waits() -> None:
-    wire = Wire([500, 500, 500])
+def test_it_gives_up_after_two_retries_with_growing_delays() -> None:
+    service = Service([500, 500, 500])
     with pytest.raises(VendorError):
-        run(send(READ, INTERCOM, wire))
-    assert 0.375 <= wire.waits[0] <= 0.625
-    assert 0.75 <= wire.waits[1] <= 1.25
+        service.send(READ)
+    assert 0.375 <= service.delays[0] <= 0.625
+    assert 0.75 <= service.delays[1] <= 1.25
 
 
-def test_the_vendor_tells_how_long_to_wait() -> None:
-    wire = Wire([limited(retry_after="2"), limited(x_ratelimit_reset="1005"), 200])
-    run(send(WRITE, INTERCOM, wire))
-    assert wire.waits == [2.0, 3.0]
+def test_the_help_desk_decides_how_long_to_wait() -> None:
+    service = Service([limit(retry_after="2"), limit(x_ratelimit_reset="1005"), 200])
+    service.send(WRITE)
+    assert service.delays == [2.0, 3.0]
 
 
-def test_who_asks_for_more_patience_than_we_have_gets_an_error_at_once() -> None:
-    wire = Wire([limited(retry_after=str(LONGEST_WAIT + 1))])
+def test_a_wait_that_is_too_long_is_an_error_at_once() -> None:
+    service = Service([limit(retry_after=str(LONGEST_WAIT + 1))])
     with pytest.raises(VendorError) as caught:
-        run(send(READ, INTERCOM, wire))
+        service.send(READ)
     assert caught.value.retry_after == LONGEST_WAIT + 1
-    assert wire.waits == []
+    assert service.delays == []
+
+
+def test_a_call_waits_while_the_circuit_breaker_is_open_for_a_short_time() -> None:
+    service = Service([200])
+    run(service.breaker.record_success(service, pause=5))
+    assert service.send(READ).status == 200
+    assert service.delays == [5.0]
+
+
+def test_a_call_is_not_made_while_the_circuit_breaker_stays_open() -> None:
+    service = Service([])
+    run(service.breaker.record_success(service, pause=LONGEST_WAIT + 1))
+    with pytest.raises(VendorError, match="not called for another 11 s: its rate limit is used up, or it is down"):
+        service.send(READ)
 
 
 def test_an_error_names_the_call_but_neither_host_nor_query() -> None:
     with pytest.raises(VendorError) as caught:
-        run(send(READ, INTERCOM, Wire([UNSENT, UNSENT, UNSENT])))
-    assert str(caught.value) == "intercom: GET /things/1: no answer: ConnectError"
+        Service([UNSENT, UNSENT, UNSENT]).send(READ)
+    assert str(caught.value) == "intercom: GET /things/1: no response: ConnectError"
 
 
-def test_an_error_keeps_the_vendors_words_out_of_its_text() -> None:
-    error = build_error(WRITE, Response(400, {}, b""), vendor="v", message="body 'my text' is wrong", code="bad\nline")
-    assert error.vendor_message == "body 'my text' is wrong"
-    assert str(error) == "v: POST /things: refused (status 400, code ?)"
+@pytest.mark.parametrize("token", ["…", "of a file that ends with\n"])
+def test_a_token_that_no_header_can_contain_is_reported_without_it(token: str) -> None:
+    """Such as the `…` of an example that was copied as it is."""
+    service = Service([])
+    service.transport = Transport(INTERCOM, httpx.Client(), service, service.breaker, service.tokens, lambda: 0.0)
+    with serve(lambda request: HttpResponse()) as base_url:
+        request = Request("GET", base_url, headers={"Authorization": f"Bearer {token}"})
+        with pytest.raises(VendorError, match="the API token, or another setting sent in a header") as caught:
+            service.send(request)
+    assert not caught.value.outcome_unknown
+    assert caught.value.__cause__ is None
+    assert token not in str(caught.value)
 
 
-def test_an_answer_that_cannot_be_read_is_the_vendors_error() -> None:
-    class Thing(Payload):
-        id: str
-
-    assert parse_response(Thing, READ, Response(200, {}, b'{"id": 1}'), vendor="v").id == "1"
-    with pytest.raises(VendorError, match=r"v: GET /things/1: cannot parse the response: payload: model_type"):
-        parse_response(Thing, READ, Response(200, {}, b"<html>"), vendor="v")
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [("1.5", 1.5), ("0", 0.0), ("-1", None), ("nan", None), ("inf", None), ("soon", None)]
-)
-def test_seconds_are_finite_and_not_negative(value: str, expected: float | None) -> None:
-    assert parse_seconds({"retry-after": value}, "retry-after") == expected
-    assert parse_seconds({}, "retry-after") is None
+def test_a_defect_of_the_client_is_not_taken_for_a_service_that_is_down() -> None:
+    service = Service([AttributeError("request")])
+    with pytest.raises(AttributeError):
+        service.send(READ)
+    assert run(service.breaker.retry_after(service)) == 0
 
 
 # Tokens that are fetched
 
 
-class Fetched(Intercom):
-    """A vendor whose calls need a token that is fetched; each one is called after its number."""
+class _Auth:
+    def request(self) -> Request:
+        return Request("POST", "https://api.example.com/oauth/token", idempotent=True)
 
-    class _Auth:
-        def request(self) -> Request:
-            return Request("POST", "https://api.example.com/oauth/token", idempotent=True)
+    def token(self, request: Request, response: Response, now: float) -> Token:
+        return Token(response.body.decode(), now + 3600)
 
-        def token(self, request: Request, response: Response, now: float) -> Token:
-            return Token(str(response.data()), now + 3600)
+
+class TokenDesk(Intercom):
+    """A help desk whose calls need a token that is fetched. The tokens are numbered."""
 
     @property
     def auth(self) -> Auth:
-        return self._Auth()
+        return _Auth()
 
 
-FETCHED = Fetched(client_secret="s", access_token="t", admin_id="1")
+TOKEN_DESK = TokenDesk(client_secret="s", access_token="t", admin_id="1")
 
 
-def token(number: int) -> Response:
-    return Response(200, {}, str(number).encode())
+def token(number: int) -> httpx.Response:
+    return httpx.Response(200, content=str(number))
 
 
-def test_a_token_is_fetched_once_and_used_until_shortly_before_its_end() -> None:
-    wire = Wire([token(1), 200, 200, token(2), 200])
-    run(send(READ, FETCHED, wire))
-    run(send(WRITE, FETCHED, wire))
-    wire.clock += 3600 - 59
-    run(send(READ, FETCHED, wire))
-    authorized = [request.headers.get("Authorization") for request in wire.sent]
-    assert authorized == [None, "Bearer 1", "Bearer 1", None, "Bearer 2"]
-    assert "Bearer" not in repr(wire.sent)
+def sent_tokens(service: Service) -> list[str | None]:
+    return [request.headers.get("Authorization") for request in service.requests]
 
 
-def test_a_token_that_was_withdrawn_is_renewed_once_even_for_a_write() -> None:
-    wire = Wire([token(1), 401, token(2), 200])
-    assert run(send(WRITE, FETCHED, wire)).status == 200
-    wire = Wire([token(1), 401, token(2), 401])
+def test_a_token_is_fetched_once_and_used_until_shortly_before_it_expires() -> None:
+    service = Service([token(1), 200, 200, token(2), 200], TOKEN_DESK)
+    service.send(READ)
+    service.send(WRITE)
+    service.now += 3600 - 59
+    service.send(READ)
+    assert sent_tokens(service) == [None, "Bearer 1", "Bearer 1", None, "Bearer 2"]
+
+
+def test_a_rejected_token_is_renewed_once_even_for_a_write() -> None:
+    service = Service([token(1), 401, token(2), 200], TOKEN_DESK)
+    assert service.send(WRITE).status == 200
+    assert sent_tokens(service) == [None, "Bearer 1", None, "Bearer 2"]
     with pytest.raises(VendorError) as caught:
-        run(send(WRITE, FETCHED, wire))
+        Service([token(1), 401, token(2), 401], TOKEN_DESK).send(WRITE)
     assert caught.value.status == 401
 
 
 def test_other_errors_do_not_renew_the_token() -> None:
-    wire = Wire([token(1), 404])
     with pytest.raises(VendorError):
-        run(send(WRITE, FETCHED, wire))
+        Service([token(1), 404], TOKEN_DESK).send(WRITE)
 
 
-def test_who_waited_for_the_lock_finds_the_token_of_the_one_before() -> None:
-    class Queued(Wire):
+def test_a_token_that_another_task_fetched_while_we_waited_is_used() -> None:
+    class Busy(Service):
         @asynccontextmanager
-        async def exclusive(self) -> AsyncGenerator[None]:
-            self.tokens.current = Token("theirs", self.clock + 3600)
+        async def exclusive(self, mutex: Mutex) -> AsyncGenerator[None]:
+            self.tokens.current = Token("theirs", self.now + 3600)
             yield
 
-    wire = Queued([200])
-    run(send(READ, FETCHED, wire))
-    assert wire.sent[0].headers["Authorization"] == "Bearer theirs"
+    service = Busy([200], TOKEN_DESK)
+    service.send(READ)
+    assert sent_tokens(service) == ["Bearer theirs"]
+
+
+def test_no_token_is_shown_by_repr() -> None:
+    request: Any = Request("GET", "https://api.example.com", headers={"Authorization": "Bearer 4711"})
+    assert "4711" not in repr((request, Token("4711", 0.0)))

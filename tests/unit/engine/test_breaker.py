@@ -1,0 +1,136 @@
+"""The circuit breaker: when a service is called, and when it is not."""
+
+import pytest
+
+from triage import InboxError
+from triage.engine.breaker import CircuitBreaker
+from triage.inbox import MemoryInbox
+from triage.inbox.base import Inbox
+from triage.io.ports import SyncIO, run
+
+IO = SyncIO()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def create(clock: Clock, inbox: Inbox | None = None, failures: int = 2) -> CircuitBreaker:
+    return CircuitBreaker("claude", inbox or MemoryInbox(clock=clock), failures=failures, pause=30, clock=clock)
+
+
+def acquire(breaker: CircuitBreaker) -> float:
+    return run(breaker.acquire(IO))
+
+
+def fail(breaker: CircuitBreaker) -> None:
+    run(breaker.record_failure(IO))
+
+
+def succeed(breaker: CircuitBreaker) -> None:
+    run(breaker.record_success(IO))
+
+
+def test_it_opens_after_several_failures_in_a_row() -> None:
+    breaker = create(Clock())
+    fail(breaker)
+    succeed(breaker)
+    fail(breaker)
+    assert acquire(breaker) == 0
+    fail(breaker)
+    assert acquire(breaker) == 30
+
+
+def test_after_the_pause_one_trial_call_is_made_while_the_others_wait() -> None:
+    clock = Clock()
+    breaker = create(clock, failures=1)
+    fail(breaker)
+    clock.now += 31
+    assert run(breaker.retry_after(IO)) == 0, "asking is not yet a trial"
+    assert acquire(breaker) == 0
+    assert (acquire(breaker), run(breaker.retry_after(IO))) == (1.0, 1.0)
+
+
+def test_a_trial_call_that_succeeds_closes_it() -> None:
+    clock = Clock()
+    breaker = create(clock, failures=2)
+    fail(breaker)
+    fail(breaker)
+    clock.now += 31
+    acquire(breaker)
+    succeed(breaker)
+    assert (acquire(breaker), acquire(breaker)) == (0, 0)
+    fail(breaker)
+    assert acquire(breaker) == 0, "it counts from the start again"
+
+
+def test_a_trial_call_that_fails_opens_it_again() -> None:
+    clock = Clock()
+    breaker = create(clock, failures=2)
+    fail(breaker)
+    fail(breaker)
+    clock.now += 31
+    acquire(breaker)
+    fail(breaker)
+    assert acquire(breaker) == 30
+
+
+def test_a_trial_call_whose_result_is_never_recorded_lapses() -> None:
+    clock = Clock()
+    breaker = create(clock, failures=1)
+    fail(breaker)
+    clock.now += 31
+    acquire(breaker)
+    clock.now += 31
+    assert acquire(breaker) == 0
+
+
+def test_a_rate_limit_opens_it_for_as_long_as_the_service_asks() -> None:
+    clock = Clock()
+    breaker = create(clock)
+    run(breaker.record_success(IO, pause=7))
+    assert acquire(breaker) == 7
+    clock.now += 7
+    assert (acquire(breaker), acquire(breaker)) == (0, 0), "a rate limit is not a failure: there is no trial"
+
+
+def test_workers_that_share_an_inbox_share_its_pauses() -> None:
+    clock = Clock()
+    inbox = MemoryInbox(clock=clock)
+    first, second = create(clock, inbox, failures=1), create(clock, inbox)
+    fail(first)
+    assert acquire(second) == 30
+
+
+def test_an_inbox_that_fails_neither_opens_nor_closes_it(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(MemoryInbox):
+        def get_pause(self, name: str) -> float:
+            raise InboxError("the disk is full")
+
+        def set_pause(self, name: str, seconds: float) -> None:
+            raise InboxError("the disk is full")
+
+    clock = Clock()
+    breaker = create(clock, Failing(), failures=1)
+    assert acquire(breaker) == 0
+    fail(breaker)
+    assert acquire(breaker) == 30
+    clock.now += 10
+    assert acquire(breaker) == 20
+    assert "cannot read whether another worker has paused claude: the disk is full" in caplog.text
+    assert "cannot share the pause of claude with other workers: the disk is full" in caplog.text
+
+
+def test_a_clock_that_is_set_back_does_not_keep_it_from_asking_the_inbox() -> None:
+    clock = Clock()
+    inbox = MemoryInbox(clock=clock)
+    breaker = create(clock, inbox)
+    assert acquire(breaker) == 0
+    inbox.set_pause("claude", 60)
+    assert acquire(breaker) == 0, "the inbox is asked once a second"
+    clock.now -= 100
+    assert acquire(breaker) == pytest.approx(160)
