@@ -110,6 +110,8 @@ def test_a_time_that_passes_is_no_difference(tmp_path: Path) -> None:
 
 def test_another_mode_differs_and_what_it_costs_is_told(tmp_path: Path) -> None:
     class Priced:
+        priced = True
+
         async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
             return Verdict(bucket="general", cost_usd=0.001)
 

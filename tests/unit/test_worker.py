@@ -32,6 +32,7 @@ from triage import (
     Verdict,
     Worker,
 )
+from triage.engine.attempt import Attempt
 from triage.io.ports import AsyncIO
 from triage.models import Job, Ledger
 
@@ -306,7 +307,7 @@ def test_a_worker_that_could_not_work_cannot_be_made(
 ) -> None:
     with pytest.raises(ConfigurationError, match="greater than 0"):
         Worker(one_desk.router(inbox=one_inbox), **options)
-    with pytest.raises(ConfigurationError, match="has no inbox"):
+    with pytest.raises(ConfigurationError, match="needs a Router with an inbox"):
         Worker(one_desk.router())
 
 
@@ -399,7 +400,7 @@ def test_an_inbox_that_fails_stops_nothing_for_good(
         handle(Api("sync"), router, one_desk.fake.customer_writes("Hello"))
         worker._wake()
         one_inbox.wait()
-    assert "the worker cannot lease: the disk is full" in caplog.text
+    assert "the worker cannot lease events: the disk is full" in caplog.text
     assert "the worker cannot extend its leases: the disk is full" in caplog.text
 
 
