@@ -4,9 +4,9 @@ import sys
 
 
 def main() -> None:
-    """Run it, or say what is missing."""
+    """Run the command, or say which extra it needs."""
     try:
-        from triage.cli.commands import triage
+        from triage.cli.app import triage
     except ModuleNotFoundError as err:
         if err.name != "click":
             raise

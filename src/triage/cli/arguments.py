@@ -1,0 +1,103 @@
+"""Arguments and options that several commands share. The `parse_…` functions are callbacks of click."""
+
+import importlib
+import re
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from triage.errors import ConfigurationError
+from triage.inbox import open_inbox
+from triage.inbox.base import Inbox
+from triage.router import Router
+
+_MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_AGE = re.compile(r"(\d{1,6})([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_router(ctx: click.Context, param: click.Parameter, value: str) -> Router:
+    """Import `"module:attribute"`: a Router, or a function without arguments that returns one."""
+    if not _MODULE.fullmatch(value):
+        raise click.BadParameter(
+            f"{value!r} is not the name of a Router: write module:attribute, such as helpdesk.app:router."
+        )
+    module, _, attribute = value.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the current directory, as for `python -m`
+    try:
+        router = _get_attribute(importlib.import_module(module), attribute)
+        if not isinstance(router, Router) and callable(router):
+            router = router()
+    except ConfigurationError as err:
+        raise click.BadParameter(f"{value}: {err}") from err
+    except ModuleNotFoundError as err:
+        if err.name is None or not f"{module}.".startswith(f"{err.name}."):
+            raise  # a module that the user's module imports
+        raise click.BadParameter(f"There is no module {err.name!r} here.") from err
+    if not isinstance(router, Router):
+        raise click.BadParameter(f"{value} is not a Router and does not return one.")
+    return router
+
+
+def parse_inbox(ctx: click.Context, param: click.Parameter, value: str | None) -> Inbox | None:
+    """Open a SQLite file or a `postgresql://` address, or import the Router whose inbox to use."""
+    if value is None:
+        return None
+    # A missing file is most likely a typing error, so do not create it.
+    if "://" not in value and not Path(value).exists():
+        if _MODULE.fullmatch(value):
+            return get_inbox(parse_router(ctx, param, value))
+        raise click.BadParameter(f"There is no file {value!r}.")
+    try:
+        inbox = open_inbox(value)
+    except ConfigurationError as err:
+        raise click.BadParameter(str(err)) from err
+    ctx.call_on_close(inbox.close)
+    return inbox
+
+
+def parse_time(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """Convert an age, `30d`, or a date, `2026-11-01`, to seconds since the epoch."""
+    age = _AGE.fullmatch(value)
+    if age is not None:
+        return time.time() - timedelta(**{_UNITS[age[2]]: int(age[1])}).total_seconds()
+    try:
+        date = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is neither an age, such as 30d or 12h, nor a date, such as 2026-11-01."
+        ) from None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
+def get_inbox(router: Router) -> Inbox:
+    """Return the inbox of a Router, or exit with an error if it has none."""
+    if router.inbox is None:
+        raise click.ClickException("This Router has no inbox. Pass one: Router(..., inbox=SQLiteInbox(path)).")
+    return router.inbox
+
+
+inbox_option = click.option(
+    "--inbox",
+    "-i",
+    callback=parse_inbox,
+    envvar="TRIAGE_INBOX",
+    show_envvar=True,
+    required=True,
+    help="The path of a SQLite file, a postgresql:// address, or module:router.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+
+
+def _get_attribute(module: object, path: str) -> Any:
+    value: Any = module
+    for name in path.split("."):
+        if not hasattr(value, name):
+            raise click.BadParameter(f"{getattr(module, '__name__', module)} has no {path!r}.")
+        value = getattr(value, name)
+    return value

@@ -1,0 +1,162 @@
+"""`triage inbox`: inspect and repair the stored events."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, get_args
+
+import click
+
+from triage import text as _text
+from triage.cli.arguments import inbox_option, json_option, parse_time
+from triage.cli.entries import iterate_entries
+from triage.inbox.base import Operator
+from triage.models import Entry, State
+
+
+@click.group("inbox")
+def inbox_group() -> None:
+    """Inspect and repair the stored events."""
+
+
+@inbox_group.command("list")
+@inbox_option
+@click.option("--state", type=click.Choice(get_args(State)), help="Only events in this state.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Maximum number of events.")
+@json_option
+def list_events(inbox: Operator, state: State | None, limit: int, as_json: bool) -> None:
+    """List events, the newest first."""
+    for entry in islice(iterate_entries(inbox, state), limit):
+        facts = _collect_facts(entry)
+        if as_json:
+            click.echo(json.dumps(facts))
+        else:
+            result = facts["error"] or facts["status"] or ""
+            click.echo(f"{facts['received']}  {entry.state:<8}  {entry.attempts:>2}x  {entry.key}  {result}")
+
+
+@inbox_group.command()
+@click.argument("key")
+@inbox_option
+@click.option("--text", is_flag=True, help="Include the customer's messages, the replies and the notes.")
+def show(key: str, inbox: Operator, text: bool) -> None:
+    """Show everything stored about event KEY."""
+    entry = inbox.get_entry(key)
+    if entry is None:
+        raise click.ClickException(f"The inbox has no event {key!r}.")
+    for name, value in _collect_facts(entry).items():
+        if value is not None:
+            click.echo(f"{name:<12} {value}")
+    if entry.ledger.verdict is not None:
+        verdict = entry.ledger.verdict
+        click.echo(f"verdict      {verdict.bucket} ({verdict.confidence:.2f}){' fallback' if verdict.fallback else ''}")
+        if verdict.fallback:  # any other reason was written by a model about customer text
+            click.echo(f"reason       {verdict.reason}")
+    for result in entry.ledger.steps or ():
+        click.echo(f"step         {result}{f': {result.detail}' if result.detail else ''}")
+    if text:
+        for line in _format_texts(entry):
+            click.echo(_text.clean(line))
+
+
+@inbox_group.command()
+@click.argument("keys", nargs=-1)
+@inbox_option
+@click.option("--all", "redrive_all", is_flag=True, help="Redrive all dead events.")
+def redrive(keys: tuple[str, ...], inbox: Operator, redrive_all: bool) -> None:
+    """Process dead or parked events again, from where they stopped.
+
+    Completed steps are not repeated. If it is unknown whether a reply was sent, the help desk is asked first.
+    """
+    if bool(keys) == redrive_all:
+        raise click.UsageError("Pass either the keys of events or --all.")
+    if redrive_all:
+        keys = tuple(entry.key for entry in iterate_entries(inbox, "dead") if entry.event is not None)
+    rejected = [key for key in keys if not inbox.redrive(key)]
+    click.echo(f"{_count_events(len(keys) - len(rejected))} redriven.")
+    if rejected:
+        raise click.ClickException(f"neither dead nor parked, or unreadable: {', '.join(rejected)}")
+
+
+@inbox_group.command()
+@click.argument("key")
+@inbox_option
+@click.option("--reason", default="parked by hand", show_default=True, help="Why, for the next operator.")
+def park(key: str, inbox: Operator, reason: str) -> None:
+    """Set event KEY aside, so that no worker processes it.
+
+    The event must be ready: one that a worker has leased is not interrupted.
+    """
+    if not inbox.park(key, reason):
+        raise click.ClickException(f"No event {key!r} is ready.")
+
+
+@inbox_group.command()
+@inbox_option
+@click.option(
+    "--before", callback=parse_time, required=True, help="An age, such as 30d or 12h, or a date, such as 2026-11-01."
+)
+@click.option("--dead", is_flag=True, help="Remove dead and parked events, too.")
+def purge(inbox: Operator, before: float, dead: bool) -> None:
+    """Remove finished events that have not changed since a time.
+
+    A later delivery of a removed event is processed as a new one, so keep the events of some days.
+    """
+    click.echo(f"{_count_events(inbox.purge(before, dead=dead))} removed.")
+
+
+@inbox_group.command()
+@click.argument("customer")
+@inbox_option
+def forget(customer: str, inbox: Operator) -> None:
+    """Remove all events of CUSTOMER.
+
+    CUSTOMER is an id or an email address. Events that a worker has leased are not removed.
+    """
+    click.echo(f"{_count_events(inbox.forget(customer))} removed.")
+
+
+@inbox_group.command()
+@inbox_option
+@json_option
+def stats(inbox: Operator, as_json: bool) -> None:
+    """Count the events in each state."""
+    counts = dict(inbox.count_states())
+    if as_json:
+        click.echo(json.dumps(counts))
+    else:
+        for state, number in counts.items():
+            click.echo(f"{state:<8} {number}")
+
+
+def _count_events(number: int) -> str:
+    return f"{number} event{'' if number == 1 else 's'}"
+
+
+def _collect_facts(entry: Entry) -> dict[str, Any]:
+    return {
+        "key": entry.key,
+        "state": entry.state,
+        "attempts": entry.attempts,
+        "received": _format_time(entry.received),
+        "due": _format_time(entry.due) if entry.state in ("ready", "leased") else None,
+        "changed": _format_time(entry.changed),
+        "status": entry.outcome.status if entry.outcome else None,
+        "error": entry.error,
+    }
+
+
+def _format_texts(entry: Entry) -> Iterator[str]:
+    """Yield everything that the customer, the model or we wrote."""
+    if entry.ledger.verdict is not None:
+        yield f"reason       {entry.ledger.verdict.reason}"
+    for result in entry.ledger.steps or ():
+        yield from (f"{result.step.name:<12} {action.model_dump_json()}" for action in result.step.actions)
+    if entry.event is not None:
+        conversation = entry.ledger.conversation or entry.event.conversation
+        yield from (f"\n{message.role}: {message.text}" for message in conversation.messages)
+
+
+def _format_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="seconds")

@@ -1,0 +1,84 @@
+"""`triage work`: run a worker in its own process."""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import click
+
+from triage.cli.arguments import get_inbox, parse_router
+from triage.router import ATTEMPTS, Router
+from triage.worker import Worker
+
+
+@click.command()
+@click.argument("router", callback=parse_router)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Maximum number of events at a time.",
+)
+@click.option(
+    "--lease",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="Seconds without a heartbeat before another worker may take over.",
+)
+@click.option(
+    "--attempts",
+    type=click.IntRange(min=1),
+    default=ATTEMPTS,
+    show_default=True,
+    help="Attempts before an event is dead-lettered.",
+)
+@click.option(
+    "--drain",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Seconds to wait for running events on shutdown.",
+)
+def work(router: Router, concurrency: int, lease: float, attempts: int, drain: float) -> None:
+    """Process the events in the inbox of ROUTER until SIGTERM or SIGINT.
+
+    ROUTER is module:attribute. After a signal, the worker leases no more events and finishes the running ones; a second
+    signal ends the process at once. The exit status is 0 if all running events were finished.
+    """
+    get_inbox(router)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("triage").setLevel(logging.INFO)
+    with _catch_signals() as stop:
+        router.warm_up()
+        worker = Worker(router, concurrency=concurrency, lease=lease, attempts=attempts)
+        worker.start()
+        click.echo(f"Processing events for {router!r}.", err=True)
+        stop.wait()
+        click.echo("Stopping: waiting for running events.", err=True)
+        all_finished = worker.drain(drain)
+    sys.exit(0 if all_finished else 1)
+
+
+@contextmanager
+def _catch_signals() -> Generator[threading.Event]:
+    """Set the yielded event on the first SIGTERM or SIGINT. A second one has its default effect."""
+    stop = threading.Event()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def handle(*_: object) -> None:
+        stop.set()
+        for number in handlers:
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in handlers:
+        signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,81 @@
+"""Arguments that name a Router or an inbox, and the ways to start the command."""
+
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.helpers.servers import Postgres
+from tests.unit.cli.project import Project
+from triage.cli import main
+from triage.cli.app import triage
+
+
+def test_an_inbox_is_named_by_its_router_or_its_address(project: Project, postgres: Postgres) -> None:
+    project.store()
+    of_router = project.run("inbox", "stats", "--json", "--inbox", "helpdesk:router").output
+    assert json.loads(of_router)["ready"] == 1
+    of_address = project.run("inbox", "stats", "--json", "--inbox", postgres.new_database()).output
+    assert json.loads(of_address)["ready"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "exit_code"),
+    [
+        ("triag.db", "There is no file 'triag.db'", 2),
+        ("postgresql://127.0.0.1:1/nothing", "cannot be opened", 2),
+        ("helpdesk:without_inbox", "This Router has no inbox", 1),
+        ("helpdesk:Nested.number", "is not a Router and does not return one", 2),
+        ("helpdesk:Nested.nothing", "helpdesk has no 'Nested.nothing'", 2),
+        ("nowhere.at:all", "There is no module 'nowhere' here", 2),
+    ],
+)
+def test_an_inbox_that_cannot_be_opened_is_reported(project: Project, name: str, message: str, exit_code: int) -> None:
+    assert message in project.run("inbox", "stats", "--inbox", name, exit_code=exit_code).output
+
+
+def test_a_router_that_cannot_be_imported_is_reported(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "write module:attribute" in project.run("work", "helpdesk.py", exit_code=2).output
+    monkeypatch.delenv("INTERCOM_CLIENT_SECRET")
+    assert "Set INTERCOM_CLIENT_SECRET" in project.run("replay", "helpdesk:router", exit_code=2).output
+
+
+def test_a_mistake_in_the_users_own_module_is_not_hidden(project: Project) -> None:
+    (project.directory / "broken.py").write_text("import something_else")
+    result = CliRunner().invoke(triage, ["replay", "broken:router"])
+    assert isinstance(result.exception, ModuleNotFoundError)
+
+
+def test_modules_are_imported_from_the_current_directory(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    assert project.run("inbox", "stats", "--inbox", "helpdesk:router").output
+
+
+def test_the_command_is_installed() -> None:
+    command = Path(sys.executable).parent / "triage"
+    result = subprocess.run((command, "--version"), capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("triage, version ")
+
+
+def test_the_package_runs_as_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["triage", "--version"])
+    with pytest.raises(SystemExit) as raised:
+        runpy.run_module("triage", run_name="__main__")
+    assert raised.value.code == 0
+
+
+def test_without_click_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "triage.cli.app", raising=False)
+    monkeypatch.setitem(sys.modules, "click", None)
+    with pytest.raises(SystemExit, match=r"pip install 'chat-triage\[cli\]'"):
+        main()
+
+
+def test_another_missing_module_is_not_mistaken_for_click(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "triage.cli.app", None)
+    with pytest.raises(ModuleNotFoundError, match=r"triage\.cli\.app"):
+        main()
