@@ -13,7 +13,7 @@ from triage.cli.arguments import get_inbox, json_option, parse_inbox, parse_rout
 from triage.cli.entries import iterate_entries
 from triage.inbox.base import Inbox
 from triage.models import Entry
-from triage.replay import Comparison, Treatment, comparable
+from triage.replay import Comparison, Treatment, is_comparable
 from triage.replay import replay as replay_entries
 from triage.router import Router
 
@@ -43,7 +43,7 @@ def replay(router: Router, inbox: Inbox | None, limit: int, concurrency: int, as
     classifier is called, which may cost money: see --limit.
     """
     entries = iterate_entries(inbox or get_inbox(router))
-    selected = list(islice((entry for entry in entries if comparable(router, entry)), limit))
+    selected = list(islice((entry for entry in entries if is_comparable(router, entry)), limit))
     comparisons = asyncio.run(_compare(router, selected, concurrency))
     if as_json:
         for comparison in comparisons:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import click
 
 from triage.cli.arguments import get_inbox, parse_router
-from triage.router import ATTEMPTS, Router
+from triage.engine.attempt import ATTEMPTS
+from triage.router import Router
 from triage.worker import Worker
 
 

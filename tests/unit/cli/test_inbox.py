@@ -54,9 +54,9 @@ def test_show_prints_everything_and_texts_on_request(project: Project) -> None:
 def test_show_before_routing_after_the_fallback_and_for_unreadable_deliveries(project: Project) -> None:
     key = project.store("Hi\x1b[2J")
     assert "\x1b" not in project.run("inbox", "show", key, "--text").output
-    project.router.classifier = lambda text: "no bucket"
+    project.router = project.desk.router(inbox=project.inbox, classifier=lambda text: "no bucket")
     project.route()
-    assert "reason       the classifier named none of the buckets" in project.run("inbox", "show", key).output
+    assert "reason       the classifier returned an unknown bucket" in project.run("inbox", "show", key).output
     unreadable = project.store_unreadable()
     assert "state        dead" in project.run("inbox", "show", unreadable, "--text").output
     assert "The inbox has no event 'nobody'." in project.run("inbox", "show", "nobody", exit_code=1).output
