@@ -1,107 +1,97 @@
-"""The adapter in docs/adding-a-vendor.md, made by following the page, keeps what the Router promises."""
+"""The adapter in docs/adding-a-vendor.md: it is short, typed, and fulfills the contract."""
 
-import hashlib
-import hmac
-import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from sybil import Document
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 from tests.helpers.api import Api
-from tests.helpers.paths import DOCS
-from triage import Action, Assign, Bucket, Close, ConfigurationError, Note, Outcome, Reply, Router, Tag
+from tests.helpers.paths import DOCS, ROOT
+from triage import Action, ConfigurationError, Note, Reply, SetPriority
+from triage.testing.contract import ContractDesk, VendorContract, Wire
 
 PAGE = DOCS / "adding-a-vendor.md"
 
 
 @pytest.fixture(scope="module")
-def tinydesk() -> Any:
-    """The class of the page's first block."""
+def names() -> dict[str, Any]:
+    """Run the blocks of the page, up to the one with the contract, and return what they define."""
     document = Document.parse(str(PAGE), PythonCodeBlockParser())
-    next(iter(document.examples())).evaluate()
-    return document.namespace["Tinydesk"]
+    examples = iter(document.examples())
+    while "TinydeskDesk" not in document.namespace:
+        next(examples).evaluate()
+    return document.namespace
 
 
-class Desk:
-    """Tinydesk's API, with a memory."""
-
-    def __init__(self) -> None:
-        self.messages = [{"id": "1", "from": "customer", "text": "I was charged twice"}]
-        self.conversation: dict[str, Any] = {"name": "Mira", "assignee": None, "tags": [], "open": True}
-        self.lose_answer = False
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        assert request.headers["authorization"] == "Bearer token"
-        sent = json.loads(request.content or b"null")
-        match request.method, request.url.path:
-            case "POST", "/conversations/5/messages":
-                self.messages.append({"id": str(len(self.messages) + 1), "from": "bot-1", **sent})
-                if self.lose_answer:
-                    raise httpx.ReadTimeout("lost", request=request)
-            case "PATCH", "/conversations/5":
-                self.conversation["tags"] += sent.pop("add_tags", [])
-                self.conversation |= sent
-            case "GET", "/conversations/5":
-                pass
-            case _:
-                return httpx.Response(404, json={"code": "not_found"})
-        return httpx.Response(200, json=self.conversation | {"messages": self.messages})
+@pytest.fixture
+def source() -> str:
+    """The first block of the page."""
+    found = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found
+    return found[1]
 
 
-def handle(
-    tinydesk: Any, api: Api, desk: Desk, *actions: Action, conversation: str = "5", forged: bool = False
-) -> Outcome:
-    transport = httpx.MockTransport(desk)
-    router = Router(
-        tinydesk(secret="s3cret", token="token", bot="bot-1"),
-        buckets=[Bucket("general", "Everything.", actions)],
-        classifier=lambda text: "general",
-        http=httpx.Client(transport=transport),
-        async_http=httpx.AsyncClient(transport=transport),
+class TestSync(VendorContract):
+    @pytest.fixture
+    def desk(self, names: dict[str, Any]) -> ContractDesk:
+        desk: ContractDesk = names["TinydeskDesk"]()
+        return desk
+
+
+class TestAsync(TestSync):
+    entry_point = "async"
+
+
+def test_the_adapter_is_short(source: str) -> None:
+    assert sum(1 for line in source.splitlines() if line.strip()) <= 85
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["ruff", "format", "--check", "--config", str(ROOT / "pyproject.toml")], ["mypy", "--strict"]],
+    ids=["ruff", "mypy"],
+)
+def test_the_adapter_is_formatted_and_strictly_typed(command: list[str], source: str, tmp_path: Path) -> None:
+    tool = shutil.which(command[0], path=str(Path(sys.executable).parent))
+    if tool is None:
+        pytest.skip(f"{command[0]} is not installed")
+    path = tmp_path / "tinydesk.py"
+    path.write_text(source)
+    result = subprocess.run([tool, *command[1:], str(path)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_invalid_setting_is_named(names: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        names["Tinydesk"](secret=" ", token="", bot="bot-1")
+    assert str(caught.value) == (
+        "Tinydesk's secret is empty. Set it to the secret that signs the webhooks. Tinydesk's token is empty. Set it."
     )
-    message = {"id": "1", "from": "customer", "text": "I was charged twice"}
-    body = json.dumps({"event": "message.received", "conversation": conversation, "message": message}).encode()
-    signature = hmac.new(b"wrong" if forged else b"s3cret", body, hashlib.sha256).hexdigest()
-    outcome = api.handle(router, body, {"X-Tinydesk-Signature": signature}).outcome
+    monkeypatch.setenv("TINYDESK_TOKEN", "token")
+    with pytest.raises(ConfigurationError, match="Set TINYDESK_SECRET, TINYDESK_BOT in the environment"):
+        names["Tinydesk"].from_env()
+
+
+@pytest.mark.parametrize(
+    ("action", "advice"),
+    [(Note("x"), r"no internal notes\. Use Tag"), (SetPriority("low"), r"no priorities\. Use Tag")],
+)
+def test_an_unsupported_action_is_rejected_with_advice(names: dict[str, Any], action: Action, advice: str) -> None:
+    with pytest.raises(ConfigurationError, match=advice):
+        VendorContract().create_router(names["TinydeskDesk"](), action)
+
+
+def test_an_error_names_call_status_and_code(names: dict[str, Any], api: Api) -> None:
+    contract, desk = VendorContract(), names["TinydeskDesk"]()
+    webhook = desk.write("Hello")
+    router = contract.create_router(desk, Reply("Hi"), wire=Wire(desk.transport))
+    desk.conversations.clear()
+    outcome = api.handle(router, webhook.body, webhook.headers).outcome
     assert outcome is not None
-    return outcome
-
-
-def test_it_takes_every_action_that_it_declares(tinydesk: Any, api: Api) -> None:
-    desk = Desk()
-    outcome = handle(tinydesk, api, desk, Close(), Assign(user="8"), Reply("Hi"), Tag("a", "b"))
-    assert [str(step) for step in outcome.steps] == ["assign:done", "reply:done", "tag:done", "close:done"]
-    assert desk.conversation == {"name": "Mira", "assignee": "8", "tags": ["a", "b"], "open": False}
-    assert desk.messages[-1]["text"] == "Hi"
-
-
-def test_what_it_lacks_is_refused_with_what_to_use_instead(tinydesk: Any, api: Api) -> None:
-    with pytest.raises(ConfigurationError, match=r"no internal notes\. Use Tag"):
-        handle(tinydesk, api, Desk(), Note("x"))
-    with pytest.raises(ConfigurationError, match="Set it"):
-        tinydesk(secret=" ", token="token", bot="bot-1")
-
-
-def test_nobody_is_let_in_and_nothing_is_done_twice(tinydesk: Any, api: Api) -> None:
-    desk = Desk()
-    assert handle(tinydesk, api, desk, Reply("Hi"), forged=True).status == "refused"
-    assert handle(tinydesk, api, desk, Reply("Hi"), conversation="5/../6").status == "malformed"
-    handle(tinydesk, api, desk, Reply("Hi"))
-    again = handle(tinydesk, api, desk, Reply("Hi"))
-    assert [str(step) for step in again.steps] == ["reply:skipped"]
-    assert len(desk.messages) == 2
-
-
-def test_a_reply_whose_answer_was_lost_is_found(tinydesk: Any, api: Api) -> None:
-    desk = Desk()
-    desk.lose_answer = True
-    assert [str(step) for step in handle(tinydesk, api, desk, Reply("Hi")).steps] == ["reply:done"]
-    assert len(desk.messages) == 2
-
-
-def test_an_error_tells_what_the_vendor_said(tinydesk: Any, api: Api) -> None:
-    outcome = handle(tinydesk, api, Desk(), Close(), conversation="6")
-    assert outcome.reason == "tinydesk: GET /conversations/6: refused (status 404, code not_found)"
+    assert outcome.reason == "tinydesk: GET /conversations/1: refused (status 404, code not_found)"

@@ -472,8 +472,8 @@ class HelpDesk(Settings, ABC):
         *,
         account: str,
         kind: Kind,
-        at: datetime | None,
         raw: dict[str, JsonValue],
+        at: datetime | None = None,
     ) -> Event:
         """Build an event of this vendor.
 
@@ -482,8 +482,8 @@ class HelpDesk(Settings, ABC):
             message_id: The message's id, or what identifies it instead.
             account: The workspace, account or site.
             kind: Whether the message began the conversation.
-            at: When the message was written.
             raw: The whole payload.
+            at: When the message was written.
         """
         return Event.create(
             conversation, message_id, vendor=self.name, account=account, kind=kind, occurred_at=at, raw=raw

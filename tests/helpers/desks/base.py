@@ -1,34 +1,38 @@
-"""What the shared cases need of every help desk: an adapter beside its fake, and what is particular to it."""
+"""The help desks of the shared tests: the adapter, a fake of its API, and the differences between vendors."""
 
-from abc import ABC, abstractmethod
+import html
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import httpx
 
-from triage import Router, default_buckets
+from triage import (
+    Assign,
+    Close,
+    MarkSpam,
+    Note,
+    Reply,
+    Router,
+    SetFields,
+    SetPriority,
+    Snooze,
+    Tag,
+    default_buckets,
+)
 from triage.testing import Webhook
-from triage.testing.desks.base import FakeConversation, FakeHelpDesk
+from triage.testing.contract import NOW, Change, ContractDesk, Vector
+from triage.testing.desks.base import FakeConversation, FakeHelpDesk, Refusal, to_text
 from triage.vendors.base import Vendor
 
+__all__ = ["BASE_URL", "NOW", "Clock", "Desk", "Vector", "by_name"]
+
 BASE_URL = "http://desk.example.com"
-NOW = 1795510800.0  # 2026-11-24 09:00 UTC
-
-
-@dataclass(frozen=True)
-class Vector:
-    """A known signature: made, or refused, by nobody's code here."""
-
-    secret: str
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    at: float = NOW
-    """When it came; seconds since the epoch."""
 
 
 class Clock:
-    """A clock that goes when it is told to."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -38,70 +42,125 @@ class Clock:
 
 
 def by_name(text: str) -> str:
-    """Classify: the bucket that the customer names."""
+    """Classify as the bucket that the customer names."""
     return next((name for name in ("urgent", "billing", "spam") if name in text.lower()), "general")
 
 
-class Desk(ABC):
-    """A vendor's adapter and fake, ready to be used together."""
+class Desk(ContractDesk):
+    """A help desk with its stateful fake."""
 
     name: ClassVar[str]
     fake: FakeHelpDesk
-    secret: ClassVar[str] = "triage-test-secret"
     teams: ClassVar[Mapping[str, str]]
     """Team ids of the fake for urgent, billing and general."""
     read: ClassVar[str]
     """The call that reads a conversation, as `FakeHelpDesk.fail` names it."""
     reply: ClassVar[str]
-    """The call that replies."""
+    """The call that sends a reply."""
     note: ClassVar[str]
-    """The call that leaves a note."""
+    """The call that adds a note."""
     queues: ClassVar[bool] = False
-    """True if a reply that is not there may still come."""
+    """True if a reply may appear some time after it was accepted."""
     tells_subject: ClassVar[bool] = True
     """True if a webhook holds the conversation's subject."""
     everything: ClassVar[Mapping[str, Any]] = {}
-    """Settings of an adapter that acts upon every message of a customer."""
+    """Settings of an adapter that acts on every message of a customer."""
     human: ClassVar[str]
-    """The id of a teammate who is not ours."""
+    """The id of a teammate who is not the adapter's."""
     field: ClassVar[str] = "x"
     """A custom field for text, as a policy names it."""
     field_id: ClassVar[str | None] = None
-    """The same as the fake names it, where that is another name."""
+    """The same field as the fake names it, if that is another name."""
 
     def __init__(self) -> None:
         self.clock = Clock()
 
     @abstractmethod
-    def adapter(self, **overrides: Any) -> Vendor:
-        """An adapter that calls the fake."""
-
-    @abstractmethod
     def sign(self, body: bytes, secret: str | None = None) -> dict[str, str]:
-        """The headers of a genuine delivery; signed here, not by the code under test."""
+        """Return the headers of a genuine delivery; signed here, not by the code under test."""
 
     @abstractmethod
     def forgeries(self, body: bytes) -> Mapping[str, dict[str, str]]:
-        """Headers that must be refused, by what is wrong with them."""
+        """Return headers that must be rejected, by what is wrong with them."""
 
     @abstractmethod
     def ignored(self) -> Iterator[tuple[str, Webhook]]:
-        """Genuine deliveries in which there is nothing to do, with the reason that is given."""
+        """Yield genuine webhooks that need no action, with the reason that the outcome names."""
 
     @abstractmethod
     def malformed(self) -> Iterable[object]:
-        """Payloads that are JSON objects, but not as the vendor documents them."""
+        """Return payloads that are JSON objects, but not as the vendor documents them."""
+
+    @property
+    def transport(self) -> Any:
+        """The transport of the fake."""
+        return self.fake.transport
+
+    @property
+    def secret_setting(self) -> str:
+        """The setting that holds the signing secrets."""
+        return next(name for name in self.settings() if "secret" in name)
+
+    @property
+    def delivers_later(self) -> bool:
+        """True if a reply may appear some time after it was accepted."""
+        return self.queues
+
+    def now(self) -> float:
+        """Return the time of the fake."""
+        return self.clock()
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return the settings of an adapter that calls the fake."""
+        return self.fake.settings(BASE_URL)
+
+    def write(self, text: str) -> Webhook:
+        """Let a customer begin a conversation."""
+        return self.fake.customer_writes(text)
+
+    def redeliver(self, webhook: Webhook) -> Webhook:
+        """Let the fake deliver a webhook again."""
+        return self.fake.redeliver(webhook)
+
+    def replies(self, conversation_id: str) -> Sequence[str]:
+        """Return the replies that the fake received."""
+        return self.fake.replies(conversation_id)
+
+    def notes(self, conversation_id: str) -> Sequence[str]:
+        """Return the notes that the fake received."""
+        return self.fake.notes(conversation_id)
 
     def assigned(self, conversation: FakeConversation) -> str | None:
-        """The team that has the conversation."""
+        """Return the team that the conversation is assigned to."""
         return conversation.team
 
-    def vectors(self) -> Sequence[Vector]:
-        """Known good signatures."""
-        return ()
+    def changes(self, conversation_id: str) -> Sequence[Change]:
+        """Return a change for each supported action."""
+        known = self.fake.conversations[conversation_id]
+        field = self.field_id or self.field
+        billing = self.teams["billing"]
+        wakes_at = int(self.clock()) + 3600
+        changes = [
+            Change(Assign(team=billing), lambda: self.assigned(known), billing),
+            Change(Assign(user=self.human), lambda: known.assignee, self.human),
+            Change(Reply("Hi & bye"), lambda: _to_text(self.fake.replies(known.id)), "Hi & bye"),
+            Change(Note("psst & pst"), lambda: _to_text(self.fake.notes(known.id)), "psst & pst"),
+            Change(Tag("vip", "refund"), lambda: [name.lower() for name in known.tags], ["vip", "refund"]),
+            Change(SetFields({self.field: "y"}), lambda: known.fields.get(field), "y"),
+            Change(SetPriority("high"), lambda: known.priority, "high"),
+            Change(Snooze(timedelta(hours=1)), lambda: known.snoozed_until, wakes_at),
+            Change(Close(), lambda: known.state, "closed", frozenset({MarkSpam, Snooze})),
+            Change(MarkSpam(), lambda: known.state, "closed", frozenset({Snooze, Tag})),
+        ]
+        return [change for change in changes if type(change.action) in self.vendor.can]
+
+    def errors(self) -> Iterable[tuple[int, object]]:
+        """Return an error response for each status that the vendor documents."""
+        for status, code in self.fake.error_codes.items():
+            yield status, self.fake.error(Refusal(status, code, "The customer wrote: 4711"))
 
     def router(self, **overrides: Any) -> Router:
-        """A Router of this adapter, without a network."""
+        """Create a Router of this adapter, without a network."""
         options: dict[str, Any] = {
             "buckets": default_buckets(dict(self.teams)),
             "classifier": by_name,
@@ -109,5 +168,10 @@ class Desk(ABC):
             "async_http": httpx.AsyncClient(transport=self.fake.transport),
             "clock": self.clock,
         }
-        vendor = overrides.pop("vendor", None) or self.adapter()
+        vendor: Vendor = overrides.pop("vendor", None) or self.adapter()
         return Router(vendor, **(options | overrides))
+
+
+def _to_text(messages: list[str]) -> str:
+    text = "".join(messages)
+    return to_text(text) if "<" in text else html.unescape(text)

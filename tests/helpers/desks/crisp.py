@@ -29,6 +29,7 @@ class CrispDesk(Desk):
     """Crisp with the hooks of a plugin; `hook="website"` for those of the website itself."""
 
     name = "crisp"
+    vendor = Crisp
     teams: ClassVar = {
         "urgent": "00000000-0000-4000-8000-0000000002bd",
         "billing": "00000000-0000-4000-8000-0000000002be",

@@ -28,6 +28,7 @@ class FrontDesk(Desk):
     """Front with the webhook of an application; `source="rule"` for that of a rule."""
 
     name = "front"
+    vendor = Front
     teams: ClassVar = {"urgent": "inb_oncall", "billing": "inb_billing", "general": "inb_support"}
     read = "GET /conversations/*"
     reply = "POST /conversations/*/messages"

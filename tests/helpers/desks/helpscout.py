@@ -33,6 +33,7 @@ class HelpScoutDesk(Desk):
     """Help Scout on its smallest plan with an API, of 200 units a minute."""
 
     name = "helpscout"
+    vendor = HelpScout
     teams: ClassVar = {"urgent": "771201", "billing": "771202", "general": "771203"}
     read = "GET /v2/conversations/*"
     reply = "POST /v2/conversations/*/reply"

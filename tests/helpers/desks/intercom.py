@@ -6,16 +6,16 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from tests.helpers.desks.base import BASE_URL, Desk, Vector
+from tests.helpers.desks.base import Desk, Vector
 from triage.testing import FakeIntercom, Webhook
 from triage.vendors import Intercom
-from triage.vendors.base import Vendor
 
 
 class IntercomDesk(Desk):
     """Intercom, with an app of API version 2.13, the one of most payloads in the wild."""
 
     name = "intercom"
+    vendor = Intercom
     teams: ClassVar = {"urgent": "12345", "billing": "67890", "general": "11111"}
     read = "GET /conversations/*"
     reply = note = "POST /conversations/*/reply"
@@ -25,9 +25,6 @@ class IntercomDesk(Desk):
     def __init__(self, api_version: Any = "2.13") -> None:
         super().__init__()
         self.fake: FakeIntercom = FakeIntercom(client_secret=self.secret, api_version=api_version, clock=self.clock)
-
-    def adapter(self, **overrides: Any) -> Vendor:
-        return Intercom(**(self.fake.settings(BASE_URL) | overrides))
 
     def sign(self, body: bytes, secret: str | None = None) -> dict[str, str]:
         digest = hmac.new((secret or self.secret).encode(), body, hashlib.sha1).hexdigest()

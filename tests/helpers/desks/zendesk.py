@@ -20,6 +20,7 @@ class ZendeskDesk(Desk):
     """Zendesk with an event subscription, and an OAuth client."""
 
     name = "zendesk"
+    vendor = Zendesk
     teams: ClassVar = {"urgent": "98701", "billing": "98702", "general": "98703"}
     read = "GET /api/v2/tickets/*"
     reply = note = "PUT /api/v2/tickets/*"
