@@ -40,7 +40,7 @@ class Receiver(Protocol):
         Args:
             owner: The name of the Router that received it.
             body: The body as it arrived.
-            error: What is wrong with it.
+            error: The reason, without customer text.
 
         Returns:
             False if the same body is already stored.
@@ -111,7 +111,7 @@ class WorkQueue(Protocol):
 
         Args:
             job: The lease of the event.
-            error: What went wrong.
+            error: The reason, without customer text.
             seconds: Seconds until the next attempt, at the earliest.
             ledger: The ledger to store. None keeps the stored one.
         """
@@ -122,7 +122,7 @@ class WorkQueue(Protocol):
 
         Args:
             job: The lease of the event.
-            error: What went wrong.
+            error: The reason, without customer text.
             ledger: The ledger to store. None keeps the stored one.
         """
         ...

@@ -204,6 +204,6 @@ def _translate(sql: str) -> str:
 
 
 def _configure_connection(connection: "psycopg.Connection[Any]") -> None:
-    # Whatever the default of the server is: a stored event must survive a crash of the server.
+    # Override the default of the server: a stored event must survive a crash of the server.
     connection.execute("SET synchronous_commit = on")
     connection.execute("SELECT set_config('statement_timeout', %s, false)", [str(int(_TIMEOUT * 1000))])

@@ -1,4 +1,4 @@
-"""What an inbox stores: the ledger of an event, its lease, its entry."""
+"""The models of an inbox: the ledger of an event, its lease, its entry."""
 
 from typing import Literal, TypeAlias
 

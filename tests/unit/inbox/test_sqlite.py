@@ -89,7 +89,7 @@ def test_a_locked_file_raises_inbox_error(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 def test_a_forked_process_opens_its_own_connection(inbox: SQLiteInbox) -> None:
-    """Whatever the threads of its parent do with the inbox at that moment."""
+    """Even while threads of its parent use the inbox."""
     inbox.add(build_event())
     stopping = threading.Event()
 
