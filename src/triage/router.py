@@ -421,8 +421,8 @@ def _check_arguments(
         raise ConfigurationError(f"inbox is an inbox, such as SQLiteInbox('triage.db'), not {inbox!r}.")
     if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise ConfigurationError(
-            f"name={name!r}: a Router's name consists of 1 to 64 of a-z, 0-9, '_', '.' and '-', and begins with a letter "
-            f"or a digit."
+            f"name={name!r}: a Router's name has 1 to 64 of a-z, 0-9, '_', '.' and '-', and begins with a letter or a "
+            f"digit."
         )
     if type(context) is not int or context < 0:
         raise ConfigurationError(f"context={context!r}: write how many earlier messages to include, 0 or more.")

@@ -125,7 +125,7 @@ class Attempt:
     # Deciding
 
     async def _decide(self, conversation: Conversation) -> Outcome | None:
-        """Get a verdict and plan the steps, unless an earlier attempt did. An outcome means that nothing can be done."""
+        """Get a verdict and plan the steps, unless an earlier attempt did. Return an outcome if nothing can be done."""
         latest = conversation.latest
         if latest is None:
             return self._build_outcome("ignored", "the conversation has no message from a customer")

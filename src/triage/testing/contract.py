@@ -291,8 +291,8 @@ class VendorContract:
         """An adapter verifies signatures that other code made, and only with their body."""
         for vector in desk.vectors():
             adapter = desk.adapter(**{desk.secret_setting: vector.secret})
-            adapter.verify(Delivery.of(vector.body, vector.headers, vector.at))
-            assert self.is_rejected(adapter, Delivery.of(vector.body + b" ", vector.headers, vector.at))
+            adapter.verify(Delivery.create(vector.body, vector.headers, vector.at))
+            assert self.is_rejected(adapter, Delivery.create(vector.body + b" ", vector.headers, vector.at))
 
     def is_rejected(self, adapter: Any, delivery: Delivery) -> bool:
         """Return whether the adapter rejects the signature of a delivery."""
@@ -306,8 +306,8 @@ class VendorContract:
         """The new and the old secret verify, another one does not."""
         adapter = desk.adapter(**{desk.secret_setting: ["new", "old"]})
         for secret in ("new", "old"):
-            adapter.verify(Delivery.of(b"{}", desk.sign(b"{}", secret), desk.now()))
-        assert self.is_rejected(adapter, Delivery.of(b"{}", desk.sign(b"{}", "third"), desk.now()))
+            adapter.verify(Delivery.create(b"{}", desk.sign(b"{}", secret), desk.now()))
+        assert self.is_rejected(adapter, Delivery.create(b"{}", desk.sign(b"{}", "third"), desk.now()))
 
     def test_an_adapter_without_a_secret_cannot_be_created(self, desk: ContractDesk) -> None:
         """With an empty secret, anybody could sign webhooks."""
@@ -431,7 +431,7 @@ class VendorContract:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         webhook = desk.write("Hello")
-        desk.vendor.from_env().verify(Delivery.of(webhook.body, webhook.headers, desk.now()))
+        desk.vendor.from_env().verify(Delivery.create(webhook.body, webhook.headers, desk.now()))
 
     # Actions
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
-from triage.io.run import run
 
 from triage import Assign, Close, ConfigurationError, Note, Reply, SetPriority, Step, Tag, VendorError
+from triage.io.ports import run
 from triage.models import Request, Response
 from triage.vendors.base import (
     Conversation,
