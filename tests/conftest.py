@@ -7,6 +7,7 @@ import pytest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import DESKS, Desk
+from tests.helpers.missing import summarize_skips
 from tests.helpers.servers import Postgres, RabbitMQ, Redis
 from triage.io.retry import RetryPolicy
 
@@ -34,6 +35,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of a help desk's API are retried at once. `unit/engine/test_transport.py` tests the delays."""
     monkeypatch.setattr("triage.engine.transport.RETRIES", RetryPolicy(attempts=3, first_delay=0.0))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end in one line which tests were skipped and what to install; xdist's controller alone calls this."""
+    reports = terminalreporter.stats.get("skipped", [])
+    summary = summarize_skips(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+    if summary is not None:
+        terminalreporter.write_line(summary, yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import psycopg
-import pytest
 import redis
+
+from tests.helpers.missing import PACKAGES, skip_without_tool
 
 
 def free_port() -> int:
@@ -32,14 +33,6 @@ def free_port() -> int:
 def listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
-
-
-def missing(what: str, package: str) -> None:
-    """End a test whose server is not on this machine."""
-    message = f"{what} is not on this machine: apt-get install {package}"
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 def wait_until(ready: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -53,7 +46,6 @@ class Server(ABC):
     """A server of ours, or one that somebody named."""
 
     name: ClassVar[str]
-    package: ClassVar[str]
     variable: ClassVar[str]
     user: ClassVar[str | None] = None
     """Who runs it where we are root, which some servers refuse to be run by."""
@@ -67,9 +59,9 @@ class Server(ABC):
             return
         self.binary = self.find()
         if self.binary is None:
-            missing(self.name, self.package)
+            skip_without_tool(self.name)
         self.port = free_port()
-        self.directory = Path(tempfile.mkdtemp(prefix=f"triage-{self.package}-"))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"triage-{PACKAGES[self.name]}-"))
         if self.run_as is not None:
             os.chown(self.directory, self.run_as.pw_uid, self.run_as.pw_gid)
         self.prepare()
@@ -136,7 +128,6 @@ class Postgres(Server):
     """A cluster of PostgreSQL. It writes as surely as in production, so that it may be killed."""
 
     name = "PostgreSQL"
-    package = "postgresql"
     variable = "TRIAGE_TEST_POSTGRES"
     user = "postgres"
     _numbers = count(1)
@@ -187,7 +178,6 @@ class Redis(Server):
     """A Redis server that remembers what it had when it is killed."""
 
     name = "Redis"
-    package = "redis-server"
     variable = "TRIAGE_TEST_REDIS"
 
     def find(self) -> str | None:
@@ -222,7 +212,6 @@ class RabbitMQ(Server):
     """A node of RabbitMQ, with an Erlang port mapper of its own."""
 
     name = "RabbitMQ"
-    package = "rabbitmq-server"
     variable = "TRIAGE_TEST_RABBITMQ"
 
     def find(self) -> str | None:

@@ -1,7 +1,6 @@
 """Tools that nobody here wrote: Node, its packages, OpenSSL. In CI they must be there; elsewhere a test skips."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -10,17 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.missing import skip_or_fail, skip_without_tool
+
 PACKAGES = ("crisp-api@11.3.0", "intercom-client@7.0.3")
 
 Run = Callable[..., Any]
 """Takes the name of a script beside this file, and by name what it gets as JSON; gives the JSON that it prints."""
-
-
-def missing(what: str) -> None:
-    """Skip, or in CI fail."""
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")
@@ -28,15 +22,15 @@ def openssl() -> str:
     """The path of the command."""
     found = shutil.which("openssl")
     if found is None:
-        missing("openssl is not on the PATH; install the package openssl")
-    return str(found)
+        skip_without_tool("OpenSSL")
+    return found
 
 
 @pytest.fixture(scope="session")
 def node() -> Run:
     """Runs a script without packages."""
     if shutil.which("node") is None:
-        missing("node is not on the PATH; install Node.js 20 or later")
+        skip_without_tool("Node.js")
     return _runner(Path(__file__).parent)
 
 
@@ -44,12 +38,12 @@ def node() -> Run:
 def node_with_packages(tmp_path_factory: pytest.TempPathFactory, node: Run) -> Run:
     """Runs a script that finds the help desks' own packages."""
     if shutil.which("npm") is None:
-        missing("npm is not on the PATH; it comes with Node.js")
+        skip_without_tool("npm")
     folder = tmp_path_factory.mktemp("node")
     command = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--ignore-scripts", *PACKAGES]
     installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if installed.returncode:
-        missing(f"npm could not install {' and '.join(PACKAGES)}: {installed.stderr[-300:]}")
+        skip_or_fail(f"npm could not install {' and '.join(PACKAGES)}: {installed.stderr[-300:]}")
     return _runner(folder)
 
 

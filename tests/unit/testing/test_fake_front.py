@@ -8,15 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
-from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
 
 from tests.helpers.desks.base import Clock
-from tests.helpers.paths import SPECS
+from tests.helpers.specs import load_description
 from triage.testing import FakeFront, RateLimit, Webhook, signed_webhook
 from triage.testing.desks.front import sign_application, sign_rule
 
-SPEC = SPECS / "front-core.json"
 ONE = "/conversations/cnv_1"
 
 
@@ -316,9 +314,8 @@ def test_signed_webhooks_are_made_of_every_kind(kind: Any) -> None:
 # The vendor's own description.
 
 
-@pytest.mark.skipif(not SPEC.exists(), reason=f"Front's OpenAPI description is not at {SPEC}")
 def test_every_answer_fits_fronts_description(fake: FakeFront) -> None:
-    described = OpenAPI.from_dict(json.loads(SPEC.read_text()))
+    described = load_description("front-core.json")
     opened(fake, subject="Parcel", attachments=["a.txt"])
     fake.tags["tag_a"] = "vip"
     calls: list[tuple[str, str, Any]] = [

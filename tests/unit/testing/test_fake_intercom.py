@@ -15,14 +15,13 @@ from typing import Any
 
 import httpx
 import pytest
-import yaml
 from openapi_core import OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest
 
 import triage.testing
 from tests.helpers.desks.base import Clock
-from tests.helpers.paths import SPECS
+from tests.helpers.specs import load_description, load_document
 from triage.testing import FakeIntercom, RateLimit, Webhook, signed_webhook
 from triage.testing.desks.base import to_html, to_text
 from triage.testing.desks.intercom import sign
@@ -229,13 +228,9 @@ INVALID = [
 ]
 
 
-@functools.cache
 def description(version: str) -> tuple[OpenAPI, Any]:
-    path = SPECS / f"intercom-{version}.yaml"
-    if not path.exists():
-        pytest.skip(f"Intercom's API description is not there: {path.name}")
-    document = yaml.safe_load(path.read_text("utf-8"))
-    return OpenAPI.from_dict(document), document["components"]["schemas"]
+    name = f"intercom-{version}.yaml"
+    return load_description(name), load_document(name)["components"]["schemas"]
 
 
 def described(version: str, method: str, path: str, body: Any) -> bool:

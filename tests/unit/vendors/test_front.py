@@ -9,14 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, FrontDesk
 from tests.helpers.desks.front import KEY, SYNC, TAGGED
-from tests.helpers.paths import SPECS
 from tests.helpers.routing import classified, route, said
+from tests.helpers.specs import load_description, load_document
 from triage import (
     Action,
     Assign,
@@ -36,8 +35,6 @@ from triage import (
 from triage.models import Delivery, Handshake, Ignored, Request, Response, Step
 from triage.testing import Webhook
 from triage.vendors import Front
-
-SPEC = SPECS / "front-core.json"
 
 HTML = "<p>Hi &lt;you&gt;,</p><p>fine &amp; well.</p>"
 TEXT = "Hi <you>,\n\nfine & well."
@@ -723,10 +720,8 @@ def test_the_environment_chooses_source_channel_inboxes_and_teams(monkeypatch: p
 # The vendor's own description
 
 
-@pytest.mark.skipif(not SPEC.exists(), reason=f"Front's OpenAPI description is not at {SPEC}")
 def test_every_request_fits_fronts_description(api: Api) -> None:
-    document = json.loads(SPEC.read_text())
-    description = OpenAPI.from_dict(document)
+    document, description = load_document("front-core.json"), load_description("front-core.json")
     desk = FrontDesk()
     adapter = desk.adapter(channel_id="cha_1in")
     actions = [action for action, _ in ACTIONS.values()]

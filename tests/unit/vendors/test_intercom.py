@@ -3,18 +3,16 @@
 import json
 from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, IntercomDesk
-from tests.helpers.paths import SPECS
 from tests.helpers.routing import route
+from tests.helpers.specs import load_description
 from triage import (
     Action,
     Assign,
@@ -150,13 +148,10 @@ def test_snooze_sets_the_time_at_which_the_conversation_wakes(api: Api) -> None:
 @pytest.mark.parametrize("version", ["2.13", "2.16"])
 @pytest.mark.parametrize("name", ACTIONS)
 def test_every_call_matches_intercoms_openapi_description(name: str, version: str) -> None:
-    description = SPECS / f"intercom-{version}.yaml"
-    if not description.exists():
-        pytest.skip(f"Intercom's OpenAPI description is missing: {description.name}")
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes("Hello")
     route(desk, Api("sync"), webhook, ACTIONS[name][0], vendor=desk.adapter(api_version=version))
-    api = _api(description)
+    api = load_description(f"intercom-{version}.yaml")
     # Our copy of the description leaves out the path of tags.
     for call in (call for call in desk.fake.calls if call.path != "/tags"):
         assert call.headers["intercom-version"] == version
@@ -170,15 +165,6 @@ def test_every_call_matches_intercoms_openapi_description(name: str, version: st
                 data=None if call.body is None else json.dumps(call.body).encode(),
             )
         )
-
-
-_APIS: dict[Path, OpenAPI] = {}
-
-
-def _api(description: Path) -> OpenAPI:
-    if description not in _APIS:
-        _APIS[description] = OpenAPI.from_file_path(str(description))
-    return _APIS[description]
 
 
 def test_an_assignment_that_intercom_ignored_is_an_error() -> None:
