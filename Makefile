@@ -1,4 +1,4 @@
-# `make` tells what there is. All that it installs goes into .venv here.
+# `make` lists the targets. Everything is installed into .venv.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,25 +7,36 @@ SEED := 0
 SECONDS := 60
 LOWEST := $(VENV)/lowest
 BIN := $(VENV)/bin
+# One worker per core. A module's tests share a worker, and so the servers and applications that they start.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
-# It asks another project's users to choose sides; our build has nothing to say to that.
+# Hide Material for MkDocs' banner about MkDocs 2, which does not concern our build.
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos fuzz load drain docs lowest clean
+.PHONY: help demo unit test coverage specs check chaos fuzz load drain docs lowest clean
 
-help: ## tell what there is
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/demo.stamp ## see it work: signed webhooks through an example application; needs no key and no account
+demo: $(VENV)/demo.stamp ## send signed webhooks to an example application; needs no key and no account
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/dev.stamp ## run all tests, with 100 % of the branches covered
-	$(BIN)/pytest --cov --numprocesses 2 --dist loadscope
+unit: $(VENV)/dev.stamp ## run the fast tests: no servers, no other processes
+	$(BIN)/pytest $(PARALLEL) tests/unit
 
-check: $(VENV)/dev.stamp ## check format, lint, types, imports, documentation and the built package
+test: $(VENV)/dev.stamp ## run all tests; skip those whose servers are not installed
+	$(BIN)/pytest $(PARALLEL)
+
+coverage: $(VENV)/dev.stamp ## run all tests and require 100 % branch coverage, which needs all servers
+	$(BIN)/pytest $(PARALLEL) --cov
+
+specs: $(VENV)/dev.stamp ## download the OpenAPI descriptions that may not be redistributed
+	$(BIN)/python tools/specs.py $(or $(TRIAGE_SPECS),tests/specs/downloaded)
+
+check: $(VENV)/dev.stamp ## check formatting, lint, types, imports, documentation and the built package
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -36,13 +47,13 @@ check: $(VENV)/dev.stamp ## check format, lint, types, imports, documentation an
 	$(BIN)/python -m build --quiet
 	$(BIN)/python tools/check_wheel.py dist
 
-chaos: $(VENV)/dev.stamp ## kill processes with signal 9 in RUNS runs (1000), and see that nothing is lost or done twice
+chaos: $(VENV)/dev.stamp ## kill processes with SIGKILL in RUNS runs (1000) and check that no event is lost or handled twice
 	$(BIN)/python -m tests.chaos.killing --runs $(RUNS) --seed $(SEED) --inbox $(or $(INBOX),both)
 
-fuzz: $(VENV)/fuzz.stamp ## send made-up deliveries to every door for SECONDS (60), and see that none gets in or crashes it
+fuzz: $(VENV)/fuzz.stamp ## send generated deliveries to every vendor's entry points for SECONDS (60)
 	$(BIN)/python -m tests.fuzz.entry_points $(SECONDS)
 
-load: $(VENV)/dev.stamp ## measure how fast the example applications answer 200 webhooks at once
+load: $(VENV)/dev.stamp ## measure how fast the example applications answer 200 concurrent webhooks
 	$(BIN)/python benchmarks/load.py --app fastapi
 	$(BIN)/python benchmarks/load.py --app flask
 
@@ -50,16 +61,16 @@ drain: $(VENV)/dev.stamp ## measure how fast four processes route 50,000 stored 
 	$(BIN)/python benchmarks/drain.py --inbox sqlite
 	$(BIN)/python benchmarks/drain.py --inbox postgres
 
-docs: $(VENV)/dev.stamp ## show the documentation on a local port, and rebuild it as it changes
+docs: $(VENV)/dev.stamp ## serve the documentation locally and rebuild it on every change
 	$(BIN)/mkdocs serve
 
-lowest: $(LOWEST)/test.stamp ## run the tests with the lowest versions of the dependencies that pyproject.toml allows
-	$(LOWEST)/bin/pytest --numprocesses 2 --dist loadscope -W default
+lowest: $(LOWEST)/test.stamp ## run the tests with the lowest dependency versions that pyproject.toml allows
+	$(LOWEST)/bin/pytest $(PARALLEL) -W default
 
-clean: ## remove all that make has made
-	rm -rf $(VENV) dist site .coverage .hypothesis .mypy_cache .ruff_cache
+clean: ## remove everything that make created
+	rm -rf $(VENV) dist site .coverage .hypothesis .mypy_cache .ruff_cache tests/specs/downloaded
 
-# A stamp is newer than what it was made from, so nothing is installed twice.
+# Each stamp file is newer than its prerequisites, so nothing is installed twice.
 
 $(VENV)/demo.stamp: $(VENV)/pip.stamp pyproject.toml
 	$(BIN)/pip install --quiet --group demo --editable .
@@ -80,8 +91,8 @@ $(LOWEST)/test.stamp: $(LOWEST)/pip.stamp pyproject.toml tools/lowest.py
 
 %/pip.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "This needs Python 3.11 or later, and $(PYTHON) is not. Name one: make PYTHON=python3.11 ..." >&2; exit 1; }
+		echo "triage needs Python 3.11 or later, but $(PYTHON) is older. Choose another: make PYTHON=python3.11 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $*
-	@# --group came with pip 25.1.
+	@# pip supports --group since 25.1.
 	$*/bin/pip install --quiet --upgrade 'pip>=25.1'
 	@touch $@

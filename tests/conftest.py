@@ -1,48 +1,75 @@
-"""What all tests share: the two doors of the Router, and an environment without anybody's settings."""
+"""Fixtures and hooks for all tests."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers.api import Api
 from tests.helpers.desks import DESKS, Desk
 from tests.helpers.missing import summarize_skips
+from tests.helpers.paths import TESTS
 from tests.helpers.servers import Postgres, RabbitMQ, Redis
 from triage.io.retry import RetryPolicy
+
+settings.register_profile("fast", max_examples=25, deadline=None)
+settings.register_profile("ci", max_examples=200, deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "fast")
+
+SLOWEST_FIRST = ("integration", "chaos", "contract")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run the slowest modules first if workers share the tests, so that none of them runs alone at the end."""
+    if config.getoption("numprocesses", None) is None and not hasattr(config, "workerinput"):
+        return
+
+    def rank(item: pytest.Item) -> int:
+        directory = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+        return SLOWEST_FIRST.index(directory) if directory in SLOWEST_FIRST else len(SLOWEST_FIRST)
+
+    items.sort(key=rank)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Report in one line which tests were skipped and what to install; with xdist, only the controller calls this."""
+    reports = terminalreporter.stats.get("skipped", [])
+    summary = summarize_skips(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+    if summary is not None:
+        terminalreporter.write_line(summary, yellow=True)
 
 
 @pytest.fixture(params=["sync", "async"])
 def api(request: pytest.FixtureRequest) -> Api:
+    """An entry point of a Router; a test that uses it runs for the sync and for the async one."""
     return Api(request.param)
 
 
 @pytest.fixture(params=list(DESKS))
 def desk(request: pytest.FixtureRequest) -> Desk:
-    """A help desk beside its fake; a test that takes it runs for each vendor."""
+    """A vendor's adapter and its fake; a test that uses it runs for every vendor."""
     return DESKS[request.param]()
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key or address of the machine that runs the tests reaches them."""
+    """Hide the API keys and addresses of the developer's environment from the tests."""
     for name in list(os.environ):
         if name.startswith(("ANTHROPIC_", *(f"{vendor.upper()}_" for vendor in DESKS))):
             monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
-def without_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls of a help desk's API are retried at once. `unit/engine/test_transport.py` tests the delays."""
+def no_vendor_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry calls of a help desk's API at once; `unit/engine/test_transport.py` checks how long the delays are."""
     monkeypatch.setattr("triage.engine.transport.RETRIES", RetryPolicy(attempts=3, first_delay=0.0))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end in one line which tests were skipped and what to install; xdist's controller alone calls this."""
-    reports = terminalreporter.stats.get("skipped", [])
-    summary = summarize_skips(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
-    if summary is not None:
-        terminalreporter.write_line(summary, yellow=True)
+@pytest.fixture
+def no_retry_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry calls of Claude's API at once as well."""
+    monkeypatch.setattr("triage.classifiers.claude.classifier._RETRIES", RetryPolicy(first_delay=0.0))
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ class Service(SyncIO):
 
 
 @pytest.fixture(autouse=True)
-def real_delays(monkeypatch: pytest.MonkeyPatch, without_delays: None) -> None:
+def real_delays(monkeypatch: pytest.MonkeyPatch, no_vendor_delays: None) -> None:
     monkeypatch.setattr("triage.engine.transport.RETRIES", RetryPolicy(attempts=3))
 
 
