@@ -46,6 +46,16 @@ def api(request: pytest.FixtureRequest) -> Api:
     return Api(request.param)
 
 
+@pytest.fixture
+def alternating_api(request: pytest.FixtureRequest) -> Api:
+    """One entry point for each case of a test, sync and async alternately over each of its parameters.
+
+    It is for tests whose subject does not depend on the entry point: each vendor is tested with both, without running
+    every case twice.
+    """
+    return Api("async" if sum(request.node.callspec.indices.values()) % 2 else "sync")
+
+
 @pytest.fixture(params=list(DESKS))
 def desk(request: pytest.FixtureRequest) -> Desk:
     """A vendor's adapter and its fake; a test that uses it runs for every vendor."""

@@ -1,4 +1,7 @@
-"""What bad input gets: one row for each, through both doors. What happens behind each is tested where it happens."""
+"""The answer to every kind of bad input, one row each, through the sync and the async entry point.
+
+Other modules test the reasons where they arise.
+"""
 
 import json
 from collections.abc import Callable
@@ -16,61 +19,61 @@ from triage.testing import FakeClaude, Webhook
 HELLO = "I was charged twice."
 
 
-def forged(signature: str) -> Callable[[Desk], Webhook]:
+def forge(signature: str) -> Callable[[Desk], Webhook]:
     return lambda desk: Webhook(desk.fake.customer_writes(HELLO).body, {"X-Hub-Signature": signature})
 
 
-def signed(body: bytes) -> Callable[[Desk], Webhook]:
+def sign(body: bytes) -> Callable[[Desk], Webhook]:
     return lambda desk: Webhook(body, desk.sign(body))
 
 
-def without(*path: str) -> Callable[[Desk], Webhook]:
-    """A genuine delivery with a field missing."""
+def remove(*path: str) -> Callable[[Desk], Webhook]:
+    """Remove a field from a genuine delivery and sign it again."""
 
-    def made(desk: Desk) -> Webhook:
+    def make(desk: Desk) -> Webhook:
         payload = json.loads(desk.fake.customer_writes(HELLO).body)
-        place: Any = payload
+        parent: Any = payload
         for name in path[:-1]:
-            place = place[name]
-        del place[path[-1]]
-        return signed(json.dumps(payload).encode())(desk)
+            parent = parent[name]
+        del parent[path[-1]]
+        return sign(json.dumps(payload).encode())(desk)
 
-    return made
+    return make
 
 
-def by_agent(desk: Desk) -> Webhook:
+def write_as_agent(desk: Desk) -> Webhook:
     conversation = desk.fake.customer_writes(HELLO).conversation_id or ""
     return desk.fake.agent_writes("On it.", conversation=conversation)
 
 
 TABLE: dict[str, tuple[Callable[[Desk], Webhook], int, str]] = {
     "no signature": (lambda desk: Webhook(desk.fake.customer_writes(HELLO).body, {}), 401, "refused"),
-    "a wrong signature": (forged("sha1=" + "0" * 40), 401, "refused"),
-    "a malformed signature": (forged("sha1"), 401, "refused"),
-    "a signature that is not hex": (forged("sha1=" + "x" * 40), 401, "refused"),
-    "a signature that is not ASCII": (forged("sha1=" + "é" * 40), 401, "refused"),
-    "a signature of another scheme": (forged("sha256=" + "0" * 64), 401, "refused"),
-    "an empty signature": (forged(""), 401, "refused"),
-    "a body over the limit": (signed(b" " * (1024 * 1024 + 1)), 413, "refused"),
-    "signed, but no JSON": (signed(b"hello"), 200, "malformed"),
-    "signed, but empty": (signed(b""), 200, "malformed"),
-    "signed, but no object": (signed(b"[]"), 200, "malformed"),
-    "signed, with a field missing": (without("data", "item", "id"), 200, "malformed"),
+    "a wrong signature": (forge("sha1=" + "0" * 40), 401, "refused"),
+    "a malformed signature": (forge("sha1"), 401, "refused"),
+    "a signature that is not hex": (forge("sha1=" + "x" * 40), 401, "refused"),
+    "a signature that is not ASCII": (forge("sha1=" + "é" * 40), 401, "refused"),
+    "a signature of another scheme": (forge("sha256=" + "0" * 64), 401, "refused"),
+    "an empty signature": (forge(""), 401, "refused"),
+    "a body over the limit": (sign(b" " * (1024 * 1024 + 1)), 413, "refused"),
+    "signed, but not JSON": (sign(b"hello"), 200, "malformed"),
+    "signed, but empty": (sign(b""), 200, "malformed"),
+    "signed, but not an object": (sign(b"[]"), 200, "malformed"),
+    "signed, with a field missing": (remove("data", "item", "id"), 200, "malformed"),
     "signed, with a field of the wrong type": (
-        signed(b'{"topic": "conversation.user.created", "app_id": "a", "data": 1}'),
+        sign(b'{"topic": "conversation.user.created", "app_id": "a", "data": 1}'),
         200,
         "malformed",
     ),
-    "signed, 50,000 levels deep": (signed(b'{"a":' * 50_000 + b"1" + b"}" * 50_000), 200, "malformed"),
-    "an unknown topic": (signed(b'{"topic": "conversation.admin.closed"}'), 200, "ignored"),
-    "a message written by an agent": (by_agent, 200, "ignored"),
+    "signed, 50,000 levels deep": (sign(b'{"a":' * 50_000 + b"1" + b"}" * 50_000), 200, "malformed"),
+    "an unknown topic": (sign(b'{"topic": "conversation.admin.closed"}'), 200, "ignored"),
+    "a message written by an agent": (write_as_agent, 200, "ignored"),
     "a message written by a bot": (lambda desk: desk.fake.bot_greets(), 200, "ignored"),
     "an empty text": (lambda desk: desk.fake.customer_writes(" "), 200, "ignored"),
 }
 
 
 @pytest.mark.parametrize("row", TABLE)
-def test_a_delivery_of_this_kind_gets_this_answer_and_changes_nothing(row: str, api: Api) -> None:
+def test_bad_input_gets_its_documented_answer_and_changes_nothing(row: str, api: Api) -> None:
     desk = IntercomDesk()
     make, status_code, status = TABLE[row]
     webhook = make(desk)
@@ -84,19 +87,19 @@ def test_a_delivery_of_this_kind_gets_this_answer_and_changes_nothing(row: str, 
 
 
 CLAUDE: dict[str, dict[str, Any]] = {
-    "down": {"status": 500, "times": 9},
-    "unreachable": {"drop": True, "times": 9},
-    "overloaded": {"status": 529, "times": 9},
-    "slow": {"stall": True, "times": 9},
+    "down": {"status": 500, "times": 10_000},
+    "unreachable": {"drop": True, "times": 10_000},
+    "overloaded": {"status": 529, "times": 10_000},
+    "slow": {"stall": True, "times": 10_000},
     "refusing": {"stop_reason": "refusal", "content": []},
     "out of schema": {"content": [{"type": "text", "text": '{"label": "vip"}'}]},
-    "speaking no JSON": {"content": [{"type": "text", "text": "Gladly!"}]},
-    "out of money": {"status": 402},
+    "not answering JSON": {"content": [{"type": "text", "text": "Gladly!"}]},
+    "out of credit": {"status": 402},
 }
 
 
 @pytest.mark.parametrize("state", CLAUDE)
-def test_claude_in_this_state_leads_to_the_fallback_bucket_with_the_reason(
+def test_a_failure_of_claude_leads_to_the_fallback_bucket_with_the_reason(
     state: str, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = IntercomDesk()
@@ -106,9 +109,9 @@ def test_claude_in_this_state_leads_to_the_fallback_bucket_with_the_reason(
     with claude.serve() as url:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
-        classifier = Claude(deadline=0.3)
+        classifier = Claude(deadline=0.05)
         with desk.router(classifier=classifier) as router:
-            router._own_classifier = classifier  # so that it is closed with the router, on the event loop in use
+            router._own_classifier = classifier  # so that the Router closes it, on the event loop in use
             outcome = api.handle(router, webhook.body, webhook.headers).outcome
     assert outcome is not None
     assert outcome.status == "routed"
@@ -121,12 +124,12 @@ def test_claude_in_this_state_leads_to_the_fallback_bucket_with_the_reason(
 SETTINGS: dict[str, tuple[Callable[[IntercomDesk], object], str]] = {
     "an empty secret": (lambda desk: desk.adapter(client_secret=""), "Set it"),
     "an unknown fallback": (lambda desk: desk.router(fallback="nowhere"), "Name one of them"),
-    "an action that the vendor cannot do": (
+    "an action that the vendor does not support": (
         lambda desk: desk.router(review=[SetPriority("high")]),
         "Use Tag or SetFields",
     ),
     "no buckets": (lambda desk: desk.router(buckets=[]), "give at least one"),
-    "two buckets of one name": (
+    "two buckets with the same name": (
         lambda desk: desk.router(buckets=[Bucket("general", "A"), Bucket("general", "B")]),
         "rename one of them",
     ),
@@ -134,7 +137,7 @@ SETTINGS: dict[str, tuple[Callable[[IntercomDesk], object], str]] = {
 
 
 @pytest.mark.parametrize("mistake", SETTINGS)
-def test_a_mistake_in_the_settings_is_told_at_once_with_what_to_change(mistake: str) -> None:
+def test_a_wrong_setting_raises_at_once_and_says_what_to_change(mistake: str) -> None:
     make, advice = SETTINGS[mistake]
     with pytest.raises(ConfigurationError, match=advice):
         make(IntercomDesk())

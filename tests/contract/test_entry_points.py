@@ -1,6 +1,6 @@
-"""Whatever is sent to an address of ours, it gets an answer: through the whole of both doors, with any headers.
+"""Every request gets an answer: through the complete sync and async entry points, with any body and any headers.
 
-`vendors/test_contract.py` proves the same of the pure half, `Router.receive`; `fuzz/doors.py` goes on for longer.
+`test_vendors.py` checks the same of `Router.receive`, which does no I/O; `make fuzz` runs for longer.
 """
 
 import json
@@ -26,9 +26,9 @@ NAMES = [
     "X-Crisp-Request-Timestamp",
     "Content-Length",
 ]
-STANDING: dict[str, tuple[Desk, Router]] = {}
+ROUTERS: dict[str, tuple[Desk, Router]] = {}
 
-doors = st.sampled_from([Api("sync"), Api("async")])
+apis = st.sampled_from([Api("sync"), Api("async")])
 vendors = st.sampled_from(sorted(DESKS))
 texts = st.text(max_size=60)
 pairs = st.lists(st.tuples(st.sampled_from(NAMES) | texts, texts), max_size=4)
@@ -37,37 +37,37 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=8)
 
 
-def standing(name: str) -> tuple[Desk, Router]:
-    """A help desk and a Router that stand for all examples, as a server does."""
-    if name not in STANDING:
+def get_router(name: str) -> tuple[Desk, Router]:
+    """Return a help desk and a Router that all examples share, as all requests to a server do."""
+    if name not in ROUTERS:
         desk = DESKS[name]()
-        STANDING[name] = desk, desk.router(vendor=desk.adapter(**desk.everything))
-    return STANDING[name]
+        ROUTERS[name] = desk, desk.router(vendor=desk.adapter(**desk.everything))
+    return ROUTERS[name]
 
 
 @st.composite
-def genuine_but_changed(draw: st.DrawFn, name: str) -> bytes:
-    """A genuine delivery with some of its values replaced."""
+def change_genuine(draw: st.DrawFn, name: str) -> bytes:
+    """Return a genuine delivery with some of its values replaced."""
     payload: Any = json.loads(DESKS[name]().fake.customer_writes("Hello", subject="Hi", attachments=["a.pdf"]).body)
     for _ in range(draw(st.integers(0, 2))):
-        *way, last = draw(st.sampled_from(list(parts(payload))))
+        *parents, last = draw(st.sampled_from(list(parts(payload))))
         place = payload
-        for part in way:
+        for part in parents:
             place = place[part]
         place[last] = draw(values)
     return json.dumps(payload).encode()
 
 
 def bodies(name: str) -> st.SearchStrategy[bytes]:
-    return st.binary() | values.map(lambda value: json.dumps(value).encode()) | genuine_but_changed(name)
+    return st.binary() | values.map(lambda value: json.dumps(value).encode()) | change_genuine(name)
 
 
 @settings(deadline=None)
-@given(doors, vendors, pairs | raw_pairs, st.data())
-def test_what_is_not_signed_is_refused_and_nobody_is_called(
+@given(apis, vendors, pairs | raw_pairs, st.data())
+def test_an_unsigned_request_is_rejected_without_any_call(
     api: Api, name: str, headers: Any, data: st.DataObject
 ) -> None:
-    desk, router = standing(name)
+    desk, router = get_router(name)
     calls = len(desk.fake.calls)
     answer = api.handle(router, data.draw(bodies(name)), headers)
     assert (answer.status_code, json.loads(answer.body)) == (401, {"status": "refused"})
@@ -75,24 +75,24 @@ def test_what_is_not_signed_is_refused_and_nobody_is_called(
 
 
 @settings(deadline=None)
-@given(doors, vendors, pairs, st.data())
-def test_what_is_signed_is_answered_200_whatever_it_holds(
+@given(apis, vendors, pairs, st.data())
+def test_a_signed_request_is_answered_200_whatever_it_contains(
     api: Api, name: str, headers: list[tuple[str, str]], data: st.DataObject
 ) -> None:
-    desk, router = standing(name)
+    desk, router = get_router(name)
     body = data.draw(bodies(name))
     signed = list(desk.sign(body).items())
-    taken = {name.lower() for name, _ in signed}
-    answer = api.handle(router, body, signed + [pair for pair in headers if pair[0].lower() not in taken])
+    signed_names = {name.lower() for name, _ in signed}
+    answer = api.handle(router, body, signed + [pair for pair in headers if pair[0].lower() not in signed_names])
     assert answer.status_code == 200
     assert answer.outcome is not None
     assert json.loads(answer.body) == {"status": answer.outcome.status} or answer.outcome.status == "ignored"
 
 
 @settings(deadline=None)
-@given(doors, vendors, st.binary(min_size=65, max_size=200), st.booleans())
-def test_what_is_too_large_is_answered_413_signed_or_not(api: Api, name: str, body: bytes, signed: bool) -> None:
-    desk, _ = standing(name)
+@given(apis, vendors, st.binary(min_size=65, max_size=200), st.booleans())
+def test_a_request_that_is_too_large_is_answered_413(api: Api, name: str, body: bytes, signed: bool) -> None:
+    desk, _ = get_router(name)
     with desk.router(max_body=64) as router:
         answer = api.handle(router, body, desk.sign(body) if signed else {})
     assert answer.status_code == 413

@@ -1,4 +1,4 @@
-"""The Router, for every vendor and through both doors: what becomes of a message, whatever fails."""
+"""The Router, for every vendor, sync and async: what it does with a message, whatever fails."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ from triage.classifiers import Claude
 from triage.inbox import SQLiteInbox
 
 
-def one_of_each(desk: Desk) -> list[Action]:
+def list_actions(desk: Desk) -> list[Action]:
     return [
         Reply("x"),
         Note("x"),
@@ -52,32 +52,32 @@ def one_of_each(desk: Desk) -> list[Action]:
     ]
 
 
-def fail_second_words(desk: Desk) -> None:
-    """Let what is said second fail: the note after the reply, or the other way round, as the vendor has it."""
+def fail_second_text(desk: Desk) -> None:
+    """Let the second of reply and note fail; their order depends on the vendor."""
     second = desk.adapter().plan([Reply("Hi"), Note("Seen")])[1].actions[0]
     call = desk.reply if isinstance(second, Reply) else desk.note
     desk.fake.fail(call, status=403, skip=int(desk.note == desk.reply))
 
 
-class Refusing:
-    """A classifier that fails, with the customer's words in its error."""
+class RaisingClassifier:
+    """A classifier whose error contains customer text."""
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         raise ValueError(conversation.text)
 
 
-class Mistaken:
-    """A classifier that gives something else than a verdict."""
+class WrongTypeClassifier:
+    """A classifier that does not return a verdict."""
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Any:
         return "billing"
 
 
-# The way of a message
+# From delivery to reply
 
 
 @pytest.mark.parametrize("bucket", ["urgent", "billing", "general"])
-def test_a_message_is_assigned_and_answered_by_its_bucket(desk: Desk, api: Api, bucket: str) -> None:
+def test_a_message_is_assigned_and_answered_as_its_bucket_says(desk: Desk, api: Api, bucket: str) -> None:
     webhook = desk.fake.customer_writes(f"This is {bucket}.", name="Mira")
     answer, outcome = handle(api, desk.router(), webhook)
     assert (answer.status_code, json.loads(answer.body)) == (200, {"status": "routed"})
@@ -98,7 +98,7 @@ def test_spam_is_closed_without_a_reply(desk: Desk, api: Api) -> None:
     assert (conversation.state, desk.fake.replies(conversation.id)) == ("closed", [])
 
 
-def test_receive_does_no_io_and_process_may_follow_in_another_process(desk: Desk, api: Api) -> None:
+def test_receive_does_no_io_and_another_process_can_process_the_event(desk: Desk, api: Api) -> None:
     webhook = desk.fake.customer_writes("This is billing.")
     received = desk.router().receive(webhook.body, webhook.headers)
     assert (received.status_code, received.outcome.status, desk.fake.calls) == (200, "accepted", [])
@@ -107,7 +107,7 @@ def test_receive_does_no_io_and_process_may_follow_in_another_process(desk: Desk
     assert api.process(desk.router(), event).status == "routed"
 
 
-def test_the_whole_thread_is_read_and_its_last_turns_are_classified(desk: Desk, api: Api) -> None:
+def test_the_whole_conversation_is_read_and_its_last_turns_are_classified(desk: Desk, api: Api) -> None:
     seen: list[Conversation] = []
 
     class Remember:
@@ -120,12 +120,12 @@ def test_the_whole_thread_is_read_and_its_last_turns_are_classified(desk: Desk, 
         desk.fake.customer_writes(text, conversation=webhook.conversation_id)
     _, outcome = handle(api, desk.router(classifier=Remember(), context=1), webhook)
     assert outcome.verdict is not None
-    assert outcome.verdict.bucket == "general", "labels are matched in any case"
+    assert outcome.verdict.bucket == "general", "case does not matter in labels"
     assert [message.text for message in seen[0].messages] == ["Two", "Three"]
     assert seen[0].subject == "A subject"
 
 
-# Nothing done twice
+# Duplicates
 
 
 def test_the_same_delivery_again_is_a_duplicate(desk: Desk, api: Api) -> None:
@@ -138,7 +138,7 @@ def test_the_same_delivery_again_is_a_duplicate(desk: Desk, api: Api) -> None:
     assert len(desk.fake.calls) == calls
 
 
-def test_a_customer_gets_one_automatic_reply_even_from_a_router_without_memory(desk: Desk, api: Api) -> None:
+def test_a_customer_gets_one_automatic_reply_even_if_the_router_was_restarted(desk: Desk, api: Api) -> None:
     webhook = desk.fake.customer_writes("This is billing.")
     handle(api, desk.router(), webhook)
     _, outcome = handle(api, desk.router(), desk.fake.redeliver(webhook))
@@ -146,7 +146,7 @@ def test_a_customer_gets_one_automatic_reply_even_from_a_router_without_memory(d
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
-def test_a_conversation_that_a_human_answered_is_only_labelled(desk: Desk, api: Api) -> None:
+def test_a_conversation_that_a_human_answered_is_only_labeled(desk: Desk, api: Api) -> None:
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.agent_writes("I have it.", conversation=webhook.conversation_id or "")
     router = desk.router(buckets=only(Assign(team=desk.teams["general"]), Reply("x"), Note("Seen"), Close()))
@@ -157,38 +157,39 @@ def test_a_conversation_that_a_human_answered_is_only_labelled(desk: Desk, api: 
     assert desk.fake.conversations[webhook.conversation_id or ""].state == "open"
 
 
-def test_where_a_human_leaves_nothing_to_do_the_message_is_ignored(desk: Desk, api: Api) -> None:
+def test_a_message_is_ignored_if_a_human_leaves_nothing_to_do(desk: Desk, api: Api) -> None:
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.agent_writes("I have it.", conversation=webhook.conversation_id or "")
     _, outcome = handle(api, desk.router(), webhook)
     assert (outcome.status, outcome.reason) == ("ignored", "a teammate has the conversation")
 
 
-# What bad input gets: see also vendors/test_contract.py
+# Bad input and failures; see also test_vendors.py
 
 
-def test_a_body_over_the_limit_is_refused_before_it_is_looked_at(desk: Desk, api: Api) -> None:
+def test_a_body_over_the_limit_is_rejected_before_it_is_parsed(desk: Desk, api: Api) -> None:
     answer = api.handle(desk.router(max_body=10), b"x" * 11, {})
     assert answer.status_code == 413
     assert api.handle(desk.router(max_body=10), b"x" * 10, {}).status_code == 401
     assert api.handle(desk.router(), b"x" * (1024 * 1024 + 1), {}).status_code == 413
 
 
-def test_a_decoded_body_is_the_callers_mistake(desk: Desk, api: Api) -> None:
+def test_a_decoded_body_raises_a_type_error(desk: Desk, api: Api) -> None:
     with pytest.raises(TypeError, match="raw bytes"):
         api.handle(desk.router(), "{}", {})  # type: ignore[arg-type]
 
 
-def test_bytearray_and_memoryview_are_bytes_too(desk: Desk) -> None:
+def test_a_bytearray_or_memoryview_is_accepted_as_the_body(desk: Desk) -> None:
     webhook = desk.fake.customer_writes("Hello")
     for body in (bytearray(webhook.body), memoryview(webhook.body)):
         assert desk.router().receive(body, webhook.headers).event is not None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    "classifier", [Refusing(), lambda text: "nonsense", lambda text: 7, lambda text: 1 / 0, Mistaken()]
+    "classifier",
+    [RaisingClassifier(), lambda text: "nonsense", lambda text: 7, lambda text: 1 / 0, WrongTypeClassifier()],
 )
-def test_without_a_verdict_the_fallback_bucket_stands_in(
+def test_without_a_verdict_the_message_goes_to_the_fallback_bucket(
     desk: Desk, api: Api, classifier: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     webhook = desk.fake.customer_writes("My secret is 4711.")
@@ -201,15 +202,15 @@ def test_without_a_verdict_the_fallback_bucket_stands_in(
     assert "4711" not in caplog.text
 
 
-def test_an_attachment_without_words_goes_to_the_fallback_bucket_unclassified(desk: Desk, api: Api) -> None:
+def test_an_attachment_without_text_goes_to_the_fallback_bucket_unclassified(desk: Desk, api: Api) -> None:
     webhook = desk.fake.customer_writes("", attachments=["scan.pdf"])
-    _, outcome = handle(api, desk.router(classifier=Refusing()), webhook)
+    _, outcome = handle(api, desk.router(classifier=RaisingClassifier()), webhook)
     assert outcome.verdict is not None
     assert outcome.verdict.fallback
     assert outcome.verdict.reason == "the message has no text, only 1 attachment(s)"
 
 
-def test_a_vendor_that_cannot_be_read_fails_and_the_next_delivery_begins_anew(desk: Desk, api: Api) -> None:
+def test_an_unreadable_conversation_fails_and_the_next_delivery_starts_over(desk: Desk, api: Api) -> None:
     router = desk.router()
     webhook = desk.fake.customer_writes("This is billing.")
     desk.fake.fail(desk.read, status=403)
@@ -219,16 +220,16 @@ def test_a_vendor_that_cannot_be_read_fails_and_the_next_delivery_begins_anew(de
     assert handle(api, router, desk.fake.redeliver(webhook))[1].status == "routed"
 
 
-def test_a_vendor_that_fails_in_the_middle_is_reported_step_by_step(
+def test_a_failure_between_two_steps_is_reported_step_by_step(
     desk: Desk, api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     actions: list[Action] = [Reply("Hi"), Note("Seen"), Close()]
     router = desk.router(buckets=only(*actions))
     webhook = desk.fake.customer_writes("Hello")
-    fail_second_words(desk)
+    fail_second_text(desk)
     answer, outcome = handle(api, router, webhook)
     assert (answer.status_code, outcome.status) == (200, "failed")
-    # A vendor may take several actions in one step.
+    # Some vendors perform several actions in one step.
     first, failed, *rest = (step.name for step in desk.adapter().plan(actions))
     expected = [f"{first}:done", f"{failed}:failed", *(f"{step}:pending" for step in rest)]
     assert said(outcome) == expected
@@ -236,13 +237,13 @@ def test_a_vendor_that_fails_in_the_middle_is_reported_step_by_step(
     assert [record.levelname for record in caplog.records if record.name == "triage"] == ["ERROR"]
     assert ",".join(expected) in caplog.text
     again = handle(api, router, desk.fake.redeliver(webhook))[1]
-    assert {step.status for step in again.steps} == {"done"}, "the next delivery goes on where this one stopped"
+    assert {step.status for step in again.steps} == {"done"}, "the next delivery resumes where this one stopped"
     conversation_id = webhook.conversation_id or ""
     assert (len(desk.fake.replies(conversation_id)), len(desk.fake.notes(conversation_id))) == (1, 1)
 
 
 @pytest.mark.parametrize(("on_failure", "status_code"), [("accept", 200), ("retry", 503)])
-def test_the_vendor_may_be_asked_to_deliver_again_after_a_failure(
+def test_on_failure_decides_whether_the_vendor_should_deliver_again(
     desk: Desk, api: Api, on_failure: Any, status_code: int
 ) -> None:
     webhook = desk.fake.customer_writes("Hello")
@@ -252,17 +253,17 @@ def test_the_vendor_may_be_asked_to_deliver_again_after_a_failure(
     assert answer.headers.get("Retry-After") == ("30" if status_code == 503 else None)
 
 
-def test_it_is_not_asked_to_once_something_was_done(desk: Desk, api: Api) -> None:
+def test_the_vendor_is_not_asked_to_deliver_again_once_a_step_succeeded(desk: Desk, api: Api) -> None:
     webhook = desk.fake.customer_writes("Hello")
-    fail_second_words(desk)
+    fail_second_text(desk)
     router = desk.router(on_failure="retry", buckets=only(Reply("Hi"), Note("Seen")))
     assert handle(api, router, webhook)[0].status_code == 200
 
 
-def test_a_message_whose_handling_was_cancelled_is_handled_when_it_comes_again(desk: Desk) -> None:
+def test_a_message_whose_handling_was_cancelled_is_handled_when_it_is_delivered_again(desk: Desk) -> None:
     webhook = desk.fake.customer_writes("This is billing.")
 
-    async def cancelled_then_again() -> str:
+    async def cancel_and_deliver_again() -> str:
         started = asyncio.Event()
 
         async def slow(text: str) -> str:
@@ -281,18 +282,18 @@ def test_a_message_whose_handling_was_cancelled_is_handled_when_it_comes_again(d
         assert outcome is not None
         return outcome.status
 
-    assert asyncio.run(cancelled_then_again()) == "routed"
+    assert asyncio.run(cancel_and_deliver_again()) == "routed"
 
 
-def test_while_a_message_is_being_handled_its_second_delivery_is_a_duplicate(desk: Desk) -> None:
+def test_a_second_delivery_is_a_duplicate_while_the_first_is_being_handled(desk: Desk) -> None:
     webhook = desk.fake.customer_writes("This is billing.")
 
-    async def both() -> list[str]:
-        router = desk.router(classifier=awaited)
+    async def deliver_together() -> list[str]:
+        router = desk.router(classifier=classify_async)
         answers = await asyncio.gather(*(router.handle_async(webhook.body, webhook.headers) for _ in range(3)))
         return sorted(json.loads(answer.body)["status"] for answer in answers)
 
-    assert asyncio.run(both()) == ["duplicate", "duplicate", "routed"]
+    assert asyncio.run(deliver_together()) == ["duplicate", "duplicate", "routed"]
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
@@ -307,7 +308,7 @@ def test_a_dry_run_reports_what_it_would_do_and_only_reads(desk: Desk, api: Api)
     assert {call.method for call in desk.fake.calls if "/oauth" not in call.path} == {"GET"}
 
 
-def test_a_doubtful_verdict_goes_to_the_review_lane(desk: Desk, api: Api) -> None:
+def test_a_verdict_with_low_confidence_goes_to_review(desk: Desk, api: Api) -> None:
     bucket = Bucket("general", "Everything", [Reply("x")], min_confidence=0.8)
     review = [Note("{bucket} {confidence}: {reason}")]
     webhook = desk.fake.customer_writes("Hello")
@@ -320,7 +321,7 @@ def test_a_doubtful_verdict_goes_to_the_review_lane(desk: Desk, api: Api) -> Non
     assert "general 50%: Not " in desk.fake.notes(conversation)[0]
 
 
-def test_a_suggestion_leaves_a_note_and_a_shadow_nothing(desk: Desk, api: Api) -> None:
+def test_suggest_mode_leaves_a_note_and_shadow_mode_leaves_nothing(desk: Desk, api: Api) -> None:
     webhook = desk.fake.customer_writes("Hello")
     suggesting = desk.router(buckets=[Bucket("general", "All", [Reply("x")], mode="suggest")])
     assert handle(api, suggesting, webhook)[1].status == "suggested"
@@ -335,9 +336,9 @@ def test_a_suggestion_leaves_a_note_and_a_shadow_nothing(desk: Desk, api: Api) -
 # Configuration
 
 
-def test_an_action_that_the_vendor_lacks_is_refused_with_what_to_use_instead(desk: Desk) -> None:
+def test_an_unsupported_action_is_rejected_with_an_alternative(desk: Desk) -> None:
     adapter = desk.adapter()
-    for action in one_of_each(desk):
+    for action in list_actions(desk):
         if type(action) in adapter.can:
             desk.router(buckets=only(action))
         else:
@@ -361,12 +362,12 @@ def test_an_action_that_the_vendor_lacks_is_refused_with_what_to_use_instead(des
         ({"on_failure": "panic"}, "'accept' or 'retry', not 'panic'"),
     ],
 )
-def test_a_router_that_cannot_work_cannot_be_made(desk: Desk, options: dict[str, Any], message: str) -> None:
+def test_invalid_options_raise_when_the_router_is_created(desk: Desk, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         desk.router(**options)
 
 
-def test_a_classifier_may_check_the_buckets_and_name_fields_for_texts(desk: Desk) -> None:
+def test_a_classifier_may_check_the_buckets_and_declare_fields_for_texts(desk: Desk) -> None:
     class Checked:
         extra = {"language": "ISO 639-1"}  # noqa: RUF012 - as users write it
 
@@ -380,10 +381,10 @@ def test_a_classifier_may_check_the_buckets_and_name_fields_for_texts(desk: Desk
         desk.router(classifier=Checked(), buckets=only(Note("{language}")))
 
 
-# Classifiers and clients of all kinds
+# Classifiers and HTTP clients
 
 
-async def awaited(text: str) -> str:
+async def classify_async(text: str) -> str:
     return by_name(text)
 
 
@@ -392,13 +393,13 @@ class AsyncOnly:
         return Verdict(bucket=by_name(conversation.text))
 
 
-class Called:
+class AsyncCallable:
     async def __call__(self, text: str) -> Verdict:
         return Verdict(bucket=by_name(text))
 
 
-@pytest.mark.parametrize("classifier", [awaited, AsyncOnly(), Called()])
-def test_an_async_classifier_serves_the_async_door_and_is_refused_by_the_other(classifier: Any) -> None:
+@pytest.mark.parametrize("classifier", [classify_async, AsyncOnly(), AsyncCallable()])
+def test_an_async_classifier_works_with_the_async_entry_point_only(classifier: Any) -> None:
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes("This is billing.")
     router = desk.router(classifier=classifier)
@@ -407,16 +408,16 @@ def test_an_async_classifier_serves_the_async_door_and_is_refused_by_the_other(c
     assert handle(Api("async"), router, webhook)[1].status == "routed"
 
 
-def test_a_client_of_httpx2_works_as_well(desk: Desk, api: Api) -> None:
+def test_an_httpx2_client_works_as_well(desk: Desk, api: Api) -> None:
     def answer(request: httpx2.Request) -> httpx2.Response:
         with httpx.Client(transport=desk.fake.transport) as client:
             try:
-                told = client.request(
+                response = client.request(
                     request.method, str(request.url), content=request.content, headers=dict(request.headers)
                 )
             except httpx.ReadTimeout as err:
                 raise httpx2.ReadTimeout("lost") from err
-        return httpx2.Response(told.status_code, headers=dict(told.headers), content=told.content)
+        return httpx2.Response(response.status_code, headers=dict(response.headers), content=response.content)
 
     transport = httpx2.MockTransport(answer)
     webhook = desk.fake.customer_writes("This is billing.")
@@ -425,7 +426,7 @@ def test_a_client_of_httpx2_works_as_well(desk: Desk, api: Api) -> None:
     assert handle(api, router, webhook)[1].status == "routed"
 
 
-def test_without_clients_it_makes_its_own_and_closes_them(desk: Desk, api: Api) -> None:
+def test_a_router_without_clients_creates_its_own_and_closes_them(desk: Desk, api: Api) -> None:
     with (
         desk.fake.serve() as base_url,
         Router(
@@ -442,25 +443,25 @@ def test_without_clients_it_makes_its_own_and_closes_them(desk: Desk, api: Api) 
     assert router._own_http._thing is None
 
 
-def test_claude_is_the_default_and_is_warmed_up_and_closed_with_the_router(
+def test_claude_is_the_default_classifier_and_is_warmed_up_and_closed_with_the_router(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
 
-    def made() -> Router:
+    def make_router() -> Router:
         return Router(desk.adapter(), buckets=default_buckets(dict(desk.teams)))
 
-    async def opened_and_closed() -> None:
-        async with made() as router:
+    async def open_and_close() -> None:
+        async with make_router() as router:
             router.warm_up()
 
-    with made() as router:
+    with make_router() as router:
         assert isinstance(router.classifier, Claude)
         router.warm_up()
-    asyncio.run(opened_and_closed())
+    asyncio.run(open_and_close())
 
 
-def test_what_needs_no_warming_up_is_left_alone(desk: Desk) -> None:
+def test_warm_up_ignores_a_classifier_that_does_not_need_it(desk: Desk) -> None:
     router = desk.router()
     router.warm_up()
     assert repr(router) == f"Router({router.vendor!r}, buckets=['urgent', 'billing', 'general', 'spam'])"
@@ -480,7 +481,7 @@ def test_a_redirect_is_never_followed_with_our_token(desk: Desk, api: Api) -> No
     assert outcome.status == "failed"
 
 
-def test_each_delivery_makes_one_line_without_the_customers_words(
+def test_each_delivery_logs_one_line_without_customer_text(
     desk: Desk, api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "triage")
@@ -492,12 +493,12 @@ def test_each_delivery_makes_one_line_without_the_customers_words(
     assert webhook.conversation_id in record.getMessage()
     secrets = [value for name, value in desk.fake.settings(BASE_URL).items() if re.search("secret|token|key", name)]
     assert secrets
-    for words in ("4711", "Geheim", "geheim", *secrets):
-        assert words not in record.getMessage()
-        assert words not in repr(outcome)
+    for private in ("4711", "Geheim", "geheim", *secrets):
+        assert private not in record.getMessage()
+        assert private not in repr(outcome)
 
 
-def test_an_event_of_another_help_desk_is_refused(desk: Desk, api: Api, tmp_path: Path) -> None:
+def test_an_event_of_another_help_desk_is_rejected(desk: Desk, api: Api, tmp_path: Path) -> None:
     other = FrontDesk() if desk.name == "intercom" else IntercomDesk()
     webhook = other.fake.customer_writes("Hello")
     foreign = other.router().receive(webhook.body, webhook.headers).event
@@ -511,16 +512,16 @@ def test_an_event_of_another_help_desk_is_refused(desk: Desk, api: Api, tmp_path
     inbox.close()
 
 
-def test_a_key_needs_an_inbox_and_a_defect_leaves_the_event_there(tmp_path: Path) -> None:
+def test_a_key_needs_an_inbox_and_an_interrupted_event_stays_there(tmp_path: Path) -> None:
     desk = IntercomDesk()
     with pytest.raises(ConfigurationError, match="no inbox in which a key could be looked up"):
         desk.router().process("intercom:a:1:1")
     inbox = SQLiteInbox(tmp_path / "triage.db", clock=desk.clock)
 
-    def interrupted(text: str) -> str:
+    def interrupt(text: str) -> str:
         raise KeyboardInterrupt
 
-    router = desk.router(inbox=inbox, classifier=interrupted)
+    router = desk.router(inbox=inbox, classifier=interrupt)
     webhook = desk.fake.customer_writes("Hello")
     router.handle(webhook.body, webhook.headers)
     with pytest.raises(KeyboardInterrupt):
