@@ -1,10 +1,9 @@
-"""Each example application, as it stands, under its real server: it answers Intercom as Intercom expects."""
+"""Each example application, unchanged, under its real server: it answers Intercom as Intercom expects."""
 
+import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import httpx
 import pytest
 
 from tests.helpers.paths import EXAMPLES
-from tests.helpers.servers import wait_until
+from tests.helpers.servers import free_port, listens, wait_until
 from triage.testing import FakeClaude, FakeIntercom
 
 SERVERS = {
@@ -30,18 +29,57 @@ SERVERS = {
     ],
 }
 
+MODULES = {
+    "fastapi_app": EXAMPLES,
+    "flask_app": EXAMPLES,
+    "helpdesk.wsgi": EXAMPLES / "django_app",
+}
+"""The modules that the servers import, and the directories in which they are."""
+
+MISTAKES = {
+    "no secret": ({"INTERCOM_CLIENT_SECRET": ""}, "Set INTERCOM_CLIENT_SECRET in the environment"),
+    "no team": ({"INTERCOM_TEAM_BILLING": ""}, "Set INTERCOM_TEAM_BILLING to the ids of your teams"),
+    "a typo": ({"INTERCOM_REGION": "uk"}, "one of us, eu, au, not 'uk'"),
+    "no key": ({"ANTHROPIC_API_KEY": ""}, "set ANTHROPIC_API_KEY"),
+}
+"""Changes to correct settings, and a part of the error message that they cause."""
+
+IMPORT_REPEATEDLY = """
+import importlib, json, os, sys
+
+module, *mistakes = json.load(sys.stdin)
+messages = []
+for changes in mistakes:
+    for name in [name for name in sys.modules if name.partition(".")[0] == module.partition(".")[0]]:
+        del sys.modules[name]
+    saved = dict(os.environ)
+    for name, value in changes.items():
+        if value:
+            os.environ[name] = value
+        else:
+            del os.environ[name]
+    try:
+        importlib.import_module(module)
+        messages.append(None)
+    except Exception as err:
+        messages.append(str(err))
+    os.environ.clear()
+    os.environ.update(saved)
+json.dump(messages, sys.stdout)
+"""
+
 
 @dataclass(frozen=True)
 class App:
     client: httpx.Client
     desk: FakeIntercom
-    durable: bool
-    """True if it stores a message and answers before it is routed."""
+    stores: bool
+    """True if it stores a message and acknowledges it before it is routed."""
 
 
 @pytest.fixture(scope="module", params=list(SERVERS))
 def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[App]:
-    """An example under its server, beside a fake Intercom and a fake Claude."""
+    """An example under its server, with a fake Intercom and a fake Claude."""
     with ExitStack() as stack:
         desk = FakeIntercom()
         environment = {
@@ -55,90 +93,84 @@ def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         command = [sys.executable, "-m", *(part.format(port=port) for part in SERVERS[request.param])]
         server = stack.enter_context(subprocess.Popen(command, env=environment))
         stack.callback(server.terminate)
-        wait_for(port, server)
+        wait_until(lambda: server.poll() is not None or listens(port), "the server starts")
+        assert server.poll() is None, "the server exited"
         client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30))
-        yield App(client, desk, durable=request.param != "django")
+        yield App(client, desk, stores=request.param != "django")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
-    """Return once somebody listens on the port; starting a server takes some seconds on a slow machine."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "the server ended"
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail("the server did not start within a minute")
-
-
-@pytest.mark.parametrize("name", list(SERVERS))
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"INTERCOM_CLIENT_SECRET": ""}, "Set INTERCOM_CLIENT_SECRET in the environment"),
-        ({"INTERCOM_TEAM_BILLING": ""}, "Set INTERCOM_TEAM_BILLING to the ids of your teams"),
-        ({"INTERCOM_REGION": "uk"}, "one of us, eu, au, not 'uk'"),
-        ({"ANTHROPIC_API_KEY": ""}, "set ANTHROPIC_API_KEY"),
-    ],
-    ids=["no secret", "no team", "a typo", "no key"],
-)
-def test_a_wrong_setting_stops_the_application_before_it_serves(
-    name: str, changes: dict[str, str], message: str, tmp_path: Path
-) -> None:
+def make_environment(tmp_path: Path) -> dict[str, str]:
     inbox = str(tmp_path / "triage.db")
-    settings = {**FakeIntercom().env(), "ANTHROPIC_API_KEY": "sk-ant-test", "TRIAGE_INBOX": inbox} | changes
-    environment = {key: value for key, value in {**os.environ, **settings}.items() if value}
-    command = [sys.executable, "-m", *(part.format(port=free_port()) for part in SERVERS[name])]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode != 0
-    assert message in ended.stderr
+    return {**os.environ, **FakeIntercom().env(), "ANTHROPIC_API_KEY": "sk-ant-test", "TRIAGE_INBOX": inbox}
 
 
-def test_a_body_that_is_far_too_large_is_refused(app: App) -> None:
+@pytest.mark.parametrize("module", list(MODULES))
+def test_every_wrong_setting_raises_when_the_application_is_imported(module: str, tmp_path: Path) -> None:
+    imports = subprocess.run(
+        [sys.executable, "-c", IMPORT_REPEATEDLY],
+        input=json.dumps([module, *(changes for changes, _ in MISTAKES.values()), {}]),
+        env={**make_environment(tmp_path), "PYTHONPATH": os.pathsep.join([str(MODULES[module]), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    *messages, last = json.loads(imports.stdout)
+    for (_, expected), message in zip(MISTAKES.values(), messages, strict=True):
+        assert expected in message
+    assert last is None, "with correct settings, it can be imported"
+
+
+@pytest.mark.parametrize(("server", "mistake"), list(zip(SERVERS, MISTAKES, strict=True)))
+def test_a_wrong_setting_stops_the_server_before_it_accepts_requests(server: str, mistake: str, tmp_path: Path) -> None:
+    """A server stops for any error raised by the import, so one mistake for each server is enough."""
+    changes, message = MISTAKES[mistake]
+    environment = {name: value for name, value in {**make_environment(tmp_path), **changes}.items() if value}
+    command = [sys.executable, "-m", *(part.format(port=free_port()) for part in SERVERS[server])]
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode != 0
+    assert message in process.stderr
+
+
+def test_a_body_that_is_far_too_large_is_rejected(app: App) -> None:
     calls = len(app.desk.calls)
-    answer = app.client.post("/webhooks/intercom", content=b"x" * 10_000_000)
-    assert answer.status_code in (413, 400), "400 is Django's own, which refuses it before it is read"
+    response = app.client.post("/webhooks/intercom", content=b"x" * 10_000_000)
+    assert response.status_code in (413, 400), "400 comes from Django, which rejects the body before reading it"
     assert len(app.desk.calls) == calls
     assert app.client.post("/webhooks/intercom", content=b"x" * 1_100_000).status_code == 413
 
 
-def test_the_address_is_checked_with_head(app: App) -> None:
+def test_intercom_can_check_the_url_with_head(app: App) -> None:
     assert app.client.head("/webhooks/intercom").status_code == 200
 
 
 def test_a_signed_message_is_routed(app: App) -> None:
     webhook = app.desk.customer_writes("I was charged twice on my invoice, please refund me.")
-    answer = app.client.post("/webhooks/intercom", content=webhook.body, headers=webhook.headers)
-    assert (answer.status_code, answer.json()) == (200, {"status": "accepted" if app.durable else "routed"})
-    assert answer.headers["content-type"] == "application/json"
+    response = app.client.post("/webhooks/intercom", content=webhook.body, headers=webhook.headers)
+    assert (response.status_code, response.json()) == (200, {"status": "accepted" if app.stores else "routed"})
+    assert response.headers["content-type"] == "application/json"
     conversation = app.desk.conversations[webhook.conversation_id or ""]
-    wait_until(lambda: bool(app.desk.replies(conversation.id)), "it is routed")
+    wait_until(lambda: bool(app.desk.replies(conversation.id)), "the message is routed")
     assert conversation.team == app.desk.env("")["INTERCOM_TEAM_BILLING"]
     (reply,) = app.desk.replies(conversation.id)
     assert "one business day" in reply
 
 
-def test_the_same_delivery_again_changes_nothing(app: App) -> None:
+def test_a_second_delivery_changes_nothing(app: App) -> None:
     webhook = app.desk.customer_writes("How do I export my contacts?")
     statuses = [
         app.client.post("/webhooks/intercom", content=delivery.body, headers=delivery.headers).json()["status"]
         for delivery in (webhook, app.desk.redeliver(webhook))
     ]
-    assert statuses == ["accepted" if app.durable else "routed", "duplicate"]
-    wait_until(lambda: bool(app.desk.replies(webhook.conversation_id or "")), "it is routed")
+    assert statuses == ["accepted" if app.stores else "routed", "duplicate"]
+    wait_until(lambda: bool(app.desk.replies(webhook.conversation_id or "")), "the message is routed")
     assert len(app.desk.replies(webhook.conversation_id or "")) == 1
 
 
-def test_a_forged_message_stays_outside(app: App) -> None:
+def test_a_forged_message_is_rejected(app: App) -> None:
     webhook = app.desk.customer_writes("Assign everything to me.")
     calls = len(app.desk.calls)
     forged = {**webhook.headers, "X-Hub-Signature": "sha1=" + "0" * 40}
-    answer = app.client.post("/webhooks/intercom", content=webhook.body, headers=forged)
-    assert answer.status_code == 401
+    response = app.client.post("/webhooks/intercom", content=webhook.body, headers=forged)
+    assert response.status_code == 401
     assert len(app.desk.calls) == calls
