@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings
@@ -10,7 +11,7 @@ from tests.helpers.api import Api
 from tests.helpers.desks import DESKS, Desk
 from tests.helpers.missing import summarize_skips
 from tests.helpers.paths import TESTS
-from tests.helpers.servers import Postgres, RabbitMQ, Redis
+from tests.helpers.servers import Postgres, RabbitMQ, Redis, Server
 from triage.io.retry import RetryPolicy
 
 settings.register_profile("fast", max_examples=25, deadline=None)
@@ -82,22 +83,25 @@ def no_retry_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("triage.classifiers.claude.classifier._RETRIES", RetryPolicy(first_delay=0.0))
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    server = Postgres()
+ServerT = TypeVar("ServerT", bound=Server)
+
+
+def run_server(server: ServerT) -> Iterator[ServerT]:
     yield server
     server.stop()
+    assert server.is_gone(), "the server left a process or its directory behind"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    yield from run_server(Postgres())
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Redis]:
-    server = Redis()
-    yield server
-    server.stop()
+    yield from run_server(Redis())
 
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[RabbitMQ]:
-    server = RabbitMQ()
-    yield server
-    server.stop()
+    yield from run_server(RabbitMQ())

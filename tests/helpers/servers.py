@@ -1,7 +1,7 @@
-"""Real servers for the tests: each is started on a free port, with a directory of its own, and is gone with the tests.
+"""Real servers for the tests: each starts on a free port, in a directory of its own, and is stopped with the tests.
 
-Whoever has one running may name it: TRIAGE_TEST_POSTGRES, TRIAGE_TEST_REDIS and TRIAGE_TEST_RABBITMQ hold URLs. Where
-there is none and none can be started, the tests that need it are skipped; in CI that is a failure.
+To use servers that are already running, set TRIAGE_TEST_POSTGRES, TRIAGE_TEST_REDIS and TRIAGE_TEST_RABBITMQ to their
+URLs. If a server is not installed, the tests that need it are skipped; in CI they fail.
 """
 
 import contextlib
@@ -35,27 +35,28 @@ def listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_until(ready: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def wait_until(is_ready: Callable[[], bool], expectation: str, seconds: float = 60) -> None:
+    """Wait until `is_ready()`; fail after `seconds`, saying what was expected."""
     deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+    while not is_ready():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {expectation}"
         time.sleep(0.02)
 
 
 class Server(ABC):
-    """A server of ours, or one that somebody named."""
+    """A server that the tests start, or one whose URL is in the environment."""
 
     name: ClassVar[str]
     variable: ClassVar[str]
     user: ClassVar[str | None] = None
-    """Who runs it where we are root, which some servers refuse to be run by."""
+    """The user to run it as if the tests run as root, which some servers refuse."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
-        named = os.environ.get(self.variable)
-        self.ours = named is None
-        if named is not None:
-            self.url = named
+        url = os.environ.get(self.variable)
+        self.is_ours = url is None
+        if url is not None:
+            self.url = url
             return
         self.binary = self.find()
         if self.binary is None:
@@ -94,18 +95,18 @@ class Server(ABC):
 
     @abstractmethod
     def find(self) -> str | None:
-        """The program."""
+        """Return the path of the program, or None if it is not installed."""
 
     @abstractmethod
     def prepare(self) -> None:
-        """What is done once, before it is started."""
+        """Prepare the directory once, before the first start."""
 
     @abstractmethod
     def start(self) -> None:
-        """Start it; ready when this returns."""
+        """Start the server and wait until it is ready."""
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """End it, and all that it has started."""
+        """Kill the server and every process that it started."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, how)
@@ -113,19 +114,27 @@ class Server(ABC):
             self.process = None
 
     def restart(self) -> None:
-        """Kill it and start it again, on the same port and with what it has on its disk."""
-        assert self.ours, "only a server of our own is restarted"
+        """Kill the server and start it again, on the same port and with the same directory."""
+        assert self.is_ours, "only a server that the tests started can be restarted"
         self.kill()
         self.start()
 
     def stop(self) -> None:
-        if self.ours:
+        if self.is_ours:
             self.kill()
             shutil.rmtree(self.directory, ignore_errors=True)
 
+    def is_gone(self) -> bool:
+        """Return whether no process, no open port and no directory of a stopped server is left."""
+        if not self.is_ours:
+            return True
+        command = ("ps", "-eo", "args")
+        processes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return not self.directory.exists() and not listens(self.port) and str(self.directory) not in processes
+
 
 class Postgres(Server):
-    """A cluster of PostgreSQL. It writes as surely as in production, so that it may be killed."""
+    """A PostgreSQL cluster as durable as in production, so that it can be killed."""
 
     name = "PostgreSQL"
     variable = "TRIAGE_TEST_POSTGRES"
@@ -133,9 +142,9 @@ class Postgres(Server):
     _numbers = count(1)
 
     def find(self) -> str | None:
-        places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-        path = os.pathsep.join([os.environ.get("PATH", ""), *map(str, places)])
-        # initdb stands beside the server, also where the distribution puts only the server on the path.
+        directories = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+        path = os.pathsep.join([os.environ.get("PATH", ""), *map(str, directories)])
+        # initdb is in the same directory as the server, even if the distribution puts neither on the path.
         return shutil.which("initdb", path=path)
 
     def prepare(self) -> None:
@@ -150,16 +159,16 @@ class Postgres(Server):
         postgres = str(Path(self.binary).resolve().parent / "postgres")
         options = ("-p", str(self.port), "-k", str(self.directory), "-c", "listen_addresses=127.0.0.1")
         self.process = self.launch(postgres, "-D", str(self.directory / "data"), *options)
-        wait_until(self._answers, "PostgreSQL starts")
+        wait_until(self._is_up, "PostgreSQL starts")
 
     def kill(self, how: signal.Signals = signal.SIGQUIT) -> None:
-        # Its own word for it: all connections break at once, nothing is written, the next start recovers from the log.
+        # An immediate shutdown: it drops all connections and writes nothing, so the next start recovers from the log.
         if self.process is not None:
             self.process.send_signal(how)
             self.process.wait(60)
             self.process = None
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
         try:
             psycopg.connect(self.url, connect_timeout=5).close()
         except psycopg.OperationalError:
@@ -167,7 +176,7 @@ class Postgres(Server):
         return True
 
     def new_database(self) -> str:
-        """The URL of an empty one."""
+        """Create an empty database and return its URL."""
         name = f"triage_{os.getpid()}_{next(self._numbers)}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
@@ -175,7 +184,7 @@ class Postgres(Server):
 
 
 class Redis(Server):
-    """A Redis server that remembers what it had when it is killed."""
+    """A Redis server that keeps its data when it is killed."""
 
     name = "Redis"
     variable = "TRIAGE_TEST_REDIS"
@@ -190,9 +199,9 @@ class Redis(Server):
         assert self.binary is not None
         options = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), "--save", "")
         self.process = self.launch(self.binary, *options, "--appendonly", "yes", "--appendfsync", "always")
-        wait_until(self._answers, "Redis starts")
+        wait_until(self._is_up, "Redis starts")
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
         client = redis.Redis.from_url(self.url)
         try:
             return bool(client.ping())
@@ -202,20 +211,20 @@ class Redis(Server):
             client.close()
 
     def lose_everything(self) -> None:
-        """Kill it and start it again without what it had."""
+        """Kill the server and start it again without its data."""
         self.kill()
         shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
         self.start()
 
 
 class RabbitMQ(Server):
-    """A node of RabbitMQ, with an Erlang port mapper of its own."""
+    """A RabbitMQ node with a separate Erlang port mapper."""
 
     name = "RabbitMQ"
     variable = "TRIAGE_TEST_RABBITMQ"
 
     def find(self) -> str | None:
-        # Debian's wrapper on the path insists on the user rabbitmq; the server itself does not.
+        # Debian's wrapper on the path requires the user rabbitmq; the server does not.
         packaged = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
         return str(packaged) if packaged.exists() else shutil.which("rabbitmq-server")
 
@@ -241,6 +250,8 @@ class RabbitMQ(Server):
                 "RABBITMQ_LOG_BASE": str(self.directory),
                 "RABBITMQ_PID_FILE": str(self.directory / "pid"),
                 "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "plugins"),
+                # Erlang's schedulers would spin while they wait for work.
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
                 "RABBITMQ_CONF_ENV_FILE": str(self.directory / "none"),
             },
         )
@@ -248,7 +259,7 @@ class RabbitMQ(Server):
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         super().kill(how)
-        # The port mapper makes a session of its own; it is known by its port.
+        # The port mapper runs in a separate session; epmd finds it by its port.
         mapper = shutil.which("epmd")
         if mapper is not None:
             environment = os.environ | {"ERL_EPMD_PORT": str(self.mapper)}

@@ -1,4 +1,4 @@
-"""Celery routes what was stored: real workers, real brokers that are killed, messages that are lost or come twice."""
+"""Celery routes stored events: with real workers, brokers that are killed, and messages that are lost or repeated."""
 
 import os
 import subprocess
@@ -24,8 +24,8 @@ from triage.integrations.celery import bind
 from triage.testing import FakeIntercom, Webhook
 
 
-class Desk:
-    """A fake Intercom, the Router of a web process, and workers of Celery."""
+class Deployment:
+    """A fake Intercom, the Router of a web process, and Celery workers."""
 
     def __init__(self, base_url: str, fake: FakeIntercom, inbox: str, broker: str, directory: Path) -> None:
         self.fake = fake
@@ -44,17 +44,17 @@ class Desk:
         return webhook
 
     @contextmanager
-    def working(self, *, supervised: bool = False) -> Generator[None]:
-        """Let workers work.
+    def run_worker(self, *, supervised: bool = False) -> Generator[None]:
+        """Run a worker process.
 
         Args:
-            supervised: They are started again when they end, as systemd and the like do.
+            supervised: Start the process again when it exits, as systemd does.
         """
         self.supervised = supervised
         self.worker = self._start()
         try:
             yield
-            assert supervised or self.worker.poll() is None, self._logged()
+            assert supervised or self.worker.poll() is None, self._read_log()
         finally:
             self.worker.terminate()
             self.worker.wait(60)
@@ -77,21 +77,21 @@ class Desk:
             environment = os.environ | self.environment
             return subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=self.directory)
 
-    def _logged(self) -> str:
+    def _read_log(self) -> str:
         return (self.directory / "worker.log").read_text()[-20_000:]
 
     def wait(self, events: int) -> None:
-        """Return once so many are routed, each with one reply."""
+        """Wait until that many events are routed, and check that each conversation has one reply."""
 
-        def routed() -> bool:
+        def is_done() -> bool:
             if self.supervised and self.worker.poll() is not None:
                 self.worker = self._start()
             return self.inbox.count_states()["finished"] == events
 
         try:
-            wait_until(routed, f"{events} events are routed")
+            wait_until(is_done, f"{events} events are routed")
         except AssertionError as err:
-            err.add_note(f"{self.inbox.count_states()}\n{self._logged()}")
+            err.add_note(f"{self.inbox.count_states()}\n{self._read_log()}")
             raise
         assert [len(self.fake.replies(key)) for key in self.fake.conversations] == [1] * events
 
@@ -105,128 +105,126 @@ def served() -> Generator[tuple[str, FakeIntercom]]:
 
 
 @pytest.fixture
-def make(served: tuple[str, FakeIntercom], tmp_path: Path) -> Generator[Callable[..., Desk]]:
-    made: list[Desk] = []
+def deploy(served: tuple[str, FakeIntercom], tmp_path: Path) -> Generator[Callable[..., Deployment]]:
+    deployments: list[Deployment] = []
 
-    def new(broker: str, inbox: str | None = None) -> Desk:
-        made.append(Desk(*served, inbox or str(tmp_path / "triage.db"), broker, tmp_path))
-        return made[-1]
+    def new(broker: str, inbox: str | None = None) -> Deployment:
+        deployments.append(Deployment(*served, inbox or str(tmp_path / "triage.db"), broker, tmp_path))
+        return deployments[-1]
 
     yield new
-    for desk in made:
+    for desk in deployments:
         desk.app.close()
         desk.inbox.close()
 
 
-def test_a_worker_on_redis_routes_what_is_stored(make: Callable[..., Desk], redis_server: Redis) -> None:
-    desk = make(redis_server.url)
-    with desk.working():
-        for _ in range(5):
+def test_a_worker_on_redis_routes_each_stored_event_once(
+    deploy: Callable[..., Deployment], redis_server: Redis
+) -> None:
+    """Even if its message arrives three times, and again after it was routed."""
+    desk = deploy(redis_server.url)
+    webhook = desk.store()
+    (entry,) = desk.inbox.list_entries()
+    for _ in range(3):
+        desk.task.delay(entry.key)
+    with desk.run_worker():
+        desk.wait(1)
+        desk.task.delay(entry.key)
+        for _ in range(4):
             desk.store()
         desk.wait(5)
+    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
     assert "billing" not in (desk.directory / "worker.log").read_text().replace("bucket=billing", "")
 
 
-def test_a_worker_on_rabbitmq_routes_what_is_stored_in_postgres(
-    make: Callable[..., Desk], rabbitmq: RabbitMQ, postgres: Postgres
+def test_a_worker_on_rabbitmq_routes_events_stored_in_postgres(
+    deploy: Callable[..., Deployment], rabbitmq: RabbitMQ, postgres: Postgres
 ) -> None:
-    desk = make(rabbitmq.url, postgres.new_database())
-    with desk.working():
+    desk = deploy(rabbitmq.url, postgres.new_database())
+    with desk.run_worker():
         for _ in range(5):
             desk.store()
         desk.wait(5)
 
 
-def test_what_redis_has_forgotten_is_sent_again(make: Callable[..., Desk]) -> None:
+def test_messages_that_redis_lost_are_sent_again(deploy: Callable[..., Deployment]) -> None:
     server = Redis()
     try:
-        desk = make(server.url)
+        desk = deploy(server.url)
         sent = threading.Semaphore(0)
         desk.router.on_stored(lambda key: sent.release())
         for _ in range(3):
             desk.store()
-        wait_until(lambda: bool(queued(server)), "they are sent")
+        wait_until(lambda: bool(count_queued(server)), "the messages are in the queue")
         server.lose_everything()
-        with desk.working():
+        with desk.run_worker():
             desk.wait(3)
     finally:
         server.stop()
 
 
-def queued(server: Redis) -> int:
+def count_queued(server: Redis) -> int:
     with redis.Redis.from_url(server.url) as client:
         return int(client.llen("celery"))
 
 
-def test_what_was_stored_while_the_broker_was_down_is_sent_later_and_the_vendor_does_not_wait(
-    make: Callable[..., Desk], caplog: pytest.LogCaptureFixture
+def test_events_stored_while_the_broker_is_down_are_sent_later_without_delaying_the_answer(
+    deploy: Callable[..., Deployment], caplog: pytest.LogCaptureFixture
 ) -> None:
     server = Redis()
     try:
-        desk = make(server.url)
+        desk = deploy(server.url)
         server.kill()
         for _ in range(3):
             desk.store()
-        wait_until(lambda: "left to the sweeper: OperationalError" in caplog.text, "it is noticed")
+        wait_until(
+            lambda: "left to the sweeper: OperationalError" in caplog.text, "the Router notices that the broker is down"
+        )
         desk.store()
         server.start()
-        with desk.working():
+        with desk.run_worker():
             desk.wait(4)
     finally:
         server.stop()
 
 
-def test_redis_is_killed_and_comes_back_while_events_are_routed(make: Callable[..., Desk]) -> None:
+def test_redis_can_be_killed_and_restarted_while_events_are_routed(deploy: Callable[..., Deployment]) -> None:
     server = Redis()
     try:
-        desk = make(server.url)
+        desk = deploy(server.url)
         desk.fake.latency = 0.02
-        # A worker of Celery 5.7 that loses Redis while it holds messages ends itself at times, in kombu's
-        # `restore_unacked`: "Unrecoverable error: AttributeError".
-        with desk.working(supervised=True):
+        # A Celery 5.7 worker that loses Redis while it holds messages sometimes exits, in kombu's `restore_unacked`:
+        # "Unrecoverable error: AttributeError".
+        with desk.run_worker(supervised=True):
             for number in range(20):
                 desk.store()
                 if number == 10:
-                    wait_until(lambda: desk.inbox.count_states()["finished"] > 0, "it has begun")
+                    wait_until(lambda: desk.inbox.count_states()["finished"] > 0, "the worker has routed an event")
                     server.lose_everything()
             desk.wait(20)
     finally:
         server.stop()
 
 
-def test_a_message_that_comes_three_times_routes_once(make: Callable[..., Desk], redis_server: Redis) -> None:
-    desk = make(redis_server.url)
-    webhook = desk.store()
-    (entry,) = desk.inbox.list_entries()
-    for _ in range(3):
-        desk.task.delay(entry.key)
-    with desk.working():
-        desk.wait(1)
-        desk.task.delay(entry.key)
-        desk.store()
-        desk.wait(2)
-    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
-
-
 def test_storing_does_not_wait_for_the_broker(tmp_path: Path) -> None:
     desk = IntercomDesk()
     router = desk.router(inbox=SQLiteInbox(tmp_path / "triage.db"))
-    go_on, sent = threading.Event(), threading.Event()
+    resumed, sent = threading.Event(), threading.Event()
 
     class Slow(Celery):
         def send_task(self, *args: Any, **options: Any) -> Any:
-            assert go_on.wait(20)
+            assert resumed.wait(20)
             sent.set()
 
     task = bind(Slow("tests", broker="memory://"), router)
     handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
     assert not sent.is_set()
-    go_on.set()
+    resumed.set()
     assert sent.wait(20)
     assert task.name == "triage.process"
 
 
-def test_a_binding_that_could_not_work_is_refused(tmp_path: Path) -> None:
+def test_bind_rejects_settings_that_cannot_work(tmp_path: Path) -> None:
     desk, app = IntercomDesk(), Celery("tests", broker="memory://")
     with pytest.raises(ConfigurationError, match="has no inbox"):
         bind(app, desk.router())
@@ -239,7 +237,7 @@ def test_a_binding_that_could_not_work_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyError("My card is 4000."), InboxError("the disk is full")])
-def test_a_task_that_fails_tells_what_went_wrong_and_not_what_was_written(
+def test_a_task_that_fails_reports_the_cause_without_customer_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     desk = IntercomDesk()
@@ -248,16 +246,16 @@ def test_a_task_that_fails_tells_what_went_wrong_and_not_what_was_written(
     router = desk.router(inbox=SQLiteInbox(tmp_path / "triage.db"))
     task = bind(app, router)
 
-    def failing(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(router, "process", failing)
+    monkeypatch.setattr(router, "process", fail)
     with pytest.raises((RuntimeError, InboxError)) as raised:
         task.delay("intercom:a:1:1")
     assert "4000" not in str(raised.value)
 
 
-def test_the_sweeper_routes_what_nobody_has_begun(tmp_path: Path) -> None:
+def test_the_sweeper_routes_overdue_events(tmp_path: Path) -> None:
     desk = IntercomDesk()
     app = Celery("tests", broker="memory://")
     app.conf.task_always_eager = True
@@ -271,7 +269,7 @@ def test_the_sweeper_routes_what_nobody_has_begun(tmp_path: Path) -> None:
     inbox.close()
 
 
-def test_each_help_desk_has_its_own_sweeper(tmp_path: Path) -> None:
+def test_each_router_has_its_own_sweeper(tmp_path: Path) -> None:
     desks = [IntercomDesk(), FrontDesk()]
     app = Celery("tests", broker="memory://")
     app.conf.task_always_eager = True
