@@ -1,15 +1,16 @@
-"""Kill processes with signal 9, again and again, and see whether anything is lost or done twice.
+"""Kill processes with SIGKILL, again and again, and check whether any event is lost or handled twice.
 
-Each run is a seed. Some customers write to a fake help desk. Their webhooks are delivered, some several times, to
-receivers that store them in a real inbox, a SQLite file or a schema of a real PostgreSQL. Workers route them, at times
-two at once. Receivers and workers are killed: at a boundary of the ledger, or at any time. What was not answered is
-delivered again, as a vendor does. At last a worker that is let live ends what is left.
+Each run is determined by a seed. Customers write to a fake help desk. Receiver processes store its webhooks, some of
+which arrive several times, in a real inbox: a SQLite file or a schema of a PostgreSQL server. Worker processes, at
+times two at once, route them. Receivers and workers are killed, either at a boundary, which is a moment before, within
+or after a write to the inbox, or at any time. The vendor delivers again what was not acknowledged. In the end, a worker
+that is not killed processes what is left.
 
-The first kill of a run is at the boundary that the seed's remainder names, so that each is met with each help desk and
-each inbox in every `CYCLE` runs. All others are by chance.
+The first kill of a run happens at the boundary given by the seed's remainder, so that `CYCLE` runs combine every
+boundary with every help desk and every inbox. All other kills are random.
 
-Receivers and workers are forks. The fake help desk and the fake Claude are servers of the process that forks them,
-which nobody kills. So they outlive all, and the help desk's memory is the judge.
+Receivers and workers are forks. The fake help desk and the fake Claude are servers of the parent process, which is
+never killed, so the memory of the help desk shows what really happened.
 
 Run it with `make chaos`, or `make chaos RUNS=20`. Without PostgreSQL: `make chaos INBOX=sqlite`.
 """
@@ -27,12 +28,12 @@ from contextlib import ExitStack
 import pytest
 
 from tests.chaos.report import Report
-from tests.chaos.run import one_run
+from tests.chaos.run import execute_run
 from tests.helpers.servers import Postgres
 
 
 def _prepare() -> None:
-    # The servers are threads, and what a fork does with their locks is known: nothing of theirs is used there.
+    # The fakes run in threads of this process; the forks do not touch them, so their locks cannot cause a deadlock.
     warnings.filterwarnings("ignore", "This process.*multi-threaded", DeprecationWarning)
     logging.getLogger("triage").addHandler(logging.NullHandler())
 
@@ -40,11 +41,11 @@ def _prepare() -> None:
 def _all_runs(seeds: Sequence[int], postgres: str | None, jobs: int) -> Report:
     total = Report()
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _prepare) as pool:
-        runs = {pool.submit(one_run, seed, postgres): seed for seed in seeds}
+        runs = {pool.submit(execute_run, seed, postgres): seed for seed in seeds}
         for run in as_completed(runs):
             try:
                 total.add(run.result())
-            except Exception as err:  # noqa: BLE001 - whatever it is, the run has not shown that nothing was lost
+            except Exception as err:  # noqa: BLE001 - whatever it is, the run did not prove anything
                 total.runs["failed"] += 1
                 total.lost.append(f"seed {runs[run]}: the run failed: {type(err).__name__}: {err}")
             if total.runs.total() % 50 == 0:
@@ -53,11 +54,12 @@ def _all_runs(seeds: Sequence[int], postgres: str | None, jobs: int) -> Report:
 
 
 def main() -> None:
+    """Run all seeds and print the report; exit with 1 if an event was lost or handled twice."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0, help="of the first run")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first run")
     parser.add_argument("--inbox", choices=("both", "sqlite"), default="both")
-    parser.add_argument("--jobs", type=int, default=2, help="how many runs at the same time")
+    parser.add_argument("--jobs", type=int, default=2, help="number of runs at the same time")
     options = parser.parse_args()
     started = time.monotonic()
     with ExitStack() as stack:
@@ -66,7 +68,7 @@ def main() -> None:
             try:
                 server = Postgres()
             except (pytest.skip.Exception, pytest.fail.Exception) as err:
-                print(f"{err}\nOr do without it: make chaos INBOX=sqlite")
+                print(f"{err}\nTo run without PostgreSQL: make chaos INBOX=sqlite")
                 sys.exit(2)
             stack.callback(server.stop)
             postgres = server.new_database()

@@ -118,9 +118,7 @@ def deploy(served: tuple[str, FakeIntercom], tmp_path: Path) -> Generator[Callab
         desk.inbox.close()
 
 
-def test_a_worker_on_redis_routes_each_stored_event_once(
-    deploy: Callable[..., Deployment], redis_server: Redis
-) -> None:
+def test_a_worker_on_redis_routes_each_event_once(deploy: Callable[..., Deployment], redis_server: Redis) -> None:
     """Even if its message arrives three times, and again after it was routed."""
     desk = deploy(redis_server.url)
     webhook = desk.store()

@@ -1,4 +1,4 @@
-"""Inboxes that kill their process at a write of the ledger."""
+"""Inboxes that kill their own process at a chosen write."""
 
 import os
 import signal
@@ -26,11 +26,11 @@ Moment: TypeAlias = Literal["before", "within", "after"]
 
 @dataclass(frozen=True)
 class Boundary:
-    """A write of the ledger: right before it, within its transaction, or right after it."""
+    """A moment right before a write to the inbox, within its transaction, or right after it."""
 
     kind: Kind
     number: int
-    """Which of its kind in the process; of `record`, which for one event."""
+    """The number of the write of its kind in the process; for `record`, of the writes for one event."""
     moment: Moment
 
 
@@ -42,20 +42,20 @@ BOUNDARIES = [
     for number in range(1, last + 1)
     for moment in MOMENTS
 ]
-OF_WORKERS = [boundary for boundary in BOUNDARIES if boundary.kind != "add"]
-OF_RECEIVERS = [boundary for boundary in BOUNDARIES if boundary.kind == "add"]
+WORKER_BOUNDARIES = [boundary for boundary in BOUNDARIES if boundary.kind != "add"]
+RECEIVER_BOUNDARIES = [boundary for boundary in BOUNDARIES if boundary.kind == "add"]
 INBOXES = ("sqlite", "postgres")
 
 
-def die() -> None:
+def kill_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
-    threading.Event().wait()  # pragma: no cover - until the signal is there
+    threading.Event().wait()  # pragma: no cover - until the signal arrives
 
 
-class Dying(TableInbox):
-    """Kills its process at a boundary."""
+class KillingInbox(TableInbox):
+    """An inbox that kills its process at the boundary `kill_at`."""
 
-    doom: Boundary | None = None
+    kill_at: Boundary | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -89,65 +89,66 @@ class Dying(TableInbox):
         with self._counting:
             self._counts[kind, key] += 1
             number = self._counts[kind, key]
-        doom = self.doom
-        reached = doom is not None and (doom.kind, doom.number) == (kind, number)
-        if doom is not None and reached and doom.moment == "before":
-            die()
-        self._inside.now = doom is not None and reached and doom.moment == "within"
+        kill_at = self.kill_at
+        reached = kill_at is not None and (kill_at.kind, kill_at.number) == (kind, number)
+        if kill_at is not None and reached and kill_at.moment == "before":
+            kill_process()
+        self._inside.now = kill_at is not None and reached and kill_at.moment == "within"
         return reached
 
     def _pass(self, reached: bool) -> None:
         if reached:
-            die()
+            kill_process()
 
     def _execute(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
         if getattr(self._inside, "now", False):
-            self._half(sql, values)
-            die()
-        return super()._execute(sql, values)  # type: ignore[safe-super]  # the inbox's own
+            self._run_uncommitted(sql, values)
+            kill_process()
+        return super()._execute(sql, values)  # type: ignore[safe-super]  # the real inbox implements it
 
     @abstractmethod
-    def _half(self, sql: str, values: Mapping[str, Any]) -> None:
-        """Run a statement in a transaction that is not committed."""
+    def _run_uncommitted(self, sql: str, values: Mapping[str, Any]) -> None:
+        """Run a statement in a transaction without committing it."""
 
-    def open(self) -> bool:
-        """True while there is something to do now: not where it waits for an earlier one of its conversation."""
+    def has_work(self) -> bool:
+        """Return whether a worker could do something now; an event may have to wait for an earlier one."""
         sql = f"SELECT count(*) FROM triage_events AS candidate WHERE state = 'leased' OR ({self._queries['is_next']})"  # noqa: S608
         rows, _ = self._execute(sql, {"now": self._clock()})
         return bool(rows[0][0])
 
 
-class DyingSQLite(Dying, SQLiteInbox):
-    def _half(self, sql: str, values: Mapping[str, Any]) -> None:
+class KillingSQLite(KillingInbox, SQLiteInbox):
+    def _run_uncommitted(self, sql: str, values: Mapping[str, Any]) -> None:
         with self._connect() as db:
             db.execute("BEGIN IMMEDIATE")
             db.execute(sql, values).fetchall()
 
 
-class DyingPostgres(Dying, PostgresInbox):
-    def _half(self, sql: str, values: Mapping[str, Any]) -> None:
-        # The server rolls it back once it sees that the connection is closed; the next worker may be there before.
+class KillingPostgres(KillingInbox, PostgresInbox):
+    def _run_uncommitted(self, sql: str, values: Mapping[str, Any]) -> None:
+        # The server rolls back once it notices the closed connection, possibly after the next worker has started.
         with self._get_pool().connection() as connection:
             connection.execute("BEGIN")
             connection.execute(sql, values)
 
 
-class Opens(Protocol):
+class OpenInbox(Protocol):
     """Opens the inbox of a run."""
 
-    def __call__(self, *, clock: Callable[[], float]) -> Dying: ...
+    def __call__(self, *, clock: Callable[[], float]) -> KillingInbox: ...
 
 
 @contextmanager
-def in_sqlite(directory: Path) -> Iterator[Opens]:
-    yield partial(DyingSQLite, directory / "triage.db")
+def open_sqlite(directory: Path) -> Iterator[OpenInbox]:
+    """Use a SQLite file in a directory."""
+    yield partial(KillingSQLite, directory / "triage.db")
 
 
 @contextmanager
-def in_postgres(url: str, name: str) -> Iterator[Opens]:
-    """An empty schema of a database: it is made in no time, and a killed process may still be busy in the last one."""
+def open_postgres(url: str, name: str) -> Iterator[OpenInbox]:
+    """Use an empty schema of a database, because killed processes may still be busy in that of the last run."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {name}")
-    yield partial(DyingPostgres, psycopg.conninfo.make_conninfo(url, options=f"-c search_path={name}"))
+    yield partial(KillingPostgres, psycopg.conninfo.make_conninfo(url, options=f"-c search_path={name}"))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA {name} CASCADE")
