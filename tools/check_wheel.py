@@ -1,6 +1,6 @@
-"""Check what is about to be published: `python tools/check_wheel.py dist`.
+"""Check the distributions before they are published: `python tools/check_wheel.py dist`.
 
-The wheel holds the package and nothing else, asks for what it should, and works where nothing else is installed.
+The wheel contains exactly the package, has the intended dependencies, and works in an empty environment.
 """
 
 import re
@@ -18,7 +18,7 @@ SOURCE = Path("src/triage")
 
 
 def check_wheel(path: Path) -> None:
-    """Compare what is in the wheel with the source and with what the project promises."""
+    """Compare the wheel with the source code and the project's metadata."""
     with zipfile.ZipFile(path) as wheel:
         names = set(wheel.namelist())
         (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
@@ -27,25 +27,26 @@ def check_wheel(path: Path) -> None:
     expected = {f"triage/{file.relative_to(SOURCE).as_posix()}" for file in source}
     package = {name for name in names if not name.startswith(f"{info}/")}
     require(package == expected, f"the wheel's files differ from src/triage: {sorted(package ^ expected)}")
-    require(f"{info}/licenses/LICENSE" in names, "the wheel has no licence")
+    require(f"{info}/licenses/LICENSE" in names, "the wheel has no license file")
     requirements = metadata.get_all("Requires-Dist", [])
-    always = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements if "extra ==" not in requirement}
-    require(always == DEPENDENCIES, f"the wheel depends on {sorted(always)}, not on {sorted(DEPENDENCIES)}")
-    require(metadata["Requires-Python"] == ">=3.11", f"the wheel asks for Python {metadata['Requires-Python']}")
+    required = [requirement for requirement in requirements if "extra ==" not in requirement]
+    dependencies = {re.split(r"[^\w-]", requirement)[0] for requirement in required}
+    require(dependencies == DEPENDENCIES, f"the wheel depends on {sorted(dependencies)}, not {sorted(DEPENDENCIES)}")
+    require(metadata["Requires-Python"] == ">=3.11", f"the wheel requires Python {metadata['Requires-Python']}")
 
 
 def check_sdist(path: Path) -> None:
-    """See that the tests and all that runs them are in the source distribution."""
+    """Check that the source distribution contains the tests and everything that runs them."""
     with tarfile.open(path) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     missing = {"LICENSE", "Makefile", "README.md", "pyproject.toml", "src/triage/py.typed", "tests/conftest.py"} - names
     require(not missing, f"the source distribution lacks {sorted(missing)}")
-    junk = sorted(name for name in names if "cache" in name)
-    require(not junk, f"the source distribution holds {junk[:5]}")
+    caches = sorted(name for name in names if "cache" in name)
+    require(not caches, f"the source distribution contains {caches[:5]}")
 
 
 def check_install(wheel: Path) -> None:
-    """Install the wheel where nothing else is, and import it from there."""
+    """Install the wheel in an empty environment and import the package."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder, "bin", "python")
@@ -53,10 +54,10 @@ def check_install(wheel: Path) -> None:
         subprocess.run([python, "-I", "-c", "import triage, triage.testing, triage.vendors"], check=True, cwd=folder)
 
 
-def require(condition: bool, otherwise: str) -> None:
-    """Stop with a message unless the condition holds."""
+def require(condition: bool, message: str) -> None:
+    """Exit with a message unless the condition holds."""
     if not condition:
-        sys.exit(otherwise)
+        sys.exit(message)
 
 
 if __name__ == "__main__":
@@ -66,4 +67,4 @@ if __name__ == "__main__":
     check_wheel(wheel)
     check_sdist(sdist)
     check_install(wheel.resolve())
-    print(f"{wheel.name} and {sdist.name} are as they should be")
+    print(f"{wheel.name} and {sdist.name} pass all checks")

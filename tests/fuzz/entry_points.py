@@ -1,15 +1,16 @@
-"""Fuzz the doors of all vendors, guided by coverage: `cd tests && python -m fuzz.doors SECONDS`. Needs `atheris`.
+"""Fuzz the entry points of all vendors, guided by coverage: `python -m tests.fuzz.entry_points SECONDS`.
 
-Each input becomes a delivery: bytes at random, or a genuine one with some of its bytes or JSON values changed. Unsigned
-it must be refused, signed it must be answered 200, and nothing may raise. It ends with 0 if nothing was found; else the
-input is kept in a file, and `python -m fuzz.doors 0 FILE` shows the failure again.
+It needs `atheris`. Each input becomes a delivery: random bytes, or a genuine delivery with some bytes or JSON values
+changed. Without a signature it must be rejected, with a signature it must be answered with 200, and nothing may raise.
+The exit code is 0 if no input violates this. Otherwise the input is saved to a file, and
+`python -m tests.fuzz.entry_points 0 FILE` shows the failure again.
 
-    python -m fuzz.doors 60                 one minute
-    python -m fuzz.doors 60 --seed 7        with other random numbers
-    python -m fuzz.doors 60 corpus/         keeps and uses interesting inputs; any option of libFuzzer may follow
+    python -m tests.fuzz.entry_points 60                 one minute
+    python -m tests.fuzz.entry_points 60 --seed 7        with other random numbers
+    python -m tests.fuzz.entry_points 60 corpus/         reuse and collect inputs; libFuzzer options may follow
 
-Two runs of one seed differ a little, because Python and libFuzzer use addresses in memory; with
-`PYTHONHASHSEED=0 setarch -R` before the command and `-runs=20000` after it, they are the same.
+Two runs with the same seed differ slightly, because Python and libFuzzer use memory addresses; prefix the command with
+`PYTHONHASHSEED=0 setarch -R` and append `-runs=20000` to make them equal.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-atheris: Any = importlib.import_module("atheris")  # by name: it is no dependency, and has no types
+atheris: Any = importlib.import_module("atheris")  # imported by name because it is optional and has no type hints
 
 with atheris.instrument_imports(include=["triage"]):
     from tests.helpers.desks import CrispDesk, Desk, FrontDesk, HelpScoutDesk, IntercomDesk, ZendeskDesk
@@ -32,7 +33,7 @@ with atheris.instrument_imports(include=["triage"]):
     from triage.testing import FakeHelpDesk
 
 Input: TypeAlias = Any
-"""A `FuzzedDataProvider`: an input, from which values are taken piece by piece."""
+"""A `FuzzedDataProvider`, which derives values from an input piece by piece."""
 
 _LONGEST = 4096  # bytes of an input
 _DESKS: tuple[Callable[[], Desk], ...] = (
@@ -80,8 +81,8 @@ _CONSTANTS: tuple[Any, ...] = (
 )
 
 
-class Lines(logging.Handler):
-    """Whatever came in, what is logged is one line that can be printed."""
+class CheckedLog(logging.Handler):
+    """Checks that every log message is one printable line, whatever the delivery contains."""
 
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage()
@@ -90,20 +91,20 @@ class Lines(logging.Handler):
 
 @dataclass(frozen=True)
 class Target:
-    """A vendor's api, and deliveries that it may get."""
+    """A vendor's Router, and genuine deliveries for it."""
 
     desk: Desk
     router: Router
     genuine: tuple[tuple[bytes, Mapping[str, str]], ...]
 
 
-def _target(make: Callable[[], Desk]) -> Target:
+def _make_target(make: Callable[[], Desk]) -> Target:
     desk = make()
     router = desk.router(vendor=desk.adapter(**desk.everything))
-    return Target(desk, router, tuple(_genuine(desk.fake)))
+    return Target(desk, router, tuple(_make_genuine(desk.fake)))
 
 
-def _genuine(fake: FakeHelpDesk) -> list[tuple[bytes, Mapping[str, str]]]:
+def _make_genuine(fake: FakeHelpDesk) -> list[tuple[bytes, Mapping[str, str]]]:
     first = fake.customer_writes("<p>Hello</p>", html=True, subject="Order", attachments=["a.pdf"])
     conversation = first.conversation_id or ""
     webhooks = [
@@ -117,17 +118,17 @@ def _genuine(fake: FakeHelpDesk) -> list[tuple[bytes, Mapping[str, str]]]:
     return [(webhook.body, webhook.headers) for webhook in webhooks]
 
 
-def _body(data: Input, genuine: bytes) -> bytes:
+def _make_body(data: Input, genuine: bytes) -> bytes:
     match data.ConsumeIntInRange(0, 3):
         case 0:
             return bytes(data.ConsumeBytes(_LONGEST))
         case 1:
-            return _with_other_bytes(data, genuine)
+            return _change_bytes(data, genuine)
         case _:
-            return _with_other_values(data, genuine)
+            return _change_values(data, genuine)
 
 
-def _with_other_bytes(data: Input, body: bytes) -> bytes:
+def _change_bytes(data: Input, body: bytes) -> bytes:
     changed = bytearray(body)
     for _ in range(data.ConsumeIntInRange(1, 4)):
         start = data.ConsumeIntInRange(0, len(changed))
@@ -135,15 +136,15 @@ def _with_other_bytes(data: Input, body: bytes) -> bytes:
     return bytes(changed)
 
 
-def _with_other_values(data: Input, body: bytes) -> bytes:
+def _change_values(data: Input, body: bytes) -> bytes:
     payload = json.loads(body)
     for _ in range(data.ConsumeIntInRange(1, 3)):
-        places = list(parts(payload))
-        if not places:
+        paths = list(parts(payload))
+        if not paths:
             break
-        *way, last = places[data.ConsumeIntInRange(0, len(places) - 1)]
+        *parents, last = paths[data.ConsumeIntInRange(0, len(paths) - 1)]
         parent: Any = payload
-        for name in way:
+        for name in parents:
             parent = parent[name]
         match data.ConsumeIntInRange(0, 3):
             case 0:
@@ -151,15 +152,16 @@ def _with_other_values(data: Input, body: bytes) -> bytes:
             case 1:
                 parent[last] = [parent[last]]
             case _:
-                parent[last] = _value(data, depth=3)
+                parent[last] = _make_value(data, depth=3)
     return json.dumps(payload).encode()
 
 
-def _value(data: Input, depth: int) -> Any:
+def _make_value(data: Input, depth: int) -> Any:
     kind = data.ConsumeIntInRange(0, 6 if depth else 4)
     match kind:
         case 0:
-            return deepcopy(_CONSTANTS[data.ConsumeIntInRange(0, len(_CONSTANTS) - 1)])  # it may be changed further
+            constant = _CONSTANTS[data.ConsumeIntInRange(0, len(_CONSTANTS) - 1)]
+            return deepcopy(constant)  # because it may be changed further
         case 1:
             return data.ConsumeInt(8)
         case 2:
@@ -167,26 +169,26 @@ def _value(data: Input, depth: int) -> Any:
         case 3 | 4:
             return data.ConsumeUnicode(data.ConsumeIntInRange(0, 60))
         case 5:
-            return [_value(data, depth - 1) for _ in range(data.ConsumeIntInRange(0, 3))]
+            return [_make_value(data, depth - 1) for _ in range(data.ConsumeIntInRange(0, 3))]
         case _:
-            return {data.ConsumeUnicode(8): _value(data, depth - 1) for _ in range(data.ConsumeIntInRange(0, 3))}
+            return {data.ConsumeUnicode(8): _make_value(data, depth - 1) for _ in range(data.ConsumeIntInRange(0, 3))}
 
 
-def _headers(data: Input) -> dict[str, str]:
-    """Headers of any kind, none of them signed."""
+def _make_headers(data: Input) -> dict[str, str]:
+    """Make headers of any kind, none of them a valid signature."""
     headers: dict[str, str] = {}
     for _ in range(data.ConsumeIntInRange(0, 4)):
-        known = data.ConsumeBool()
-        name = _SIGNING[data.ConsumeIntInRange(0, len(_SIGNING) - 1)] if known else data.ConsumeUnicode(20)
+        is_signing = data.ConsumeBool()
+        name = _SIGNING[data.ConsumeIntInRange(0, len(_SIGNING) - 1)] if is_signing else data.ConsumeUnicode(20)
         headers[name] = data.ConsumeUnicode(data.ConsumeIntInRange(0, 80))
     return headers
 
 
 def _check(target: Target, body: bytes, headers: Mapping[str, str], *, genuine: Mapping[str, str]) -> None:
-    refused = target.router.receive(body, dict(headers))
-    assert refused.status_code in (401, 413), f"unsigned, and answered {refused.status_code}"
-    assert refused.event is None
-    # What belongs to the delivery but is not signed, such as Help Scout's event, is as in the genuine one.
+    unsigned = target.router.receive(body, dict(headers))
+    assert unsigned.status_code in (401, 413), f"unsigned, and answered {unsigned.status_code}"
+    assert unsigned.event is None
+    # Unsigned headers that belong to the delivery, such as Help Scout's event, are those of the genuine one.
     signed = {**genuine, **target.desk.sign(body)}
     names = {name.lower() for name in signed}
     more = {name: value for name, value in headers.items() if name.lower() not in names}
@@ -194,30 +196,30 @@ def _check(target: Target, body: bytes, headers: Mapping[str, str], *, genuine: 
     assert answer.status_code == 200, f"signed, and answered {answer.status_code}"
     assert (answer.event is not None) == (answer.outcome.status == "accepted")
     if answer.event is not None:
-        # It may cross a queue.
+        # The event may travel through a queue as JSON.
         assert Event.model_validate_json(answer.event.model_dump_json()).key == answer.event.key
         assert answer.event.key.isprintable()
 
 
 def _fuzz(targets: tuple[Target, ...]) -> Callable[[bytes], None]:
-    def one(given: bytes) -> None:
-        data = atheris.FuzzedDataProvider(given)
+    def check_input(content: bytes) -> None:
+        data = atheris.FuzzedDataProvider(content)
         target = targets[data.ConsumeIntInRange(0, len(targets) - 1)]
         body, headers = target.genuine[data.ConsumeIntInRange(0, len(target.genuine) - 1)]
-        more = _headers(data)
-        _check(target, _body(data, body), more, genuine=headers)
+        more = _make_headers(data)
+        _check(target, _make_body(data, body), more, genuine=headers)
 
-    return one
+    return check_input
 
 
 def main() -> None:
-    """Fuzz until the time is over; libFuzzer ends the process."""
-    parser = argparse.ArgumentParser(prog="python -m fuzz.doors", description="Fuzz the doors of all vendors.")
-    parser.add_argument("seconds", type=int, help="for how long")
-    parser.add_argument("--seed", type=int, default=4711, help="of the random numbers")
+    """Fuzz until the time is over; libFuzzer exits the process."""
+    parser = argparse.ArgumentParser("python -m tests.fuzz.entry_points", description="Fuzz all vendors' entry points.")
+    parser.add_argument("seconds", type=int, help="how long to run")
+    parser.add_argument("--seed", type=int, default=4711, help="seed of the random numbers")
     options, more = parser.parse_known_args()
     log = logging.getLogger("triage")
-    log.addHandler(Lines())
+    log.addHandler(CheckedLog())
     log.setLevel(logging.DEBUG)
     log.propagate = False
     arguments = [
@@ -225,13 +227,13 @@ def main() -> None:
         f"-max_total_time={options.seconds}",
         f"-seed={options.seed}",
         f"-max_len={_LONGEST}",
-        "-len_control=0",  # at once inputs of any length: short ones change only the first value
+        "-len_control=0",  # use inputs of any length from the start: short ones change only the first value
         "-timeout=10",
         "-print_final_stats=1",
-        f"-artifact_prefix={tempfile.gettempdir()}/doors-",
+        f"-artifact_prefix={tempfile.gettempdir()}/entry-points-",
         *more,
     ]
-    atheris.Setup(arguments, _fuzz(tuple(map(_target, _DESKS))))
+    atheris.Setup(arguments, _fuzz(tuple(map(_make_target, _DESKS))))
     atheris.Fuzz()
 
 

@@ -1,4 +1,4 @@
-"""The sync and the async entry points of a Router, for tests that run through each."""
+"""The sync and async entry points of a Router behind one interface, for tests that use both."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Api:
-    """One of the two ways into a Router; what works through one must work the same through the other."""
+    """Calls either the sync or the async methods of a Router, which must behave alike."""
 
     name: Literal["sync", "async"]
 
@@ -28,10 +28,10 @@ class Api:
         return self._await(lambda: router.process_async(event, **options), router)
 
     def _await(self, call: Callable[[], Coroutine[Any, Any, T]], router: Router) -> T:
-        async def awaited() -> T:
+        async def call_and_close() -> T:
             try:
                 return await call()
             finally:
                 await router.aclose()
 
-        return asyncio.run(awaited())
+        return asyncio.run(call_and_close())

@@ -1,4 +1,4 @@
-"""A Celery application as a user has one, for the real workers of `test_celery.py`."""
+"""The Celery application that the worker processes of `test_celery.py` run."""
 
 import os
 
@@ -10,7 +10,7 @@ from triage.integrations.celery import bind
 from triage.vendors import Intercom
 
 
-def by_name(text: str) -> str:
+def classify(text: str) -> str:
     return "billing" if "billing" in text else "general"
 
 
@@ -19,7 +19,7 @@ app.conf.broker_connection_retry_on_startup = True
 router = Router(
     Intercom.from_env(),
     buckets=default_buckets.from_env("INTERCOM"),
-    classifier=by_name,
+    classifier=classify,
     inbox=open_inbox(os.environ["TRIAGE_INBOX"]),
 )
 bind(app, router, sweep=0.5)

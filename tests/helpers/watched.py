@@ -1,4 +1,4 @@
-"""An inbox that reports when events are settled, so that tests need not sleep, and a wait for forks that may hang."""
+"""An inbox that signals when events are settled, so that tests need not sleep, and a way to wait for a fork."""
 
 import os
 import signal
@@ -27,13 +27,13 @@ class WatchedInbox(SQLiteInbox):
         self.settled.release()
 
     def wait(self, events: int = 1) -> None:
-        """Wait until so many events were finished, retried or dead-lettered."""
+        """Wait until that many events were finished, retried or dead-lettered."""
         for _ in range(events):
             assert self.settled.acquire(timeout=20), "the worker settled no event for 20 seconds"
 
 
 def exit_code(child: int, seconds: float = 60) -> int:
-    """Wait for a child process and return its exit code. A process that hangs is killed, so that the test fails."""
+    """Wait for a forked process and return its exit code; kill it if it hangs."""
     watchdog = threading.Timer(seconds, os.kill, (child, signal.SIGKILL))
     watchdog.start()
     try:

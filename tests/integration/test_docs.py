@@ -1,4 +1,4 @@
-"""The documentation is true: its Python runs, the targets it names exist."""
+"""The documentation is correct: its Python code runs, and what it refers to exists."""
 
 import re
 import runpy
@@ -29,8 +29,8 @@ def page(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def test_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of a page one after the other, as a reader would try them."""
+def test_the_python_code_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the code blocks of a page one after the other, as a reader would try them."""
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     document = Document.parse(str(page), PythonCodeBlockParser(), SkipParser())
@@ -39,28 +39,28 @@ def test_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         example.evaluate()
 
 
-def test_make_has_the_targets_that_are_named(page: Path) -> None:
+def test_the_make_targets_exist(page: Path) -> None:
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     shell = re.findall(r"^\s*```(?:sh|console)\n(.*?)^\s*```", page.read_text(), re.MULTILINE | re.DOTALL)
-    named = re.findall(r"\bmake ([a-z]+)", "\n".join(shell))
-    assert set(named) <= set(targets)
+    documented = re.findall(r"\bmake ([a-z]+)", "\n".join(shell))
+    assert set(documented) <= set(targets)
 
 
-def test_the_tests_that_the_readme_names_are_there() -> None:
+def test_the_tests_in_the_readme_exist() -> None:
     table = (ROOT / "README.md").read_text().partition("## What happens when")[2]
-    named = re.findall(r"\[`(test_\w+)`\]\((tests/[\w/.]+)\)", table)
-    assert len(named) > 8
-    for test, path in named:
+    references = re.findall(r"\[`(test_\w+)`\]\((tests/[\w/.]+)\)", table)
+    assert len(references) > 8
+    for test, path in references:
         assert f"def {test}(" in (ROOT / path).read_text(), test
 
 
-def test_the_day_of_the_prices_is_told() -> None:
+def test_the_date_of_the_prices_is_documented() -> None:
     assert PRICES_DATE in (ROOT / "docs" / "concepts.md").read_text()
 
 
-def test_the_table_of_the_help_desks_is_that_of_the_adapters() -> None:
+def test_the_table_of_supported_actions_is_up_to_date() -> None:
     path = ROOT / "tools" / "matrix.py"
     tool = runpy.run_path(str(path))
     page = tool["PAGE"].read_text("utf-8")
-    assert tool["page"](page) == page, "run python tools/matrix.py"
+    assert tool["update_page"](page) == page, "run python tools/matrix.py"
     assert page.count("✓") > 30

@@ -1,4 +1,4 @@
-// Goes through a conversation with Crisp's own package.
+// Handle a conversation with Crisp's own package.
 const { Crisp } = require("crisp-api");
 
 let input = "";
@@ -8,13 +8,13 @@ process.stdin.on("end", async () => {
   const crisp = new Crisp();
   crisp.setRestHost(url);
   crisp.authenticateTier("plugin", identifier, key);
-  const done = {};
-  done.conversation = await crisp.website.getConversation(website, session);
+  const result = {};
+  result.conversation = await crisp.website.getConversation(website, session);
   const text = { type: "text", from: "operator", origin: "chat", content: "Hi there" };
-  done.sent = await crisp.website.sendMessageInConversation(website, session, text);
+  result.sent = await crisp.website.sendMessageInConversation(website, session, text);
   const note = { type: "note", from: "operator", origin: "chat", content: "psst" };
   await crisp.website.sendMessageInConversation(website, session, note);
-  done.messages = await crisp.website.getMessagesInConversation(website, session);
+  result.messages = await crisp.website.getMessagesInConversation(website, session);
   await crisp.website.assignConversationRouting(website, session, { assigned: { user_id: operator } });
   await crisp.website.updateConversationInbox(website, session, inbox);
   const meta = await crisp.website.getConversationMetas(website, session);
@@ -23,6 +23,6 @@ process.stdin.on("end", async () => {
   await crisp.website.changeConversationState(website, session, "resolved");
   await crisp.website.blockIncomingMessagesForConversation(website, session, true);
   crisp.authenticateTier("plugin", identifier, "wrong");
-  done.refused = await crisp.website.getConversation(website, session).catch((error) => error);
-  process.stdout.write(JSON.stringify(done));
+  result.refused = await crisp.website.getConversation(website, session).catch((error) => error);
+  process.stdout.write(JSON.stringify(result));
 });

@@ -1,4 +1,4 @@
-// Verifies a hook's signature with Crisp's own package; `verifyHook` does the same, once a listener is bound.
+// Verify the signature of a hook with Crisp's own package; `verifyHook` does the same once a listener is bound.
 const { Crisp } = require("crisp-api");
 
 let input = "";

@@ -1,4 +1,4 @@
-// Goes through a conversation with Intercom's own package.
+// Handle a conversation with Intercom's own package.
 const { IntercomClient } = require("intercom-client");
 
 let input = "";
@@ -6,9 +6,9 @@ process.stdin.on("data", (chunk) => (input += chunk));
 process.stdin.on("end", async () => {
   const { url, token, conversation, admin, team } = JSON.parse(input);
   const client = new IntercomClient({ token, environment: url, maxRetries: 0 });
-  const done = {};
+  const result = {};
   const at = { conversation_id: conversation };
-  done.found = await client.conversations.find(at);
+  result.found = await client.conversations.find(at);
   const written = { type: "admin", admin_id: admin };
   await client.conversations.reply({ ...at, body: { ...written, message_type: "comment", body: "<p>Hi</p>" } });
   await client.conversations.reply({ ...at, body: { ...written, message_type: "note", body: "<p>psst</p>" } });
@@ -16,10 +16,10 @@ process.stdin.on("end", async () => {
   await client.conversations.manage({ ...at, body: assignment });
   const tag = await client.tags.create({ name: "billing" });
   await client.tags.tagConversation({ ...at, id: tag.id, admin_id: admin });
-  done.tags = (await client.tags.list()).data.map(({ name }) => name);
-  done.admins = (await client.admins.list()).admins.map(({ id }) => id);
-  done.closed = await client.conversations.manage({ ...at, body: { message_type: "close", type: "admin", admin_id: admin } });
+  result.tags = (await client.tags.list()).data.map(({ name }) => name);
+  result.admins = (await client.admins.list()).admins.map(({ id }) => id);
+  result.closed = await client.conversations.manage({ ...at, body: { message_type: "close", type: "admin", admin_id: admin } });
   const nobody = client.conversations.find({ conversation_id: "404404" });
-  done.missing = await nobody.catch((error) => ({ status: error.statusCode, body: error.body }));
-  process.stdout.write(JSON.stringify(done));
+  result.missing = await nobody.catch((error) => ({ status: error.statusCode, body: error.body }));
+  process.stdout.write(JSON.stringify(result));
 });

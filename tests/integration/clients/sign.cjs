@@ -1,4 +1,4 @@
-// Signs and verifies with Node's crypto as each help desk documents it. Bodies come and go in base64.
+// Sign and verify with Node's crypto as each help desk documents it. Bodies are encoded in base64.
 const { createHmac, timingSafeEqual } = require("node:crypto");
 
 const schemes = {

@@ -1,4 +1,4 @@
-"""The help desks' own clients, and the field's usual one for Zendesk, take our fakes for the real thing."""
+"""The help desks' own clients, and the most common one for Zendesk, work with our fakes."""
 
 import time
 from collections.abc import Generator
@@ -27,18 +27,18 @@ from triage.testing import FakeCrisp, FakeIntercom, FakeZendesk
 # Intercom
 
 
-def test_intercoms_python_client_goes_through_a_conversation() -> None:
+def test_intercoms_python_client_handles_a_conversation() -> None:
     fake = FakeIntercom(api_version="2.13")
     conversation_id = fake.customer_writes("I was charged twice", name="Mira", email="mira@example.com").conversation_id
     assert conversation_id is not None
     admin, team = fake.settings()["admin_id"], next(iter(fake.teams))
     with fake.serve() as url, httpx.Client() as http:
         client = IntercomClient(token=fake.access_token, base_url=url, httpx_client=http)
-        found = client.conversations.find(conversation_id)
-        assert found.source is not None
-        assert found.source.author is not None
-        assert (found.id, found.source.author.name, found.state) == (conversation_id, "Mira", "open")
-        assert "I was charged twice" in (found.source.body or "")
+        received = client.conversations.find(conversation_id)
+        assert received.source is not None
+        assert received.source.author is not None
+        assert (received.id, received.source.author.name, received.state) == (conversation_id, "Mira", "open")
+        assert "I was charged twice" in (received.source.body or "")
         for kind in ("comment", "note"):
             request = AdminReplyConversationRequest(message_type=kind, admin_id=admin, body=f"<p>{kind}</p>")
             client.conversations.reply(conversation_id, request=request)
@@ -59,11 +59,11 @@ def test_intercoms_python_client_goes_through_a_conversation() -> None:
         assert read.conversation_parts is not None
         bodies = [part.body for part in read.conversation_parts.conversation_parts if part.body]
         assert bodies == ["<p>comment</p>", "<p>note</p>"]
-        assert [one.name for one in client.tags.list().data or []] == ["billing"]
-        assert [str(one.id) for one in client.teams.list().teams or []] == list(fake.teams)
-        assert admin in [one.id for one in client.admins.list().admins or [] if one]
-    known = fake.conversations[conversation_id]
-    assert (known.team, known.tags, known.state) == (team, ["billing"], "closed")
+        assert [item.name for item in client.tags.list().data or []] == ["billing"]
+        assert [str(group.id) for group in client.teams.list().teams or []] == list(fake.teams)
+        assert admin in [user.id for user in client.admins.list().admins or [] if user]
+    conversation = fake.conversations[conversation_id]
+    assert (conversation.team, conversation.tags, conversation.state) == (team, ["billing"], "closed")
     assert (fake.replies(conversation_id), fake.notes(conversation_id)) == (["<p>comment</p>"], ["<p>note</p>"])
 
 
@@ -78,20 +78,20 @@ def test_intercoms_python_client_raises_its_own_errors() -> None:
         assert missing.value.status_code == 404
 
 
-def test_intercoms_node_client_goes_through_a_conversation(node_with_packages: Run) -> None:
+def test_intercoms_node_client_handles_a_conversation(node_with_packages: Run) -> None:
     fake = FakeIntercom(api_version="2.13")
     conversation_id = fake.customer_writes("I was charged twice", name="Mira").conversation_id or ""
     admin, team = fake.settings()["admin_id"], next(iter(fake.teams))
     with fake.serve() as url:
-        done = node_with_packages(
+        result = node_with_packages(
             "intercom.cjs", url=url, token=fake.access_token, conversation=conversation_id, admin=admin, team=team
         )
-    assert (done["found"]["id"], done["found"]["source"]["author"]["name"]) == (conversation_id, "Mira")
-    assert (done["tags"], done["closed"]["state"]) == (["billing"], "closed")
-    assert admin in done["admins"]
-    assert (done["missing"]["status"], done["missing"]["body"]["type"]) == (404, "error.list")
-    known = fake.conversations[conversation_id]
-    assert (known.team, known.tags, known.state) == (team, ["billing"], "closed")
+    assert (result["found"]["id"], result["found"]["source"]["author"]["name"]) == (conversation_id, "Mira")
+    assert (result["tags"], result["closed"]["state"]) == (["billing"], "closed")
+    assert admin in result["admins"]
+    assert (result["missing"]["status"], result["missing"]["body"]["type"]) == (404, "error.list")
+    conversation = fake.conversations[conversation_id]
+    assert (conversation.team, conversation.tags, conversation.state) == (team, ["billing"], "closed")
     assert (fake.replies(conversation_id), fake.notes(conversation_id)) == (["<p>Hi</p>"], ["<p>psst</p>"])
 
 
@@ -99,18 +99,18 @@ def test_intercoms_node_client_goes_through_a_conversation(node_with_packages: R
 
 
 class _ToFake(HTTPAdapter):
-    """Sends what is for Zendesk to a fake: zenpy can be given no address."""
+    """Sends requests for Zendesk to a fake, because zenpy has no setting for the address."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
         self.url = url
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        meant = request.url
-        request.url = meant.replace("https://acme.zendesk.com", self.url)
+        url = request.url
+        request.url = url.replace("https://acme.zendesk.com", self.url)
         response = super().send(request, *args, **kwargs)
-        # By the address it tells what it has got.
-        request.url = response.url = meant
+        # zenpy derives the type of the response from the URL.
+        request.url = response.url = url
         return response
 
 
@@ -121,10 +121,10 @@ def zenpy(url: str, token: str) -> Generator[Any]:
         yield Zenpy(subdomain="acme", oauth_token=token, session=session, disable_cache=True)
 
 
-def test_zenpy_goes_through_a_ticket() -> None:
+def test_zenpy_handles_a_ticket() -> None:
     fake = FakeZendesk()
     ticket_id = fake.customer_writes("I was charged twice", subject="Invoice", name="Mira").conversation_id or ""
-    known = fake.conversations[ticket_id]
+    conversation = fake.conversations[ticket_id]
     with fake.serve() as url, zenpy(url, "fake-access-token") as client:
         ticket = client.tickets(id=int(ticket_id))
         assert (ticket.subject, ticket.status, ticket.requester.name) == ("Invoice", "new", "Mira")
@@ -135,10 +135,10 @@ def test_zenpy_goes_through_a_ticket() -> None:
         assert (update.ticket.status, update.audit.events[0]["type"]) == ("solved", "Comment")
         client.tickets.update(Ticket(id=int(ticket_id), comment=Comment(body="psst", public=False)))
         client.tickets.add_tags(int(ticket_id), ["vip", "refund"])
-        assert known.tags == ["vip", "refund"]
+        assert conversation.tags == ["vip", "refund"]
         client.tickets.delete_tags(int(ticket_id), ["refund"])
         comments = list(client.tickets.comments(ticket=int(ticket_id)))
-        assert [(one.plain_body, one.public) for one in comments] == [
+        assert [(comment.plain_body, comment.public) for comment in comments] == [
             ("I was charged twice", True),
             ("Hi", True),
             ("psst", False),
@@ -146,7 +146,12 @@ def test_zenpy_goes_through_a_ticket() -> None:
         assert [group.name for group in client.groups()] == ["On-call", "Billing", "Support"]
         assert client.users.me().name == "Triage"
         assert len(list(client.tickets.audits(ticket=int(ticket_id)))) == 4
-    assert (known.team, known.priority, known.tags, known.fields) == ("98702", "urgent", ["vip"], {"27642": "billing"})
+    assert (conversation.team, conversation.priority, conversation.tags, conversation.fields) == (
+        "98702",
+        "urgent",
+        ["vip"],
+        {"27642": "billing"},
+    )
     assert (fake.replies(ticket_id), fake.notes(ticket_id)) == (["<p>Hi</p>"], ["<p>psst</p>"])
 
 
@@ -168,13 +173,13 @@ def test_zenpy_raises_its_own_errors() -> None:
 # Crisp
 
 
-def test_crisps_node_client_goes_through_a_conversation(node_with_packages: Run) -> None:
+def test_crisps_node_client_handles_a_conversation(node_with_packages: Run) -> None:
     fake = FakeCrisp()
     webhook = fake.customer_writes("Où est ma commande ?", name="Zoë")
     session = webhook.conversation_id or ""
     inbox, operator = next(iter(fake.teams)), next(iter(fake.users))
     with fake.serve() as url:
-        done = node_with_packages(
+        result = node_with_packages(
             "crisp.cjs",
             url=url,
             identifier=fake.identifier,
@@ -184,16 +189,21 @@ def test_crisps_node_client_goes_through_a_conversation(node_with_packages: Run)
             inbox=inbox,
             operator=operator,
         )
-    assert (done["conversation"]["session_id"], done["conversation"]["meta"]["nickname"]) == (session, "Zoë")
-    said = [(one["type"], one["from"], one["content"]) for one in done["messages"]]
-    assert said == [
+    assert (result["conversation"]["session_id"], result["conversation"]["meta"]["nickname"]) == (session, "Zoë")
+    messages = [(message["type"], message["from"], message["content"]) for message in result["messages"]]
+    assert messages == [
         ("text", "user", "Où est ma commande ?"),
         ("text", "operator", "Hi there"),
         ("note", "operator", "psst"),
     ]
-    assert done["sent"]["fingerprint"] == done["messages"][1]["fingerprint"]
-    assert done["refused"]["message"] == "invalid_session"
-    known = fake.conversations[session]
-    assert (known.assignee, known.team, known.tags, known.state) == (operator, inbox, ["billing"], "closed")
-    assert (known.fields, fake.blocked) == ({"triage": "billing"}, {session})
+    assert result["sent"]["fingerprint"] == result["messages"][1]["fingerprint"]
+    assert result["refused"]["message"] == "invalid_session"
+    conversation = fake.conversations[session]
+    assert (conversation.assignee, conversation.team, conversation.tags, conversation.state) == (
+        operator,
+        inbox,
+        ["billing"],
+        "closed",
+    )
+    assert (conversation.fields, fake.blocked) == ({"triage": "billing"}, {session})
     assert (fake.replies(session), fake.notes(session)) == (["Hi there"], ["psst"])

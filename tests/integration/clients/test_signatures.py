@@ -1,7 +1,8 @@
-"""Signatures that others make are accepted here, and ours are accepted by others."""
+"""The library accepts signatures computed by other programs, and other programs accept those of the fakes."""
 
 import base64
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,8 +30,8 @@ STAMPS = {
 BODIES = [b"", b"{}", '{"text":"Größe 38 – 日本語 😀"}'.encode(), b'{ "a":\n1}\n', bytes(range(256))]
 SECRETS = ["secret", "clé-secrète-🔑", "aGVsbG8=", "x" * 200]
 
-# OpenSSL's options, what is signed of a time stamp and a body, and the header, for each scheme.
-OPENSSL: dict[str, tuple[str, Any, str]] = {
+# For each scheme: OpenSSL's option, the signed message made of a timestamp and a body, and the header.
+OPENSSL: dict[str, tuple[str, Callable[[bytes, bytes], bytes], str]] = {
     "intercom": ("-sha1", lambda stamp, body: body, "X-Hub-Signature"),
     "helpscout": ("-sha1", lambda stamp, body: body, "X-HelpScout-Signature"),
     "zendesk": ("-sha256", lambda stamp, body: stamp + body, "X-Zendesk-Webhook-Signature"),
@@ -40,6 +41,17 @@ OPENSSL: dict[str, tuple[str, Any, str]] = {
 }
 
 
+def run_openssl(openssl: str, algorithm: str, secret: str, message: bytes) -> bytes:
+    command = [openssl, "dgst", algorithm, "-hmac", secret, "-binary"]
+    return subprocess.run(command, input=message, capture_output=True, check=True).stdout
+
+
+def encode(scheme: str, digest: bytes) -> str:
+    """Encode a digest as the help desk does in its header."""
+    values = {"intercom": f"sha1={digest.hex()}", "crisp": digest.hex()}
+    return values.get(scheme, base64.b64encode(digest).decode())
+
+
 def verify(scheme: str, secret: str, body: bytes, headers: dict[str, str]) -> None:
     settings: dict[str, Any] = DESKS[scheme].fake.settings(BASE_URL)
     name = next(name for name in settings if "secret" in name)
@@ -47,7 +59,7 @@ def verify(scheme: str, secret: str, body: bytes, headers: dict[str, str]) -> No
     adapter.verify(Delivery.create(body, headers, NOW))
 
 
-def test_what_node_signs_is_accepted(node: Run) -> None:
+def test_signatures_computed_by_node_are_accepted(node: Run) -> None:
     cases = [
         {"scheme": scheme, "secret": secret, "body": base64.b64encode(body).decode(), "stamp": STAMPS.get(scheme, "")}
         for scheme in DESKS
@@ -61,7 +73,7 @@ def test_what_node_signs_is_accepted(node: Run) -> None:
             verify(case["scheme"], case["secret"], body + b"x", headers)
 
 
-def test_what_we_sign_is_accepted_by_node(node: Run) -> None:
+def test_node_accepts_signatures_of_the_fakes(node: Run) -> None:
     cases: list[dict[str, Any]] = []
     for scheme, desk in DESKS.items():
         webhook = desk.fake.customer_writes("Größe 38 – 日本語 😀")
@@ -74,16 +86,13 @@ def test_what_we_sign_is_accepted_by_node(node: Run) -> None:
 
 
 @pytest.mark.parametrize("scheme", list(OPENSSL))
-def test_what_openssl_signs_is_accepted(scheme: str, openssl: str) -> None:
-    algorithm, signed, header = OPENSSL[scheme]
+def test_a_signature_computed_by_openssl_is_accepted(scheme: str, openssl: str) -> None:
+    algorithm, build_message, header = OPENSSL[scheme]
     stamp = STAMPS.get(scheme, "")
     body = BODIES[2]
-    command = [openssl, "dgst", algorithm, "-hmac", "secret", "-binary"]
-    message = signed(stamp.encode(), body)
-    digest = subprocess.run(command, input=message, capture_output=True, check=True).stdout
-    values = {"intercom": f"sha1={digest.hex()}", "crisp": digest.hex()}
-    headers = {header: values.get(scheme, base64.b64encode(digest).decode())}
-    headers |= {
+    digest = run_openssl(openssl, algorithm, "secret", build_message(stamp.encode(), body))
+    headers = {
+        header: encode(scheme, digest),
         "X-Zendesk-Webhook-Signature-Timestamp": stamp,
         "X-Front-Request-Timestamp": stamp,
         "X-Crisp-Request-Timestamp": stamp,
@@ -91,14 +100,24 @@ def test_what_openssl_signs_is_accepted(scheme: str, openssl: str) -> None:
     verify(scheme, "secret", body, headers)
 
 
-def test_crisps_own_package_accepts_what_we_sign(node_with_packages: Run) -> None:
+@pytest.mark.parametrize("scheme", list(OPENSSL))
+def test_openssl_computes_the_signature_of_the_fake(scheme: str, openssl: str) -> None:
+    algorithm, build_message, header = OPENSSL[scheme]
+    desk = DESKS[scheme]
+    webhook = desk.fake.customer_writes("Größe 38 – 日本語 😀")
+    stamp = next((value for name, value in webhook.headers.items() if name.lower().endswith("timestamp")), "")
+    digest = run_openssl(openssl, algorithm, desk.secret, build_message(stamp.encode(), webhook.body))
+    assert webhook.headers[header] == encode(scheme, digest)
+
+
+def test_crisps_package_accepts_the_signature_of_the_fake(node_with_packages: Run) -> None:
     desk = CrispDesk()
     webhook = desk.fake.customer_writes("Où est ma commande ? 😡")
-    told = {
+    arguments = {
         "secret": desk.secret,
         "body": webhook.body.decode(),
         "timestamp": webhook.headers["X-Crisp-Request-Timestamp"],
     }
     signature = webhook.headers["X-Crisp-Signature"]
-    assert node_with_packages("crisp_signature.cjs", **told, signature=signature) is True
-    assert node_with_packages("crisp_signature.cjs", **told, signature="0" * 64) is False
+    assert node_with_packages("crisp_signature.cjs", **arguments, signature=signature) is True
+    assert node_with_packages("crisp_signature.cjs", **arguments, signature="0" * 64) is False

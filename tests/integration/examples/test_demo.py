@@ -1,4 +1,4 @@
-"""`make demo`, as it stands: it runs without a key and tells the truth."""
+"""`make demo`, unchanged: it runs without a key, and its output is correct."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from tests.helpers.paths import EXAMPLES
 
 DEMO = EXAMPLES / "demo.py"
 
-# The message, then what the table says of it: bucket, what changed, status.
+# For each message, the cells of the table: bucket, what changed, status.
 EXPECTED = {
     "Intercom checks the address": ["nothing", "200 ignored"],
     "All is down!": ["urgent", "to On call, replied", "200 accepted", "routed"],
@@ -34,18 +34,18 @@ SIDE_BY_SIDE = {
 }
 
 
-def test_the_demo_shows_what_becomes_of_each_delivery() -> None:
+def test_the_demo_shows_the_outcome_of_each_delivery() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANTHROPIC_")}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(DEMO)], env=environment, capture_output=True, text=True, timeout=120, check=True
     )
-    table, _, side_by_side = done.stdout.partition("All five")
+    table, _, side_by_side = process.stdout.partition("All five")
     lines = table.splitlines()
-    assert "a local stand-in for Claude's API that answers by keyword rules" in done.stdout
-    for message, told in EXPECTED.items():
+    assert "a local stand-in for Claude's API that answers by keyword rules" in process.stdout
+    for message, cells in EXPECTED.items():
         (line,) = (line for line in lines if line.startswith(message))
-        assert all(part in line for part in told), line
-    for message, told in SIDE_BY_SIDE.items():
+        assert all(cell in line for cell in cells), line
+    for message, cells in SIDE_BY_SIDE.items():
         (line,) = (line for line in side_by_side.splitlines() if line.startswith(message))
-        assert re.split(r"\s{2,}", line)[1:] == told
-    assert done.stderr == ""
+        assert re.split(r"\s{2,}", line)[1:] == cells
+    assert process.stderr == ""

@@ -1,4 +1,4 @@
-"""What docs/reliability.md says of django.tasks, as it stands there, in a Django project."""
+"""The code for django.tasks in docs/reliability.md, unchanged, in a Django project."""
 
 import json
 import os
@@ -44,16 +44,16 @@ assert router.inbox.count_states()["finished"] == 1
 event = router.receive(second["body"].encode(), second["headers"]).event
 router.inbox.add(event)  # its task was lost
 tasks.sweep()
-assert router.inbox.count_states()["ready"] == 1, "it is not overdue"
+assert router.inbox.count_states()["ready"] == 1, "the event is not overdue yet"
 clock.seconds += 60
 tasks.sweep()
 assert router.inbox.count_states()["finished"] == 2
 """
 
 
-def test_tasks_of_django_route_what_is_stored_and_the_sweep_what_was_lost(tmp_path: Path) -> None:
+def test_a_django_task_routes_a_stored_event_and_the_sweep_routes_one_whose_task_was_lost(tmp_path: Path) -> None:
     (block,) = re.findall(r"```python\n(from django\.tasks .*?)```", PAGE.read_text(), re.DOTALL)
-    module = "django_tasks" if django.VERSION < (6,) else "django.tasks"  # the same, for earlier ones
+    module = "django_tasks" if django.VERSION < (6,) else "django.tasks"  # a backport with the same API
     (tmp_path / "helpdesk").mkdir()
     (tmp_path / "helpdesk" / "app.py").write_text(APP)
     (tmp_path / "helpdesk" / "tasks.py").write_text(block.replace("django.tasks", module))
@@ -61,14 +61,15 @@ def test_tasks_of_django_route_what_is_stored_and_the_sweep_what_was_lost(tmp_pa
     desk = FakeIntercom()
     with desk.serve() as base_url:
         webhooks = [desk.customer_writes("I was charged twice.") for _ in range(2)]
-        ran = subprocess.run(
+        deliveries = [{"body": webhook.body.decode(), "headers": dict(webhook.headers)} for webhook in webhooks]
+        process = subprocess.run(
             (sys.executable, "project.py"),
-            input=json.dumps([{"body": one.body.decode(), "headers": dict(one.headers)} for one in webhooks]),
+            input=json.dumps(deliveries),
             env=os.environ | desk.env(base_url),
             cwd=tmp_path,
             capture_output=True,
             text=True,
             check=False,
         )
-    assert ran.returncode == 0, ran.stderr
+    assert process.returncode == 0, process.stderr
     assert [len(desk.replies(webhook.conversation_id or "")) for webhook in webhooks] == [1, 1]

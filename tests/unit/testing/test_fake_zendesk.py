@@ -2,7 +2,6 @@
 
 import base64
 import json
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -411,14 +410,6 @@ def test_a_repeated_delivery_is_signed_anew(fake: FakeZendesk, clock: Clock) -> 
     assert again.body == first.body
     changed = {name for name in first.headers if first.headers[name] != again.headers[name]}
     assert changed == {"X-Zendesk-Webhook-Signature", "X-Zendesk-Webhook-Signature-Timestamp"}
-
-
-def test_the_signature_is_what_openssl_makes(fake: FakeZendesk) -> None:
-    webhook = fake.customer_writes("Größe 38 – 日本語 😀")
-    stamp = webhook.headers["X-Zendesk-Webhook-Signature-Timestamp"]
-    command = ["openssl", "dgst", "-sha256", "-hmac", "fake-signing-secret", "-binary"]
-    made = subprocess.run(command, input=stamp.encode() + webhook.body, capture_output=True, check=True).stdout
-    assert webhook.headers["X-Zendesk-Webhook-Signature"] == base64.b64encode(made).decode()
 
 
 def test_a_test_is_signed_with_the_public_secret(fake: FakeZendesk) -> None:

@@ -1,0 +1,32 @@
+"""Importing the package is fast: it imports no SDK, web framework or optional dependency before it is used."""
+
+import subprocess
+import sys
+
+HEAVY = {
+    "anthropic",
+    "celery",
+    "django",
+    "fastapi",
+    "flask",
+    "httpx2",
+    "psycopg",
+    "pytest",
+    "starlette",
+    "uvicorn",
+}
+
+
+def list_imports(statement: str) -> set[str]:
+    """Return the top-level packages that a new interpreter has imported after a statement."""
+    script = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+    return set(process.stdout.split())
+
+
+def test_importing_the_library_is_light() -> None:
+    assert HEAVY & list_imports("import triage, triage.vendors") == set()
+
+
+def test_importing_the_fakes_is_light() -> None:
+    assert {"anthropic", "httpx2"} & list_imports("import triage.testing") == set()
