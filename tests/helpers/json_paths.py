@@ -1,10 +1,10 @@
-"""Taking JSON apart."""
+"""Paths to the parts of a JSON value."""
 
 from collections.abc import Iterator
 
 
 def parts(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The way to each part of a value, but to the whole."""
+    """Yield the path to each part of a value, except to the value itself."""
     if path:
         yield path
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

@@ -1,4 +1,4 @@
-"""Deliveries through a api, and certain actions with a message, whatever it says."""
+"""Deliver webhooks through either entry point, and perform given actions whatever the message says."""
 
 from typing import Any
 
@@ -9,33 +9,34 @@ from triage.testing import Webhook
 
 
 def only(*actions: Action) -> list[Bucket]:
-    """A policy that does the same with every message."""
+    """Return a policy that performs the same actions for every message."""
     return [Bucket("general", "Everything", actions)]
 
 
 def handle(api: Api, router: Router, webhook: Webhook) -> tuple[WebhookResponse, Outcome]:
-    """Deliver a webhook."""
-    answer = api.handle(router, webhook.body, webhook.headers)
-    return answer, answer.outcome
+    """Deliver a webhook and return the response and its outcome."""
+    response = api.handle(router, webhook.body, webhook.headers)
+    assert response.outcome is not None
+    return response, response.outcome
 
 
 def route(desk: Desk, api: Api, webhook: Webhook, *actions: Action, **options: Any) -> Outcome:
-    """Do `actions` with a message."""
+    """Deliver a webhook to a Router that performs `actions`, and return the outcome."""
     return handle(api, desk.router(buckets=only(*actions), **options), webhook)[1]
 
 
 def classified(desk: Desk, api: Api, webhook: Webhook, **options: Any) -> list[str]:
-    """What the classifier got to see of a message."""
-    seen: list[str] = []
+    """Deliver a webhook and return the texts that the classifier received."""
+    texts: list[str] = []
 
     def classify(text: str) -> str:
-        seen.append(text)
+        texts.append(text)
         return "general"
 
     route(desk, api, webhook, classifier=classify, **options)
-    return seen
+    return texts
 
 
 def said(outcome: Outcome) -> list[str]:
-    """What became of each step."""
+    """Return each step of an outcome with its status, such as `"reply:done"`."""
     return [str(step) for step in outcome.steps]
