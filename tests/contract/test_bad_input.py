@@ -111,7 +111,7 @@ def test_a_failure_of_claude_leads_to_the_fallback_bucket_with_the_reason(
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
         classifier = Claude(deadline=0.05)
         with desk.router(classifier=classifier) as router:
-            router._own_classifier = classifier  # so that the Router closes it, on the event loop in use
+            router._owns_classifier = True  # so that it is closed with the router, on the event loop in use
             outcome = api.handle(router, webhook.body, webhook.headers).outcome
     assert outcome is not None
     assert outcome.status == "routed"

@@ -139,8 +139,8 @@ class Stage:
             "classifier": self.connect_claude(),
         }
         router = self.desk.router(**(defaults | options))
-        self.objects += [router, router.vendor, router.buckets, router.classifier, router.inbox, router._store]
-        self.objects += [router._pipeline, router._shared, router._shared.tokens]
+        self.objects += [router, router.vendor, router.buckets, router.classifier, router.inbox, router.engine.inbox]
+        self.objects += [router.engine, router.engine.vendor_breaker, router.engine.tokens]
         return router
 
     def connect_claude(self, deadline: float = 15.0) -> Claude:
@@ -516,7 +516,7 @@ def assert_nothing_private(stage: Stage, log: Log, capfd: pytest.CaptureFixture[
     secrets = stage.list_secrets()
     auth = stage.vendor.auth
     objects = [*stage.objects, *stage.vendor.recorded, auth, auth and auth.request()]
-    objects += [router._shared.tokens.current for router in stage.objects if isinstance(router, Router)]
+    objects += [router.engine.tokens.current for router in stage.objects if isinstance(router, Router)]
     assert log.lines
     assert objects
     for line in [*log.lines, *capfd.readouterr(), *stage.list_urls()]:
