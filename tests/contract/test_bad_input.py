@@ -123,15 +123,15 @@ def test_a_failure_of_claude_leads_to_the_fallback_bucket_with_the_reason(
 
 SETTINGS: dict[str, tuple[Callable[[IntercomDesk], object], str]] = {
     "an empty secret": (lambda desk: desk.adapter(client_secret=""), "Set it"),
-    "an unknown fallback": (lambda desk: desk.router(fallback="nowhere"), "Name one of them"),
+    "an unknown fallback": (lambda desk: desk.router(fallback="nowhere"), "is not one of the buckets"),
     "an action that the vendor does not support": (
         lambda desk: desk.router(review=[SetPriority("high")]),
         "Use Tag or SetFields",
     ),
-    "no buckets": (lambda desk: desk.router(buckets=[]), "give at least one"),
+    "no buckets": (lambda desk: desk.router(buckets=[]), "Write at least one"),
     "two buckets with the same name": (
         lambda desk: desk.router(buckets=[Bucket("general", "A"), Bucket("general", "B")]),
-        "rename one of them",
+        "Rename one of them",
     ),
 }
 

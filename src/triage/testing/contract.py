@@ -380,7 +380,7 @@ class VendorContract:
             assert response.status_code == 200, payload
             assert response.outcome is not None
             assert response.outcome.status == "malformed", payload
-            assert [record.levelname for record in caplog.records if record.name == "triage"] == ["WARNING"], payload
+            assert [record.levelname for record in caplog.records if record.name == "triage.engine.observe"] == ["WARNING"], payload
         assert wire.calls == []
 
     def test_a_webhook_that_needs_no_action_is_ignored_with_the_reason(self, desk: ContractDesk) -> None:
