@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from triage.testing import FakeClaude, FakeIntercom, Webhook
-from triage.testing.claude import by_rules
+from triage.testing.claude import answer_by_rules
 
 PATH = "/webhooks/intercom"
 CLAUDE, DESK = 0.6, 0.05  # response times in seconds
@@ -73,7 +73,7 @@ def run_fakes(pipe: Connection) -> None:
 
     def answer_slowly(request: Mapping[str, Any]) -> Mapping[str, Any]:
         time.sleep(CLAUDE)
-        return by_rules(request)
+        return answer_by_rules(request)
 
     desk = FakeIntercom(latency=DESK, rate_limit=None)
     with FakeClaude(answer_slowly).serve() as claude_url, desk.serve() as desk_url:

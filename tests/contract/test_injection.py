@@ -133,8 +133,8 @@ def connect(fake: FakeClaude) -> Claude:
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         target = request.url.raw_path.decode("ascii")
-        response = fake.respond(HttpRequest.of(request.method, target, dict(request.headers), request.content))
-        return httpx2.Response(response.status, headers=dict(response.headers), content=response.body)
+        got = fake.respond(HttpRequest.parse(request.method, target, dict(request.headers), request.content))
+        return httpx2.Response(got.status, headers=dict(got.headers), content=got.body)
 
     transport = httpx2.MockTransport(answer)
     return Claude(

@@ -148,9 +148,8 @@ class Stage:
 
         def answer(request: httpx2.Request) -> httpx2.Response:
             target = request.url.raw_path.decode("ascii")
-            call = HttpRequest.of(request.method, target, dict(request.headers), request.content)
-            response = self.claude.respond(call)
-            return httpx2.Response(response.status, headers=dict(response.headers), content=response.body)
+            got = self.claude.respond(HttpRequest.parse(request.method, target, dict(request.headers), request.content))
+            return httpx2.Response(got.status, headers=dict(got.headers), content=got.body)
 
         transport = httpx2.MockTransport(answer)
         return Claude(

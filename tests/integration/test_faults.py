@@ -19,7 +19,7 @@ from tests.helpers.servers import Postgres, wait_until
 from tests.helpers.watched import WatchedInbox
 from triage import Router, Worker
 from triage.inbox import PostgresInbox, SQLiteInbox
-from triage.testing import FaultyInbox, Skewed, deliveries, storm
+from triage.testing import FaultyInbox, SkewedClock, exhaust_rate_limit, shuffle_deliveries
 
 pytestmark = pytest.mark.usefixtures("no_retry_delays")
 
@@ -78,7 +78,7 @@ def assert_each_is_answered_once(desk: Desk, inbox: WatchedInbox, router: Router
 def test_messages_delivered_three_times_are_answered_once_in_any_order(desk: Desk, api: Api) -> None:
     router = desk.router()
     webhooks = [desk.fake.customer_writes(text) for text in TEXTS]
-    statuses = [handle(api, router, webhook)[1].status for webhook in deliveries(desk.fake, webhooks, seed=7)]
+    statuses = [handle(api, router, webhook)[1].status for webhook in shuffle_deliveries(desk.fake, webhooks, seed=7)]
     assert (statuses.count("routed"), statuses.count("duplicate")) == (4, 8)
     assert count_replies(desk) == [1] * 4
 
@@ -86,7 +86,7 @@ def test_messages_delivered_three_times_are_answered_once_in_any_order(desk: Des
 def test_stored_messages_are_answered_once_in_any_order(desk: Desk, api: Api, inbox: WatchedInbox) -> None:
     router = desk.router(inbox=inbox)
     webhooks = [desk.fake.customer_writes(text) for text in TEXTS]
-    statuses = [handle(api, router, webhook)[1].status for webhook in deliveries(desk.fake, webhooks, seed=8)]
+    statuses = [handle(api, router, webhook)[1].status for webhook in shuffle_deliveries(desk.fake, webhooks, seed=8)]
     assert (statuses.count("accepted"), statuses.count("duplicate")) == (4, 8)
     with Worker(router):
         inbox.wait(4)
@@ -115,7 +115,7 @@ def test_a_replayed_request_does_nothing(desk: Desk, api: Api, inbox: WatchedInb
 def test_a_wrong_clock_rejects_only_deliveries_with_a_signed_timestamp(desk: Desk, api: Api, skew: int) -> None:
     """The vendors recommend a tolerance of five minutes."""
     webhook = desk.fake.customer_writes("This is billing.")
-    router = desk.router(clock=Skewed(skew, desk.clock))
+    router = desk.router(clock=SkewedClock(skew, desk.clock))
     timed = any("timestamp" in name.lower() for name in webhook.headers)
     expected = 401 if timed and abs(skew) > 300 else 200
     assert api.handle(router, webhook.body, webhook.headers).status_code == expected
@@ -123,11 +123,11 @@ def test_a_wrong_clock_rejects_only_deliveries_with_a_signed_timestamp(desk: Des
 
 
 @pytest.mark.parametrize("skew", [-360, 360])
-def test_a_worker_with_a_wrong_clock_loses_and_repeats_nothing(desk: Desk, tmp_path: Path, skew: int) -> None:
-    """It may take over an event too early; the writes of the first worker are rejected then."""
-    correct = WatchedInbox(tmp_path / "triage.db", clock=desk.clock)
-    wrong = WatchedInbox(tmp_path / "triage.db", clock=Skewed(skew, desk.clock))
-    router = desk.router(inbox=correct)
+def test_a_worker_whose_clock_is_wrong_neither_loses_nor_doubles(desk: Desk, tmp_path: Path, skew: int) -> None:
+    """It may take an event over too early; the other one's writes are refused then."""
+    right = WatchedInbox(tmp_path / "triage.db", clock=desk.clock)
+    wrong = WatchedInbox(tmp_path / "triage.db", clock=SkewedClock(skew, desk.clock))
+    router = desk.router(inbox=right)
     for text in TEXTS:
         handle(Api("sync"), router, desk.fake.customer_writes(text))
     desk.clock.now += 400  # to a slow clock, the stored events become due later
@@ -141,7 +141,7 @@ def test_a_worker_with_a_wrong_clock_loses_and_repeats_nothing(desk: Desk, tmp_p
 def test_machines_with_different_clocks_can_share_postgres(postgres: Postgres) -> None:
     desk = IntercomDesk()
     inbox = PostgresInbox(postgres.new_database())
-    routers = [desk.router(inbox=inbox, clock=Skewed(skew, desk.clock)) for skew in (-240, 240)]
+    routers = [desk.router(inbox=inbox, clock=SkewedClock(skew, desk.clock)) for skew in (-240, 240)]
     for text in TEXTS:
         handle(Api("sync"), routers[0], desk.fake.customer_writes(text))
     with Worker(routers[0]), Worker(routers[1]):
@@ -157,7 +157,7 @@ def test_all_events_are_routed_after_a_storm_of_rate_limit_errors(desk: Desk, in
     router = desk.router(inbox=inbox)
     for text in TEXTS * 3:
         handle(Api("sync"), router, desk.fake.customer_writes(text))
-    with storm(desk.fake), Worker(router, concurrency=4):
+    with exhaust_rate_limit(desk.fake), Worker(router, concurrency=4):
         inbox.wait()
     states = inbox.count_states()
     assert (states["finished"], states["dead"]) == (0, 0)

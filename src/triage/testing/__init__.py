@@ -7,8 +7,8 @@ from triage.testing.desks.front import FakeFront
 from triage.testing.desks.helpscout import FakeHelpScout
 from triage.testing.desks.intercom import FakeIntercom
 from triage.testing.desks.zendesk import FakeZendesk
-from triage.testing.faults import FaultyInbox, Skewed, deliveries, storm
-from triage.testing.webhooks import signed_webhook
+from triage.testing.faults import FaultyInbox, SkewedClock, exhaust_rate_limit, shuffle_deliveries
+from triage.testing.webhooks import create_webhook
 
 __all__ = [
     "Call",
@@ -24,9 +24,9 @@ __all__ = [
     "FaultyInbox",
     "Person",
     "RateLimit",
-    "Skewed",
+    "SkewedClock",
     "Webhook",
-    "deliveries",
-    "signed_webhook",
-    "storm",
+    "create_webhook",
+    "exhaust_rate_limit",
+    "shuffle_deliveries",
 ]

@@ -62,7 +62,7 @@ class FakeClaude:
     """
 
     def __init__(self, answer: Answer | None = None, *, api_key: str | None = None) -> None:
-        self.answer = answer or by_rules
+        self.answer = answer or answer_by_rules
         self.api_key = api_key
         self.requests: list[Mapping[str, Any]] = []
         """The JSON of every request that was let in."""
@@ -168,7 +168,7 @@ class FakeClaude:
         }
 
 
-def by_rules(request: Mapping[str, Any]) -> dict[str, Any]:
+def answer_by_rules(request: Mapping[str, Any]) -> dict[str, Any]:
     """Answer by keyword rules, for the four default buckets; a bucket that is not asked for becomes the last one."""
     turn = json.loads(request["messages"][-1]["content"])
     text = next(entry["text"] for entry in turn["messages"] if entry.get("classify"))

@@ -1,8 +1,8 @@
 """Faults around your set-up, for tests of what you build; `FakeHelpDesk.fail` has those of the help desk's API.
 
-Deliveries that come several times and in any order (`deliveries`), clocks that go wrong or have leases run out
-(`Skewed`), a rate limit that is used up (`storm`), and an inbox whose disk is full, whose database is locked or whose
-connection breaks, before a write or after it (`FaultyInbox`).
+Deliveries that come several times and in any order (`shuffle_deliveries`), clocks that go wrong or have leases run out
+(`SkewedClock`), a rate limit that is used up (`exhaust_rate_limit`), and an inbox whose disk is full, whose database
+is locked or whose connection breaks, before a write or after it (`FaultyInbox`).
 """
 
 import random
@@ -57,7 +57,9 @@ _WORDS: Mapping[InboxFault, str] = {
 }
 
 
-def deliveries(fake: FakeHelpDesk, webhooks: Iterable[Webhook], *, copies: int = 3, seed: int = 0) -> list[Webhook]:
+def shuffle_deliveries(
+    fake: FakeHelpDesk, webhooks: Iterable[Webhook], *, copies: int = 3, seed: int = 0
+) -> list[Webhook]:
     """Webhooks as they come on a bad day: each several times, in any order.
 
     Args:
@@ -80,8 +82,8 @@ def deliveries(fake: FakeHelpDesk, webhooks: Iterable[Webhook], *, copies: int =
 
 
 @dataclass
-class Skewed:
-    """A clock that is wrong by some seconds: `Router(..., clock=Skewed(-360))`, `SQLiteInbox(path, clock=Skewed(360))`.
+class SkewedClock:
+    """A clock that is wrong by some seconds: `Router(..., clock=SkewedClock(-360))`.
 
     Add to `seconds` to let time pass without waiting for it: `clock.seconds += 61` ends a lease of a minute.
     """
@@ -97,7 +99,7 @@ class Skewed:
 
 
 @contextmanager
-def storm(fake: FakeHelpDesk, seconds: float = 60.0) -> Generator[None]:
+def exhaust_rate_limit(fake: FakeHelpDesk, seconds: float = 60.0) -> Generator[None]:
     """A help desk whose rate limit is used up: every call is refused in the vendor's form, with the vendor's headers.
 
     It lasts as long as the `with` block. The headers promise that it is over with the vendor's window; whether that is

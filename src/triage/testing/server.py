@@ -28,7 +28,7 @@ class HttpRequest:
     body: bytes = b""
 
     @classmethod
-    def of(cls, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Self:
+    def parse(cls, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Self:
         """Make one of a request line's parts.
 
         Args:
@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         try:
-            response = self._app(HttpRequest.of(self.command, self.path, dict(self.headers.items()), body))
+            response = self._app(HttpRequest.parse(self.command, self.path, dict(self.headers.items()), body))
         except Drop:
             self.close_connection = True
         except Stall:

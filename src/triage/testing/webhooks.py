@@ -27,7 +27,7 @@ _FAKES: Mapping[VendorName, tuple[Callable[..., FakeHelpDesk], str]] = {
 _first_ids = count(1_000_000, 1_000)
 
 
-def signed_webhook(
+def create_webhook(
     vendor: VendorName,
     kind: WebhookKind,
     *,

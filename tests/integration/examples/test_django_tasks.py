@@ -16,10 +16,10 @@ PAGE = DOCS / "reliability.md"
 APP = """
 from triage import Router, default_buckets
 from triage.inbox import SQLiteInbox
-from triage.testing import Skewed
+from triage.testing import SkewedClock
 from triage.vendors import Intercom
 
-clock = Skewed()
+clock = SkewedClock()
 router = Router(
     Intercom.from_env(),
     buckets=default_buckets.from_env("INTERCOM"),

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.helpers.desks.base import Clock
-from triage.testing import FakeCrisp, RateLimit, Webhook, signed_webhook
+from triage.testing import FakeCrisp, RateLimit, Webhook, create_webhook
 from triage.testing.desks.crisp import sign
 
 WEBSITE = "/v1/website/8c842203-7ed8-4e29-a608-7cf78a7d2fcc"
@@ -265,6 +265,6 @@ def test_a_website_hook_is_not_signed(clock: Clock) -> None:
 
 @pytest.mark.parametrize("kind", ["created", "replied", "agent_replied", "assigned", "bot", "ping"])
 def test_signed_webhooks_are_made_of_every_kind(kind: Any) -> None:
-    webhook = signed_webhook("crisp", kind, secret="mine")
+    webhook = create_webhook("crisp", kind, secret="mine")
     stamp = webhook.headers["X-Crisp-Request-Timestamp"]
     assert webhook.headers["X-Crisp-Signature"] == sign(webhook.body, "mine", stamp)

@@ -9,8 +9,8 @@ import pytest
 from openapi_core.testing import MockRequest, MockResponse
 
 from tests.helpers.desks.base import Clock
-from tests.helpers.specs import load_description
-from triage.testing import FakeFront, RateLimit, Webhook, signed_webhook
+from tests.helpers.paths import SPECS
+from triage.testing import FakeFront, RateLimit, Webhook, create_webhook
 from triage.testing.desks.front import sign_application, sign_rule
 
 ONE = "/conversations/cnv_1"
@@ -296,7 +296,7 @@ def test_a_repeated_delivery_is_signed_anew(fake: FakeFront, clock: Clock) -> No
 
 @pytest.mark.parametrize("kind", ["created", "replied", "agent_replied", "assigned", "bot", "ping"])
 def test_signed_webhooks_are_made_of_every_kind(kind: Any) -> None:
-    webhook = signed_webhook("front", kind, secret="mine", source="rule")
+    webhook = create_webhook("front", kind, secret="mine", source="rule")
     assert webhook.headers["X-Front-Signature"] == sign_rule(webhook.body, "mine")
 
 

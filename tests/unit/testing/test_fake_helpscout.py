@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.helpers.desks.base import Clock
-from triage.testing import FakeHelpScout, RateLimit, Webhook, signed_webhook
+from triage.testing import FakeHelpScout, RateLimit, Webhook, create_webhook
 from triage.testing.desks.helpscout import sign
 
 NOW = 1_795_510_800  # 2026-11-24 09:00 UTC
@@ -591,7 +591,7 @@ def test_a_redelivery_is_the_same_to_the_byte(fake: FakeHelpScout) -> None:
     ],
 )
 def test_a_webhook_can_be_had_without_a_fake(kind: Any, name: str) -> None:
-    webhook = signed_webhook("helpscout", kind, secret="key")
+    webhook = create_webhook("helpscout", kind, secret="key")
     assert (event(webhook), webhook.headers["X-HelpScout-Signature"]) == (name, sign(webhook.body, "key"))
 
 

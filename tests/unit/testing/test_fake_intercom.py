@@ -19,8 +19,8 @@ from openapi_core.testing import MockRequest
 
 import triage.testing
 from tests.helpers.desks.base import Clock
-from tests.helpers.specs import load_description, load_document
-from triage.testing import FakeIntercom, RateLimit, Webhook, signed_webhook
+from tests.helpers.paths import SPECS
+from triage.testing import FakeIntercom, RateLimit, Webhook, create_webhook
 from triage.testing.desks.base import to_html, to_text
 from triage.testing.desks.intercom import sign
 
@@ -135,7 +135,7 @@ def test_a_tag_is_made_once_and_found_again(api: httpx.Client) -> None:
 
 def test_ids_that_intercom_would_not_have_are_refused() -> None:
     with pytest.raises(ValueError, match="numbers"):
-        FakeIntercom(admins={"me": "Ada Probe"})
+        FakeIntercom(users={"me": "Ada Probe"})
 
 
 def test_the_settings_lead_to_the_fake(fake: FakeIntercom) -> None:
@@ -702,7 +702,7 @@ def test_signatures_are_those_computed_elsewhere(secret: str, body: str, signatu
     ],
 )
 def test_a_webhook_can_be_had_without_a_fake(kind: Any, told: str) -> None:
-    webhook = signed_webhook("intercom", kind, secret="s3cret", text="Unlikely words", app_id="other", subject="S")
+    webhook = create_webhook("intercom", kind, secret="s3cret", text="Unlikely words", app_id="other", subject="S")
     assert topic(webhook) == told
     assert json.loads(webhook.body)["app_id"] == "other"
     assert ("Unlikely words" in webhook.body.decode()) is (kind not in ("assigned", "ping"))
@@ -710,7 +710,7 @@ def test_a_webhook_can_be_had_without_a_fake(kind: Any, told: str) -> None:
 
 
 def test_no_two_webhooks_of_the_same_words_are_the_same() -> None:
-    first, second = (signed_webhook("intercom", "created", secret="s", text="Hi") for _ in range(2))
+    first, second = (create_webhook("intercom", "created", secret="s", text="Hi") for _ in range(2))
     assert first.conversation_id != second.conversation_id
     assert item(first)["source"]["id"] != item(second)["source"]["id"]
     assert json.loads(first.body)["id"] != json.loads(second.body)["id"]

@@ -10,8 +10,8 @@ import pytest
 from openapi_core.testing import MockRequest, MockResponse
 
 from tests.helpers.desks.base import Clock
-from tests.helpers.specs import load_description
-from triage.testing import FakeZendesk, RateLimit, Webhook, signed_webhook
+from tests.helpers.paths import SPECS
+from triage.testing import FakeZendesk, RateLimit, Webhook, create_webhook
 from triage.testing.desks.zendesk import PUBLIC_SECRET, TRIGGER_BODY, sign
 
 GRANT = {"grant_type": "client_credentials", "client_id": "fake-client-id", "client_secret": "fake-client-secret"}
@@ -420,7 +420,7 @@ def test_a_test_is_signed_with_the_public_secret(fake: FakeZendesk) -> None:
 
 @pytest.mark.parametrize("kind", ["created", "replied", "agent_replied", "assigned", "bot", "ping"])
 def test_signed_webhooks_are_made_of_every_kind(kind: Any, clock: Clock) -> None:
-    webhook = signed_webhook("zendesk", kind, secret="mine", clock=clock, connection="events")
+    webhook = create_webhook("zendesk", kind, secret="mine", clock=clock, connection="events")
     stamp = webhook.headers["X-Zendesk-Webhook-Signature-Timestamp"]
     secret = PUBLIC_SECRET if kind == "ping" else "mine"
     assert webhook.headers["X-Zendesk-Webhook-Signature"] == sign(webhook.body, secret, stamp)

@@ -19,7 +19,7 @@ from triage import InboxError, Outcome, Tag
 from triage.inbox import MemoryInbox, SQLiteInbox
 from triage.inbox.base import Inbox
 from triage.models import Job, Ledger
-from triage.testing import FaultyInbox, Skewed, deliveries, storm
+from triage.testing import FaultyInbox, SkewedClock, exhaust_rate_limit, shuffle_deliveries
 from triage.testing.faults import InboxCall
 
 # Deliveries
@@ -27,7 +27,7 @@ from triage.testing.faults import InboxCall
 
 def test_each_webhook_is_delivered_so_many_times_and_is_genuine_each_time(desk: Desk) -> None:
     webhooks = [desk.fake.customer_writes(f"Message {number}") for number in range(5)]
-    sent = deliveries(desk.fake, webhooks, copies=3)
+    sent = shuffle_deliveries(desk.fake, webhooks, copies=3)
     assert Counter(webhook.conversation_id for webhook in sent) == dict.fromkeys(desk.fake.conversations, 3)
     router = desk.router()
     assert all(router.receive(webhook.body, webhook.headers).event for webhook in sent)
@@ -35,29 +35,32 @@ def test_each_webhook_is_delivered_so_many_times_and_is_genuine_each_time(desk: 
 
 def test_a_copy_bears_the_marks_of_what_the_vendor_sends_again() -> None:
     desk = IntercomDesk()
-    sent = deliveries(desk.fake, [desk.fake.customer_writes("Hello")], copies=3)
+    sent = shuffle_deliveries(desk.fake, [desk.fake.customer_writes("Hello")], copies=3)
     assert sorted(json.loads(webhook.body)["delivery_attempts"] for webhook in sent) == [1, 2, 3]
 
 
 def test_the_seed_tells_the_order_and_one_copy_is_another_order_alone() -> None:
     desk = IntercomDesk()
     webhooks = [desk.fake.customer_writes(f"Message {number}") for number in range(10)]
-    orders = [deliveries(desk.fake, webhooks, copies=1, seed=seed) for seed in (1, 1, 2)]
+    orders = [shuffle_deliveries(desk.fake, webhooks, copies=1, seed=seed) for seed in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
     assert all(sorted(map(id, order)) == sorted(map(id, webhooks)) != list(map(id, order)) for order in orders)
-    assert deliveries(desk.fake, webhooks) == deliveries(desk.fake, webhooks, copies=3, seed=0)
+    assert shuffle_deliveries(desk.fake, webhooks) == shuffle_deliveries(desk.fake, webhooks, copies=3, seed=0)
 
 
 # Clocks
 
 
 def test_a_skewed_clock_is_fast_or_slow_by_so_many_seconds(desk: Desk) -> None:
-    assert (Skewed(360, desk.clock)(), Skewed(-360, desk.clock)()) == (desk.clock.now + 360, desk.clock.now - 360)
-    assert Skewed()() == pytest.approx(time.time(), abs=60)
+    assert (SkewedClock(360, desk.clock)(), SkewedClock(-360, desk.clock)()) == (
+        desk.clock.now + 360,
+        desk.clock.now - 360,
+    )
+    assert SkewedClock()() == pytest.approx(time.time(), abs=60)
 
 
 def test_a_lease_runs_out_when_a_skewed_clock_is_put_forward(tmp_path: Path) -> None:
-    clock = Skewed()
+    clock = SkewedClock()
     inbox = SQLiteInbox(tmp_path / "triage.db", clock=clock)
     inbox.add(event())
     assert inbox.lease(1, 60)
@@ -74,7 +77,7 @@ def test_in_a_storm_every_call_is_refused_and_the_adapter_understands_how_long_i
     vendor = desk.adapter()
     router = desk.router(buckets=only(Tag("seen")))
     desk.clock.now += 20
-    with storm(desk.fake, 60):
+    with exhaust_rate_limit(desk.fake, 60):
         outcome = handle(Api("sync"), router, desk.fake.customer_writes("Hello"))[1]
         refused = [call for call in desk.fake.calls if call.status == 429]
         assert outcome.status == "failed"
@@ -89,11 +92,11 @@ def test_in_a_storm_every_call_is_refused_and_the_adapter_understands_how_long_i
 
 def test_after_a_storm_the_limit_is_what_it_was(desk: Desk) -> None:
     before = desk.fake.rate_limit
-    with pytest.raises(KeyError), storm(desk.fake):
+    with pytest.raises(KeyError), exhaust_rate_limit(desk.fake):
         raise KeyError
     assert desk.fake.rate_limit is before
     desk.fake.rate_limit = None
-    with storm(desk.fake):
+    with exhaust_rate_limit(desk.fake):
         assert desk.fake.rate_limit is not None
     assert desk.fake.rate_limit is None
     outcome = handle(Api("sync"), desk.router(), desk.fake.customer_writes("Hello"))[1]

@@ -227,7 +227,7 @@ def test_a_signature_that_is_added_to_a_reply_does_not_hide_it(api: Api) -> None
     webhook = opened(desk)
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     desk.fake.fail("POST /conversations/*/messages", timeout=True, after=True)
-    real = desk.fake.answer
+    real = desk.fake.respond
 
     def signing(request: Any) -> Any:
         if request.method == "GET":
@@ -236,7 +236,7 @@ def test_a_signature_that_is_added_to_a_reply_does_not_hide_it(api: Api) -> None
                     message.body = f"{message.body}<br>--<br>Sent by triage"
         return real(request)
 
-    desk.fake.answer = signing  # type: ignore[method-assign]
+    desk.fake.respond = signing  # type: ignore[method-assign]
     assert said(route(desk, api, webhook, Reply("Hi"))) == ["reply:done"]
 
 

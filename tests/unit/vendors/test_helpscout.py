@@ -37,7 +37,7 @@ from triage import (
 )
 from triage.io.ports import run
 from triage.models import Customer, Delivery, Request, Response, Step
-from triage.testing import Call, FakeHelpScout, Webhook, signed_webhook
+from triage.testing import Call, FakeHelpScout, Webhook, create_webhook
 from triage.vendors import HelpScout
 
 EVENTS: Any = ["convo.created", "convo.customer.reply.created"]
@@ -170,7 +170,7 @@ def test_the_actions_leave_the_conversation_as_wanted(api: Api) -> None:
 def test_a_usual_conversation_takes_five_units_of_the_limit(api: Api) -> None:
     desk = HelpScoutDesk()
     route(desk, api, desk.fake.customer_writes("Hello"), Assign(team="771202"), Reply("We are on it."))
-    units = [desk.fake.cost(call) for call in desk.fake.calls if "/oauth2/" not in call.path]
+    units = [desk.fake.get_cost(call) for call in desk.fake.calls if "/oauth2/" not in call.path]
     assert units == [1, 2, 2]
 
 
@@ -563,7 +563,7 @@ def test_a_message_that_the_api_does_not_show_yet_is_taken_from_the_delivery(api
 
 @pytest.mark.parametrize("kind", ["created", "replied"])
 def test_signed_webhooks_are_genuine(kind: Any) -> None:
-    webhook = signed_webhook("helpscout", kind, secret=HelpScoutDesk.secret, text="Hello")
+    webhook = create_webhook("helpscout", kind, secret=HelpScoutDesk.secret, text="Hello")
     assert parsed(webhook, events=EVENTS).kind == kind
 
 

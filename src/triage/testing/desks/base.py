@@ -223,7 +223,7 @@ class FakeHelpDesk(ABC):
     """The vendor's usual code for each status, for `fail`."""
     no_route: tuple[int, str, str]
     """Status, code and message for a path or method that the vendor does not have."""
-    rate_limited: tuple[int, str, str]
+    over_limit: tuple[int, str, str]
     """The same for a call above the limit."""
 
     def __init__(self, *, clock: Clock, rate_limit: RateLimit | None, latency: float, first_id: int) -> None:
@@ -236,12 +236,12 @@ class FakeHelpDesk(ABC):
         self._ids = count(first_id)
         self._faults: list[_Fault] = []
         self._window = (0, 0)  # its number, and the calls in it
-        self._routes = [(method, re.compile(path), handler) for (method, path), handler in self.routes().items()]
+        self._routes = [(method, re.compile(path), handler) for (method, path), handler in self.build_routes().items()]
 
     # What a vendor supplies.
 
     @abstractmethod
-    def routes(self) -> Routes:
+    def build_routes(self) -> Routes:
         """The vendor's API. Called once."""
 
     @abstractmethod
@@ -253,11 +253,11 @@ class FakeHelpDesk(ABC):
         """
 
     @abstractmethod
-    def error(self, refusal: Refusal) -> Any:
+    def build_error(self, refusal: Refusal) -> Any:
         """The JSON of a refusal."""
 
     @abstractmethod
-    def rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
+    def build_rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
         """The headers that tell of the limit.
 
         Args:
@@ -266,7 +266,7 @@ class FakeHelpDesk(ABC):
             reset: When the next window begins, in seconds since the epoch.
         """
 
-    def cost(self, call: Call) -> int:
+    def get_cost(self, call: Call) -> int:
         """How much of the limit a call uses up."""
         return 1
 
@@ -406,7 +406,7 @@ class FakeHelpDesk(ABC):
         if refused and (after or timeout):
             raise ValueError("A call that is refused cannot take effect or time out.")
         refusal = Refusal(status, code or self.error_codes.get(status, self.error_codes[500]), message)
-        response = as_json(status, self.error(refusal)) if body is None else HttpResponse(status, {}, body)
+        response = as_json(status, self.build_error(refusal)) if body is None else HttpResponse(status, {}, body)
         response = replace(response, headers={**response.headers, **(headers or {})})
         pattern = re.escape(call).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
         fault = _Fault(
@@ -441,14 +441,14 @@ class FakeHelpDesk(ABC):
     def _served(self, request: HttpRequest) -> HttpResponse:
         if self.latency:
             time.sleep(self.latency)
-        return self.answer(request)
+        return self.respond(request)
 
-    def answer(self, request: HttpRequest) -> HttpResponse:
+    def respond(self, request: HttpRequest) -> HttpResponse:
         """Answer a request. Raises `Drop` where a fault says that there is no answer."""
         call = Call(request.method, request.path, request.query, request.headers, _parsed(request.body))
         with self._lock:
             fault = self._fault(call)
-            limits, exceeded = self._count(self.cost(call))
+            limits, exceeded = self._count(self.get_cost(call))
             answered = self._run(call, exceeded=exceeded) if fault is None or fault.after else None
             response = fault.response if fault else answered
             self.calls.append(replace(call, status=response.status if response else None))
@@ -464,13 +464,13 @@ class FakeHelpDesk(ABC):
         try:
             result = self._handled(call, exceeded=exceeded)
         except Refusal as refusal:
-            return as_json(refusal.status, self.error(refusal))
+            return as_json(refusal.status, self.build_error(refusal))
         return result if isinstance(result, HttpResponse) else as_json(200, result)
 
     def _handled(self, call: Call, *, exceeded: bool) -> Any:
         self.admit(call)
         if exceeded:
-            raise Refusal(*self.rate_limited)
+            raise Refusal(*self.over_limit)
         handler, caught = self._route(call)
         return handler(call, **caught)
 
@@ -489,7 +489,7 @@ class FakeHelpDesk(ABC):
         used = self._window[1] + cost if self._window[0] == window else cost
         self._window = (window, used)
         reset = int((window + 1) * limit.seconds)
-        return self.rate_headers(limit, max(0, limit.calls - used), reset), used > limit.calls
+        return self.build_rate_headers(limit, max(0, limit.calls - used), reset), used > limit.calls
 
     # For the vendors.
 
@@ -520,7 +520,7 @@ class _Transport(httpx.MockTransport):
     def _answer(self, request: httpx.Request) -> httpx.Response:
         target = request.url.raw_path.decode("ascii")
         try:
-            answer = self._fake.answer(HttpRequest.of(request.method, target, request.headers, request.content))
+            answer = self._fake.respond(HttpRequest.parse(request.method, target, request.headers, request.content))
         except _Unanswered as unanswered:
             raise unanswered.error("Simulated failure", request=request) from None
         return httpx.Response(answer.status, headers=dict(answer.headers), content=answer.body)

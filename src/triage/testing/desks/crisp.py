@@ -113,7 +113,7 @@ class FakeCrisp(FakeHelpDesk):
         500: "internal_error",
     }
     no_route = (404, "route_not_found", "Route not found")
-    rate_limited = (429, "rate_limited", "Quota limit exceeded")
+    over_limit = (429, "rate_limited", "Quota limit exceeded")
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class FakeCrisp(FakeHelpDesk):
 
     # The API.
 
-    def routes(self) -> Routes:
+    def build_routes(self) -> Routes:
         """The part of the API that there is."""
         website = f"/v1/website/{re.escape(self.website_id)}"
         one = f"{website}/conversation/(?P<session_id>[^/]+)"
@@ -193,17 +193,17 @@ class FakeCrisp(FakeHelpDesk):
         if call.body is not None and not (is_json(call) and isinstance(call.body, dict)):
             raise Refusal(400, "invalid_data", "The request body is no JSON object")
 
-    def error(self, refusal: Refusal) -> Any:
+    def build_error(self, refusal: Refusal) -> Any:
         """An error as Crisp puts it."""
         return {"error": True, "reason": refusal.code, "data": {"message": refusal.message}}
 
-    def rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
+    def build_rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
         """None are documented."""
         return {}
 
-    def answer(self, request: HttpRequest) -> HttpResponse:
+    def respond(self, request: HttpRequest) -> HttpResponse:
         """Answer a request. Raises `Drop` where a fault says that there is no answer."""
-        response = super().answer(request)
+        response = super().respond(request)
         return replace(response, headers={"Bloom-Status": "DIRECT", **response.headers})
 
     def _get_operators(self, _: Call) -> Any:

@@ -116,7 +116,7 @@ class FakeFront(FakeHelpDesk):
         500: "Internal server error",
     }
     no_route = (404, "Not found", "The requested resource does not exist")
-    rate_limited = (429, "Too many requests", "Rate limit exceeded")
+    over_limit = (429, "Too many requests", "Rate limit exceeded")
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class FakeFront(FakeHelpDesk):
 
     # The API.
 
-    def routes(self) -> Routes:
+    def build_routes(self) -> Routes:
         """The part of the API that there is."""
         one = "/conversations/(?P<conversation_id>[^/]+)"
         return {
@@ -196,14 +196,14 @@ class FakeFront(FakeHelpDesk):
         if call.body is not None and not (is_json(call) and isinstance(call.body, dict)):
             raise Refusal(400, "Bad request", "Body is no JSON object")
 
-    def error(self, refusal: Refusal) -> Any:
+    def build_error(self, refusal: Refusal) -> Any:
         """An error as Front puts it."""
         told: dict[str, Any] = {"status": refusal.status, "title": refusal.code, "message": refusal.message}
         if refusal.field is not None:
             told["details"] = [refusal.field]
         return {"_error": told}
 
-    def rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
+    def build_rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
         """https://dev.frontapp.com/docs/rate-limiting."""
         return {
             "X-RateLimit-Limit": str(limit.calls),
@@ -211,9 +211,9 @@ class FakeFront(FakeHelpDesk):
             "X-RateLimit-Reset": str(reset),
         }
 
-    def answer(self, request: HttpRequest) -> HttpResponse:
+    def respond(self, request: HttpRequest) -> HttpResponse:
         """Answer a request. Raises `Drop` where a fault says that there is no answer."""
-        response = super().answer(request)
+        response = super().respond(request)
         asked = re.match("/conversations/([^/]+)", request.path)
         if response.status == 404 and asked and asked[1] in self.merged:
             path = request.path.replace(asked[1], self.merged[asked[1]], 1)

@@ -158,7 +158,7 @@ class FakeHelpScout(FakeHelpDesk):
         503: "ServiceUnavailable",
     }
     no_route = (404, "NotFound", "Not Found")
-    rate_limited = (429, "RateLimit", "API rate limit exceeded")
+    over_limit = (429, "RateLimit", "API rate limit exceeded")
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class FakeHelpScout(FakeHelpDesk):
 
     # The API.
 
-    def routes(self) -> Routes:
+    def build_routes(self) -> Routes:
         """The part of the API that there is."""
         one = r"/v2/conversations/(?P<conversation_id>[^/]+)"
         return {
@@ -235,7 +235,7 @@ class FakeHelpScout(FakeHelpDesk):
         if call.path != _TOKEN_PATH and (scheme != "Bearer" or self.tokens.get(token, 0) <= self.clock()):
             raise Refusal(401, "Unauthorized", "Invalid or expired token")
 
-    def error(self, refusal: Refusal) -> Any:
+    def build_error(self, refusal: Refusal) -> Any:
         """An error in HAL; above the limit a message alone, from the token endpoint as RFC 6749 has it."""
         if refusal.status == 429:
             return {"message": refusal.message}
@@ -248,17 +248,17 @@ class FakeHelpScout(FakeHelpDesk):
             told |= {"message": "Bad request", "_embedded": {"errors": [fault]}}
         return {**told, "_links": {"about": {"href": _ERRORS}}}
 
-    def cost(self, call: Call) -> int:
+    def get_cost(self, call: Call) -> int:
         """https://developer.helpscout.com/mailbox-api/overview/rate-limiting: writing counts twice."""
         return 1 if call.method == "GET" else 2
 
-    def rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
+    def build_rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
         """https://developer.helpscout.com/mailbox-api/overview/rate-limiting."""
         return {"X-RateLimit-Limit-Minute": str(limit.calls), "X-RateLimit-Remaining-Minute": str(remaining)}
 
-    def answer(self, request: HttpRequest) -> HttpResponse:
+    def respond(self, request: HttpRequest) -> HttpResponse:
         """Answer a request. Raises `Drop` where a fault says that there is no answer."""
-        response = super().answer(request)
+        response = super().respond(request)
         headers = {"Correlation-ID": self._uuid()}
         if response.status == 429:
             window = self.rate_limit.seconds if self.rate_limit else 60

@@ -98,7 +98,7 @@ class FakeIntercom(FakeHelpDesk):
         app_id: The workspace, as webhooks and `GET /me` name it.
         access_token: What calls must carry.
         client_secret: What webhooks are signed with.
-        admins: Teammates, id to name; the first is the integration's own.
+        users: Teammates, id to name; the first is the integration's own.
         teams: Id to name; the first three are those of `default_buckets.from_env`: on-call, billing, support.
         api_version: The version chosen for the app. It shapes the webhooks, and the answers to calls that name none.
         clock: Seconds since the epoch.
@@ -122,7 +122,7 @@ class FakeIntercom(FakeHelpDesk):
     }
     # https://developers.intercom.com/docs/references/rest-api/errors/http-responses: a wrong method is 404 too.
     no_route = (404, "not_found", "The requested resource was not found")
-    rate_limited = (429, "rate_limit_exceeded", "Exceeded rate limit")
+    over_limit = (429, "rate_limit_exceeded", "Exceeded rate limit")
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class FakeIntercom(FakeHelpDesk):
         app_id: str = "abc123de",
         access_token: str = "fake-access-token",  # noqa: S107 - of a fake
         client_secret: str = "fake-client-secret",  # noqa: S107 - the same
-        admins: Mapping[str, str] | None = None,
+        users: Mapping[str, str] | None = None,
         teams: Mapping[str, str] | None = None,
         api_version: Version = "2.16",
         clock: Clock = time.time,
@@ -142,12 +142,12 @@ class FakeIntercom(FakeHelpDesk):
         self.app_id = app_id
         self.access_token = access_token
         self.client_secret = client_secret
-        self.admins = dict(admins or {"99999": "Triage", "88888": "Ada Probe"})
+        self.users = dict(users or {"99999": "Triage", "88888": "Ada Probe"})
         self.teams = dict(teams or {"12345": "On-call", "67890": "Billing", "11111": "Support"})
         self.tags: dict[str, str] = {}
         """Names to ids."""
         self.api_version = api_version
-        if not all(number.isdecimal() for number in (*self.admins, *self.teams)):
+        if not all(number.isdecimal() for number in (*self.users, *self.teams)):
             raise ValueError("The ids of admins and teams are numbers, as strings.")
 
     def settings(self, base_url: str = IN_PROCESS) -> dict[str, str]:
@@ -160,13 +160,13 @@ class FakeIntercom(FakeHelpDesk):
         return {
             "client_secret": self.client_secret,
             "access_token": self.access_token,
-            "admin_id": next(iter(self.admins)),
+            "admin_id": next(iter(self.users)),
             "base_url": base_url,
         }
 
     # The API.
 
-    def routes(self) -> Routes:
+    def build_routes(self) -> Routes:
         """The part of the API that there is."""
         one = r"/conversations/(?P<conversation_id>[^/]+)"
         return {
@@ -190,14 +190,14 @@ class FakeIntercom(FakeHelpDesk):
         if self._version(call) not in _VERSIONS:
             raise Refusal(400, "intercom_version_invalid", "The requested version could not be found")
 
-    def error(self, refusal: Refusal) -> Any:
+    def build_error(self, refusal: Refusal) -> Any:
         """An `error.list` of one."""
         told = {"code": refusal.code, "message": refusal.message}
         if refusal.field is not None:
             told["field"] = refusal.field
         return {"type": "error.list", "request_id": self._uuid(), "errors": [told]}
 
-    def rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
+    def build_rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
         """https://developers.intercom.com/docs/references/rest-api/errors/rate-limiting."""
         return {
             "X-RateLimit-Limit": str(limit.calls),
@@ -206,7 +206,7 @@ class FakeIntercom(FakeHelpDesk):
         }
 
     def _get_me(self, _: Call) -> Any:
-        own = self._admin(next(iter(self.admins)))
+        own = self._admin(next(iter(self.users)))
         app = {
             "type": "app",
             "id_code": self.app_id,
@@ -226,7 +226,7 @@ class FakeIntercom(FakeHelpDesk):
             "has_inbox_seat": True,
             "team_ids": [],
         }
-        people = [self._admin(admin_id) for admin_id in self.admins]
+        people = [self._admin(admin_id) for admin_id in self.users]
         listed = [{"type": "admin", "id": one.id, "name": one.name, "email": one.email, **state} for one in people]
         return {"type": "admin.list", "admins": listed}
 
@@ -284,7 +284,7 @@ class FakeIntercom(FakeHelpDesk):
         self, conversation: FakeConversation, admin: Person, given: Mapping[str, Any], *, via_api: bool = True
     ) -> FakeMessage:
         kind, assignee = given["type"], given["assignee_id"]
-        if assignee != "0" and assignee not in (self.admins if kind == "admin" else self.teams):
+        if assignee != "0" and assignee not in (self.users if kind == "admin" else self.teams):
             raise Refusal(404, f"{kind}_not_found", "Assignee not found")
         chosen = None if assignee == "0" else assignee
         if kind == "admin":
@@ -372,7 +372,7 @@ class FakeIntercom(FakeHelpDesk):
         Args:
             text: Plain text, or HTML with `html=True`.
             conversation: The conversation's id.
-            agent: The teammate's id; None for the last of `admins`.
+            agent: The teammate's id; None for the last of `users`.
             html: True if `text` is HTML.
         """
         with self._lock:
@@ -408,7 +408,7 @@ class FakeIntercom(FakeHelpDesk):
 
         Args:
             conversation: The conversation's id.
-            agent: The teammate's id; None for the last of `admins`.
+            agent: The teammate's id; None for the last of `users`.
         """
         with self._lock:
             known, admin = self.conversations[conversation], self._human(agent)
@@ -469,15 +469,15 @@ class FakeIntercom(FakeHelpDesk):
 
     def _acting(self, given: Mapping[str, Any]) -> Person:
         # A team's id here is the usual mistake: https://github.com/intercom/intercom-ruby/issues/433
-        if given["admin_id"] not in self.admins:
+        if given["admin_id"] not in self.users:
             raise Refusal(404, "admin_not_found", "Admin not found")
         return self._admin(given["admin_id"])
 
     def _admin(self, admin_id: str) -> Person:
-        return Person(admin_id, "admin", self.admins[admin_id], f"teammate-{admin_id}@example.com")
+        return Person(admin_id, "admin", self.users[admin_id], f"teammate-{admin_id}@example.com")
 
     def _human(self, admin_id: str | None) -> Person:
-        return self._admin(admin_id or list(self.admins)[-1])
+        return self._admin(admin_id or list(self.users)[-1])
 
     def _bot(self) -> Person:
         return Person("5017690", "bot", "Operator", f"operator+{self.app_id}@intercom.io")

@@ -138,7 +138,7 @@ class FakeZendesk(FakeHelpDesk):
         503: "DatabaseDeadlock",
     }
     no_route = (404, "InvalidEndpoint", "Not found")
-    rate_limited = (429, "APIRateLimitExceeded", "Rate limit exceeded")
+    over_limit = (429, "APIRateLimitExceeded", "Rate limit exceeded")
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class FakeZendesk(FakeHelpDesk):
 
     # The API.
 
-    def routes(self) -> Routes:
+    def build_routes(self) -> Routes:
         """The part of the API that there is; `.json` may follow each path."""
         one = "/api/v2/tickets/(?P<ticket_id>[^/]+?)"
         table: Routes = {
@@ -232,7 +232,7 @@ class FakeZendesk(FakeHelpDesk):
         addresses = {self._user(user_id).email for user_id in self.users}
         return password == self.api_token and user.endswith("/token") and user.removesuffix("/token") in addresses
 
-    def error(self, refusal: Refusal) -> Any:
+    def build_error(self, refusal: Refusal) -> Any:
         """An error in the shape that it usually has."""
         told: dict[str, Any] = {"error": refusal.code}
         if refusal.message:
@@ -242,7 +242,7 @@ class FakeZendesk(FakeHelpDesk):
             told["details"] = {refusal.field: [{"description": refusal.message}]}
         return told
 
-    def rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
+    def build_rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
         """https://developer.zendesk.com/documentation/ticketing/using-the-zendesk-api/best-practices-for-avoiding-rate-limiting/."""
         return {
             "X-Rate-Limit": str(limit.calls),
@@ -252,9 +252,9 @@ class FakeZendesk(FakeHelpDesk):
             "ratelimit-reset": str(ceil(reset - self.clock())),
         }
 
-    def answer(self, request: HttpRequest) -> HttpResponse:
+    def respond(self, request: HttpRequest) -> HttpResponse:
         """Answer a request. Raises `Drop` where a fault says that there is no answer."""
-        response = super().answer(request)
+        response = super().respond(request)
         headers = {"X-Zendesk-Request-Id": f"fake-{self.next_id()}"}
         if response.status == 429 and "Retry-After" not in response.headers:
             headers["Retry-After"] = str(ceil(60 - self.clock() % 60))
@@ -448,7 +448,7 @@ class FakeZendesk(FakeHelpDesk):
             while times and times[0] <= now - limit.seconds:
                 times.popleft()
             if len(times) >= limit.calls and self.rate_limit:
-                raise Refusal(*self.rate_limited)
+                raise Refusal(*self.over_limit)
             times.append(now)
 
     # What people do.
