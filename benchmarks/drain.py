@@ -66,11 +66,10 @@ class Template:
             answers[_describe_call(request.method, request.content)] = response.read().decode()
             return response
 
-        transport = fake.transport
-        adapter = Intercom(**fake.settings())  # type: ignore[arg-type]  # mypy does not know the keys
+        inside = fake.transport
         teams = dict(zip(("urgent", "billing", "general"), fake.teams, strict=True))
-        with httpx.Client(transport=httpx.MockTransport(keep)) as client:
-            router = Router(adapter, buckets=default_buckets(teams), classifier=lambda _: "general", http=client)
+        with httpx.Client(transport=httpx.MockTransport(kept)) as client:
+            router = Router(fake.adapter(), buckets=default_buckets(teams), classifier=lambda _: "general", http=client)
             event = router.receive(webhook.body, webhook.headers).event
             if event is None:
                 sys.exit("the fake's own webhook was rejected")

@@ -23,8 +23,7 @@ from tests.helpers.api import Api
 from tests.helpers.desks import DESKS, Desk
 from triage import Action, Assign, Bucket, Close, ConfigurationError, Note, Outcome, Reply, Router, SetFields, Tag
 from triage.classifiers import Claude
-from triage.testing import FakeClaude
-from triage.testing.desks.base import FakeConversation, to_text
+from triage.testing import FakeClaude, FakeConversation, to_text
 from triage.testing.server import HttpRequest
 
 CANARY = "canary7f3a"

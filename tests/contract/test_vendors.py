@@ -32,9 +32,7 @@ from triage import (
 )
 from triage.actions import ACTIONS
 from triage.models import Delivery, Request, Response
-from triage.testing import FakeConversation, RateLimit, create_webhook
-from triage.testing.desks.base import Refusal, to_text
-from triage.testing.webhooks import WebhookKind
+from triage.testing import FakeConversation, RateLimit, Refusal, WebhookKind, create_webhook, to_text
 
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 _values = st.recursive(_scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)

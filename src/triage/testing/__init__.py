@@ -1,14 +1,23 @@
-"""Fakes of the help desks and of Claude, signed webhooks and faults, for tests of what you build."""
+"""Fake help desks, a fake of Claude's API, signed webhooks and faults, for tests of your own setup."""
 
 from triage.testing.claude import FakeClaude
-from triage.testing.desks.base import Call, FakeConversation, FakeHelpDesk, FakeMessage, Person, RateLimit, Webhook
+from triage.testing.desks.base import FakeHelpDesk, FakeOptions
 from triage.testing.desks.crisp import FakeCrisp
 from triage.testing.desks.front import FakeFront
 from triage.testing.desks.helpscout import FakeHelpScout
 from triage.testing.desks.intercom import FakeIntercom
+from triage.testing.desks.markup import to_html, to_text
+from triage.testing.desks.records import Call, FakeConversation, FakeMessage, Person, RateLimit, Refusal, Webhook
 from triage.testing.desks.zendesk import FakeZendesk
-from triage.testing.faults import FaultyInbox, SkewedClock, exhaust_rate_limit, shuffle_deliveries
-from triage.testing.webhooks import create_webhook
+from triage.testing.faults import (
+    FaultyInbox,
+    InboxCall,
+    InboxFault,
+    SkewedClock,
+    exhaust_rate_limit,
+    shuffle_deliveries,
+)
+from triage.testing.webhooks import VendorName, WebhookKind, create_webhook
 
 __all__ = [
     "Call",
@@ -20,13 +29,21 @@ __all__ = [
     "FakeHelpScout",
     "FakeIntercom",
     "FakeMessage",
+    "FakeOptions",
     "FakeZendesk",
     "FaultyInbox",
+    "InboxCall",
+    "InboxFault",
     "Person",
     "RateLimit",
+    "Refusal",
     "SkewedClock",
+    "VendorName",
     "Webhook",
+    "WebhookKind",
     "create_webhook",
     "exhaust_rate_limit",
     "shuffle_deliveries",
+    "to_html",
+    "to_text",
 ]

@@ -1,4 +1,4 @@
-"""A fake of Claude's Messages API: it checks requests as the real one does and answers by a function of yours."""
+"""A fake of Claude's Messages API: it checks requests as the real API does, and a function of yours responds."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,11 +13,11 @@ from triage.classifiers import Rules
 from triage.testing.server import Drop, HttpRequest, HttpResponse, Stall, serve
 
 Answer: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""From the JSON of a request to what the answer's text holds: `{"reason": …, "label": …, "confidence": …}`."""
+"""Takes the JSON of a request and returns the verdict: `{"reason": …, "label": …, "confidence": …}`."""
 
 _MESSAGES = "/v1/messages"
 _REQUIRED = ("model", "max_tokens", "messages")
-_KNOWN = frozenset({*_REQUIRED, "metadata", "output_config", "system", "thinking"})
+_FIELDS = frozenset({*_REQUIRED, "metadata", "output_config", "system", "thinking"})
 _NUMERIC_BOUNDS = frozenset({"minimum", "maximum", "multipleOf", "minLength", "maxLength", "maxItems"})
 
 # https://platform.claude.com/docs/en/build-with-claude/effort and /thinking-troubleshooting
@@ -37,7 +37,7 @@ _TYPES = {
 }
 
 
-class _Refused(Exception):  # noqa: N818 - an answer, not an error of ours
+class _Rejected(Exception):  # noqa: N818 - it becomes a response, it is not an error in the program
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -54,26 +54,28 @@ class _Fault:
 
 
 class FakeClaude:
-    """Claude's API on the loopback: `with fake.serve() as url:`, then set `ANTHROPIC_BASE_URL` to `url`.
+    """Claude's API on the loopback interface: `with fake.serve() as url:`, then set `ANTHROPIC_BASE_URL` to `url`.
 
     Args:
-        answer: Gives the verdict for a request. Default: `Rules.default()` on the customer's words.
-        api_key: The key that requests must carry; None takes any.
+        answer: Returns the verdict for a request. By default `Rules.default()` classifies the customer's text.
+        api_key: The key that requests must carry; None accepts any.
+
+    Attributes:
+        requests: The JSON of every request that was accepted.
+        calls: Every request.
     """
 
     def __init__(self, answer: Answer | None = None, *, api_key: str | None = None) -> None:
         self.answer = answer or answer_by_rules
         self.api_key = api_key
         self.requests: list[Mapping[str, Any]] = []
-        """The JSON of every request that was let in."""
         self.calls: list[HttpRequest] = []
-        """Every request."""
         self._faults: list[_Fault] = []
         self._numbers = count(1)
         self._lock = Lock()
 
     def serve(self) -> AbstractContextManager[str]:
-        """Run it as a server; gives its base URL."""
+        """Run the fake as a server; the context manager returns its base URL."""
         return serve(self.respond)
 
     def fail(
@@ -88,24 +90,29 @@ class FakeClaude:
         times: int = 1,
         **change: Any,
     ) -> None:
-        """Let the coming requests fail.
+        """Make the next requests fail.
 
         Args:
-            status: What is answered.
-            headers: Added to the answer: `{"retry-after": "2"}`.
+            status: The status of the response.
+            headers: Headers to add to the response: `{"retry-after": "2"}`.
             code: The `error_code` in the error's details.
-            body: Answered in place of JSON in the API's form.
-            drop: True breaks the connection off.
-            stall: True never answers.
-            times: How many requests.
-            change: Fields of the answered message to replace: `stop_reason="refusal", content=[]`.
+            body: A body that replaces the API's JSON.
+            drop: True to close the connection without a response.
+            stall: True to send no response and keep the connection open.
+            times: How many requests fail.
+            change: Fields of the message in the response to replace: `stop_reason="refusal", content=[]`.
         """
         raises = Drop if drop else Stall if stall else None
         with self._lock:
             self._faults += [_Fault(status, headers or {}, code, body, change, raises)] * times
 
     def respond(self, request: HttpRequest) -> HttpResponse:
-        """Answer a request. Raises `Drop` or `Stall` where a fault says so."""
+        """Respond to a request.
+
+        Raises:
+            Drop: A fault closes the connection.
+            Stall: A fault keeps the connection open without a response.
+        """
         with self._lock:
             number = next(self._numbers)
             self.calls.append(request)
@@ -113,43 +120,43 @@ class FakeClaude:
         if fault.raises is not None:
             raise fault.raises
         try:
-            body = self._admitted(request)
-        except _Refused as refused:
-            return _error(refused.status, str(refused), number)
+            body = self._parse_request(request)
+        except _Rejected as rejection:
+            return _build_error(rejection.status, str(rejection), number)
         if fault.status != 200 and fault.body is None:
-            return _error(fault.status, "Simulated failure", number, fault.code, fault.headers)
+            return _build_error(fault.status, "Simulated failure", number, fault.code, fault.headers)
         if fault.body is not None:
             return HttpResponse(fault.status, {"Content-Type": "application/json", **fault.headers}, fault.body)
         if request.path != _MESSAGES:
-            return _json(200, {"input_tokens": _tokens(request.body)}, number)
+            return _build_response(200, {"input_tokens": _count_tokens(request.body)}, number)
         self.requests.append(body)
-        return _json(200, self._message(body, number) | dict(fault.change), number)
+        return _build_response(200, self._build_message(body, number) | dict(fault.change), number)
 
-    def _admitted(self, request: HttpRequest) -> Mapping[str, Any]:
+    def _parse_request(self, request: HttpRequest) -> Mapping[str, Any]:
         if request.path not in (_MESSAGES, f"{_MESSAGES}/count_tokens"):
-            raise _Refused(404, "Not found")
+            raise _Rejected(404, "Not found")
         if request.method != "POST":
-            raise _Refused(405, "Method not allowed")
+            raise _Rejected(405, "Method not allowed")
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not key or (self.api_key is not None and key != self.api_key):
-            raise _Refused(401, "invalid bearer token")
+            raise _Rejected(401, "invalid bearer token")
         if "anthropic-version" not in request.headers:
-            raise _Refused(400, "anthropic-version: header is required")
+            raise _Rejected(400, "anthropic-version: header is required")
         try:
             body = json.loads(request.body)
         except ValueError:
-            raise _Refused(400, "The request body is not valid JSON") from None
-        _check(body, required=_REQUIRED if request.path == _MESSAGES else ("model", "messages"))
+            raise _Rejected(400, "The request body is not valid JSON") from None
+        _check_fields(body, required=_REQUIRED if request.path == _MESSAGES else ("model", "messages"))
         return cast("Mapping[str, Any]", body)
 
-    def _message(self, body: Mapping[str, Any], number: int) -> dict[str, Any]:
+    def _build_message(self, body: Mapping[str, Any], number: int) -> dict[str, Any]:
         text = json.dumps(self.answer(body))
         usage = {
-            "input_tokens": _tokens(json.dumps(body).encode()),
+            "input_tokens": _count_tokens(json.dumps(body).encode()),
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
             "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
-            "output_tokens": _tokens(text.encode()),
+            "output_tokens": _count_tokens(text.encode()),
             "output_tokens_details": {"thinking_tokens": 0},
             "service_tier": "standard",
             "inference_geo": "global",
@@ -169,7 +176,7 @@ class FakeClaude:
 
 
 def answer_by_rules(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer by keyword rules, for the four default buckets; a bucket that is not asked for becomes the last one."""
+    """Classify by keyword rules into the four default buckets; the request's last bucket replaces unknown ones."""
     turn = json.loads(request["messages"][-1]["content"])
     text = next(entry["text"] for entry in turn["messages"] if entry.get("classify"))
     message = Message(id="1", role="customer", text=text)
@@ -179,63 +186,64 @@ def answer_by_rules(request: Mapping[str, Any]) -> dict[str, Any]:
     labels = schema["properties"]["label"]["enum"]
     label = verdict.bucket if verdict.bucket in labels else labels[-1]
     extra = {
-        name: (wanted.get("enum") or [""])[0]
-        for name, wanted in schema["properties"].items()
+        name: (field.get("enum") or [""])[0]
+        for name, field in schema["properties"].items()
         if name not in ("reason", "label", "confidence")
     }
     return {"reason": verdict.reason, "label": label, "confidence": round(verdict.confidence, 2), **extra}
 
 
-def _check(body: Any, *, required: tuple[str, ...]) -> None:
-    """What the API refuses with 400."""
+def _check_fields(body: Any, *, required: tuple[str, ...]) -> None:
+    """Raise `_Rejected` for a body that the API rejects."""
     if not isinstance(body, dict):
-        raise _Refused(400, "Input should be an object")
-    given = cast("dict[str, Any]", body)
+        raise _Rejected(400, "Input should be an object")
+    fields = cast("dict[str, Any]", body)
     for name in required:
-        if name not in given:
-            raise _Refused(400, f"{name}: Field required")
-    for name in given:
-        if name not in _KNOWN:
-            raise _Refused(400, f"{name}: Extra inputs are not permitted")
-    model: str = given["model"]
+        if name not in fields:
+            raise _Rejected(400, f"{name}: Field required")
+    for name in fields:
+        if name not in _FIELDS:
+            raise _Rejected(400, f"{name}: Extra inputs are not permitted")
+    model: str = fields["model"]
     if not model.startswith("claude-"):
-        raise _Refused(404, f"model: {model}")
-    output: Mapping[str, Any] = given.get("output_config", {})
+        raise _Rejected(404, f"model: {model}")
+    output: Mapping[str, Any] = fields.get("output_config", {})
     if "effort" in output and model.startswith(_NO_EFFORT):
-        raise _Refused(400, "This model does not support the effort parameter.")
-    if given.get("thinking") == {"type": "disabled"} and model.startswith(_ALWAYS_THINKS):
-        raise _Refused(400, "thinking.type: disabled is not supported by this model")
+        raise _Rejected(400, "This model does not support the effort parameter.")
+    if fields.get("thinking") == {"type": "disabled"} and model.startswith(_ALWAYS_THINKS):
+        raise _Rejected(400, "thinking.type: disabled is not supported by this model")
     _check_schema(output.get("format", {}).get("schema", {}))
 
 
 def _check_schema(schema: Mapping[str, Any]) -> None:
     bounds = _NUMERIC_BOUNDS & set(schema)
     if bounds:
-        raise _Refused(400, f"output_config.format.schema: {', '.join(sorted(bounds))} is not supported")
+        raise _Rejected(400, f"output_config.format.schema: {', '.join(sorted(bounds))} is not supported")
     if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
-        raise _Refused(400, "output_config.format.schema: additionalProperties must be false")
+        raise _Rejected(400, "output_config.format.schema: additionalProperties must be false")
     properties: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
     for inner in properties.values():
         _check_schema(inner)
 
 
-def _error(
+def _build_error(
     status: int, message: str, number: int, code: str | None = None, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
     error: dict[str, Any] = {"type": _TYPES.get(status, "api_error"), "message": message}
     if code:
         error["details"] = {"error_code": code}
-    return _json(status, {"type": "error", "error": error, "request_id": _request_id(number)}, number, headers)
+    body = {"type": "error", "error": error, "request_id": _format_request_id(number)}
+    return _build_response(status, body, number, headers)
 
 
-def _json(status: int, value: Any, number: int, headers: Mapping[str, str] | None = None) -> HttpResponse:
-    told = {"Content-Type": "application/json", "request-id": _request_id(number), **(headers or {})}
-    return HttpResponse(status, told, json.dumps(value).encode())
+def _build_response(status: int, value: Any, number: int, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    all_headers = {"Content-Type": "application/json", "request-id": _format_request_id(number), **(headers or {})}
+    return HttpResponse(status, all_headers, json.dumps(value).encode())
 
 
-def _request_id(number: int) -> str:
+def _format_request_id(number: int) -> str:
     return f"req_{number:024d}"
 
 
-def _tokens(text: bytes) -> int:
-    return len(text) // 4 + 1  # about what a tokenizer makes of English
+def _count_tokens(text: bytes) -> int:
+    return len(text) // 4 + 1  # roughly a tokenizer's count for English

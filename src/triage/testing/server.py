@@ -1,6 +1,7 @@
-"""A real HTTP/1.1 server on the loopback, for an app that is a plain function. For tests and demos, not for production.
+"""An HTTP/1.1 server on the loopback interface for an app that is a plain function. For tests and demos only.
 
-The app answers, or raises `Drop` or `Stall`. What it did before it raised stays done: that is how a lost answer looks.
+The app returns a response, or raises `Drop` or `Stall`. Its side effects before that remain, as when a response is
+lost.
 """
 
 import socket
@@ -14,28 +15,33 @@ from socketserver import BaseServer, ThreadingTCPServer
 from typing import Any, Self, TypeAlias
 from urllib.parse import parse_qsl
 
+from typing_extensions import override
+
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request as the server read it."""
+    """A request."""
 
     method: str
+    """In upper case."""
     path: str
     """As sent: still percent-encoded, without the query."""
     query: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The parsed query string."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Names in lower case."""
     body: bytes = b""
+    """The body as sent."""
 
     @classmethod
     def parse(cls, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Self:
-        """Make one of a request line's parts.
+        """Create a request from its parts as they are sent.
 
         Args:
             method: `"GET"`.
-            target: Path and query, as sent.
-            headers: In any case.
-            body: The bytes.
+            target: Path and query.
+            headers: Names in any case.
+            body: The body.
         """
         path, _, query = target.partition("?")
         lowered = {name.lower(): value for name, value in headers.items()}
@@ -44,26 +50,29 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What the app answers. The server adds `Content-Length`."""
+    """A response. The server adds `Content-Length`."""
 
     status: int = 200
+    """The status code."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The headers."""
     body: bytes = b""
+    """The body as sent."""
 
 
 App: TypeAlias = Callable[[HttpRequest], HttpResponse]
 
 
-class Drop(Exception):  # noqa: N818 - an order to the server, not an error
-    """Raised by an app: close the connection without an answer."""
+class Drop(Exception):  # noqa: N818 - an instruction to the server, not an error
+    """Raised by an app to close the connection without a response."""
 
 
-class Stall(Exception):  # noqa: N818 - the same
-    """Raised by an app: give no answer, and keep the connection open until the server closes."""
+class Stall(Exception):  # noqa: N818 - an instruction to the server, not an error
+    """Raised by an app to send no response, and to keep the connection open until the server closes."""
 
 
 class _Server(ThreadingTCPServer):
-    # Not http.server's own class: that one looks its host name up when it binds, which may take seconds.
+    # Not `http.server.ThreadingHTTPServer`, which looks up its host name when it binds; that may take seconds.
     daemon_threads = True
     request_queue_size = 128
 
@@ -74,11 +83,13 @@ class _Server(ThreadingTCPServer):
         self.connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
 
+    @override
     def process_request(self, request: Any, client_address: Any) -> None:
         with self.lock:
             self.connections.add(request)
         super().process_request(request, client_address)
 
+    @override
     def shutdown_request(self, request: Any) -> None:
         with self.lock:
             self.connections.discard(request)
@@ -88,33 +99,30 @@ class _Server(ThreadingTCPServer):
         self.closing.set()
         self.shutdown()
         self.server_close()
-        with self.lock:  # else a kept-alive connection would be answered for as long as the client holds it
+        with self.lock:  # otherwise a kept-alive connection would be served for as long as the client holds it
             for connection in self.connections:
-                _hang_up(connection)
+                with suppress(OSError):  # the client may have closed it first
+                    connection.shutdown(socket.SHUT_RDWR)
 
+    @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # a client that went away is nobody's mistake
+        if not isinstance(sys.exception(), ConnectionError):  # clients may disconnect at any time
             super().handle_error(request, client_address)
-
-
-def _hang_up(connection: socket.socket) -> None:
-    with suppress(OSError):  # the client was first
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # One buffered write for head and body: two small ones wait for each other's acknowledgement, 40 ms a call.
+    # One buffered write for head and body: the second of two small writes would wait 40 ms for an acknowledgement.
     wbufsize = -1
     disable_nagle_algorithm = True
 
     def __init__(self, request: Any, client_address: Any, server: BaseServer) -> None:
-        assert isinstance(server, _Server)  # noqa: S101 - tells the type checker
+        assert isinstance(server, _Server)  # noqa: S101 - narrows the type
         self._app = server.app
         self._closing = server.closing
         super().__init__(request, client_address, server)
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         if "transfer-encoding" in self.headers:
             self.close_connection = True
             self._send(HttpResponse(411, {"Connection": "close"}, b"send a Content-Length"))
@@ -130,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(response)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - the names http.server calls
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _respond  # noqa: N815 - http.server's names
 
     def _send(self, response: HttpResponse) -> None:
         self.send_response(response.status)
@@ -142,19 +150,22 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD" and response.status != 204:
             self.wfile.write(response.body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
 @contextmanager
 def serve(app: App) -> Generator[str, None, None]:
-    """Run an app as a server on a free port of the loopback; gives its base URL, `"http://127.0.0.1:49152"`.
+    """Run an app as a server on a free port of the loopback interface.
+
+    The context manager returns the server's base URL, such as `"http://127.0.0.1:49152"`.
 
     Args:
         app: Called once for each request, in several threads at once. It may raise `Drop` or `Stall`.
     """
     server = _Server(app)
-    # The interval is how long closing waits for the loop to notice.
+    # On close the server waits for the loop to notice, which takes up to this interval.
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

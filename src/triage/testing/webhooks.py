@@ -4,17 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, Literal, TypeAlias
 
-from triage.testing.desks.base import FakeHelpDesk, Webhook
+from triage.testing.desks.base import FakeHelpDesk
 from triage.testing.desks.crisp import FakeCrisp
 from triage.testing.desks.front import FakeFront
 from triage.testing.desks.helpscout import FakeHelpScout
 from triage.testing.desks.intercom import FakeIntercom
+from triage.testing.desks.records import Webhook
 from triage.testing.desks.zendesk import FakeZendesk
 
 VendorName: TypeAlias = Literal["crisp", "front", "helpscout", "intercom", "zendesk"]
+"""A help desk."""
 WebhookKind: TypeAlias = Literal["created", "replied", "agent_replied", "assigned", "bot", "ping"]
+"""The event that a webhook reports."""
 
-# The class, and the argument that it calls its secret.
+# Each vendor's fake, and the name of the argument for the secret that signs its webhooks.
 _FAKES: Mapping[VendorName, tuple[Callable[..., FakeHelpDesk], str]] = {
     "crisp": (FakeCrisp, "webhook_secret"),
     "front": (FakeFront, "webhook_secret"),
@@ -23,7 +26,7 @@ _FAKES: Mapping[VendorName, tuple[Callable[..., FakeHelpDesk], str]] = {
     "zendesk": (FakeZendesk, "signing_secret"),
 }
 
-# Each webhook is of a conversation of its own, so that a Router takes none of them for a duplicate.
+# Each webhook belongs to another conversation, so that a Router takes none of them for a duplicate.
 _first_ids = count(1_000_000, 1_000)
 
 
@@ -38,25 +41,26 @@ def create_webhook(
     html: bool = False,
     attachments: Sequence[str] = (),
     subject: str = "",
-    **workspace: Any,
+    **options: Any,
 ) -> Webhook:
-    """Make a genuine webhook of a conversation that nobody has seen before.
+    """Return a signed webhook of a new conversation.
 
     Args:
         vendor: The help desk.
-        kind: What happened: a customer began a conversation (`"created"`) or went on with it (`"replied"`), a human
-            answered or took it, the vendor's bot greeted, or the vendor tests the address (`"ping"`).
-        secret: What it is signed with: the secret that the adapter under test was given.
-        text: What was written: plain text, or HTML with `html=True`.
-        name: The customer's.
-        email: The customer's.
+        kind: The event: a customer started a conversation (`"created"`) or continued it (`"replied"`), a human replied
+            (`"agent_replied"`) or was assigned (`"assigned"`), the vendor's bot wrote the first message (`"bot"`), or
+            the vendor tests the address (`"ping"`).
+        secret: The secret that signs the webhook; pass the same one to the adapter under test.
+        text: The message: plain text, or HTML with `html=True`.
+        name: The customer's name.
+        email: The customer's email address.
         html: True if `text` is HTML.
-        attachments: Names of files.
-        subject: One with a subject is an e-mail.
-        workspace: Further arguments of the vendor's fake: `app_id`, `api_version`, `clock`.
+        attachments: File names.
+        subject: The subject, which makes the conversation an email.
+        options: Further arguments of the vendor's fake: `app_id`, `api_version`, `clock`.
     """
-    make, secret_name = _FAKES[vendor]
-    fake = make(**{"first_id": next(_first_ids), secret_name: secret} | workspace)
+    fake_class, secret_name = _FAKES[vendor]
+    fake = fake_class(**{"first_id": next(_first_ids), secret_name: secret} | options)
     match kind:
         case "ping":
             return fake.ping()

@@ -8,22 +8,8 @@ from typing import Any, ClassVar
 
 import httpx
 
-from triage import (
-    Assign,
-    Close,
-    MarkSpam,
-    Note,
-    Reply,
-    Router,
-    SetFields,
-    SetPriority,
-    Snooze,
-    Tag,
-    default_buckets,
-)
-from triage.testing import Webhook
-from triage.testing.contract import NOW, Change, ContractDesk, Vector
-from triage.testing.desks.base import FakeConversation, FakeHelpDesk, Refusal, to_text
+from triage import Router, default_buckets
+from triage.testing import FakeConversation, FakeHelpDesk, Webhook
 from triage.vendors.base import Vendor
 
 __all__ = ["BASE_URL", "NOW", "Clock", "Desk", "Vector", "by_name"]

@@ -20,8 +20,7 @@ from openapi_core.testing import MockRequest
 import triage.testing
 from tests.helpers.desks.base import Clock
 from tests.helpers.paths import SPECS
-from triage.testing import FakeIntercom, RateLimit, Webhook, create_webhook
-from triage.testing.desks.base import to_html, to_text
+from triage.testing import FakeIntercom, RateLimit, Webhook, create_webhook, to_html, to_text
 from triage.testing.desks.intercom import sign
 
 VERSIONS = ["2.13", "2.14", "2.15", "2.16"]

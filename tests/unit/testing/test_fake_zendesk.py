@@ -428,7 +428,7 @@ def test_signed_webhooks_are_made_of_every_kind(kind: Any, clock: Clock) -> None
 
 @pytest.mark.parametrize("wrong", [{"users": {"ada": "Ada"}}, {"teams": {"a": "A"}}, {"fields": ["triage"]}])
 def test_ids_are_numbers(wrong: Any) -> None:
-    with pytest.raises(ValueError, match="are numbers"):
+    with pytest.raises(ValueError, match="must be numbers"):
         FakeZendesk(**wrong)
 
 

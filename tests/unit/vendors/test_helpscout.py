@@ -882,8 +882,8 @@ def test_a_signature_that_is_added_to_a_reply_does_not_hide_it(api: Api) -> None
     adapter = desk.adapter()
 
     async def send(request: Request) -> Response:
-        told = desk.fake._shown(conversation, threads=True, ai=False)
-        return Response(200, {}, json.dumps(told).encode())
+        renderer = desk.fake._get_renderer(conversation, ai=False)
+        return Response(200, {}, json.dumps(renderer.render_conversation(with_threads=True)).encode())
 
     known = run(adapter.fetch(parsed(before), send))
     step = Step(actions=(Reply("We are on it."),))

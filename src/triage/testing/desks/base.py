@@ -1,197 +1,66 @@
-"""What the fakes of all help desks share: state, a journal, faults, limits, and the two ways to be called.
+"""The base of all fake help desks: state, a journal of calls, faults, rate limits, and access in process or over HTTP.
 
-A vendor's fake is a subclass of `FakeHelpDesk`. It supplies a table of routes, and turns refusals, limits and what
-happens in a conversation into the vendor's own words.
+To write a fake of your own vendor, subclass `FakeHelpDesk`: set the class attributes, implement the abstract methods,
+and use `start_conversation`, `add_message`, `find_conversation`, `get_user` and `build_webhook` in them. The fakes
+import nothing of `triage` when they are imported, so that they test an adapter without sharing its code.
 """
 
 import asyncio
-import base64
-import binascii
-import html
 import json
 import re
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from html.parser import HTMLParser
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
 from itertools import count
-from typing import Any, Literal, TypeAlias, TypeVar
+from math import ceil
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict
 from urllib.parse import unquote
 
 import httpx
+from typing_extensions import override
 
+from triage.testing.desks.markup import to_html
+from triage.testing.desks.records import (
+    Call,
+    Clock,
+    FakeConversation,
+    FakeMessage,
+    FakeRole,
+    Person,
+    RateLimit,
+    Refusal,
+    Webhook,
+)
+from triage.testing.schedule import Fault, next_fault
 from triage.testing.server import Drop, HttpRequest, HttpResponse, serve
 
-Clock: TypeAlias = Callable[[], float]
+if TYPE_CHECKING:
+    from triage.vendors.base import Vendor
 
 Handler: TypeAlias = Callable[..., Any]
-"""Takes the `Call`, and by name what the route's pattern caught. Gives what becomes JSON, or an `HttpResponse`."""
+"""Takes the `Call` and, by name, the groups of the route's pattern. Returns a JSON value or an `HttpResponse`."""
 
 Routes: TypeAlias = Mapping[tuple[str, str], Handler]
 """`{("GET", r"/conversations/(?P<id>[^/]+)"): handler}`: methods and patterns of whole paths."""
 
-
-FakeRole: TypeAlias = Literal["customer", "agent", "bot", "note", "event"]
-"""Who speaks; an event is something done without words."""
-
 IN_PROCESS = "https://helpdesk.invalid"
-"""A base URL that leads nowhere: RFC 2606 keeps `.invalid` from ever being a domain."""
+"""A base URL that leads nowhere: RFC 2606 reserves `.invalid`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """A webhook request as the vendor sends it: hand `body` and `headers` to the `Router`."""
+class FakeOptions(TypedDict, total=False):
+    """The options of every fake; see `FakeHelpDesk`."""
 
-    body: bytes
-    headers: dict[str, str]
-    conversation_id: str | None = None
-    """Whose it is, to go on with it: `fake.customer_writes("…", conversation=webhook.conversation_id)`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request that the fake got."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str] = field(repr=False)
-    """Names in lower case."""
-    body: Any
-    """The JSON; the bare text where it was none; None where there was nothing."""
-    status: int | None = None
-    """What the client was answered; None if it was not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody who writes or acts."""
-
-    id: str
-    type: str
-    """The vendor's word: `"user"`, `"admin"`, `"bot"`."""
-    name: str | None = None
-    email: str | None = None
-
-
-@dataclass(slots=True)
-class FakeMessage:
-    """An entry of a conversation: something said or done."""
-
-    id: str
-    role: FakeRole
-    type: str
-    """The vendor's word: `"comment"`, `"close"`."""
-    body: str | None
-    author: Person
-    at: int
-    attachments: Sequence[str] = ()
-    """File names."""
-    via_api: bool = False
-    """True if a call of the API made it, false for a person."""
-    extra: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What only this vendor has."""
-
-
-@dataclass(slots=True)
-class FakeConversation:
-    """A conversation as it stands. Change it freely to set a scene."""
-
-    id: str
-    contact: Person
-    subject: str = ""
-    channel: str = ""
-    """The vendor's word: `"email"`."""
-    created_at: int = 0
-    updated_at: int = 0
-    messages: list[FakeMessage] = field(default_factory=list[FakeMessage])
-    """Oldest first."""
-    team: str | None = None
-    assignee: str | None = None
-    tags: list[str] = field(default_factory=list[str])
-    """Names."""
-    fields: dict[str, Any] = field(default_factory=dict[str, Any])
-    priority: str = "none"
-    state: Literal["open", "closed", "snoozed"] = "open"
-    snoozed_until: int | None = None
-    extra: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What only this vendor has."""
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """So many calls in each window of so many seconds."""
-
-    calls: int
-    seconds: float
-
-
-class Refusal(Exception):  # noqa: N818 - an answer, not an error of ours
-    """Raised by a handler to answer with the vendor's form of an error.
-
-    Attributes:
-        status: The HTTP status.
-        code: The vendor's code.
-        message: The vendor's words.
-        field: The part of the request that is to blame.
-    """
-
-    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.field = field
-
-
-def is_json(call: Call) -> bool:
-    """True if a call says that its body is JSON."""
-    return call.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
-
-
-def basic_credentials(call: Call) -> str:
-    """The `user:password` of a call, empty where there is none."""
-    scheme, _, credentials = call.headers.get("authorization", "").partition(" ")
-    try:
-        return base64.b64decode(credentials, validate=True).decode() if scheme == "Basic" else ""
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
-
-
-class _Unanswered(Drop):
-    def __init__(self, error: type[httpx.TransportError]) -> None:
-        super().__init__()
-        self.error = error
-
-
-@dataclass(slots=True)
-class Fault:
-    """What is to go wrong: after `skip` calls that go well, so many times."""
-
-    times: float
-    skip: int
-    after: bool
-
-
-F = TypeVar("F", bound=Fault)
-
-
-def taken(faults: Iterable[F]) -> F | None:
-    """Take the first fault that is not over; None where this call goes well.
-
-    Args:
-        faults: Those that fit the call, in the order in which they were set.
-    """
-    fault = next((fault for fault in faults if fault.times > 0), None)
-    if fault is not None and fault.skip:
-        fault.skip -= 1
-        return None
-    if fault is not None:
-        fault.times -= 1
-    return fault
+    users: Mapping[str, str] | None
+    teams: Mapping[str, str] | None
+    clock: Clock
+    rate_limit: RateLimit | Literal["default"] | None
+    latency: float
+    first_id: int
 
 
 @dataclass(slots=True)
@@ -201,76 +70,78 @@ class _Fault(Fault):
     error: type[httpx.TransportError]
 
 
-class FakeHelpDesk(ABC):
-    """A help desk with a memory, for tests without a network.
+class _NoResponse(Drop):
+    def __init__(self, error: type[httpx.TransportError]) -> None:
+        super().__init__()
+        self.error = error
 
-    Hand `transport` to an `httpx.Client` or `httpx.AsyncClient` to call it in the same process, or run it as a server
-    with `serve()`. It may be called from several threads.
+
+class FakeHelpDesk(ABC):
+    """A help desk that keeps its state in memory, for tests without a network.
+
+    Pass `transport` to an `httpx.Client` or `httpx.AsyncClient` to call it in process, or run it as a server with
+    `serve()`. It is safe to call from several threads.
 
     Args:
-        clock: Seconds since the epoch; for time stamps and the rate limit.
-        rate_limit: None for no limit.
+        users: Teammates, id to name. The first is the integration's own user, the last one acts where no other human
+            is named.
+        teams: Teams, inboxes or groups, id to name. The first three are on-call, billing and support.
+        clock: Returns seconds since the epoch; for timestamps and the rate limit.
+        rate_limit: `"default"` for the vendor's own, None for no limit.
         latency: Seconds that each call takes.
-        first_id: Where ids start. Fakes that share an inbox, or a server that is started again beside an inbox that
-            it was used with before, need different ones, or their messages are duplicates.
+        first_id: The number of the first id. Fakes that share an inbox need different ones, and so does a server that
+            is restarted with the same inbox; otherwise the inbox takes their messages for duplicates.
+
+    Attributes:
+        conversations: The conversations by id.
+        calls: The calls received so far, oldest first.
     """
 
-    prefix: str
-    """Of the vendor's environment variables: `"INTERCOM"`."""
-    teams: dict[str, str]
-    """Id to name; the first three are on-call, billing and support."""
-    error_codes: Mapping[int, str]
-    """The vendor's usual code for each status, for `fail`."""
-    no_route: tuple[int, str, str]
-    """Status, code and message for a path or method that the vendor does not have."""
-    over_limit: tuple[int, str, str]
-    """The same for a call above the limit."""
+    prefix: ClassVar[str]
+    """The prefix of the vendor's environment variables: `"INTERCOM"`."""
+    default_users: ClassVar[Mapping[str, str]]
+    """The teammates unless others are passed."""
+    default_teams: ClassVar[Mapping[str, str]]
+    """The teams unless others are passed."""
+    default_rate_limit: ClassVar[RateLimit]
+    """The vendor's own limit."""
+    user_type: ClassVar[str]
+    """The vendor's word for a teammate."""
+    user_email: ClassVar[str] = "teammate-{}@example.com"
+    """The email address of a teammate, with `{}` for the id."""
+    error_codes: ClassVar[Mapping[int, str]]
+    """The vendor's usual error code for each status, for `fail`."""
+    no_route: ClassVar[tuple[int, str, str]]
+    """The status, code and message for an unknown path or method."""
+    no_conversation: ClassVar[tuple[int, str, str]]
+    """The status, code and message for an unknown conversation."""
+    over_limit: ClassVar[tuple[int, str, str]]
+    """The status, code and message for a call above the rate limit."""
 
-    def __init__(self, *, clock: Clock, rate_limit: RateLimit | None, latency: float, first_id: int) -> None:
+    def __init__(
+        self,
+        *,
+        users: Mapping[str, str] | None = None,
+        teams: Mapping[str, str] | None = None,
+        clock: Clock = time.time,
+        rate_limit: RateLimit | Literal["default"] | None = "default",
+        latency: float = 0,
+        first_id: int = 1,
+    ) -> None:
+        self.users = dict(users or self.default_users)
+        self.teams = dict(teams or self.default_teams)
         self.clock = clock
-        self.rate_limit = rate_limit
+        self.rate_limit = self.default_rate_limit if rate_limit == "default" else rate_limit
         self.latency = latency
         self.conversations: dict[str, FakeConversation] = {}
         self.calls: list[Call] = []
         self._lock = threading.RLock()
         self._ids = count(first_id)
         self._faults: list[_Fault] = []
-        self._window = (0, 0)  # its number, and the calls in it
-        self._routes = [(method, re.compile(path), handler) for (method, path), handler in self.build_routes().items()]
+        self._window = (0, 0)  # the number of the current window, and the calls in it
 
-    # What a vendor supplies.
+    # People write and act.
 
-    @abstractmethod
-    def build_routes(self) -> Routes:
-        """The vendor's API. Called once."""
-
-    @abstractmethod
-    def admit(self, call: Call) -> None:
-        """Check what is the same for every call, the token above all.
-
-        Raises:
-            Refusal: It is not let in.
-        """
-
-    @abstractmethod
-    def build_error(self, refusal: Refusal) -> Any:
-        """The JSON of a refusal."""
-
-    @abstractmethod
-    def build_rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
-        """The headers that tell of the limit.
-
-        Args:
-            limit: The limit.
-            remaining: Calls left in this window.
-            reset: When the next window begins, in seconds since the epoch.
-        """
-
-    def get_cost(self, call: Call) -> int:
-        """How much of the limit a call uses up."""
-        return 1
-
-    @abstractmethod
     def customer_writes(
         self,
         text: str,
@@ -282,30 +153,37 @@ class FakeHelpDesk(ABC):
         attachments: Sequence[str] = (),
         subject: str = "",
     ) -> Webhook:
-        """Write as a customer; gives the webhook that the vendor sends for it.
+        """Write as a customer, and return the webhook that the vendor sends.
 
         Args:
             text: Plain text, or HTML with `html=True`.
-            conversation: The conversation to go on with; None begins a new one.
-            name: The customer's, for a new conversation.
-            email: The customer's, for a new conversation.
+            conversation: The id of the conversation to continue; None starts a new one.
+            name: The customer's name, for a new conversation.
+            email: The customer's email address, for a new conversation.
             html: True if `text` is HTML.
-            attachments: Names of files.
-            subject: For a new conversation. One with a subject is an e-mail.
+            attachments: File names.
+            subject: The subject of a new conversation, which makes it an email.
         """
+        body = self.format_body(text, html=html)
+        with self._lock:
+            if conversation is None:
+                started = self.start_conversation(name, email, subject)
+                return self.on_customer_message(started, body, attachments, is_new=True)
+            return self.on_customer_message(self.conversations[conversation], body, attachments, is_new=False)
 
-    @abstractmethod
     def agent_writes(self, text: str, *, conversation: str, agent: str | None = None, html: bool = False) -> Webhook:
-        """Answer the customer as a human teammate; gives the webhook that the vendor sends for it.
+        """Reply to the customer as a human teammate, and return the webhook that the vendor sends.
 
         Args:
             text: Plain text, or HTML with `html=True`.
             conversation: The conversation's id.
-            agent: The teammate's id; None for any that is not the integration's own.
+            agent: The teammate's id; None for the last of `users`.
             html: True if `text` is HTML.
         """
+        body = self.format_body(text, html=html)
+        with self._lock:
+            return self.on_agent_reply(self.conversations[conversation], body, self.get_human(agent))
 
-    @abstractmethod
     def bot_greets(
         self,
         text: str = "Hi! How can we help?",
@@ -313,62 +191,73 @@ class FakeHelpDesk(ABC):
         name: str | None = "Mira Probe",
         email: str | None = "mira@example.com",
     ) -> Webhook:
-        """Begin a conversation as the vendor's own bot, before the customer has said a word.
+        """Start a conversation as the vendor's bot, before the customer writes; return the webhook for it.
 
         Args:
             text: The greeting.
-            name: The customer's.
-            email: The customer's.
+            name: The customer's name.
+            email: The customer's email address.
         """
+        with self._lock:
+            return self.on_bot_greeting(self.start_conversation(name, email), text)
 
-    @abstractmethod
     def assign(self, conversation: str, agent: str | None = None) -> Webhook:
-        """Take a conversation as a human teammate does; gives the webhook that the vendor sends for it.
+        """Assign a conversation to a human teammate, as that teammate does; return the webhook that the vendor sends.
 
         Args:
             conversation: The conversation's id.
-            agent: The teammate's id; None for any that is not the integration's own.
+            agent: The teammate's id; None for the last of `users`.
         """
+        with self._lock:
+            return self.on_assignment(self.conversations[conversation], self.get_human(agent))
 
     @abstractmethod
     def ping(self) -> Webhook:
-        """The vendor's test call, in which nobody writes anything."""
+        """Return the vendor's test webhook, which reports no message."""
 
-    @abstractmethod
     def redeliver(self, webhook: Webhook) -> Webhook:
-        """The same webhook as the vendor sends it once more, having missed our answer."""
+        """Return a webhook as the vendor sends it again after it received no response."""
+        return replace(webhook, headers={**webhook.headers, **self.sign(webhook.body)})
+
+    # What a test asks for.
+
+    def replies(self, conversation_id: str) -> list[str]:
+        """Return the replies that the API sent, as the customer sees them."""
+        return self._list_bodies(conversation_id, "agent")
+
+    def notes(self, conversation_id: str) -> list[str]:
+        """Return the internal notes that the API left."""
+        return self._list_bodies(conversation_id, "note")
+
+    def _list_bodies(self, conversation_id: str, role: str) -> list[str]:
+        messages = self.conversations[conversation_id].messages
+        return [message.body or "" for message in messages if message.role == role and message.via_api]
 
     @abstractmethod
-    def settings(self, base_url: str = IN_PROCESS) -> dict[str, str]:
-        """The arguments of an adapter that calls this fake: `Intercom(**fake.settings(base_url))`.
+    def settings(self, base_url: str = IN_PROCESS) -> dict[str, Any]:
+        """Return the arguments of an adapter that calls this fake.
 
         Args:
-            base_url: What `serve()` gives. The default leads nowhere, so that a client without `transport` reaches
-                nobody.
+            base_url: The URL that `serve()` returns. The default leads nowhere, so that a client without `transport`
+                reaches nobody.
+        """
+
+    @abstractmethod
+    def adapter(self, **settings: Any) -> "Vendor":
+        """Return the vendor's adapter, configured to call this fake.
+
+        Args:
+            settings: Arguments of the adapter that replace those of `settings()` or add to them.
         """
 
     def env(self, base_url: str = IN_PROCESS) -> dict[str, str]:
-        """The same as environment variables, with the teams of `default_buckets.from_env`.
+        """Return the same settings as environment variables, together with the ids of the first three teams.
 
         Args:
             base_url: As for `settings`.
         """
         teams = dict(zip(("team_oncall", "team_billing", "team_support"), self.teams, strict=False))
         return {f"{self.prefix}_{name.upper()}": value for name, value in (self.settings(base_url) | teams).items()}
-
-    # What a test asks.
-
-    def replies(self, conversation_id: str) -> list[str]:
-        """What the API has sent to the customer, as the customer's side shows it."""
-        return self._said(conversation_id, "agent")
-
-    def notes(self, conversation_id: str) -> list[str]:
-        """The internal notes that the API has left."""
-        return self._said(conversation_id, "note")
-
-    def _said(self, conversation_id: str, role: str) -> list[str]:
-        messages = self.conversations[conversation_id].messages
-        return [message.body or "" for message in messages if message.role == role and message.via_api]
 
     # Faults.
 
@@ -387,191 +276,343 @@ class FakeHelpDesk(ABC):
         timeout: bool = False,
         refused: bool = False,
     ) -> None:
-        """Let coming calls fail. Faults that fit the same call are taken in the order in which they were set.
+        """Make later calls fail. Faults that match the same call apply in the order in which they were planned.
 
         Args:
-            call: Method and path: `"POST /conversations/*/reply"`. `*` is anything within one part of the path, `**`
-                anything at all.
-            status: What is answered.
-            code: The vendor's error code; None for its usual one for the status.
-            message: The vendor's words.
-            headers: Added to the answer: `{"Retry-After": "2"}`.
-            body: Answered in place of the vendor's form of an error: a proxy's HTML.
+            call: Method and path: `"POST /conversations/*/reply"`. `*` matches anything within one part of the path,
+                `**` anything at all.
+            status: The status of the response.
+            code: The vendor's error code; None for the usual one of the status.
+            message: The vendor's error message.
+            headers: Headers to add to the response: `{"Retry-After": "2"}`.
+            body: A body that replaces the vendor's error format, such as a proxy's HTML.
             times: How many calls fail; None for all until `recover()`.
-            skip: How many calls go well before.
-            after: True if the call takes effect, and only its answer is lost.
-            timeout: True for no answer: in process an `httpx.ReadTimeout`, from a server a connection that breaks off.
-            refused: True for no connection: in process an `httpx.ConnectError`, from a server the same as `timeout`.
+            skip: How many calls succeed first.
+            after: True if the call takes effect and only its response is lost.
+            timeout: True for no response: an `httpx.ReadTimeout` in process, a dropped connection from a server.
+            refused: True for no connection: an `httpx.ConnectError` in process, the same as `timeout` from a server.
+
+        Raises:
+            ValueError: `refused` is combined with `after` or `timeout`.
         """
         if refused and (after or timeout):
-            raise ValueError("A call that is refused cannot take effect or time out.")
+            raise ValueError("A refused connection can neither take effect nor time out.")
         refusal = Refusal(status, code or self.error_codes.get(status, self.error_codes[500]), message)
         response = as_json(status, self.build_error(refusal)) if body is None else HttpResponse(status, {}, body)
         response = replace(response, headers={**response.headers, **(headers or {})})
-        pattern = re.escape(call).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
         fault = _Fault(
-            float("inf") if times is None else times,
-            skip,
-            after,
-            re.compile(pattern),
-            None if timeout or refused else response,
-            httpx.ConnectError if refused else httpx.ReadTimeout,
+            times=times,
+            skip=skip,
+            after=after,
+            calls=re.compile(re.escape(call).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")),
+            response=None if timeout or refused else response,
+            error=httpx.ConnectError if refused else httpx.ReadTimeout,
         )
         with self._lock:
             self._faults.append(fault)
 
     def recover(self) -> None:
-        """Forget all faults."""
+        """Cancel all faults."""
         with self._lock:
             self._faults.clear()
 
-    # The two ways to be called.
+    # The API, in process and over HTTP.
 
     @property
     def transport(self) -> httpx.MockTransport:
         """For `httpx.Client(transport=…)` and `httpx.AsyncClient(transport=…)`; the host of the URL does not matter."""
         return _Transport(self)
 
-    @contextmanager
-    def serve(self) -> Generator[str, None, None]:
-        """Run it as a server on the loopback; gives the base URL."""
-        with serve(self._served) as base_url:
-            yield base_url
+    def serve(self) -> AbstractContextManager[str]:
+        """Run the fake as a server on the loopback interface; the context manager returns its base URL."""
+        return serve(self._respond_late)
 
-    def _served(self, request: HttpRequest) -> HttpResponse:
+    def _respond_late(self, request: HttpRequest) -> HttpResponse:
         if self.latency:
             time.sleep(self.latency)
         return self.respond(request)
 
     def respond(self, request: HttpRequest) -> HttpResponse:
-        """Answer a request. Raises `Drop` where a fault says that there is no answer."""
-        call = Call(request.method, request.path, request.query, request.headers, _parsed(request.body))
+        """Respond to a request.
+
+        Raises:
+            Drop: A fault demands that no response is sent.
+        """
+        call = Call(request.method, request.path, request.query, request.headers, _parse_body(request.body))
         with self._lock:
-            fault = self._fault(call)
-            limits, exceeded = self._count(self.get_cost(call))
-            answered = self._run(call, exceeded=exceeded) if fault is None or fault.after else None
-            response = fault.response if fault else answered
+            fault = self._find_fault(call)
+            rate_headers, exceeded = self._count(call)
+            actual = self._handle(call, exceeded=exceeded) if fault is None or fault.after else None
+            response = fault.response if fault else actual
             self.calls.append(replace(call, status=response.status if response else None))
         if response is None:
-            raise _Unanswered(fault.error if fault else httpx.ReadTimeout)
-        return replace(response, headers={**limits, **response.headers})
+            raise _NoResponse(fault.error if fault else httpx.ReadTimeout)
+        return replace(response, headers={**rate_headers, **self.build_headers(response), **response.headers})
 
-    def _fault(self, call: Call) -> _Fault | None:
-        asked = f"{call.method} {call.path}"
-        return taken(fault for fault in self._faults if fault.calls.fullmatch(asked))
+    def _find_fault(self, call: Call) -> _Fault | None:
+        name = f"{call.method} {call.path}"
+        return next_fault(fault for fault in self._faults if fault.calls.fullmatch(name))
 
-    def _run(self, call: Call, *, exceeded: bool) -> HttpResponse:
+    def _count(self, call: Call) -> tuple[Mapping[str, str], bool]:
+        limit = self.rate_limit
+        if limit is None:
+            return {}, False
+        window = int(self.clock() // limit.seconds)
+        used = self.get_cost(call) + (self._window[1] if self._window[0] == window else 0)
+        self._window = (window, used)
+        reset = int((window + 1) * limit.seconds)
+        return self.build_rate_headers(limit, max(0, limit.calls - used), reset), used > limit.calls
+
+    def _handle(self, call: Call, *, exceeded: bool) -> HttpResponse:
         try:
-            result = self._handled(call, exceeded=exceeded)
+            self.admit(call)
+            handler, groups = self._find_handler(call, exceeded=exceeded)
+            result = handler(call, **groups)
         except Refusal as refusal:
             return as_json(refusal.status, self.build_error(refusal))
         return result if isinstance(result, HttpResponse) else as_json(200, result)
 
-    def _handled(self, call: Call, *, exceeded: bool) -> Any:
-        self.admit(call)
+    def _find_handler(self, call: Call, *, exceeded: bool) -> tuple[Handler, dict[str, str]]:
         if exceeded:
             raise Refusal(*self.over_limit)
-        handler, caught = self._route(call)
-        return handler(call, **caught)
-
-    def _route(self, call: Call) -> tuple[Handler, dict[str, str]]:
         for method, path, handler in self._routes:
             match = path.fullmatch(call.path)
             if method == call.method and match:
                 return handler, {name: unquote(value) for name, value in match.groupdict().items()}
         raise Refusal(*self.no_route)
 
-    def _count(self, cost: int) -> tuple[Mapping[str, str], bool]:
-        if self.rate_limit is None:
-            return {}, False
-        limit = self.rate_limit
-        window = int(self.clock() // limit.seconds)
-        used = self._window[1] + cost if self._window[0] == window else cost
-        self._window = (window, used)
-        reset = int((window + 1) * limit.seconds)
-        return self.build_rate_headers(limit, max(0, limit.calls - used), reset), used > limit.calls
+    @cached_property
+    def _routes(self) -> list[tuple[str, re.Pattern[str], Handler]]:
+        return [(method, re.compile(path), handler) for (method, path), handler in self.build_routes().items()]
 
-    # For the vendors.
+    # The vendor's API: implemented by each fake.
+
+    @abstractmethod
+    def build_routes(self) -> Routes:
+        """Return the handlers of the vendor's API. Called once."""
+
+    @abstractmethod
+    def admit(self, call: Call) -> None:
+        """Check what every call must satisfy, above all its credentials.
+
+        Raises:
+            Refusal: The call is rejected.
+        """
+
+    @abstractmethod
+    def build_error(self, refusal: Refusal) -> Any:
+        """Return the JSON of an error response."""
+
+    def build_headers(self, response: HttpResponse) -> Mapping[str, str]:
+        """Return headers that the vendor adds to every response."""
+        return {}
+
+    def build_rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
+        """Return the headers that describe the rate limit.
+
+        Args:
+            limit: The limit.
+            remaining: Calls left in this window.
+            reset: When the next window begins, in seconds since the epoch.
+        """
+        return {
+            "X-RateLimit-Limit": str(limit.calls),
+            "X-RateLimit-Remaining": str(remaining),
+            "X-RateLimit-Reset": str(reset),
+        }
+
+    def get_cost(self, call: Call) -> int:
+        """Return how much of the rate limit a call uses."""
+        return 1
+
+    # What people do and the webhooks for it: implemented by each fake.
+
+    @abstractmethod
+    def create_conversation(self, number: int, name: str | None, email: str | None) -> FakeConversation:
+        """Create a conversation with the vendor's ids, its channel and its `extra`, without storing it.
+
+        Args:
+            number: A number for the ids of the conversation and its customer.
+            name: The customer's name.
+            email: The customer's email address.
+        """
+
+    @abstractmethod
+    def prepare_message(self, conversation: FakeConversation, message: FakeMessage) -> None:
+        """Set the id of a new message, and the values that only this vendor has."""
+
+    @abstractmethod
+    def on_customer_message(
+        self, conversation: FakeConversation, body: str, attachments: Sequence[str], *, is_new: bool
+    ) -> Webhook:
+        """Store a customer's message, and return the webhook for it.
+
+        Args:
+            conversation: The conversation.
+            body: The text, as `format_body` returns it.
+            attachments: File names.
+            is_new: True if the message starts the conversation.
+        """
+
+    @abstractmethod
+    def on_agent_reply(self, conversation: FakeConversation, body: str, agent: Person) -> Webhook:
+        """Store a teammate's reply, and return the webhook for it."""
+
+    @abstractmethod
+    def on_bot_greeting(self, conversation: FakeConversation, text: str) -> Webhook:
+        """Store the greeting of the vendor's bot in a new conversation, and return the webhook for it."""
+
+    @abstractmethod
+    def on_assignment(self, conversation: FakeConversation, agent: Person) -> Webhook:
+        """Assign a conversation to the teammate who takes it, and return the webhook for it."""
+
+    @abstractmethod
+    def sign(self, body: bytes) -> dict[str, str]:
+        """Return the headers that sign the body of a webhook."""
+
+    def format_body(self, text: str, *, html: bool) -> str:
+        """Convert what a person types into the format in which the vendor stores it."""
+        return text if html else to_html(text)
+
+    # Helpers for the fakes.
 
     def next_id(self) -> int:
-        """A number that this fake has not given yet."""
+        """Return a number that this fake has not used yet."""
         return next(self._ids)
 
     def now(self) -> int:
-        """The time in whole seconds."""
+        """Return the time in whole seconds."""
         return int(self.clock())
+
+    def seconds_until_reset(self) -> int:
+        """Return the seconds until the rate limit's next window, rounded up."""
+        window = self.rate_limit.seconds if self.rate_limit else 60
+        return ceil(window - self.clock() % window)
+
+    @property
+    def own_id(self) -> str:
+        """The id of the integration's own user."""
+        return next(iter(self.users))
+
+    def get_user(self, user_id: str) -> Person:
+        """Return a teammate by id."""
+        return Person(user_id, self.user_type, self.users[user_id], self.user_email.format(user_id))
+
+    def get_human(self, user_id: str | None = None) -> Person:
+        """Return the teammate with an id, or without one the last teammate."""
+        return self.get_user(user_id or list(self.users)[-1])
+
+    def find_conversation(self, conversation_id: str) -> FakeConversation:
+        """Return a conversation for an API call.
+
+        Raises:
+            Refusal: It does not exist, or it is deleted (`extra["deleted"]`).
+        """
+        conversation = self.conversations.get(conversation_id)
+        if conversation is None or conversation.extra.get("deleted"):
+            raise Refusal(*self.no_conversation)
+        return conversation
+
+    def start_conversation(self, name: str | None, email: str | None, subject: str = "") -> FakeConversation:
+        """Create and store a conversation without messages; one with a subject is an email."""
+        conversation = self.create_conversation(self.next_id(), name, email)
+        conversation.created_at = conversation.updated_at = self.now()
+        if subject:
+            conversation.subject, conversation.channel = subject, "email"
+        self.conversations[conversation.id] = conversation
+        return conversation
+
+    def add_message(
+        self,
+        conversation: FakeConversation,
+        role: FakeRole,
+        kind: str,
+        body: str | None,
+        author: Person,
+        *,
+        attachments: Sequence[str] = (),
+        via_api: bool = False,
+        **extra: Any,
+    ) -> FakeMessage:
+        """Add a message to a conversation and return it.
+
+        Args:
+            conversation: The conversation.
+            role: Who writes.
+            kind: The vendor's word, the message's `type`.
+            body: The text; None for an event.
+            author: The person who writes or acts.
+            attachments: File names.
+            via_api: True if an API call creates it.
+            extra: Values that only this vendor has.
+        """
+        message = FakeMessage("", role, kind, body, author, self.now(), tuple(attachments), via_api, extra)
+        self.prepare_message(conversation, message)
+        conversation.messages.append(message)
+        return message
+
+    def merge_messages(self, conversation: str, into: str) -> FakeConversation:
+        """Move a conversation's messages into another, delete the first and return the second."""
+        source, target = self.conversations.pop(conversation), self.conversations[into]
+        # Ids grow: the longer one is newer, and of two of the same length the greater.
+        target.messages[:] = sorted(
+            [*target.messages, *source.messages], key=lambda message: (message.at, len(message.id), message.id)
+        )
+        return target
+
+    def build_webhook(
+        self, payload: Any, conversation_id: str | None, headers: Mapping[str, str] | None = None
+    ) -> Webhook:
+        """Return a signed webhook.
+
+        Args:
+            payload: Bytes, or a value that becomes JSON.
+            conversation_id: The conversation that the webhook reports; None for a test webhook.
+            headers: Headers beside the content type and the signature.
+        """
+        body = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
+        all_headers = {"Content-Type": "application/json", **(headers or {}), **self.sign(body)}
+        return Webhook(body, all_headers, conversation_id)
 
 
 class _Transport(httpx.MockTransport):
     def __init__(self, fake: FakeHelpDesk) -> None:
-        super().__init__(self._answer)
+        super().__init__(self._respond)
         self._fake = fake
 
+    @override
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if self._fake.latency:
             time.sleep(self._fake.latency)
         return super().handle_request(request)
 
+    @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._fake.latency:
             await asyncio.sleep(self._fake.latency)
         return await super().handle_async_request(request)
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def _respond(self, request: httpx.Request) -> httpx.Response:
         target = request.url.raw_path.decode("ascii")
         try:
-            answer = self._fake.respond(HttpRequest.parse(request.method, target, request.headers, request.content))
-        except _Unanswered as unanswered:
-            raise unanswered.error("Simulated failure", request=request) from None
-        return httpx.Response(answer.status, headers=dict(answer.headers), content=answer.body)
+            response = self._fake.respond(HttpRequest.parse(request.method, target, request.headers, request.content))
+        except _NoResponse as fault:
+            raise fault.error("Simulated failure", request=request) from None
+        return httpx.Response(response.status, headers=dict(response.headers), content=response.body)
 
 
 def as_json(status: int, value: Any) -> HttpResponse:
-    """An answer in JSON."""
+    """Return a JSON response."""
     return HttpResponse(status, {"Content-Type": "application/json; charset=utf-8"}, json.dumps(value).encode())
 
 
-def _parsed(body: bytes) -> Any:
+def format_time(at: float) -> str:
+    """Format a time as ISO 8601 in UTC, in whole seconds: `2026-11-24T09:30:00Z`."""
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _parse_body(body: bytes) -> Any:
     try:
         return json.loads(body) if body else None
     except ValueError:
         return body.decode("utf-8", "replace")
-
-
-def to_html(text: str) -> str:
-    """Plain text as a help desk's editor keeps it: paragraphs and line breaks."""
-    paragraphs = [html.escape(part, quote=False) for part in re.split(r"\n{2,}", text.strip("\n"))]
-    return "".join(f"<p>{part}</p>" for part in paragraphs).replace("\n", "<br>")
-
-
-def to_text(markup: str) -> str:
-    """HTML as a help desk shows it in plain text; a link is `label (url)`."""
-    reader = _Text()
-    reader.feed(markup)
-    reader.close()
-    return re.sub(r"\n{3,}", "\n\n", "".join(reader.parts)).strip()
-
-
-_BREAKS = {"br": "\n", "li": "\n", "tr": "\n"} | dict.fromkeys(
-    ("p", "div", "h1", "h2", "h3", "h4", "ul", "ol", "blockquote", "pre", "table"), "\n\n"
-)
-
-
-class _Text(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts: list[str] = []
-        self.links: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.parts.append(_BREAKS.get(tag, ""))
-        if tag == "a":
-            self.links.append(dict(attrs).get("href") or "")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "a" and self.links:
-            self.parts.append(f" ({self.links.pop()})")
-        self.parts.append(_BREAKS.get(tag, ""))
-
-    def handle_data(self, data: str) -> None:
-        self.parts.append(re.sub(r"\s+", lambda space: " " if "\n" in space[0] else space[0], data))

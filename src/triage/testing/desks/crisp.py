@@ -1,64 +1,59 @@
-"""A fake of Crisp: its REST API for conversations, and the web hooks that it sends.
+"""A fake of Crisp: its REST API for conversations, and its web hooks.
 
-Written from Crisp's own descriptions and its clients for Node and Go, apart from the adapter, so that it checks the
-adapter:
+It follows Crisp's own descriptions and its clients for Node and Go, and shares no code with the adapter, so that it
+tests the adapter:
 https://docs.crisp.chat/references/rest-api/v1
 https://docs.crisp.chat/guides/web-hooks
 https://github.com/crisp-im/node-crisp-api
 
-Where those leave room it is strict: a field that they do not name is refused, and what is written replaces what is
-there. Not here: people, plugins' subscriptions, batches, mail quarantine, files and pickers of operators.
+Where the descriptions are ambiguous the fake is strict: it rejects undocumented fields, and a written value replaces
+the stored one. Not implemented: people, plugins' subscriptions, batches, mail quarantine, files and pickers of
+operators.
 """
 
-import hashlib
 import hmac
 import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
-from triage.testing.desks.base import (
-    IN_PROCESS,
+from typing_extensions import Unpack, override
+
+from triage.testing.desks.base import IN_PROCESS, FakeHelpDesk, FakeOptions, Routes, as_json
+from triage.testing.desks.markup import to_text
+from triage.testing.desks.records import (
     Call,
-    Clock,
     FakeConversation,
-    FakeHelpDesk,
     FakeMessage,
     FakeRole,
     Person,
     RateLimit,
     Refusal,
-    Routes,
     Webhook,
-    as_json,
-    basic_credentials,
-    is_json,
-    to_text,
 )
-from triage.testing.desks.shape import Shape, is_flag, is_text, is_text_or_null, is_texts, misfit
-from triage.testing.server import HttpRequest, HttpResponse
+from triage.testing.desks.shape import Shape, find_misfit, is_flag, is_list_of_texts, is_text, is_text_or_null
+from triage.testing.server import HttpResponse
+
+if TYPE_CHECKING:
+    from triage.vendors import Crisp
 
 Hook: TypeAlias = Literal["plugin", "website"]
 
-_PAGE = 20
+_PAGE_SIZE = 20
 _STATES = ("pending", "unresolved", "resolved")
+_VISITOR = "visitor493603"
 
 
 def _is_data(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        isinstance(one, str | int | float) for one in cast("dict[str, object]", value).values()
+        isinstance(entry, str | int | float) for entry in cast("dict[str, object]", value).values()
     )
 
 
 def _is_user(value: Any) -> bool:
-    return isinstance(value, dict) and cast("dict[str, object]", value).keys() <= {
-        "type",
-        "user_id",
-        "nickname",
-        "avatar",
-    }
+    fields = {"type", "user_id", "nickname", "avatar"}
+    return isinstance(value, dict) and cast("dict[str, object]", value).keys() <= fields
 
 
 _MESSAGE: Shape = {
@@ -69,7 +64,7 @@ _MESSAGE: Shape = {
     "automated": is_flag,
     "stealth": is_flag,
     "user": _is_user,
-    "mentions": is_texts,
+    "mentions": is_list_of_texts,
     "fingerprint": lambda value: type(value) is int,
 }
 _META: Shape = {
@@ -78,32 +73,49 @@ _META: Shape = {
     "phone": is_text,
     "address": is_text,
     "subject": is_text,
-    "segments": is_texts,
+    "segments": is_list_of_texts,
     "data": _is_data,
 }
+_STATE: Shape = {"state": lambda value: value in _STATES, "user": _is_user, "origin": is_text}
+_ROUTING: Shape = {"assigned": lambda value: value is None or _is_user(value), "silent": is_flag}
+_INBOX: Shape = {"inbox_id": is_text_or_null}
+_BLOCK: Shape = {"blocked": is_flag, "user": _is_user, "origin": is_text}
 
 
 class FakeCrisp(FakeHelpDesk):
     """Crisp with one workspace.
 
+    `customer_writes` sends `message:send`; the text and each file are separate messages, and the returned web hook is
+    that of the last one. HTML becomes plain text. `agent_writes` and `bot_greets` send `message:received`, and
+    `assign` sends `session:set_routing`. Crisp has no test call: `ping` is the start of a visitor's session.
+
+    By default the rate limit is a plugin's, 5,000 calls a day. Crisp redelivers the web hooks of plugins only.
+
     Args:
         webhook_secret: A plugin's signing secret, or the key in the URL of a website hook.
         website_id: The workspace's id.
         identifier: The API token's identifier.
-        key: Its key.
+        key: The API token's key.
         tier: The API token's tier.
-        hook: What sends the web hooks.
-        url_key_header: The header in which a route hands over the key of a website hook's URL.
-        users: Operators, id to name.
-        teams: The inboxes, id to name; the first three are those of `default_buckets.from_env`.
-        clock: Seconds since the epoch.
-        rate_limit: None for none. Crisp counts by the day: 5,000 for a plugin.
-        latency: Seconds that each call takes.
-        first_id: Where ids start; see `FakeHelpDesk`.
+        hook: Whether a plugin or the website sends the web hooks.
+        url_key_header: The header in which a route passes on the key in the URL of a website hook.
+        options: `users` (operators), `teams` (inboxes), `clock`, `rate_limit`, `latency` and `first_id`; see
+            `FakeHelpDesk`.
+
+    Attributes:
+        blocked: Ids of the conversations whose visitors can no longer write.
     """
 
     prefix = "CRISP"
-    error_codes = {  # noqa: RUF012 - never changed
+    default_users: ClassVar = {"00000000-0000-4000-8000-00000000232a": "Ada Probe"}
+    default_teams: ClassVar = {
+        "00000000-0000-4000-8000-0000000002bd": "On-call",
+        "00000000-0000-4000-8000-0000000002be": "Billing",
+        "00000000-0000-4000-8000-0000000002bf": "Support",
+    }
+    default_rate_limit = RateLimit(5_000, 86_400)
+    user_type = "operator"
+    error_codes: ClassVar = {
         400: "invalid_data",
         401: "invalid_session",
         403: "not_allowed",
@@ -113,45 +125,33 @@ class FakeCrisp(FakeHelpDesk):
         500: "internal_error",
     }
     no_route = (404, "route_not_found", "Route not found")
+    no_conversation = (404, "conversation_not_found", "Conversation not found")
     over_limit = (429, "rate_limited", "Quota limit exceeded")
 
     def __init__(
         self,
         *,
-        webhook_secret: str = "fake-webhook-secret",  # noqa: S107 - of a fake
+        webhook_secret: str = "fake-webhook-secret",
         website_id: str = "8c842203-7ed8-4e29-a608-7cf78a7d2fcc",
         identifier: str = "fake-identifier",
         key: str = "fake-api-key",
         tier: Hook = "plugin",
         hook: Hook = "plugin",
         url_key_header: str = "X-Triage-Url-Key",
-        users: Mapping[str, str] | None = None,
-        teams: Mapping[str, str] | None = None,
-        clock: Clock = time.time,
-        rate_limit: RateLimit | None = RateLimit(5_000, 86_400),  # noqa: B008 - frozen
-        latency: float = 0,
-        first_id: int = 1,
+        **options: Unpack[FakeOptions],
     ) -> None:
-        self.website_id = website_id
-        super().__init__(clock=clock, rate_limit=rate_limit, latency=latency, first_id=first_id)
+        super().__init__(**options)
         self.webhook_secret = webhook_secret
+        self.website_id = website_id
         self.identifier = identifier
         self.key = key
         self.tier: Hook = tier
         self.hook: Hook = hook
         self.url_key_header = url_key_header
-        self.users = dict(users or {_uuid(9002): "Ada Probe"})
-        self.teams = dict(teams or {_uuid(701): "On-call", _uuid(702): "Billing", _uuid(703): "Support"})
         self.blocked: set[str] = set()
-        """Ids of conversations whose visitor can no longer write."""
 
-    def settings(self, base_url: str = IN_PROCESS) -> dict[str, str]:
-        """The arguments of an adapter that calls this fake: `Crisp(**fake.settings(base_url))`.
-
-        Args:
-            base_url: What `serve()` gives. The default leads nowhere, so that a client without `transport` reaches
-                nobody.
-        """
+    @override
+    def settings(self, base_url: str = IN_PROCESS) -> dict[str, Any]:
         return {
             "webhook_secret": self.webhook_secret,
             "website_id": self.website_id,
@@ -162,10 +162,16 @@ class FakeCrisp(FakeHelpDesk):
             "base_url": base_url,
         }
 
+    @override
+    def adapter(self, **settings: Any) -> "Crisp":
+        from triage.vendors import Crisp
+
+        return Crisp(**(self.settings() | settings))
+
     # The API.
 
+    @override
     def build_routes(self) -> Routes:
-        """The part of the API that there is."""
         website = f"/v1/website/{re.escape(self.website_id)}"
         one = f"{website}/conversation/(?P<session_id>[^/]+)"
         return {
@@ -184,54 +190,38 @@ class FakeCrisp(FakeHelpDesk):
             ("PATCH", f"{one}/block"): self._patch_block,
         }
 
+    @override
     def admit(self, call: Call) -> None:
-        """Check token, tier and workspace, and that nothing but JSON is sent."""
-        if basic_credentials(call) != f"{self.identifier}:{self.key}":
+        if call.basic_credentials != f"{self.identifier}:{self.key}":
             raise Refusal(401, "invalid_session", "Invalid session")
         if call.headers.get("x-crisp-tier") != self.tier or not call.path.startswith(f"/v1/website/{self.website_id}/"):
             raise Refusal(404, "not_subscribed", "Plugin is not subscribed to this website")
-        if call.body is not None and not (is_json(call) and isinstance(call.body, dict)):
-            raise Refusal(400, "invalid_data", "The request body is no JSON object")
+        if call.body is not None and call.json_object is None:
+            raise Refusal(400, "invalid_data", "The request body is not a JSON object")
 
+    @override
     def build_error(self, refusal: Refusal) -> Any:
-        """An error as Crisp puts it."""
         return {"error": True, "reason": refusal.code, "data": {"message": refusal.message}}
 
+    @override
     def build_rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
-        """None are documented."""
-        return {}
+        return {}  # Crisp documents none
 
-    def respond(self, request: HttpRequest) -> HttpResponse:
-        """Answer a request. Raises `Drop` where a fault says that there is no answer."""
-        response = super().respond(request)
-        return replace(response, headers={"Bloom-Status": "DIRECT", **response.headers})
+    @override
+    def build_headers(self, response: HttpResponse) -> Mapping[str, str]:
+        return {"Bloom-Status": "DIRECT"}
 
     def _get_operators(self, _: Call) -> Any:
-        return _data(
-            [
-                {
-                    "type": "operator",
-                    "details": {
-                        "user_id": user_id,
-                        "email": f"{user_id[-4:]}@example.com",
-                        "first_name": name.partition(" ")[0],
-                        "last_name": name.partition(" ")[2],
-                        "role": "member",
-                        "availability": "online",
-                    },
-                }
-                for user_id, name in self.users.items()
-            ]
-        )
+        return _wrap([_render_operator(self.get_user(user_id)) for user_id in self.users])
 
     def _get_inboxes(self, _: Call) -> Any:
-        return _data(
+        return _wrap(
             [{"inbox_id": id_, "name": name, "operators": [], "teams": []} for id_, name in self.teams.items()]
         )
 
     def _get_conversation(self, _: Call, session_id: str) -> Any:
-        conversation = self._conversation(session_id)
-        return _data(
+        conversation = self.find_conversation(session_id)
+        return _wrap(
             {
                 "session_id": conversation.id,
                 "website_id": self.website_id,
@@ -243,7 +233,7 @@ class FakeCrisp(FakeHelpDesk):
                 "participants": [],
                 "mentions": [],
                 "unread": {"operator": 1, "visitor": 0},
-                "meta": self._meta(conversation),
+                "meta": _render_meta(conversation),
                 "created_at": conversation.created_at * 1000,
                 "updated_at": conversation.updated_at * 1000,
                 **({"assigned": {"user_id": conversation.assignee}} if conversation.assignee else {}),
@@ -251,238 +241,181 @@ class FakeCrisp(FakeHelpDesk):
         )
 
     def _get_messages(self, call: Call, session_id: str) -> Any:
-        messages = self._conversation(session_id).messages
+        messages = self.find_conversation(session_id).messages
         before = call.query.get("timestamp_before")
         if before is not None:
             messages = [message for message in messages if message.extra["timestamp"] < int(before)]
-        return _data([self._shown(message) | {"session_id": session_id} for message in messages[-_PAGE:]])
+        return _wrap([self._render_message(message) | {"session_id": session_id} for message in messages[-_PAGE_SIZE:]])
 
     def _post_message(self, call: Call, session_id: str) -> Any:
-        given = _checked(call, _MESSAGE, "type", "from", "origin", "content")
-        conversation = self._conversation(session_id)
-        user = cast("dict[str, str]", given.get("user") or {"type": "website", "nickname": "Website"})
-        role: FakeRole = "note" if given["type"] == "note" else "customer" if given["from"] == "user" else "agent"
+        fields = _read_fields(call, _MESSAGE, "type", "from", "origin", "content")
+        conversation = self.find_conversation(session_id)
+        user = cast("dict[str, str]", fields.get("user") or {"type": "website", "nickname": "Website"})
+        role: FakeRole = "note" if fields["type"] == "note" else "customer" if fields["from"] == "user" else "agent"
         author = Person(user.get("user_id", ""), user.get("type", "participant"), user.get("nickname"))
-        message = self._add(conversation, role, given["type"], given["content"], author, via_api=True)
-        message.extra |= {"automated": given.get("automated", False)}
-        message.extra |= {"fingerprint": given["fingerprint"]} if "fingerprint" in given else {}
-        return _data({"fingerprint": message.extra["fingerprint"]}, "dispatched", status=202)
+        extra = {name: fields[name] for name in ("automated", "fingerprint") if name in fields}
+        message = self.add_message(conversation, role, fields["type"], fields["content"], author, via_api=True, **extra)
+        return _wrap({"fingerprint": message.extra["fingerprint"]}, "dispatched", status=202)
 
     def _get_meta(self, _: Call, session_id: str) -> Any:
-        return _data(self._meta(self._conversation(session_id)))
+        return _wrap(_render_meta(self.find_conversation(session_id)))
 
     def _patch_meta(self, call: Call, session_id: str) -> Any:
-        given = _checked(call, _META)
-        conversation = self._conversation(session_id)
-        if "segments" in given:
-            conversation.tags[:] = given["segments"]
-        if "data" in given:
+        meta = _read_fields(call, _META)
+        conversation = self.find_conversation(session_id)
+        if "segments" in meta:
+            conversation.tags[:] = meta["segments"]
+        if "data" in meta:
             conversation.fields.clear()
-            conversation.fields.update(given["data"])
-        conversation.subject = given.get("subject", conversation.subject)
+            conversation.fields.update(meta["data"])
+        conversation.subject = meta.get("subject", conversation.subject)
         contact = conversation.contact
         conversation.contact = replace(
-            contact, name=given.get("nickname", contact.name), email=given.get("email", contact.email)
+            contact, name=meta.get("nickname", contact.name), email=meta.get("email", contact.email)
         )
-        return _data({}, "updated")
+        return _wrap({}, "updated")
 
     def _get_state(self, _: Call, session_id: str) -> Any:
-        return _data({"state": self._conversation(session_id).extra["state"]})
+        return _wrap({"state": self.find_conversation(session_id).extra["state"]})
 
     def _patch_state(self, call: Call, session_id: str) -> Any:
-        fields: Shape = {"state": lambda value: value in _STATES, "user": _is_user, "origin": is_text}
-        given = _checked(call, fields, "state")
-        self._set_state(self._conversation(session_id), given["state"])
-        return _data({}, "updated")
+        state = _read_fields(call, _STATE, "state")["state"]
+        self._set_state(self.find_conversation(session_id), state)
+        return _wrap({}, "updated")
 
     def _get_routing(self, _: Call, session_id: str) -> Any:
-        assignee = self._conversation(session_id).assignee
-        return _data({"assigned": {"user_id": assignee} if assignee else None})
+        assignee = self.find_conversation(session_id).assignee
+        return _wrap({"assigned": {"user_id": assignee} if assignee else None})
 
     def _patch_routing(self, call: Call, session_id: str) -> Any:
-        given = _checked(call, {"assigned": lambda value: value is None or _is_user(value), "silent": is_flag})
-        if "assigned" not in given:
-            raise Refusal(400, "invalid_data", "assigned is required")
-        user_id = given["assigned"] and given["assigned"].get("user_id")
+        assigned = _read_fields(call, _ROUTING, "assigned")["assigned"]
+        user_id = assigned and assigned.get("user_id")
         if user_id is not None and user_id not in self.users:
             raise Refusal(404, "operator_not_found", "Operator not found")
-        self._conversation(session_id).assignee = user_id
-        return _data({}, "updated")
+        self.find_conversation(session_id).assignee = user_id
+        return _wrap({}, "updated")
 
     def _patch_inbox(self, call: Call, session_id: str) -> Any:
-        given = _checked(call, {"inbox_id": is_text_or_null}, "inbox_id")
-        if given["inbox_id"] is not None and given["inbox_id"] not in self.teams:
+        inbox_id = _read_fields(call, _INBOX, "inbox_id")["inbox_id"]
+        if inbox_id is not None and inbox_id not in self.teams:
             raise Refusal(404, "inbox_not_found", "Inbox not found")
-        self._conversation(session_id).team = given["inbox_id"]
-        return _data({}, "updated")
+        self.find_conversation(session_id).team = inbox_id
+        return _wrap({}, "updated")
 
     def _patch_block(self, call: Call, session_id: str) -> Any:
-        given = _checked(call, {"blocked": is_flag, "user": _is_user, "origin": is_text}, "blocked")
-        session = self._conversation(session_id).id
-        if given["blocked"]:
-            self.blocked.add(session)
+        block = _read_fields(call, _BLOCK, "blocked")["blocked"]
+        conversation_id = self.find_conversation(session_id).id
+        if block:
+            self.blocked.add(conversation_id)
         else:
-            self.blocked.discard(session)
-        return _data({}, "updated")
-
-    # What people do.
-
-    def customer_writes(
-        self,
-        text: str,
-        *,
-        conversation: str | None = None,
-        name: str | None = "Mira Probe",
-        email: str | None = "mira@example.com",
-        html: bool = False,
-        attachments: Sequence[str] = (),
-        subject: str = "",
-    ) -> Webhook:
-        """Write as a visitor; gives `message:send`. Text and each file are messages of their own; the last is told.
-
-        Args:
-            text: Plain text, or HTML with `html=True`, which Crisp makes plain.
-            conversation: The conversation to go on with; None begins a new one.
-            name: The customer's, for a new conversation.
-            email: The customer's, for a new conversation.
-            html: True if `text` is HTML.
-            attachments: Names of files.
-            subject: For a new conversation. One with a subject is an e-mail.
-        """
-        with self._lock:
-            known = self._begin(name, email, subject) if conversation is None else self.conversations[conversation]
-            self._set_state(known, "unresolved")
-            message = None
-            for file in attachments:
-                message = self._add(known, "customer", "file", file, known.contact)
-            if text or message is None:
-                body = to_text(text) if html else text
-                message = self._add(known, "customer", "text", body, known.contact)
-            return self._notify("message:send", known, message)
-
-    def agent_writes(self, text: str, *, conversation: str, agent: str | None = None, html: bool = False) -> Webhook:
-        """Answer the customer as a human operator; gives `message:received`.
-
-        Args:
-            text: Plain text, or HTML with `html=True`.
-            conversation: The conversation's id.
-            agent: The operator's id; None for the last of `users`.
-            html: True if `text` is HTML.
-        """
-        with self._lock:
-            known = self.conversations[conversation]
-            body = to_text(text) if html else text
-            return self._notify("message:received", known, self._add(known, "agent", "text", body, self._human(agent)))
-
-    def bot_greets(
-        self,
-        text: str = "Hi! How can we help?",
-        *,
-        name: str | None = "Mira Probe",
-        email: str | None = "mira@example.com",
-    ) -> Webhook:
-        """Begin a conversation as Crisp's bot; gives `message:received`.
-
-        Args:
-            text: The greeting.
-            name: The customer's.
-            email: The customer's.
-        """
-        with self._lock:
-            known = self._begin(name, email, "")
-            message = self._add(known, "bot", "text", text, Person("", "website", "Bot"))
-            message.extra["automated"] = True
-            return self._notify("message:received", known, message)
-
-    def assign(self, conversation: str, agent: str | None = None) -> Webhook:
-        """Take a conversation as a human operator does; gives `session:set_routing`.
-
-        Args:
-            conversation: The conversation's id.
-            agent: The operator's id; None for the last of `users`.
-        """
-        with self._lock:
-            known, user = self.conversations[conversation], self._human(agent)
-            previous, known.assignee = known.assignee, user.id
-            return self._told("session:set_routing", known, {"routing_id": user.id, "previous_routing_id": previous})
-
-    def ping(self) -> Webhook:
-        """Crisp has no test call; what comes first is the start of a visitor's session."""
-        with self._lock:
-            return self._told("session:request:initiated", self._begin(None, None, ""), {})
-
-    def redeliver(self, webhook: Webhook) -> Webhook:
-        """The same webhook as Crisp sends it again, having missed our answer. Only a plugin's is."""
-        again = {**webhook.headers, **self._signature(webhook.body), "X-Delivery-Attempt-Count": "2"}
-        return replace(webhook, headers=again)
+            self.blocked.discard(conversation_id)
+        return _wrap({}, "updated")
 
     def _set_state(self, conversation: FakeConversation, state: str) -> None:
         conversation.extra["state"] = state
         conversation.state = "closed" if state == "resolved" else "open"
 
-    def _begin(self, name: str | None, email: str | None, subject: str) -> FakeConversation:
-        session_id, now = f"session_{_uuid(self.next_id())}", self.now()
+    # What people do.
+
+    @override
+    def format_body(self, text: str, *, html: bool) -> str:
+        return to_text(text) if html else text
+
+    @override
+    def create_conversation(self, number: int, name: str | None, email: str | None) -> FakeConversation:
+        session_id = f"session_{_create_uuid(number)}"
         contact = Person(session_id, "user", name, email)
-        known = FakeConversation(session_id, contact, subject, "email" if subject else "chat", now, now)
-        known.extra["state"] = "pending"
-        self.conversations[known.id] = known
-        return known
+        return FakeConversation(session_id, contact, channel="chat", extra={"state": "pending"})
 
-    def _add(
-        self,
-        conversation: FakeConversation,
-        role: FakeRole,
-        kind: str,
-        body: str,
-        author: Person,
-        *,
-        via_api: bool = False,
-    ) -> FakeMessage:
-        number, timestamp = self.next_id(), int(self.clock() * 1000)
-        # Several messages of one moment have different times, or a page could not end between them.
-        timestamp = max([timestamp, *(one.extra["timestamp"] + 1 for one in conversation.messages[-1:])])
-        fingerprint = timestamp * 100 + number % 100
-        message = FakeMessage(str(fingerprint), role, kind, body, author, self.now(), via_api=via_api)
-        message.extra |= {"fingerprint": fingerprint, "timestamp": timestamp, "origin": conversation.channel}
-        conversation.messages.append(message)
-        return message
+    @override
+    def prepare_message(self, conversation: FakeConversation, message: FakeMessage) -> None:
+        # Messages of the same moment get different timestamps; otherwise a page could not end between them.
+        timestamp = int(self.clock() * 1000)
+        if conversation.messages:
+            timestamp = max(timestamp, conversation.messages[-1].extra["timestamp"] + 1)
+        fingerprint = timestamp * 100 + self.next_id() % 100
+        message.id = str(fingerprint)
+        message.extra = {"fingerprint": fingerprint, **message.extra}
+        message.extra |= {"timestamp": timestamp, "origin": conversation.channel}
 
-    # Look-ups.
+    @override
+    def on_customer_message(
+        self, conversation: FakeConversation, body: str, attachments: Sequence[str], *, is_new: bool
+    ) -> Webhook:
+        self._set_state(conversation, "unresolved")
+        contents = [*(("file", name) for name in attachments), *([("text", body)] if body or not attachments else [])]
+        messages = [
+            self.add_message(conversation, "customer", kind, content, conversation.contact)
+            for kind, content in contents
+        ]
+        return self._notify("message:send", conversation, self._render_message(messages[-1]))
 
-    def _conversation(self, session_id: str) -> FakeConversation:
-        try:
-            return self.conversations[session_id]
-        except KeyError:
-            raise Refusal(404, "conversation_not_found", "Conversation not found") from None
+    @override
+    def on_agent_reply(self, conversation: FakeConversation, body: str, agent: Person) -> Webhook:
+        message = self.add_message(conversation, "agent", "text", body, agent)
+        return self._notify("message:received", conversation, self._render_message(message))
 
-    def _human(self, user_id: str | None) -> Person:
-        user_id = user_id or list(self.users)[-1]
-        return Person(user_id, "operator", self.users[user_id])
+    @override
+    def on_bot_greeting(self, conversation: FakeConversation, text: str) -> Webhook:
+        bot = Person("", "website", "Bot")
+        message = self.add_message(conversation, "bot", "text", text, bot, automated=True)
+        return self._notify("message:received", conversation, self._render_message(message))
 
-    # What Crisp says.
+    @override
+    def on_assignment(self, conversation: FakeConversation, agent: Person) -> Webhook:
+        routing = {"routing_id": agent.id, "previous_routing_id": conversation.assignee}
+        conversation.assignee = agent.id
+        return self._notify("session:set_routing", conversation, routing)
 
-    def _meta(self, conversation: FakeConversation) -> dict[str, Any]:
+    # Web hooks.
+
+    @override
+    def ping(self) -> Webhook:
+        with self._lock:
+            return self._notify("session:request:initiated", self.start_conversation(None, None), {})
+
+    @override
+    def redeliver(self, webhook: Webhook) -> Webhook:
+        again = super().redeliver(webhook)
+        return replace(again, headers={**again.headers, "X-Delivery-Attempt-Count": "2"})
+
+    @override
+    def sign(self, body: bytes) -> dict[str, str]:
+        stamp = str(int(self.clock() * 1000))
+        if self.hook == "website":
+            # Website hooks are not signed. The key is in the URL, and a route passes it on in a header.
+            return {"X-Crisp-Request-Timestamp": stamp, self.url_key_header: self.webhook_secret}
         return {
-            "nickname": conversation.contact.name or "visitor493603",
-            "email": conversation.contact.email or "",
-            "phone": "",
-            "subject": conversation.subject,
-            "avatar": None,
-            "segments": conversation.tags,
-            "data": conversation.fields,
+            "X-Crisp-Request-Timestamp": stamp,
+            "X-Crisp-Signature": sign(body, self.webhook_secret, stamp),
         }
 
-    def _shown(self, message: FakeMessage) -> dict[str, Any]:
+    def _notify(self, event: str, conversation: FakeConversation, data: Mapping[str, Any]) -> Webhook:
+        payload = {
+            "website_id": self.website_id,
+            "event": event,
+            "data": {"website_id": self.website_id, "session_id": conversation.id, "inbox_id": None, **data},
+            "timestamp": int(self.clock() * 1000),
+        }
+        body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = {
+            "X-Crisp-Hook-Origin": f"{self.hook}/rtm {_create_uuid(1)} production",
+            "X-Delivery-Attempt-Limit": "3",
+            "X-Delivery-Attempt-Count": "1",
+        }
+        return self.build_webhook(body, conversation.id, headers)
+
+    # JSON.
+
+    def _render_message(self, message: FakeMessage) -> dict[str, Any]:
         content: Any = message.body
         if message.type == "file":
-            content = {
-                "name": message.body,
-                "url": f"https://storage.example/{message.body}",
-                "type": "application/pdf",
-            }
-        user: dict[str, Any] = {"nickname": message.author.name or "visitor493603"}
-        user |= {"type": message.author.type} if message.author.type else {}
-        user |= {"user_id": message.author.id} if message.author.id else {}
+            url = f"https://storage.example/{message.body}"
+            content = {"name": message.body, "url": url, "type": "application/pdf"}
+        author = message.author
+        user: dict[str, Any] = {"nickname": author.name or _VISITOR}
+        user |= {"type": author.type} if author.type else {}
+        user |= {"user_id": author.id} if author.id else {}
         return {
             "website_id": self.website_id,
             "inbox_id": None,
@@ -498,61 +431,50 @@ class FakeCrisp(FakeHelpDesk):
             "user": user,
         }
 
-    def _notify(self, event: str, conversation: FakeConversation, message: FakeMessage) -> Webhook:
-        return self._told(event, conversation, self._shown(message))
-
-    def _told(self, event: str, conversation: FakeConversation, data: Mapping[str, Any]) -> Webhook:
-        payload = {
-            "website_id": self.website_id,
-            "event": event,
-            "data": {"website_id": self.website_id, "session_id": conversation.id, "inbox_id": None, **data},
-            "timestamp": int(self.clock() * 1000),
-        }
-        body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
-        headers = {
-            "Content-Type": "application/json",
-            "X-Crisp-Hook-Origin": f"{self.hook}/rtm {_uuid(1)} production",
-            "X-Delivery-Attempt-Limit": "3",
-            "X-Delivery-Attempt-Count": "1",
-        }
-        return Webhook(body, {**headers, **self._signature(body)}, conversation.id)
-
-    def _signature(self, body: bytes) -> dict[str, str]:
-        stamp = str(int(self.clock() * 1000))
-        if self.hook == "website":
-            # Not signed. The key is in the URL, and a route hands it over.
-            return {"X-Crisp-Request-Timestamp": stamp, self.url_key_header: self.webhook_secret}
-        return {
-            "X-Crisp-Request-Timestamp": stamp,
-            "X-Crisp-Signature": sign(body, self.webhook_secret, stamp),
-        }
-
 
 def sign(body: bytes, secret: str, stamp: str) -> str:
-    """The value of `X-Crisp-Signature` for a body.
+    """Return the value of `X-Crisp-Signature` for a body.
 
     Args:
         body: The bytes that are sent.
         secret: The plugin's signing secret.
         stamp: The value of `X-Crisp-Request-Timestamp`.
     """
-    return hmac.new(secret.encode(), f"[{stamp};".encode() + body + b"]", hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), f"[{stamp};".encode() + body + b"]", "sha256").hex()
 
 
-def _uuid(number: int) -> str:
+def _create_uuid(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012x}"
 
 
-def _data(data: Any, reason: str = "resolved", *, status: int = 200) -> HttpResponse:
+def _wrap(data: Any, reason: str = "resolved", *, status: int = 200) -> HttpResponse:
     return as_json(status, {"error": False, "reason": reason, "data": data})
 
 
-def _checked(call: Call, fields: Shape, *required: str) -> dict[str, Any]:
-    given = cast("dict[str, Any]", call.body or {})
-    name = misfit(given, fields)
+def _render_operator(person: Person) -> dict[str, Any]:
+    first, _, last = (person.name or "").partition(" ")
+    details = {"user_id": person.id, "email": person.email, "first_name": first, "last_name": last}
+    return {"type": "operator", "details": {**details, "role": "member", "availability": "online"}}
+
+
+def _render_meta(conversation: FakeConversation) -> dict[str, Any]:
+    return {
+        "nickname": conversation.contact.name or _VISITOR,
+        "email": conversation.contact.email or "",
+        "phone": "",
+        "subject": conversation.subject,
+        "avatar": None,
+        "segments": conversation.tags,
+        "data": conversation.fields,
+    }
+
+
+def _read_fields(call: Call, shape: Shape, *required: str) -> dict[str, Any]:
+    fields = call.json_object or {}
+    name = find_misfit(fields, shape)
     if name is not None:
         raise Refusal(400, "invalid_data", f"{name} is invalid")
     for name in required:
-        if name not in given:
+        if name not in fields:
             raise Refusal(400, "invalid_data", f"{name} is required")
-    return given
+    return fields

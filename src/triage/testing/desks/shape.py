@@ -1,37 +1,60 @@
-"""Checking what a fake is sent: tables of fields, and what may stand in each."""
+"""Checks of the JSON that a fake receives: tables of fields, and the values that each may hold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 Check: TypeAlias = Callable[[Any], bool]
 Shape: TypeAlias = Mapping[str, Check]
+"""Field names, and a check of each field's value."""
 
 
-def misfit(given: Mapping[str, Any], shape: Shape) -> str | None:
-    """The first field that there is not, or that holds something else; None if all fit."""
-    return next((name for name, value in given.items() if name not in shape or not shape[name](value)), None)
+@dataclass(frozen=True)
+class Field:
+    """A field of a request body, for vendors that distinguish missing fields from invalid ones."""
+
+    kind: type = str
+    required: bool = False
+    values: tuple[str, ...] = ()
+    """The only values allowed; empty for any."""
+
+
+def find_misfit(body: Mapping[str, Any], shape: Shape) -> str | None:
+    """Return the name of the first unknown or invalid field, or None if all fields fit."""
+    return next((name for name, value in body.items() if name not in shape or not shape[name](value)), None)
+
+
+def require_numeric_ids(**ids: Iterable[str]) -> None:
+    """Raise `ValueError` unless all ids are numbers, as they are at the vendor.
+
+    Args:
+        ids: Ids by what they identify: `users=…, teams=…`.
+    """
+    for name, values in ids.items():
+        if not all(value.isdecimal() for value in values):
+            raise ValueError(f"The ids of {name} must be numbers, as strings.")
 
 
 def is_text(value: Any) -> bool:
-    """True for a string."""
+    """Return True for a string."""
     return isinstance(value, str)
 
 
 def is_text_or_null(value: Any) -> bool:
-    """True for a string, and for nothing."""
+    """Return True for a string and for None."""
     return value is None or isinstance(value, str)
 
 
-def is_texts(value: Any) -> bool:
-    """True for a list of strings."""
-    return isinstance(value, list) and all(isinstance(one, str) for one in cast("list[object]", value))
+def is_list_of_texts(value: Any) -> bool:
+    """Return True for a list of strings."""
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in cast("list[object]", value))
 
 
 def is_flag(value: Any) -> bool:
-    """True for a boolean."""
+    """Return True for a boolean."""
     return isinstance(value, bool)
 
 
 def is_object(value: Any) -> bool:
-    """True for a JSON object."""
+    """Return True for a JSON object."""
     return isinstance(value, dict)
