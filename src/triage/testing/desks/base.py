@@ -107,6 +107,8 @@ class FakeHelpDesk(ABC):
     """The vendor's own limit."""
     user_type: ClassVar[str]
     """The vendor's word for a teammate."""
+    bot: Person
+    """The vendor's own bot."""
     user_email: ClassVar[str] = "teammate-{}@example.com"
     """The email address of a teammate, with `{}` for the id."""
     error_codes: ClassVar[Mapping[int, str]]
@@ -167,9 +169,11 @@ class FakeHelpDesk(ABC):
         body = self.format_body(text, html=html)
         with self._lock:
             if conversation is None:
-                started = self.start_conversation(name, email, subject)
-                return self.on_customer_message(started, body, attachments, is_new=True)
-            return self.on_customer_message(self.conversations[conversation], body, attachments, is_new=False)
+                current = self.start_conversation(name, email, subject)
+            else:
+                current = self.conversations[conversation]
+            message = self.add_message(current, "customer", body, current.contact, attachments=attachments)
+            return self.report_message(current, message, is_new=conversation is None)
 
     def agent_writes(self, text: str, *, conversation: str, agent: str | None = None, html: bool = False) -> Webhook:
         """Reply to the customer as a human teammate, and return the webhook that the vendor sends.
@@ -182,7 +186,8 @@ class FakeHelpDesk(ABC):
         """
         body = self.format_body(text, html=html)
         with self._lock:
-            return self.on_agent_reply(self.conversations[conversation], body, self.get_human(agent))
+            current = self.conversations[conversation]
+            return self.report_message(current, self.add_message(current, "agent", body, self.get_human(agent)))
 
     def bot_greets(
         self,
@@ -199,7 +204,9 @@ class FakeHelpDesk(ABC):
             email: The customer's email address.
         """
         with self._lock:
-            return self.on_bot_greeting(self.start_conversation(name, email), text)
+            started = self.start_conversation(name, email)
+            message = self.add_message(started, "bot", self.format_body(text, html=False), self.bot)
+            return self.report_message(started, message, is_new=True)
 
     def assign(self, conversation: str, agent: str | None = None) -> Webhook:
         """Assign a conversation to a human teammate, as that teammate does; return the webhook that the vendor sends.
@@ -209,7 +216,7 @@ class FakeHelpDesk(ABC):
             agent: The teammate's id; None for the last of `users`.
         """
         with self._lock:
-            return self.on_assignment(self.conversations[conversation], self.get_human(agent))
+            return self.assign_human(self.conversations[conversation], self.get_human(agent))
 
     @abstractmethod
     def ping(self) -> Webhook:
@@ -439,31 +446,24 @@ class FakeHelpDesk(ABC):
 
     @abstractmethod
     def prepare_message(self, conversation: FakeConversation, message: FakeMessage) -> None:
-        """Set the id of a new message, and the values that only this vendor has."""
+        """Complete a message that is about to be added, and update the conversation for it.
 
-    @abstractmethod
-    def on_customer_message(
-        self, conversation: FakeConversation, body: str, attachments: Sequence[str], *, is_new: bool
-    ) -> Webhook:
-        """Store a customer's message, and return the webhook for it.
-
-        Args:
-            conversation: The conversation.
-            body: The text, as `format_body` returns it.
-            attachments: File names.
-            is_new: True if the message starts the conversation.
+        Set the message's id, its type if it has none, and the values that only this vendor has. Reopen the conversation
+        if a customer writes.
         """
 
     @abstractmethod
-    def on_agent_reply(self, conversation: FakeConversation, body: str, agent: Person) -> Webhook:
-        """Store a teammate's reply, and return the webhook for it."""
+    def report_message(self, conversation: FakeConversation, message: FakeMessage, *, is_new: bool = False) -> Webhook:
+        """Return the webhook for a message of a customer, an agent or the bot.
+
+        Args:
+            conversation: The conversation.
+            message: Its latest message.
+            is_new: True if the message started the conversation.
+        """
 
     @abstractmethod
-    def on_bot_greeting(self, conversation: FakeConversation, text: str) -> Webhook:
-        """Store the greeting of the vendor's bot in a new conversation, and return the webhook for it."""
-
-    @abstractmethod
-    def on_assignment(self, conversation: FakeConversation, agent: Person) -> Webhook:
+    def assign_human(self, conversation: FakeConversation, agent: Person) -> Webhook:
         """Assign a conversation to the teammate who takes it, and return the webhook for it."""
 
     @abstractmethod
@@ -526,10 +526,10 @@ class FakeHelpDesk(ABC):
         self,
         conversation: FakeConversation,
         role: FakeRole,
-        kind: str,
         body: str | None,
         author: Person,
         *,
+        kind: str = "",
         attachments: Sequence[str] = (),
         via_api: bool = False,
         **extra: Any,
@@ -539,9 +539,9 @@ class FakeHelpDesk(ABC):
         Args:
             conversation: The conversation.
             role: Who writes.
-            kind: The vendor's word, the message's `type`.
             body: The text; None for an event.
             author: The person who writes or acts.
+            kind: The message's `type`; empty for the usual one.
             attachments: File names.
             via_api: True if an API call creates it.
             extra: Values that only this vendor has.

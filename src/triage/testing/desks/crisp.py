@@ -115,6 +115,7 @@ class FakeCrisp(FakeHelpDesk):
     }
     default_rate_limit = RateLimit(5_000, 86_400)
     user_type = "operator"
+    bot = Person("", "website", "Bot")
     error_codes: ClassVar = {
         400: "invalid_data",
         401: "invalid_session",
@@ -254,7 +255,9 @@ class FakeCrisp(FakeHelpDesk):
         role: FakeRole = "note" if fields["type"] == "note" else "customer" if fields["from"] == "user" else "agent"
         author = Person(user.get("user_id", ""), user.get("type", "participant"), user.get("nickname"))
         extra = {name: fields[name] for name in ("automated", "fingerprint") if name in fields}
-        message = self.add_message(conversation, role, fields["type"], fields["content"], author, via_api=True, **extra)
+        message = self.add_message(
+            conversation, role, fields["content"], author, kind=fields["type"], via_api=True, **extra
+        )
         return _wrap({"fingerprint": message.extra["fingerprint"]}, "dispatched", status=202)
 
     def _get_meta(self, _: Call, session_id: str) -> Any:
@@ -328,41 +331,40 @@ class FakeCrisp(FakeHelpDesk):
         return FakeConversation(session_id, contact, channel="chat", extra={"state": "pending"})
 
     @override
+    def add_message(
+        self,
+        conversation: FakeConversation,
+        role: FakeRole,
+        body: str | None,
+        author: Person,
+        *,
+        attachments: Sequence[str] = (),
+        **options: Any,
+    ) -> FakeMessage:
+        # Each file is a message.
+        files = [self.add_message(conversation, role, name, author, kind="file") for name in attachments]
+        return super().add_message(conversation, role, body, author, **options) if body or not files else files[-1]
+
+    @override
     def prepare_message(self, conversation: FakeConversation, message: FakeMessage) -> None:
         # Messages of the same moment get different timestamps; otherwise a page could not end between them.
         timestamp = int(self.clock() * 1000)
         if conversation.messages:
             timestamp = max(timestamp, conversation.messages[-1].extra["timestamp"] + 1)
         fingerprint = timestamp * 100 + self.next_id() % 100
-        message.id = str(fingerprint)
-        message.extra = {"fingerprint": fingerprint, **message.extra}
+        message.id, message.type = str(fingerprint), message.type or "text"
+        message.extra = {"fingerprint": fingerprint, "automated": message.role == "bot", **message.extra}
         message.extra |= {"timestamp": timestamp, "origin": conversation.channel}
+        if message.role == "customer" and not message.via_api:
+            self._set_state(conversation, "unresolved")
 
     @override
-    def on_customer_message(
-        self, conversation: FakeConversation, body: str, attachments: Sequence[str], *, is_new: bool
-    ) -> Webhook:
-        self._set_state(conversation, "unresolved")
-        contents = [*(("file", name) for name in attachments), *([("text", body)] if body or not attachments else [])]
-        messages = [
-            self.add_message(conversation, "customer", kind, content, conversation.contact)
-            for kind, content in contents
-        ]
-        return self._notify("message:send", conversation, self._render_message(messages[-1]))
+    def report_message(self, conversation: FakeConversation, message: FakeMessage, *, is_new: bool = False) -> Webhook:
+        event = "message:send" if message.role == "customer" else "message:received"
+        return self._notify(event, conversation, self._render_message(message))
 
     @override
-    def on_agent_reply(self, conversation: FakeConversation, body: str, agent: Person) -> Webhook:
-        message = self.add_message(conversation, "agent", "text", body, agent)
-        return self._notify("message:received", conversation, self._render_message(message))
-
-    @override
-    def on_bot_greeting(self, conversation: FakeConversation, text: str) -> Webhook:
-        bot = Person("", "website", "Bot")
-        message = self.add_message(conversation, "bot", "text", text, bot, automated=True)
-        return self._notify("message:received", conversation, self._render_message(message))
-
-    @override
-    def on_assignment(self, conversation: FakeConversation, agent: Person) -> Webhook:
+    def assign_human(self, conversation: FakeConversation, agent: Person) -> Webhook:
         routing = {"routing_id": agent.id, "previous_routing_id": conversation.assignee}
         conversation.assignee = agent.id
         return self._notify("session:set_routing", conversation, routing)
@@ -424,7 +426,7 @@ class FakeCrisp(FakeHelpDesk):
             "from": "user" if message.role == "customer" else "operator",
             "origin": message.extra["origin"],
             "stamped": True,
-            "automated": message.extra.get("automated", False),
+            "automated": message.extra["automated"],
             "timestamp": message.extra["timestamp"],
             "fingerprint": message.extra["fingerprint"],
             "mentions": [],

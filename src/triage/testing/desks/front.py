@@ -35,7 +35,6 @@ from triage.testing.desks.front_json import (
     render_tag,
     render_teammate,
 )
-from triage.testing.desks.markup import to_html
 from triage.testing.desks.records import Call, FakeConversation, FakeMessage, Person, RateLimit, Refusal, Webhook
 from triage.testing.desks.shape import (
     Shape,
@@ -123,6 +122,7 @@ class FakeFront(FakeHelpDesk):
     default_teams: ClassVar = {"inb_oncall": "On-call", "inb_billing": "Billing", "inb_support": "Support"}
     default_rate_limit = RateLimit(50, 60)
     user_type = "user"
+    bot = Person("tea_rule", "rule", "A rule")
     error_codes: ClassVar = {
         400: "Bad request",
         401: "Unauthenticated",
@@ -310,7 +310,7 @@ class FakeFront(FakeHelpDesk):
         _require(author, self.users, "teammate")
         _require(reply.get("channel_id", self.channels[0]), self.channels, "channel")
         tags = self._find_tags(options.get("tag_ids", ()))
-        message = self.add_message(conversation, "agent", "", reply["body"], self.get_user(author), via_api=True)
+        message = self.add_message(conversation, "agent", reply["body"], self.get_user(author), via_api=True)
         conversation.tags += tags
         # "Archive the conversation right when sending the message. `true` by default"
         self._set_status(conversation, "archived" if options.get("archive", True) else "open")
@@ -328,7 +328,7 @@ class FakeFront(FakeHelpDesk):
             _require(comment["author_id"], self.users, "teammate")
             author = self.get_user(comment["author_id"])
         body = _render_markdown(comment["body"])
-        return as_json(201, render_comment(self.add_message(conversation, "note", "", body, author, via_api=True)))
+        return as_json(201, render_comment(self.add_message(conversation, "note", body, author, via_api=True)))
 
     def _post_tags(self, call: Call, conversation_id: str) -> Any:
         conversation, tags = self._read_tags(call, conversation_id)
@@ -367,30 +367,18 @@ class FakeFront(FakeHelpDesk):
         message.id = f"{'com' if is_note else 'msg'}_{self.next_id():x}"
         message.type = "comment" if is_note else conversation.channel
         message.extra["uid"] = hashlib.sha256(message.id.encode()).hexdigest()[:32]
+        if message.role == "customer":
+            self._set_status(conversation, "open")
 
     @override
-    def on_customer_message(
-        self, conversation: FakeConversation, body: str, attachments: Sequence[str], *, is_new: bool
-    ) -> Webhook:
-        author = conversation.contact
-        message = self.add_message(conversation, "customer", "", body, author, attachments=attachments)
-        self._set_status(conversation, "open")
-        return self._notify("inbound_received", conversation, message)
+    def report_message(self, conversation: FakeConversation, message: FakeMessage, *, is_new: bool = False) -> Webhook:
+        event = "inbound_received" if message.role == "customer" else "outbound_sent"
+        return self._notify(event, conversation, message=message)
 
     @override
-    def on_agent_reply(self, conversation: FakeConversation, body: str, agent: Person) -> Webhook:
-        return self._notify("outbound_sent", conversation, self.add_message(conversation, "agent", "", body, agent))
-
-    @override
-    def on_bot_greeting(self, conversation: FakeConversation, text: str) -> Webhook:
-        rule = Person("tea_rule", "rule", "A rule")
-        message = self.add_message(conversation, "bot", "", to_html(text), rule)
-        return self._notify("outbound_sent", conversation, message)
-
-    @override
-    def on_assignment(self, conversation: FakeConversation, agent: Person) -> Webhook:
+    def assign_human(self, conversation: FakeConversation, agent: Person) -> Webhook:
         conversation.assignee = agent.id
-        return self._notify("assignee_changed", conversation, None, agent)
+        return self._notify("assignee_changed", conversation, teammate=agent)
 
     def merge(self, conversation: str, *, into: str) -> None:
         """Merge a conversation into another, as a human teammate does. Calls for the old id are then redirected.
@@ -423,7 +411,12 @@ class FakeFront(FakeHelpDesk):
         }
 
     def _notify(
-        self, event: str, conversation: FakeConversation, message: FakeMessage | None, teammate: Person | None = None
+        self,
+        event: str,
+        conversation: FakeConversation,
+        *,
+        message: FakeMessage | None = None,
+        teammate: Person | None = None,
     ) -> Webhook:
         event_id = f"evt_{self.next_id():x}"
         payload: dict[str, Any] = {

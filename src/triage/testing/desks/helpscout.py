@@ -32,7 +32,6 @@ from triage.testing.desks.helpscout_json import (
     render_teams,
     render_user,
 )
-from triage.testing.desks.markup import to_html
 from triage.testing.desks.oauth import OAuthHelpDesk
 from triage.testing.desks.records import (
     Call,
@@ -55,8 +54,14 @@ PayloadVersion: TypeAlias = Literal["V2", "V3"]
 _ERRORS = "https://developer.helpscout.com/mailbox-api/overview/errors"
 _TOKEN_LIFETIME = 172_800
 _MAX_THREADS = 100  # "threads cannot be added to conversations with 100 threads (or more)": 412
-_AI = Person("771900", "system_user", "AI Agent", "")
 
+_THREAD_TYPES: Mapping[FakeRole, str] = {
+    "customer": "customer",
+    "agent": "message",
+    "bot": "message",
+    "note": "note",
+    "event": "lineitem",
+}
 _STATUSES = ("active", "pending", "closed", "spam")
 _STATUS_ALIASES = {"open": "active", "inbox_predefined": "active"}
 
@@ -137,6 +142,7 @@ class FakeHelpScout(OAuthHelpDesk):
     default_teams: ClassVar = {"771201": "On-call", "771202": "Billing", "771203": "Support"}
     default_rate_limit = RateLimit(200, 60)
     user_type = "user"
+    bot = Person("771900", "system_user", "AI Agent", "")
     token_path = "/v2/oauth2/token"
     error_codes: ClassVar = {
         400: "BadRequest",
@@ -333,21 +339,19 @@ class FakeHelpScout(OAuthHelpDesk):
             raise Refusal(400, "NotFound", "the customer does not belong to the conversation", "customer")
         if reply.get("assignTo") is not None and not reply.get("draft"):
             self._assign(conversation, str(reply["assignTo"]))
-        return self._add_thread(conversation, "agent", "message", reply)
+        return self._add_thread(conversation, "agent", reply)
 
     def _post_note(self, call: Call, conversation_id: str) -> Any:
         note = _read_fields(call, _NOTE)
-        return self._add_thread(self.find_conversation(conversation_id), "note", "note", note)
+        return self._add_thread(self.find_conversation(conversation_id), "note", note)
 
-    def _add_thread(
-        self, conversation: FakeConversation, role: FakeRole, kind: str, fields: Mapping[str, Any]
-    ) -> HttpResponse:
+    def _add_thread(self, conversation: FakeConversation, role: FakeRole, fields: Mapping[str, Any]) -> HttpResponse:
         if len(conversation.messages) >= _MAX_THREADS:
             raise Refusal(412, "PreconditionFailed", "The conversation is locked")
         user = str(fields.get("user") or self.own_id)
         if user not in self.users:
             raise Refusal(400, "NotFound", "no such user", "user")
-        thread = self.add_message(conversation, role, kind, fields["text"], self.get_user(user), via_api=True)
+        thread = self.add_message(conversation, role, fields["text"], self.get_user(user), via_api=True)
         if fields.get("draft"):
             thread.extra["state"] = "draft"
             thread.role = "event"
@@ -411,7 +415,7 @@ class FakeHelpScout(OAuthHelpDesk):
         conversation.snoozed_until = None
 
     def _add_line_item(self, conversation: FakeConversation, action: str, author: Person) -> None:
-        self.add_message(conversation, "event", "lineitem", None, author, action=action)
+        self.add_message(conversation, "event", None, author, action=action)
 
     # What people do.
 
@@ -423,32 +427,26 @@ class FakeHelpScout(OAuthHelpDesk):
 
     @override
     def prepare_message(self, conversation: FakeConversation, message: FakeMessage) -> None:
-        message.id = str(7_730_000_000 + self.next_id())
+        is_asleep = conversation.state == "snoozed" and not conversation.extra.get("unsnooze", True)
+        if message.role == "customer" and not is_asleep:
+            self._set_status(conversation, "active")
+        message.id, message.type = str(7_730_000_000 + self.next_id()), _THREAD_TYPES[message.role]
         message.extra |= {"state": "published", "status": self.status(conversation.id)}
         conversation.updated_at = message.at
 
     @override
-    def on_customer_message(
-        self, conversation: FakeConversation, body: str, attachments: Sequence[str], *, is_new: bool
-    ) -> Webhook:
-        if conversation.state != "snoozed" or conversation.extra.get("unsnooze", True):
-            self._set_status(conversation, "active")
-        author = conversation.contact
-        self.add_message(conversation, "customer", "customer", body, author, attachments=attachments)
-        return self._notify("convo.created" if is_new else "convo.customer.reply.created", conversation)
+    def report_message(self, conversation: FakeConversation, message: FakeMessage, *, is_new: bool = False) -> Webhook:
+        match message.role:
+            case "customer":
+                event = "convo.created" if is_new else "convo.customer.reply.created"
+            case "bot":
+                event = "convo.ai-answers.created"
+            case _:
+                event = "convo.agent.reply.created"
+        return self._notify(event, conversation)
 
     @override
-    def on_agent_reply(self, conversation: FakeConversation, body: str, agent: Person) -> Webhook:
-        self.add_message(conversation, "agent", "message", body, agent)
-        return self._notify("convo.agent.reply.created", conversation)
-
-    @override
-    def on_bot_greeting(self, conversation: FakeConversation, text: str) -> Webhook:
-        self.add_message(conversation, "bot", "message", to_html(text), _AI)
-        return self._notify("convo.ai-answers.created", conversation)
-
-    @override
-    def on_assignment(self, conversation: FakeConversation, agent: Person) -> Webhook:
+    def assign_human(self, conversation: FakeConversation, agent: Person) -> Webhook:
         self._assign(conversation, agent.id)
         self._add_line_item(conversation, "assigned", agent)
         return self._notify("convo.assigned", conversation)

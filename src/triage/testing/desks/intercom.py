@@ -20,7 +20,6 @@ from typing_extensions import Unpack, override
 
 from triage.testing.desks.base import IN_PROCESS, FakeHelpDesk, FakeOptions, Routes
 from triage.testing.desks.intercom_json import Renderer, parse_version
-from triage.testing.desks.markup import to_html
 from triage.testing.desks.records import (
     Call,
     FakeConversation,
@@ -130,6 +129,7 @@ class FakeIntercom(FakeHelpDesk):
         self.client_secret = client_secret
         self.tags: dict[str, str] = {}
         self.api_version = api_version
+        self.bot = Person("5017690", "bot", "Operator", f"operator+{app_id}@intercom.io")
         require_numeric_ids(users=self.users, teams=self.teams)
 
     @override
@@ -229,7 +229,7 @@ class FakeIntercom(FakeHelpDesk):
         conversation.fields.update(attributes)
         # The call names no teammate, so the changes are attributed to the bot.
         kind = "conversation_attribute_updated_by_admin"
-        parts = [self.add_message(conversation, "event", kind, None, self._bot, via_api=True) for _ in attributes]
+        parts = [self.add_message(conversation, "event", None, self.bot, kind=kind, via_api=True) for _ in attributes]
         return self._render_change(call, conversation, parts)
 
     def _post_reply(self, call: Call, conversation_id: str) -> Any:
@@ -240,7 +240,7 @@ class FakeIntercom(FakeHelpDesk):
         conversation, admin = self.find_conversation(conversation_id), self._find_admin(reply)
         body = None if kind == "quick_reply" else reply["body"]
         role: FakeRole = "note" if kind == "note" else "agent"
-        part = self.add_message(conversation, role, kind, body, admin, via_api=True)
+        part = self.add_message(conversation, role, body, admin, kind=kind, via_api=True)
         return self._render_change(call, conversation, [part])
 
     def _post_part(self, call: Call, conversation_id: str) -> Any:
@@ -282,7 +282,7 @@ class FakeIntercom(FakeHelpDesk):
         self, conversation: FakeConversation, kind: str, body: str | None, admin: Person, *, via_api: bool
     ) -> FakeMessage:
         role: FakeRole = "agent" if body else "event"  # the customer sees a part with a body
-        return self.add_message(conversation, role, kind, body, admin, via_api=via_api)
+        return self.add_message(conversation, role, body, admin, kind=kind, via_api=via_api)
 
     def _attach_tag(self, call: Call, conversation_id: str) -> Any:
         fields = _read_fields(call, {"id": Field(required=True), **_ADMIN_ID})
@@ -328,44 +328,32 @@ class FakeIntercom(FakeHelpDesk):
     @override
     def prepare_message(self, conversation: FakeConversation, message: FakeMessage) -> None:
         message.id = str(2_540_000_000 + self.next_id())
-        message.extra["state"] = conversation.state
+        if not message.type:
+            # A reply that reopens a closed conversation is a part of that type, with the text in it.
+            reopens = message.role == "customer" and conversation.state == "closed"
+            message.type = "open" if reopens else "comment" if conversation.messages else conversation.channel
+        if message.role == "customer":
+            conversation.state, conversation.snoozed_until = "open", None
         if message.body is not None and not re.match(r"\s*<", message.body):
             message.body = f"<p>{message.body}</p>"  # in the examples "Goodbye :)" comes back as a paragraph
+        message.extra["state"] = conversation.state
         conversation.updated_at = message.at
 
     @override
-    def on_customer_message(
-        self, conversation: FakeConversation, body: str, attachments: Sequence[str], *, is_new: bool
-    ) -> Webhook:
-        kind, contact = conversation.channel, conversation.contact
-        if is_new:
-            self.add_message(conversation, "customer", kind, body, contact, attachments=attachments)
-            return self._notify("conversation.user.created", conversation)
-        # A reply that reopens a closed conversation is a part of that type, with the text in it.
-        kind = "open" if conversation.state == "closed" else "comment"
-        conversation.state, conversation.snoozed_until = "open", None
-        part = self.add_message(conversation, "customer", kind, body, contact, attachments=attachments)
-        return self._notify("conversation.user.replied", conversation, part)
+    def report_message(self, conversation: FakeConversation, message: FakeMessage, *, is_new: bool = False) -> Webhook:
+        match message.role:
+            case "customer":
+                topic = "conversation.user.created" if is_new else "conversation.user.replied"
+            case "bot" if parse_version(self.api_version) >= (2, 14):
+                topic = "conversation.operator.replied"
+            case _:
+                topic = "conversation.admin.replied"
+        return self._notify(topic, conversation, *([] if is_new else [message]))
 
     @override
-    def on_agent_reply(self, conversation: FakeConversation, body: str, agent: Person) -> Webhook:
-        part = self.add_message(conversation, "agent", "comment", body, agent)
-        return self._notify("conversation.admin.replied", conversation, part)
-
-    @override
-    def on_bot_greeting(self, conversation: FakeConversation, text: str) -> Webhook:
-        self.add_message(conversation, "bot", conversation.channel, to_html(text), self._bot)
-        role = "operator" if parse_version(self.api_version) >= (2, 14) else "admin"
-        return self._notify(f"conversation.{role}.replied", conversation)
-
-    @override
-    def on_assignment(self, conversation: FakeConversation, agent: Person) -> Webhook:
+    def assign_human(self, conversation: FakeConversation, agent: Person) -> Webhook:
         part = self._assign(conversation, "admin", agent.id, agent, via_api=False)
         return self._notify("conversation.admin.assigned", conversation, part)
-
-    @property
-    def _bot(self) -> Person:
-        return Person("5017690", "bot", "Operator", f"operator+{self.app_id}@intercom.io")
 
     # Webhooks.
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 from typing_extensions import Unpack, override
 
 from triage.testing.desks.base import IN_PROCESS, FakeOptions, Routes, as_json, format_time
-from triage.testing.desks.markup import to_html
+from triage.testing.desks.markup import to_html, to_text
 from triage.testing.desks.oauth import OAuthHelpDesk
 from triage.testing.desks.records import Call, FakeConversation, FakeMessage, Person, RateLimit, Refusal, Webhook
 from triage.testing.desks.shape import (
@@ -59,7 +59,6 @@ TRIGGER_BODY = """\
 """The body that our documentation recommends for triggers and automations, before Zendesk fills in the placeholders."""
 
 _SYSTEM = Person("-1", "system", "Zendesk")
-_BOT = Person("zd:answerBot", "system", "Answer Bot")
 _PRIORITIES = ("urgent", "high", "normal", "low")
 _STATUSES = ("new", "open", "pending", "hold", "solved", "closed")
 
@@ -136,6 +135,7 @@ class FakeZendesk(OAuthHelpDesk):
     default_teams: ClassVar = {"98701": "On-call", "98702": "Billing", "98703": "Support"}
     default_rate_limit = RateLimit(200, 60)
     user_type = "agent"
+    bot = Person("zd:answerBot", "system", "Answer Bot")
     user_email = "staff-{}@example.com"
     token_path = "/oauth/tokens"
     error_codes: ClassVar = {
@@ -376,7 +376,7 @@ class FakeZendesk(OAuthHelpDesk):
             body = to_html(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", comment.get("body", ""))))
         is_public = comment.get("public", ticket.messages[0].role != "note" if ticket.messages else True)
         shortened = _fill_placeholders(body, ticket).encode()[: 64 * 1024].decode("utf-8", "ignore")
-        return self.add_message(ticket, "agent" if is_public else "note", "Comment", shortened, author, via_api=True)
+        return self.add_message(ticket, "agent" if is_public else "note", shortened, author, via_api=True)
 
     def _check_stamp(self, ticket: FakeConversation, changes: Mapping[str, Any]) -> None:
         # "A value of false has the same effect as true."
@@ -469,32 +469,21 @@ class FakeZendesk(OAuthHelpDesk):
 
     @override
     def prepare_message(self, conversation: FakeConversation, message: FakeMessage) -> None:
-        message.id = str(98_765_000 + self.next_id())
+        message.id, message.type = str(98_765_000 + self.next_id()), "Comment"
+        if message.role == "customer" and conversation.messages:
+            self._set_status(conversation, "open")
+        if conversation.messages and not message.via_api:
+            self._touch(conversation)
 
     @override
-    def on_customer_message(
-        self, conversation: FakeConversation, body: str, attachments: Sequence[str], *, is_new: bool
-    ) -> Webhook:
-        author = conversation.contact
-        comment = self.add_message(conversation, "customer", "Comment", body, author, attachments=attachments)
-        if is_new:
-            return self._notify("ticket.created", conversation, comment)
-        self._set_status(conversation, "open")
-        self._touch(conversation)
-        return self._notify("ticket.comment_added", conversation, comment)
+    def report_message(self, conversation: FakeConversation, message: FakeMessage, *, is_new: bool = False) -> Webhook:
+        if message.role == "bot":  # its messages are not comments
+            conversation.messages.remove(message)
+            return self._report_messenger(conversation, to_text(message.body or ""), message.author)
+        return self._notify("ticket.created" if is_new else "ticket.comment_added", conversation, message)
 
     @override
-    def on_agent_reply(self, conversation: FakeConversation, body: str, agent: Person) -> Webhook:
-        comment = self.add_message(conversation, "agent", "Comment", body, agent)
-        self._touch(conversation)
-        return self._notify("ticket.comment_added", conversation, comment)
-
-    @override
-    def on_bot_greeting(self, conversation: FakeConversation, text: str) -> Webhook:
-        return self._notify_message(conversation, text, _BOT)
-
-    @override
-    def on_assignment(self, conversation: FakeConversation, agent: Person) -> Webhook:
+    def assign_human(self, conversation: FakeConversation, agent: Person) -> Webhook:
         conversation.assignee = agent.id
         self._set_status(conversation, "open")
         self._touch(conversation)
@@ -509,7 +498,7 @@ class FakeZendesk(OAuthHelpDesk):
         """
         with self._lock:
             ticket = self.conversations[conversation]
-            return self._notify_message(ticket, text, ticket.contact)
+            return self._report_messenger(ticket, text, ticket.contact)
 
     # Webhooks.
 
@@ -541,7 +530,7 @@ class FakeZendesk(OAuthHelpDesk):
             content["comment"] = render_event_comment(comment, actor)
         return self._build_event(event, ticket, render_detail(ticket, actor.id), content)
 
-    def _notify_message(self, ticket: FakeConversation, text: str, author: Person) -> Webhook:
+    def _report_messenger(self, ticket: FakeConversation, text: str, author: Person) -> Webhook:
         kind = "end_user" if author.type == "end-user" else author.type
         content = {
             "conversation_id": f"67ab5f53a96f98663935{int(ticket.id):04x}",
