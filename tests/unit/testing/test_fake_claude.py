@@ -1,4 +1,4 @@
-"""The fake of Claude's API: it refuses what the real one refuses, and answers in its form."""
+"""The fake of Claude's API: it rejects the same requests as the real API, and responds in the same format."""
 
 import json
 from collections.abc import Generator, Mapping
@@ -13,7 +13,7 @@ from triage.testing import FakeClaude
 
 HEADERS = {"Authorization": "Bearer k", "anthropic-version": "2026-10-21"}
 MESSAGE = Message(id="1", role="customer", text="Please refund my invoice.")
-ASKED = Claude(extra={"language": "ISO 639-1", "mood": ["calm", "angry"]}).build_request(
+REQUEST = Claude(extra={"language": "ISO 639-1", "mood": ["calm", "angry"]}).request(
     Conversation(id="1", messages=(MESSAGE,)), Buckets([Bucket("billing", "Money"), Bucket("general", "Other")])
 )
 
@@ -30,37 +30,37 @@ def client(fake: FakeClaude) -> Generator[httpx.Client]:
 
 
 def ask(client: httpx.Client, **changes: Any) -> httpx.Response:
-    return client.post("/v1/messages", json=ASKED | changes)
+    return client.post("/v1/messages", json=REQUEST | changes)
 
 
-def test_by_default_it_answers_by_keyword_rules(client: httpx.Client, fake: FakeClaude) -> None:
-    answer = ask(client)
-    assert answer.status_code == 200
-    assert answer.headers["request-id"].startswith("req_")
-    said = json.loads(answer.json()["content"][0]["text"])
-    assert said == {
+def test_by_default_keyword_rules_classify_the_message(client: httpx.Client, fake: FakeClaude) -> None:
+    response = ask(client)
+    assert response.status_code == 200
+    assert response.headers["request-id"].startswith("req_")
+    verdict = json.loads(response.json()["content"][0]["text"])
+    assert verdict == {
         "reason": "Found: invoice, refund.",
         "label": "billing",
         "confidence": 0.67,
         "language": "",
         "mood": "calm",
     }
-    assert fake.requests == [ASKED]
+    assert fake.requests == [REQUEST]
 
 
-def test_a_bucket_that_was_not_asked_for_becomes_the_last_one(client: httpx.Client) -> None:
-    only = json.loads(json.dumps(ASKED))
-    only["output_config"]["format"]["schema"]["properties"]["label"]["enum"] = ["a", "b"]
-    assert json.loads(client.post("/v1/messages", json=only).json()["content"][0]["text"])["label"] == "b"
+def test_a_bucket_that_the_request_does_not_list_becomes_the_last_listed_one(client: httpx.Client) -> None:
+    request = json.loads(json.dumps(REQUEST))
+    request["output_config"]["format"]["schema"]["properties"]["label"]["enum"] = ["a", "b"]
+    assert json.loads(client.post("/v1/messages", json=request).json()["content"][0]["text"])["label"] == "b"
 
 
 def test_tokens_are_counted(client: httpx.Client) -> None:
-    body = {name: value for name, value in ASKED.items() if name != "max_tokens"}
-    answer = client.post("/v1/messages/count_tokens", json=body)
-    assert answer.json()["input_tokens"] > 100
+    body = {name: value for name, value in REQUEST.items() if name != "max_tokens"}
+    response = client.post("/v1/messages/count_tokens", json=body)
+    assert response.json()["input_tokens"] > 100
 
 
-def _schema(**schema: Any) -> dict[str, Any]:
+def build_schema(**schema: Any) -> dict[str, Any]:
     return {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
 
 
@@ -71,21 +71,21 @@ def _schema(**schema: Any) -> dict[str, Any]:
         ({"model": "gpt"}, 404, "model: gpt"),
         ({"model": "claude-haiku-4-5", "thinking": None}, 400, "does not support the effort parameter"),
         ({"model": "claude-sonnet-5-5"}, 400, "thinking.type: disabled is not supported"),
-        (_schema(type="object"), 400, "additionalProperties must be false"),
+        (build_schema(type="object"), 400, "additionalProperties must be false"),
         (
-            _schema(type="object", additionalProperties=False, properties={"a": {"type": "number", "maximum": 1}}),
+            build_schema(type="object", additionalProperties=False, properties={"a": {"type": "number", "maximum": 1}}),
             400,
             "maximum is not supported",
         ),
     ],
 )
-def test_what_the_api_refuses_is_refused(
+def test_invalid_requests_get_the_errors_of_the_api(
     client: httpx.Client, changes: Mapping[str, Any], status: int, message: str
 ) -> None:
-    answer = ask(client, **changes)
-    assert answer.status_code == status
-    assert message in answer.json()["error"]["message"]
-    assert answer.json()["request_id"] == answer.headers["request-id"]
+    response = ask(client, **changes)
+    assert response.status_code == status
+    assert message in response.json()["error"]["message"]
+    assert response.json()["request_id"] == response.headers["request-id"]
 
 
 @pytest.mark.parametrize(
@@ -100,33 +100,33 @@ def test_what_the_api_refuses_is_refused(
         ("POST", "/v1/messages", {}, b"{}", 400),
     ],
 )
-def test_a_request_of_the_wrong_form_is_refused(
+def test_malformed_requests_are_rejected(
     client: httpx.Client, method: str, path: str, headers: Mapping[str, str], content: bytes, status: int
 ) -> None:
     assert client.request(method, path, headers=headers, content=content).status_code == status
 
 
-def test_the_version_must_be_named(fake: FakeClaude) -> None:
+def test_the_version_header_is_required(fake: FakeClaude) -> None:
     with fake.serve() as url:
-        answer = httpx.post(f"{url}/v1/messages", json=ASKED, headers={"Authorization": "Bearer k"})
-    assert "anthropic-version" in answer.json()["error"]["message"]
+        response = httpx.post(f"{url}/v1/messages", json=REQUEST, headers={"Authorization": "Bearer k"})
+    assert "anthropic-version" in response.json()["error"]["message"]
 
 
-def test_without_a_key_of_its_own_it_takes_any(client: httpx.Client, fake: FakeClaude) -> None:
+def test_without_a_configured_key_any_key_is_accepted(client: httpx.Client, fake: FakeClaude) -> None:
     fake.api_key = None
     assert ask(client).status_code == 200
-    assert client.post("/v1/messages", json=ASKED, headers={"Authorization": "Bearer"}).status_code == 401
+    assert client.post("/v1/messages", json=REQUEST, headers={"Authorization": "Bearer"}).status_code == 401
 
 
-def test_it_fails_as_it_is_told(client: httpx.Client, fake: FakeClaude) -> None:
+def test_planned_faults_occur_in_order(client: httpx.Client, fake: FakeClaude) -> None:
     fake.fail(429, headers={"retry-after": "2"}, code="enforced_spend_limit_reached")
     fake.fail(599)
     fake.fail(stop_reason="refusal", content=[])
     fake.fail(body=b"<html>", headers={"Content-Type": "text/html"})
     fake.fail(drop=True, times=2)
-    limited = ask(client)
-    assert (limited.status_code, limited.headers["retry-after"]) == (429, "2")
-    assert limited.json()["error"]["details"] == {"error_code": "enforced_spend_limit_reached"}
+    response = ask(client)
+    assert (response.status_code, response.headers["retry-after"]) == (429, "2")
+    assert response.json()["error"]["details"] == {"error_code": "enforced_spend_limit_reached"}
     assert ask(client).json()["error"]["type"] == "api_error"
     assert ask(client).json()["stop_reason"] == "refusal"
     assert ask(client).headers["content-type"] == "text/html"
@@ -135,5 +135,5 @@ def test_it_fails_as_it_is_told(client: httpx.Client, fake: FakeClaude) -> None:
             ask(client)
     fake.fail(stall=True)
     with pytest.raises(httpx.ReadTimeout):
-        client.post("/v1/messages", json=ASKED, timeout=0.1)
+        client.post("/v1/messages", json=REQUEST, timeout=0.1)
     assert ask(client).status_code == 200

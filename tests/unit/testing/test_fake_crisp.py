@@ -1,15 +1,15 @@
-"""The fake Crisp behaves as Crisp's documentation and clients say, whatever our adapter makes of it."""
+"""The fake Crisp behaves as Crisp's documentation and clients say, independently of the adapter."""
 
 import base64
-import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 
 from tests.helpers.desks.base import Clock
-from triage.testing import FakeCrisp, RateLimit, Webhook, create_webhook
+from tests.unit.testing.helpers import compute_hmac, open_conversation, parse_body
+from triage.testing import FakeCrisp, RateLimit, WebhookKind, create_webhook
 from triage.testing.desks.crisp import sign
 
 WEBSITE = "/v1/website/8c842203-7ed8-4e29-a608-7cf78a7d2fcc"
@@ -21,66 +21,51 @@ TEXT = {"type": "text", "from": "operator", "origin": "chat", "content": "Hi"}
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def fake(clock: Clock) -> FakeCrisp:
     return FakeCrisp(clock=clock, rate_limit=None)
 
 
 @pytest.fixture
-def api(fake: FakeCrisp) -> Iterator[httpx.Client]:
-    with client(fake) as made:
-        yield made
+def client(fake: FakeCrisp) -> Iterator[httpx.Client]:
+    with connect(fake) as http_client:
+        yield http_client
 
 
-def client(fake: FakeCrisp, **headers: str) -> httpx.Client:
-    sent = {"Authorization": basic("fake-identifier:fake-api-key"), "X-Crisp-Tier": "plugin"} | headers
-    return httpx.Client(transport=fake.transport, base_url="https://api.crisp.invalid", headers=sent)
+def connect(fake: FakeCrisp, **headers: str) -> httpx.Client:
+    defaults = {"Authorization": encode_basic("fake-identifier:fake-api-key"), "X-Crisp-Tier": "plugin"}
+    return httpx.Client(transport=fake.transport, base_url="https://api.crisp.invalid", headers=defaults | headers)
 
 
-def basic(credentials: str) -> str:
+def encode_basic(credentials: str) -> str:
     return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
 
-def opened(fake: FakeCrisp, text: str = "Hi", **how: Any) -> str:
-    conversation_id = fake.customer_writes(text, **how).conversation_id
-    assert conversation_id == SESSION
-    return conversation_id
+def get_data(response: httpx.Response) -> Any:
+    assert (response.is_success, response.json()["error"]) == (True, False)
+    return response.json()["data"]
 
 
-def told(webhook: Webhook) -> Any:
-    return json.loads(webhook.body)
-
-
-def data(answer: httpx.Response) -> Any:
-    assert (answer.is_success, answer.json()["error"]) == (True, False)
-    return answer.json()["data"]
-
-
-# Who is let in, and what is refused.
+# Authentication and rejected requests.
 
 
 @pytest.mark.parametrize(
     ("headers", "status", "reason"),
     [
         ({"Authorization": ""}, 401, "invalid_session"),
-        ({"Authorization": basic("fake-identifier:wrong")}, 401, "invalid_session"),
+        ({"Authorization": encode_basic("fake-identifier:wrong")}, 401, "invalid_session"),
         ({"Authorization": "Basic !"}, 401, "invalid_session"),
         ({"Authorization": "Basic /w=="}, 401, "invalid_session"),
         ({"Authorization": "Bearer fake-api-key"}, 401, "invalid_session"),
         ({"X-Crisp-Tier": "website"}, 404, "not_subscribed"),
     ],
 )
-def test_wrong_credentials_and_tiers_are_refused(
+def test_wrong_credentials_and_tiers_are_rejected(
     fake: FakeCrisp, headers: dict[str, str], status: int, reason: str
 ) -> None:
-    opened(fake)
-    with client(fake, **headers) as api:
-        answer = api.get(ONE)
-    assert (answer.status_code, answer.json()["error"], answer.json()["reason"]) == (status, True, reason)
+    open_conversation(fake)
+    with connect(fake, **headers) as client:
+        response = client.get(ONE)
+    assert (response.status_code, response.json()["error"], response.json()["reason"]) == (status, True, reason)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +76,10 @@ def test_wrong_credentials_and_tiers_are_refused(
         (f"{WEBSITE}/nowhere", "route_not_found"),
     ],
 )
-def test_what_is_not_there_is_404(api: httpx.Client, path: str, reason: str) -> None:
-    answer = api.get(path)
-    assert (answer.status_code, answer.json()["reason"], answer.headers["Bloom-Status"]) == (404, reason, "DIRECT")
+def test_unknown_resources_are_404(client: httpx.Client, path: str, reason: str) -> None:
+    response = client.get(path)
+    assert (response.status_code, response.json()["reason"]) == (404, reason)
+    assert response.headers["Bloom-Status"] == "DIRECT"
 
 
 @pytest.mark.parametrize(
@@ -125,39 +111,40 @@ def test_what_is_not_there_is_404(api: httpx.Client, path: str, reason: str) -> 
         ("PATCH", "/block", {"blocked": "yes"}, 400),
     ],
 )
-def test_a_wrong_body_is_refused_and_changes_nothing(
-    fake: FakeCrisp, api: httpx.Client, method: str, path: str, body: Any, status: int
+def test_invalid_bodies_are_rejected_and_change_nothing(
+    fake: FakeCrisp, client: httpx.Client, method: str, path: str, body: Any, status: int
 ) -> None:
-    opened(fake)
-    before = data(api.get(ONE))
-    assert api.request(method, ONE + path, json=body).status_code == status
-    assert data(api.get(ONE)) == before
+    open_conversation(fake)
+    before = get_data(client.get(ONE))
+    assert client.request(method, ONE + path, json=body).status_code == status
+    assert get_data(client.get(ONE)) == before
 
 
-def test_a_body_that_is_no_object_of_json_is_refused(fake: FakeCrisp, api: httpx.Client) -> None:
-    opened(fake)
-    for content, kind in ((b"[]", "application/json"), (b"x", "application/json"), (b"{}", "text/plain")):
-        assert api.patch(f"{ONE}/meta", content=content, headers={"Content-Type": kind}).status_code == 400
+def test_a_body_that_is_not_a_json_object_is_rejected(fake: FakeCrisp, client: httpx.Client) -> None:
+    open_conversation(fake)
+    for content, content_type in ((b"[]", "application/json"), (b"x", "application/json"), (b"{}", "text/plain")):
+        assert client.patch(f"{ONE}/meta", content=content, headers={"Content-Type": content_type}).status_code == 400
 
 
-# What can be read and written.
+# Reading and writing.
 
 
-def test_operators_and_inboxes_are_told(api: httpx.Client) -> None:
-    (operator,) = data(api.get(f"{WEBSITE}/operators/list"))
+def test_operators_and_inboxes_are_listed(client: httpx.Client) -> None:
+    (operator,) = get_data(client.get(f"{WEBSITE}/operators/list"))
     assert (operator["details"]["user_id"], operator["details"]["first_name"]) == (OPERATOR, "Ada")
-    assert [inbox["name"] for inbox in data(api.get(f"{WEBSITE}/inboxes/list/1"))] == ["On-call", "Billing", "Support"]
+    inboxes = get_data(client.get(f"{WEBSITE}/inboxes/list/1"))
+    assert [inbox["name"] for inbox in inboxes] == ["On-call", "Billing", "Support"]
 
 
-def test_a_message_is_accepted_and_told(fake: FakeCrisp, api: httpx.Client) -> None:
-    opened(fake)
+def test_a_message_is_accepted_and_listed(fake: FakeCrisp, client: httpx.Client) -> None:
+    open_conversation(fake)
     user = {"type": "participant", "nickname": "Shop", "user_id": "bot-1"}
-    answer = api.post(f"{ONE}/message", json=TEXT | {"automated": True, "user": user, "fingerprint": 42})
-    assert (answer.status_code, data(answer)) == (202, {"fingerprint": 42})
-    api.post(f"{ONE}/message", json=TEXT | {"type": "note", "content": "psst"})
-    api.post(f"{ONE}/message", json=TEXT | {"from": "user", "content": "From the visitor"})
-    messages = data(api.get(f"{ONE}/messages"))
-    assert [(one["type"], one["from"], one["automated"], one["content"]) for one in messages] == [
+    response = client.post(f"{ONE}/message", json=TEXT | {"automated": True, "user": user, "fingerprint": 42})
+    assert (response.status_code, get_data(response)) == (202, {"fingerprint": 42})
+    client.post(f"{ONE}/message", json=TEXT | {"type": "note", "content": "psst"})
+    client.post(f"{ONE}/message", json=TEXT | {"from": "user", "content": "From the visitor"})
+    messages = get_data(client.get(f"{ONE}/messages"))
+    assert [(message["type"], message["from"], message["automated"], message["content"]) for message in messages] == [
         ("text", "user", False, "Hi"),
         ("text", "operator", True, "Hi"),
         ("note", "operator", False, "psst"),
@@ -167,69 +154,69 @@ def test_a_message_is_accepted_and_told(fake: FakeCrisp, api: httpx.Client) -> N
     assert (fake.replies(SESSION), fake.notes(SESSION)) == (["Hi"], ["psst"])
 
 
-def test_what_is_written_replaces_what_is_there(fake: FakeCrisp, api: httpx.Client) -> None:
-    opened(fake)
-    api.patch(f"{ONE}/meta", json={"segments": ["a", "b"], "data": {"x": 1}, "subject": "New", "nickname": "Zoë"})
-    api.patch(f"{ONE}/meta", json={"segments": ["c"], "data": {"y": True}, "email": "zoe@example.com"})
-    meta = data(api.get(f"{ONE}/meta"))
+def test_a_written_value_replaces_the_stored_one(fake: FakeCrisp, client: httpx.Client) -> None:
+    open_conversation(fake)
+    client.patch(f"{ONE}/meta", json={"segments": ["a", "b"], "data": {"x": 1}, "subject": "New", "nickname": "Zoë"})
+    client.patch(f"{ONE}/meta", json={"segments": ["c"], "data": {"y": True}, "email": "zoe@example.com"})
+    meta = get_data(client.get(f"{ONE}/meta"))
     assert (meta["segments"], meta["data"], meta["subject"]) == (["c"], {"y": True}, "New")
     assert (meta["nickname"], meta["email"]) == ("Zoë", "zoe@example.com")
-    assert data(api.get(ONE))["meta"] == meta
+    assert get_data(client.get(ONE))["meta"] == meta
 
 
-def test_state_routing_inbox_and_block_are_set(fake: FakeCrisp, api: httpx.Client) -> None:
-    opened(fake)
-    assert "assigned" not in data(api.get(ONE))
-    assert data(api.get(f"{ONE}/routing")) == {"assigned": None}
-    api.patch(f"{ONE}/state", json={"state": "resolved"})
-    api.patch(f"{ONE}/routing", json={"assigned": {"user_id": OPERATOR}, "silent": True})
-    api.patch(f"{ONE}/inbox", json={"inbox_id": INBOX})
-    api.patch(f"{ONE}/block", json={"blocked": True})
-    shown = data(api.get(ONE))
+def test_state_routing_inbox_and_block_are_set(fake: FakeCrisp, client: httpx.Client) -> None:
+    open_conversation(fake)
+    assert "assigned" not in get_data(client.get(ONE))
+    assert get_data(client.get(f"{ONE}/routing")) == {"assigned": None}
+    client.patch(f"{ONE}/state", json={"state": "resolved"})
+    client.patch(f"{ONE}/routing", json={"assigned": {"user_id": OPERATOR}, "silent": True})
+    client.patch(f"{ONE}/inbox", json={"inbox_id": INBOX})
+    client.patch(f"{ONE}/block", json={"blocked": True})
+    shown = get_data(client.get(ONE))
     assert (shown["state"], shown["inbox_id"], shown["is_blocked"]) == ("resolved", INBOX, True)
-    assert shown["assigned"] == data(api.get(f"{ONE}/routing"))["assigned"] == {"user_id": OPERATOR}
-    assert data(api.get(f"{ONE}/state")) == {"state": "resolved"}
-    api.patch(f"{ONE}/routing", json={"assigned": None})
-    api.patch(f"{ONE}/inbox", json={"inbox_id": None})
-    api.patch(f"{ONE}/block", json={"blocked": False})
+    assert shown["assigned"] == get_data(client.get(f"{ONE}/routing"))["assigned"] == {"user_id": OPERATOR}
+    assert get_data(client.get(f"{ONE}/state")) == {"state": "resolved"}
+    client.patch(f"{ONE}/routing", json={"assigned": None})
+    client.patch(f"{ONE}/inbox", json={"inbox_id": None})
+    client.patch(f"{ONE}/block", json={"blocked": False})
     conversation = fake.conversations[SESSION]
     assert (conversation.assignee, conversation.team, fake.blocked) == (None, None, set())
     fake.customer_writes("Wait", conversation=SESSION)
-    assert data(api.get(f"{ONE}/state")) == {"state": "unresolved"}
+    assert get_data(client.get(f"{ONE}/state")) == {"state": "unresolved"}
 
 
-def test_messages_come_in_pages_of_twenty_backwards(fake: FakeCrisp, api: httpx.Client) -> None:
-    opened(fake, "0")
+def test_messages_are_paged_backwards_twenty_at_a_time(fake: FakeCrisp, client: httpx.Client) -> None:
+    open_conversation(fake, "0")
     for number in range(1, 30):
         fake.customer_writes(str(number), conversation=SESSION)
-    page = data(api.get(f"{ONE}/messages"))
+    page = get_data(client.get(f"{ONE}/messages"))
     assert [message["content"] for message in page] == [str(number) for number in range(10, 30)]
-    before = data(api.get(f"{ONE}/messages", params={"timestamp_before": page[0]["timestamp"]}))
+    before = get_data(client.get(f"{ONE}/messages", params={"timestamp_before": page[0]["timestamp"]}))
     assert [message["content"] for message in before] == [str(number) for number in range(10)]
 
 
-def test_a_file_is_a_message_of_its_own(fake: FakeCrisp, api: httpx.Client) -> None:
-    opened(fake, "See this", attachments=["scan.pdf"], name=None)
-    file, text = data(api.get(f"{ONE}/messages"))
+def test_a_file_is_a_separate_message(fake: FakeCrisp, client: httpx.Client) -> None:
+    open_conversation(fake, "See this", attachments=["scan.pdf"], name=None)
+    file, text = get_data(client.get(f"{ONE}/messages"))
     assert (file["type"], file["content"]["name"], text["content"]) == ("file", "scan.pdf", "See this")
     assert text["user"]["nickname"] == "visitor493603"
-    alone = told(fake.customer_writes("", attachments=["a.pdf"]))
-    assert alone["data"]["type"] == "file"
+    message = parse_body(fake.customer_writes("", attachments=["a.pdf"]))
+    assert message["data"]["type"] == "file"
 
 
-def test_the_quota_is_counted_by_the_day(clock: Clock) -> None:
-    with client(FakeCrisp(clock=clock, rate_limit=RateLimit(2, 86_400))) as api:
-        answers = [api.get(f"{WEBSITE}/operators/list") for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [200, 200, 429]
-    assert "retry-after" not in answers[2].headers
+def test_the_quota_counts_calls_per_day(clock: Clock) -> None:
+    with connect(FakeCrisp(clock=clock, rate_limit=RateLimit(2, 86_400))) as client:
+        responses = [client.get(f"{WEBSITE}/operators/list") for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    assert "retry-after" not in responses[2].headers
 
 
 # Web hooks.
 
 
-def test_a_visitors_message_looks_as_documented(fake: FakeCrisp, clock: Clock) -> None:
+def test_the_web_hook_for_a_visitors_message_has_the_documented_format(fake: FakeCrisp, clock: Clock) -> None:
     webhook = fake.customer_writes("<b>Hi</b>", html=True, name="Zoë")
-    payload = told(webhook)
+    payload = parse_body(webhook)
     assert (payload["event"], payload["timestamp"]) == ("message:send", int(clock() * 1000))
     assert payload["website_id"] == payload["data"]["website_id"] == fake.website_id
     message = payload["data"]
@@ -238,18 +225,18 @@ def test_a_visitors_message_looks_as_documented(fake: FakeCrisp, clock: Clock) -
     assert webhook.headers["X-Delivery-Attempt-Count"] == "1"
 
 
-def test_what_others_do_is_told_in_other_words(fake: FakeCrisp) -> None:
-    opened(fake)
-    answered = told(fake.agent_writes("<b>Hi</b>", conversation=SESSION, html=True))
-    assert (answered["event"], answered["data"]["content"]) == ("message:received", "Hi")
-    assert answered["data"]["user"]["user_id"] == OPERATOR
-    routing = told(fake.assign(SESSION))
+def test_operators_and_bots_cause_other_events_than_visitors(fake: FakeCrisp) -> None:
+    open_conversation(fake)
+    reply = parse_body(fake.agent_writes("<b>Hi</b>", conversation=SESSION, html=True))
+    assert (reply["event"], reply["data"]["content"]) == ("message:received", "Hi")
+    assert reply["data"]["user"]["user_id"] == OPERATOR
+    routing = parse_body(fake.assign(SESSION))
     assert (routing["event"], routing["data"]["routing_id"]) == ("session:set_routing", OPERATOR)
-    greeting = told(fake.bot_greets())["data"]
+    greeting = parse_body(fake.bot_greets())["data"]
     assert (greeting["automated"], greeting["from"], "user_id" in greeting["user"]) == (True, "operator", False)
 
 
-def test_a_repeated_delivery_says_so(fake: FakeCrisp, clock: Clock) -> None:
+def test_a_redelivery_counts_its_attempts(fake: FakeCrisp, clock: Clock) -> None:
     first = fake.customer_writes("Hi")
     clock.now += 60
     again = fake.redeliver(first)
@@ -263,8 +250,15 @@ def test_a_website_hook_is_not_signed(clock: Clock) -> None:
     assert webhook.headers["X-Triage-Url-Key"] == "fake-webhook-secret"
 
 
-@pytest.mark.parametrize("kind", ["created", "replied", "agent_replied", "assigned", "bot", "ping"])
-def test_signed_webhooks_are_made_of_every_kind(kind: Any) -> None:
-    webhook = create_webhook("crisp", kind, secret="mine")
+def test_openssl_computes_the_same_signature(fake: FakeCrisp) -> None:
+    webhook = fake.customer_writes("Größe 38 – 日本語 😀")
     stamp = webhook.headers["X-Crisp-Request-Timestamp"]
-    assert webhook.headers["X-Crisp-Signature"] == sign(webhook.body, "mine", stamp)
+    message = b"[" + stamp.encode() + b";" + webhook.body + b"]"
+    assert webhook.headers["X-Crisp-Signature"] == compute_hmac("sha256", "fake-webhook-secret", message).hex()
+
+
+def test_every_kind_of_webhook_can_be_created() -> None:
+    for kind in get_args(WebhookKind):
+        webhook = create_webhook("crisp", kind, secret="mine")
+        stamp = webhook.headers["X-Crisp-Request-Timestamp"]
+        assert webhook.headers["X-Crisp-Signature"] == sign(webhook.body, "mine", stamp), kind

@@ -1,4 +1,4 @@
-"""Faults for tests of what others build: they happen when they are told to, and look like the real ones."""
+"""Planned faults: they occur when planned, and look like real ones."""
 
 import json
 import sqlite3
@@ -18,28 +18,27 @@ from tests.helpers.routing import handle, only
 from triage import InboxError, Outcome, Tag
 from triage.inbox import MemoryInbox, SQLiteInbox
 from triage.inbox.base import Inbox
-from triage.models import Job, Ledger
-from triage.testing import FaultyInbox, SkewedClock, exhaust_rate_limit, shuffle_deliveries
-from triage.testing.faults import InboxCall
+from triage.models import Job, Ledger, Response
+from triage.testing import FaultyInbox, InboxCall, InboxFault, SkewedClock, exhaust_rate_limit, shuffle_deliveries
 
-# Deliveries
+# Deliveries.
 
 
-def test_each_webhook_is_delivered_so_many_times_and_is_genuine_each_time(desk: Desk) -> None:
+def test_each_webhook_is_delivered_several_times_with_a_valid_signature(desk: Desk) -> None:
     webhooks = [desk.fake.customer_writes(f"Message {number}") for number in range(5)]
-    sent = shuffle_deliveries(desk.fake, webhooks, copies=3)
-    assert Counter(webhook.conversation_id for webhook in sent) == dict.fromkeys(desk.fake.conversations, 3)
+    deliveries = shuffle_deliveries(desk.fake, webhooks, copies=3)
+    assert Counter(webhook.conversation_id for webhook in deliveries) == dict.fromkeys(desk.fake.conversations, 3)
     router = desk.router()
-    assert all(router.receive(webhook.body, webhook.headers).event for webhook in sent)
+    assert all(router.receive(webhook.body, webhook.headers).event for webhook in deliveries)
 
 
-def test_a_copy_bears_the_marks_of_what_the_vendor_sends_again() -> None:
+def test_repeated_deliveries_count_their_attempts() -> None:
     desk = IntercomDesk()
-    sent = shuffle_deliveries(desk.fake, [desk.fake.customer_writes("Hello")], copies=3)
-    assert sorted(json.loads(webhook.body)["delivery_attempts"] for webhook in sent) == [1, 2, 3]
+    deliveries = shuffle_deliveries(desk.fake, [desk.fake.customer_writes("Hello")], copies=3)
+    assert sorted(json.loads(webhook.body)["delivery_attempts"] for webhook in deliveries) == [1, 2, 3]
 
 
-def test_the_seed_tells_the_order_and_one_copy_is_another_order_alone() -> None:
+def test_the_seed_determines_the_order_and_one_copy_changes_only_the_order() -> None:
     desk = IntercomDesk()
     webhooks = [desk.fake.customer_writes(f"Message {number}") for number in range(10)]
     orders = [shuffle_deliveries(desk.fake, webhooks, copies=1, seed=seed) for seed in (1, 1, 2)]
@@ -48,10 +47,10 @@ def test_the_seed_tells_the_order_and_one_copy_is_another_order_alone() -> None:
     assert shuffle_deliveries(desk.fake, webhooks) == shuffle_deliveries(desk.fake, webhooks, copies=3, seed=0)
 
 
-# Clocks
+# Clocks.
 
 
-def test_a_skewed_clock_is_fast_or_slow_by_so_many_seconds(desk: Desk) -> None:
+def test_a_skewed_clock_is_fast_or_slow(desk: Desk) -> None:
     assert (SkewedClock(360, desk.clock)(), SkewedClock(-360, desk.clock)()) == (
         desk.clock.now + 360,
         desk.clock.now - 360,
@@ -59,7 +58,7 @@ def test_a_skewed_clock_is_fast_or_slow_by_so_many_seconds(desk: Desk) -> None:
     assert SkewedClock()() == pytest.approx(time.time(), abs=60)
 
 
-def test_a_lease_runs_out_when_a_skewed_clock_is_put_forward(tmp_path: Path) -> None:
+def test_a_lease_expires_when_a_skewed_clock_is_advanced(tmp_path: Path) -> None:
     clock = SkewedClock()
     inbox = SQLiteInbox(tmp_path / "triage.db", clock=clock)
     inbox.add(event())
@@ -70,27 +69,27 @@ def test_a_lease_runs_out_when_a_skewed_clock_is_put_forward(tmp_path: Path) -> 
     inbox.close()
 
 
-# Storms
+# Rate limits.
 
 
-def test_in_a_storm_every_call_is_refused_and_the_adapter_understands_how_long_it_lasts(desk: Desk) -> None:
+def test_an_exhausted_rate_limit_rejects_every_call_and_the_adapter_reads_how_long(desk: Desk) -> None:
     vendor = desk.adapter()
-    router = desk.router(buckets=only(Tag("seen")))
+    router = desk.router(buckets=only(Tag("triaged")))
     desk.clock.now += 20
     with exhaust_rate_limit(desk.fake, 60):
         outcome = handle(Api("sync"), router, desk.fake.customer_writes("Hello"))[1]
-        refused = [call for call in desk.fake.calls if call.status == 429]
+        rejected = [call for call in desk.fake.calls if call.status == 429]
         assert outcome.status == "failed"
         assert "status 429" in outcome.reason
-        # A fetched token is not counted, and Crisp tells nothing of its limit.
-        answer = httpx.Client(transport=desk.fake.transport).request(
-            refused[0].method, BASE_URL + refused[0].path, headers=refused[0].headers
+        # The first rejected call may be the one that fetches a token. Crisp does not describe its limit.
+        rejection = httpx.Client(transport=desk.fake.transport).request(
+            rejected[0].method, BASE_URL + rejected[0].path, headers=rejected[0].headers
         )
-    response: Any = type("Answer", (), {"status": answer.status_code, "headers": answer.headers})
+    response = Response(rejection.status_code, rejection.headers, rejection.content)
     assert vendor.pause(response, desk.clock()) == (None if desk.name == "crisp" else 40)
 
 
-def test_after_a_storm_the_limit_is_what_it_was(desk: Desk) -> None:
+def test_the_previous_rate_limit_is_restored(desk: Desk) -> None:
     before = desk.fake.rate_limit
     with pytest.raises(KeyError), exhaust_rate_limit(desk.fake):
         raise KeyError
@@ -103,7 +102,7 @@ def test_after_a_storm_the_limit_is_what_it_was(desk: Desk) -> None:
     assert outcome.status == "routed"
 
 
-# An inbox that fails
+# Inboxes.
 
 JOB = Job(event=event(), attempts=1, fencing_token=1)
 
@@ -115,8 +114,8 @@ CALLS: dict[InboxCall, Callable[[Inbox], object]] = {
     "record": lambda inbox: inbox.record(JOB, Ledger()),
     "extend": lambda inbox: inbox.extend([JOB], 60),
     "finish": lambda inbox: inbox.finish(JOB, Outcome(status="routed")),
-    "retry": lambda inbox: inbox.retry(JOB, "it rains", 60),
-    "dead_letter": lambda inbox: inbox.dead_letter(JOB, "it rains"),
+    "retry": lambda inbox: inbox.retry(JOB, "no connection", 60),
+    "dead_letter": lambda inbox: inbox.dead_letter(JOB, "no connection"),
     "list_overdue": lambda inbox: inbox.list_overdue(5, 0),
     "set_pause": lambda inbox: inbox.set_pause("intercom", 60),
     "get_pause": lambda inbox: inbox.get_pause("intercom"),
@@ -125,36 +124,36 @@ CALLS: dict[InboxCall, Callable[[Inbox], object]] = {
     "list_entries": lambda inbox: inbox.list_entries("ready", limit=5, before=9),
     "get_entry": lambda inbox: inbox.get_entry(event().key),
     "redrive": lambda inbox: inbox.redrive(event().key),
-    "park": lambda inbox: inbox.park(event().key, "to look at"),
-    "purge": lambda inbox: inbox.purge(desk_clock() + 60, dead=True),
+    "park": lambda inbox: inbox.park(event().key, "needs a look"),
+    "purge": lambda inbox: inbox.purge(read_clock() + 60, parked=True),
     "forget": lambda inbox: inbox.forget("mira"),
     "count_states": lambda inbox: inbox.count_states(),
 }
 
 
-def desk_clock() -> float:
+def read_clock() -> float:
     return IntercomDesk().clock.now
 
 
-def filled(call: InboxCall) -> MemoryInbox:
-    """One with something in it for the call to find."""
-    inbox = MemoryInbox(clock=desk_clock)
+def create_inbox(call: InboxCall) -> MemoryInbox:
+    """Return an inbox in which the call has an effect."""
+    inbox = MemoryInbox(clock=read_clock)
     inbox.add(event())
     inbox.add_spending("today", 0.5)
     inbox.set_pause("intercom", 30)
     if call in ("record", "extend", "finish", "retry", "dead_letter"):
         inbox.lease(1, 60)
     if call in ("redrive", "purge"):
-        inbox.park(event().key, "to look at")
+        inbox.park(event().key, "needs a look")
     return inbox
 
 
-def told(inbox: Inbox) -> object:
-    """All that can be seen from outside."""
+def read_contents(inbox: Inbox) -> object:
+    """Return everything that an inbox exposes."""
     return inbox.list_entries(), inbox.count_states(), inbox.get_pause("intercom"), inbox.get_spending("today")
 
 
-def test_every_call_of_an_inbox_can_fail() -> None:
+def test_every_method_of_an_inbox_can_fail() -> None:
     assert tuple(CALLS) == get_args(InboxCall)
     public = {
         name for base in Inbox.__mro__ for name, value in vars(base).items() if callable(value) and name[0] != "_"
@@ -163,41 +162,41 @@ def test_every_call_of_an_inbox_can_fail() -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_without_a_fault_it_is_the_inbox_that_was_given(call: InboxCall) -> None:
-    plain, inner = filled(call), filled(call)
-    assert CALLS[call](FaultyInbox(inner)) == CALLS[call](plain)
-    assert told(inner) == told(plain)
+def test_without_a_fault_calls_reach_the_wrapped_inbox(call: InboxCall) -> None:
+    plain, wrapped = create_inbox(call), create_inbox(call)
+    assert CALLS[call](FaultyInbox(wrapped)) == CALLS[call](plain)
+    assert read_contents(wrapped) == read_contents(plain)
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_call_fails_before_it_takes_effect_or_after(call: InboxCall) -> None:
-    before, after, done = filled(call), filled(call), filled(call)
-    CALLS[call](done)
-    for inner, late in ((before, False), (after, True)):
-        inbox = FaultyInbox(inner)
-        inbox.fail(call, "connection lost", after=late)
+def test_a_call_can_fail_before_or_after_its_effect(call: InboxCall) -> None:
+    before, after, expected = create_inbox(call), create_inbox(call), create_inbox(call)
+    CALLS[call](expected)
+    for wrapped, takes_effect in ((before, False), (after, True)):
+        inbox = FaultyInbox(wrapped)
+        inbox.fail(call, "connection lost", after=takes_effect)
         with pytest.raises(InboxError, match=r"^the inbox: server closed the connection unexpectedly$"):
             CALLS[call](inbox)
-    assert told(before) == told(filled(call))
-    assert told(after) == told(done)
+    assert read_contents(before) == read_contents(create_inbox(call))
+    assert read_contents(after) == read_contents(expected)
 
 
-def test_a_fault_is_over_after_so_many_calls_and_begins_after_some() -> None:
+def test_a_fault_lasts_for_some_calls_and_can_skip_others_first() -> None:
     inbox = FaultyInbox(MemoryInbox())
     inbox.fail("count_states", "locked", skip=1, times=2)
     inbox.fail(times=1)
-    seen: list[str] = []
+    results: list[str] = []
     for _ in range(5):
         try:
             inbox.count_states()
-            seen.append("well")
+            results.append("success")
         except InboxError as err:
-            seen.append(str(err))
+            results.append(str(err))
     locked, full = "the inbox: database is locked", "the inbox: database or disk is full"
-    assert seen == ["well", locked, locked, full, "well"]
+    assert results == ["success", locked, locked, full, "success"]
 
 
-def test_a_fault_without_an_end_ends_with_recovery() -> None:
+def test_a_permanent_fault_ends_with_recovery() -> None:
     inbox = FaultyInbox(MemoryInbox())
     inbox.fail(None, "disk full", times=None)
     for call in CALLS.values():
@@ -205,6 +204,16 @@ def test_a_fault_without_an_end_ends_with_recovery() -> None:
             call(inbox)
     inbox.recover()
     assert inbox.add(event())
+
+
+def test_other_attributes_are_those_of_the_wrapped_inbox() -> None:
+    class CapableInbox(MemoryInbox):
+        in_memory = True
+
+    inbox: Any = FaultyInbox(CapableInbox())
+    inbox.fail(times=None)
+    assert inbox.in_memory
+    assert not hasattr(inbox, "_clock"), "private attributes are not passed through"
 
 
 def test_closing_never_fails(tmp_path: Path) -> None:
@@ -216,24 +225,24 @@ def test_closing_never_fails(tmp_path: Path) -> None:
     assert repr(inbox) == f"FaultyInbox({inner!r})"
 
 
-def test_a_fault_that_could_never_happen_is_refused() -> None:
+def test_an_impossible_fault_is_rejected() -> None:
     inbox = FaultyInbox(MemoryInbox())
-    wrong: Any = "ad"
+    typo: Any = "ad"
     with pytest.raises(ValueError, match="An inbox has no method 'ad' that can fail"):
-        inbox.fail(wrong)
+        inbox.fail(typo)
     with pytest.raises(ValueError, match="must be one of 'disk full', 'locked', 'connection lost', not 'ad'"):
-        inbox.fail("add", wrong)
+        inbox.fail("add", typo)
 
 
-def test_its_words_are_those_of_the_database(tmp_path: Path) -> None:
-    """So that what looks for them in a log finds them."""
+def test_errors_have_the_text_of_the_databases_errors(tmp_path: Path) -> None:
+    """A search of the logs for a database's error also finds the simulated one."""
     path = tmp_path / "real.db"
     real = SQLiteInbox(path)
-    page_count = real._execute("PRAGMA page_count", {})[0][0][0]
-    real._execute(f"PRAGMA max_page_count = {page_count}", {})
-    stored = (real.add(event(number)) for number in range(1000))
+    page_count = real._rows("PRAGMA page_count")[0][0]
+    real._rows(f"PRAGMA max_page_count = {page_count}")
+    additions = (real.add(event(number)) for number in range(1000))
     with pytest.raises(InboxError) as full:
-        list(stored)
+        list(additions)
     real.close()
     with sqlite3.connect(path, timeout=0, isolation_level=None) as one, sqlite3.connect(path, timeout=0) as other:
         one.execute("BEGIN IMMEDIATE")
@@ -243,8 +252,9 @@ def test_its_words_are_those_of_the_database(tmp_path: Path) -> None:
     one.close()
     other.close()
     inbox = FaultyInbox(MemoryInbox())
-    for fault, words in (("disk full", str(full.value)), ("locked", str(locked.value))):
-        inbox.fail("add", fault)  # type: ignore[arg-type]
-        with pytest.raises(InboxError) as caught:
+    actual_errors: dict[InboxFault, BaseException] = {"disk full": full.value, "locked": locked.value}
+    for fault, actual in actual_errors.items():
+        inbox.fail("add", fault)
+        with pytest.raises(InboxError) as simulated:
             inbox.add(event())
-        assert words.rpartition(": ")[2] == str(caught.value).rpartition(": ")[2]
+        assert str(simulated.value).rpartition(": ")[2] == str(actual).rpartition(": ")[2]

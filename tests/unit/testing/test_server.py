@@ -1,4 +1,4 @@
-"""The loopback server: it serves plain functions, and fails as it is told to."""
+"""The loopback server: it serves plain functions, drops connections and stalls."""
 
 import http.client
 import socket
@@ -12,59 +12,59 @@ from triage.testing.server import Drop, HttpRequest, HttpResponse, Stall, serve
 
 
 def echo(request: HttpRequest) -> HttpResponse:
-    told = f"{request.method} {request.path} {dict(request.query)} {request.headers.get('x-one')} ".encode()
-    return HttpResponse(201, {"X-Two": "2"}, told + request.body)
+    line = f"{request.method} {request.path} {dict(request.query)} {request.headers.get('x-one')} ".encode()
+    return HttpResponse(201, {"X-Two": "2"}, line + request.body)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
-def test_the_app_gets_the_request_and_its_answer_comes_back(method: str) -> None:
+def test_the_app_receives_the_request_and_the_client_its_response(method: str) -> None:
     with serve(echo) as base_url:
-        answer = httpx.request(method, f"{base_url}/a%2Fb?c=1&d=", content="é", headers={"X-One": "1"})
-    assert (answer.status_code, answer.headers["X-Two"]) == (201, "2")
-    assert answer.text == f"{method} /a%2Fb {{'c': '1', 'd': ''}} 1 é"
+        response = httpx.request(method, f"{base_url}/a%2Fb?c=1&d=", content="é", headers={"X-One": "1"})
+    assert (response.status_code, response.headers["X-Two"]) == (201, "2")
+    assert response.text == f"{method} /a%2Fb {{'c': '1', 'd': ''}} 1 é"
 
 
-def test_a_head_request_gets_the_length_without_the_body() -> None:
+def test_a_response_to_head_has_the_length_but_no_body() -> None:
     with serve(lambda _: HttpResponse(body=b"1234")) as base_url:
-        answer = httpx.head(base_url)
-    assert (answer.headers["Content-Length"], answer.content) == ("4", b"")
+        response = httpx.head(base_url)
+    assert (response.headers["Content-Length"], response.content) == ("4", b"")
 
 
-def test_no_content_has_no_length() -> None:
+def test_a_204_response_has_no_content_length() -> None:
     with serve(lambda _: HttpResponse(204)) as base_url:
         assert "Content-Length" not in httpx.delete(base_url).headers
 
 
-def test_a_connection_is_kept_for_the_next_request() -> None:
+def test_a_connection_is_kept_alive() -> None:
     with serve(echo) as base_url:
         connection = http.client.HTTPConnection(urlsplit(base_url).netloc)
-        used = set[tuple[str, int]]()
+        addresses = set[tuple[str, int]]()
         for _ in range(3):
             connection.request("POST", "/", body=b"x")
-            used.add(connection.sock.getsockname())
+            addresses.add(connection.sock.getsockname())
             assert connection.getresponse().read().endswith(b"x")
         connection.close()
-    assert len(used) == 1
+    assert len(addresses) == 1
 
 
-def test_a_chunked_body_is_refused() -> None:
+def test_a_chunked_body_is_rejected() -> None:
     with serve(echo) as base_url:
         assert httpx.post(base_url, content=iter([b"a", b"b"])).status_code == 411
 
 
-def test_a_dropped_answer_is_none_and_what_was_done_stays_done() -> None:
-    done: list[str] = []
+def test_a_dropped_response_keeps_the_side_effects_of_the_app() -> None:
+    written: list[str] = []
 
     def app(request: HttpRequest) -> HttpResponse:
-        done.append(request.path)
+        written.append(request.path)
         raise Drop
 
     with serve(app) as base_url, pytest.raises(httpx.RemoteProtocolError):
         httpx.post(f"{base_url}/write")
-    assert done == ["/write"]
+    assert written == ["/write"]
 
 
-def test_a_stalled_answer_runs_into_the_clients_time_limit() -> None:
+def test_a_stalled_response_runs_into_the_clients_timeout() -> None:
     def app(_: HttpRequest) -> HttpResponse:
         raise Stall
 
@@ -72,29 +72,29 @@ def test_a_stalled_answer_runs_into_the_clients_time_limit() -> None:
         httpx.get(base_url, timeout=0.05)
 
 
-def test_closing_ends_a_stalled_answer() -> None:
-    asked = threading.Event()
+def test_closing_the_server_ends_a_stalled_response() -> None:
+    received = threading.Event()
     errors: list[Exception] = []
 
     def app(_: HttpRequest) -> HttpResponse:
-        asked.set()
+        received.set()
         raise Stall
 
-    def ask(base_url: str) -> None:
+    def call(base_url: str) -> None:
         try:
             httpx.get(base_url, timeout=30)
         except httpx.TransportError as err:
             errors.append(err)
 
     with serve(app) as base_url:
-        client = threading.Thread(target=ask, args=[base_url])
+        client = threading.Thread(target=call, args=[base_url])
         client.start()
-        assert asked.wait(10)
+        assert received.wait(10)
     client.join(10)
     assert len(errors) == 1
 
 
-def test_closing_ends_connections_that_clients_keep() -> None:
+def test_closing_the_server_closes_kept_alive_connections() -> None:
     with serve(echo) as base_url:
         address = urlsplit(base_url)
         assert address.hostname is not None
@@ -105,11 +105,11 @@ def test_closing_ends_connections_that_clients_keep() -> None:
     connection.close()
 
 
-def test_several_requests_are_answered_at_once() -> None:
-    together = threading.Barrier(3, timeout=10)
+def test_requests_are_handled_concurrently() -> None:
+    barrier = threading.Barrier(3, timeout=10)
 
     def app(_: HttpRequest) -> HttpResponse:
-        together.wait()
+        barrier.wait()
         return HttpResponse()
 
     with serve(app) as base_url:
@@ -118,16 +118,16 @@ def test_several_requests_are_answered_at_once() -> None:
             client.start()
         for client in clients:
             client.join()
-    assert not together.broken
+    assert not barrier.broken
 
 
-@pytest.mark.parametrize(("error", "told"), [(ConnectionResetError, False), (ValueError, True)])
-def test_a_client_that_went_away_is_no_news_but_a_mistake_of_the_app_is(
-    error: type[Exception], told: bool, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("error", "is_printed"), [(ConnectionResetError, False), (ValueError, True)])
+def test_errors_of_the_app_are_printed_and_lost_connections_are_not(
+    error: type[Exception], is_printed: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def app(_: HttpRequest) -> HttpResponse:
         raise error("from the app")
 
     with serve(app) as base_url, pytest.raises(httpx.RemoteProtocolError):
         httpx.get(base_url)
-    assert ("from the app" in capfd.readouterr().err) is told
+    assert ("from the app" in capfd.readouterr().err) is is_printed
