@@ -1,4 +1,7 @@
-"""A fake of Claude's Messages API: it checks requests as the real API does, and a function of yours responds."""
+"""A fake of Claude's Messages API.
+
+It checks requests as the real API does, and responds with the verdict of a function that you pass.
+"""
 
 import json
 from collections.abc import Callable, Mapping

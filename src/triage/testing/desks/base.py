@@ -226,7 +226,7 @@ class FakeHelpDesk(ABC):
         """Return a webhook as the vendor sends it again after it received no response."""
         return replace(webhook, headers={**webhook.headers, **self.sign(webhook.body)})
 
-    # What a test asks for.
+    # Replies, notes and settings.
 
     def replies(self, conversation_id: str) -> list[str]:
         """Return the replies that the API sent, as the customer sees them."""
@@ -432,7 +432,7 @@ class FakeHelpDesk(ABC):
         """Return how much of the rate limit a call uses."""
         return 1
 
-    # What people do and the webhooks for it: implemented by each fake.
+    # Messages, assignments and webhooks: implemented by each fake.
 
     @abstractmethod
     def create_conversation(self, number: int, name: str | None, email: str | None) -> FakeConversation:
@@ -471,7 +471,7 @@ class FakeHelpDesk(ABC):
         """Return the headers that sign the body of a webhook."""
 
     def format_body(self, text: str, *, html: bool) -> str:
-        """Convert what a person types into the format in which the vendor stores it."""
+        """Convert the text that a person types into the format in which the vendor stores it."""
         return text if html else to_html(text)
 
     # Helpers for the fakes.
@@ -538,7 +538,7 @@ class FakeHelpDesk(ABC):
 
         Args:
             conversation: The conversation.
-            role: Who writes.
+            role: The author's role.
             body: The text; None for an event.
             author: The person who writes or acts.
             kind: The message's `type`; empty for the usual one.
@@ -568,7 +568,7 @@ class FakeHelpDesk(ABC):
         Args:
             payload: Bytes, or a value that becomes JSON.
             conversation_id: The conversation that the webhook reports; None for a test webhook.
-            headers: Headers beside the content type and the signature.
+            headers: Headers in addition to the content type and the signature.
         """
         body = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
         all_headers = {"Content-Type": "application/json", **(headers or {}), **self.sign(body)}

@@ -318,7 +318,7 @@ class FakeCrisp(FakeHelpDesk):
         conversation.extra["state"] = state
         conversation.state = "closed" if state == "resolved" else "open"
 
-    # What people do.
+    # Messages and assignments.
 
     @override
     def format_body(self, text: str, *, html: bool) -> str:

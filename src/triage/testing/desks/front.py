@@ -354,7 +354,7 @@ class FakeFront(FakeHelpDesk):
         conversation.extra["status"] = status
         conversation.state = "open" if status == "open" else "closed"
 
-    # What people do.
+    # Messages and assignments.
 
     @override
     def create_conversation(self, number: int, name: str | None, email: str | None) -> FakeConversation:

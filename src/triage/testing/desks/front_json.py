@@ -1,4 +1,4 @@
-"""The JSON of the fake Front: conversations, messages, comments and what they refer to."""
+"""The JSON of the fake Front: conversations, messages, comments, tags, inboxes and people."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -417,7 +417,7 @@ class FakeHelpScout(OAuthHelpDesk):
     def _add_line_item(self, conversation: FakeConversation, action: str, author: Person) -> None:
         self.add_message(conversation, "event", None, author, action=action)
 
-    # What people do.
+    # Messages and assignments.
 
     @override
     def create_conversation(self, number: int, name: str | None, email: str | None) -> FakeConversation:

@@ -318,7 +318,7 @@ class FakeIntercom(FakeHelpDesk):
                 return name
         raise Refusal(404, "not_found", "Tag not found")
 
-    # What people do.
+    # Messages and assignments.
 
     @override
     def create_conversation(self, number: int, name: str | None, email: str | None) -> FakeConversation:

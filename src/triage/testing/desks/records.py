@@ -10,7 +10,7 @@ Clock: TypeAlias = Callable[[], float]
 """Returns seconds since the epoch."""
 
 FakeRole: TypeAlias = Literal["customer", "agent", "bot", "note", "event"]
-"""Who wrote a message. A note is internal; an event is a change without text."""
+"""The role of a message's author. A note is internal; an event is a change without text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class FakeMessage:
     id: str
     """The vendor's id."""
     role: FakeRole
-    """Who wrote it."""
+    """The author's role."""
     type: str
     """The vendor's word: `"comment"`, `"close"`."""
     body: str | None

@@ -28,7 +28,7 @@ def require_numeric_ids(**ids: Iterable[str]) -> None:
     """Raise `ValueError` unless all ids are numbers, as they are at the vendor.
 
     Args:
-        ids: Ids by what they identify: `users=…, teams=…`.
+        ids: Ids by kind: `users=…, teams=…`.
     """
     for name, values in ids.items():
         if not all(value.isdecimal() for value in values):

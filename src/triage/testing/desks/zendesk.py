@@ -460,7 +460,7 @@ class FakeZendesk(OAuthHelpDesk):
         self.audits.setdefault(ticket.id, []).append(audit)
         return audit
 
-    # What people do.
+    # Messages and assignments.
 
     @override
     def create_conversation(self, number: int, name: str | None, email: str | None) -> FakeConversation:

@@ -53,7 +53,7 @@ def render_detail(ticket: FakeConversation, actor_id: str) -> dict[str, Any]:
 
     Args:
         ticket: The ticket.
-        actor_id: Who caused the event.
+        actor_id: The id of the person who caused the event.
     """
     return {
         "id": ticket.id,
