@@ -66,9 +66,9 @@ class Template:
             answers[_describe_call(request.method, request.content)] = response.read().decode()
             return response
 
-        inside = fake.transport
+        transport = fake.transport
         teams = dict(zip(("urgent", "billing", "general"), fake.teams, strict=True))
-        with httpx.Client(transport=httpx.MockTransport(kept)) as client:
+        with httpx.Client(transport=httpx.MockTransport(keep)) as client:
             router = Router(fake.adapter(), buckets=default_buckets(teams), classifier=lambda _: "general", http=client)
             event = router.receive(webhook.body, webhook.headers).event
             if event is None:

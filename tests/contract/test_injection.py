@@ -23,7 +23,9 @@ from tests.helpers.api import Api
 from tests.helpers.desks import DESKS, Desk
 from triage import Action, Assign, Bucket, Close, ConfigurationError, Note, Outcome, Reply, Router, SetFields, Tag
 from triage.classifiers import Claude
-from triage.testing import FakeClaude, FakeConversation, to_text
+from triage.testing import FakeClaude
+from triage.testing.desks.markup import to_text
+from triage.testing.desks.records import FakeConversation
 from triage.testing.server import HttpRequest
 
 CANARY = "canary7f3a"
@@ -132,8 +134,8 @@ def connect(fake: FakeClaude) -> Claude:
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         target = request.url.raw_path.decode("ascii")
-        got = fake.respond(HttpRequest.parse(request.method, target, dict(request.headers), request.content))
-        return httpx2.Response(got.status, headers=dict(got.headers), content=got.body)
+        response = fake.respond(HttpRequest.parse(request.method, target, dict(request.headers), request.content))
+        return httpx2.Response(response.status, headers=dict(response.headers), content=response.body)
 
     transport = httpx2.MockTransport(answer)
     return Claude(

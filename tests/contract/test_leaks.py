@@ -148,8 +148,9 @@ class Stage:
 
         def answer(request: httpx2.Request) -> httpx2.Response:
             target = request.url.raw_path.decode("ascii")
-            got = self.claude.respond(HttpRequest.parse(request.method, target, dict(request.headers), request.content))
-            return httpx2.Response(got.status, headers=dict(got.headers), content=got.body)
+            call = HttpRequest.parse(request.method, target, dict(request.headers), request.content)
+            response = self.claude.respond(call)
+            return httpx2.Response(response.status, headers=dict(response.headers), content=response.body)
 
         transport = httpx2.MockTransport(answer)
         return Claude(

@@ -29,7 +29,7 @@ from triage.errors import ConfigurationError, InvalidSignature
 from triage.models import Conversation, Delivery, Event, Outcome, Request, Response, Verdict, WebhookResponse
 from triage.policy import Bucket, Buckets
 from triage.router import Router
-from triage.testing.desks.base import Webhook
+from triage.testing.desks.records import Webhook
 from triage.vendors.base import HelpDesk
 
 NOW = 1795510800.0  # 2026-11-24 09:00 UTC
@@ -380,7 +380,9 @@ class VendorContract:
             assert response.status_code == 200, payload
             assert response.outcome is not None
             assert response.outcome.status == "malformed", payload
-            assert [record.levelname for record in caplog.records if record.name == "triage.engine.observe"] == ["WARNING"], payload
+            assert [record.levelname for record in caplog.records if record.name == "triage.engine.observe"] == [
+                "WARNING"
+            ], payload
         assert wire.calls == []
 
     def test_a_webhook_that_needs_no_action_is_ignored_with_the_reason(self, desk: ContractDesk) -> None:

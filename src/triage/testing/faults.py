@@ -143,8 +143,6 @@ class FaultyInbox(_Proxy):
         inbox: The inbox that stores the events.
     """
 
-    in_memory = False
-
     def __init__(self, inbox: Inbox) -> None:
         self._wrapped = inbox
         self._faults: list[_Fault] = []

@@ -8,8 +8,23 @@ from typing import Any, ClassVar
 
 import httpx
 
-from triage import Router, default_buckets
+from triage import (
+    Assign,
+    Close,
+    MarkSpam,
+    Note,
+    Reply,
+    Router,
+    SetFields,
+    SetPriority,
+    Snooze,
+    Tag,
+    default_buckets,
+)
 from triage.testing import FakeConversation, FakeHelpDesk, Webhook
+from triage.testing.contract import NOW, Change, ContractDesk, Vector
+from triage.testing.desks.markup import to_text
+from triage.testing.desks.records import Refusal
 from triage.vendors.base import Vendor
 
 __all__ = ["BASE_URL", "NOW", "Clock", "Desk", "Vector", "by_name"]
@@ -143,7 +158,7 @@ class Desk(ContractDesk):
     def errors(self) -> Iterable[tuple[int, object]]:
         """Return an error response for each status that the vendor documents."""
         for status, code in self.fake.error_codes.items():
-            yield status, self.fake.error(Refusal(status, code, "The customer wrote: 4711"))
+            yield status, self.fake.build_error(Refusal(status, code, "The customer wrote: 4711"))
 
     def router(self, **overrides: Any) -> Router:
         """Create a Router of this adapter, without a network."""

@@ -16,10 +16,10 @@ PAGE = DOCS / "reliability.md"
 APP = """
 from triage import Router, default_buckets
 from triage.inbox import SQLiteInbox
-from triage.testing import SkewedClock
+from triage.testing import Skewed
 from triage.vendors import Intercom
 
-clock = SkewedClock()
+clock = Skewed()
 router = Router(
     Intercom.from_env(),
     buckets=default_buckets.from_env("INTERCOM"),

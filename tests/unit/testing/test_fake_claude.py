@@ -13,7 +13,7 @@ from triage.testing import FakeClaude
 
 HEADERS = {"Authorization": "Bearer k", "anthropic-version": "2026-10-21"}
 MESSAGE = Message(id="1", role="customer", text="Please refund my invoice.")
-REQUEST = Claude(extra={"language": "ISO 639-1", "mood": ["calm", "angry"]}).request(
+REQUEST = Claude(extra={"language": "ISO 639-1", "mood": ["calm", "angry"]}).build_request(
     Conversation(id="1", messages=(MESSAGE,)), Buckets([Bucket("billing", "Money"), Bucket("general", "Other")])
 )
 

@@ -9,12 +9,11 @@ from typing import Any, get_args
 
 import httpx
 import pytest
-from openapi_core import OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest
 
 from tests.helpers.desks.base import Clock
-from tests.helpers.paths import SPECS
+from tests.helpers.specs import load_description, load_document
 from tests.unit.testing.helpers import open_conversation, parse_body
 from triage.testing import FakeIntercom, Webhook, WebhookKind, create_webhook
 from triage.testing.desks.intercom import Version, sign
@@ -215,13 +214,8 @@ INVALID = [
 ]
 
 
-@functools.cache
-def load_description(version: str) -> tuple[OpenAPI, Any]:
-    path = SPECS / f"intercom-{version}.yaml"
-    if not path.exists():
-        pytest.skip(f"Intercom's API description {path.name} is missing")
-    document = yaml.safe_load(path.read_text("utf-8"))
-    return OpenAPI.from_dict(document), document["components"]["schemas"]
+def load_schemas(version: str) -> Any:
+    return load_document(f"intercom-{version}.yaml")["components"]["schemas"]
 
 
 def matches_description(version: str, method: str, path: str, body: Any) -> bool:
@@ -234,7 +228,7 @@ def matches_description(version: str, method: str, path: str, body: Any) -> bool
         content_type="application/json",
     )
     try:
-        load_description(version)[0].validate_request(request)
+        load_description(f"intercom-{version}.yaml").validate_request(request)
     except OpenAPIError:
         return False
     return True
@@ -537,7 +531,7 @@ def test_newer_versions_have_more_fields(fake: FakeIntercom, version: str) -> No
 
 @pytest.mark.parametrize("version", ["2.13", "2.16"])
 def test_all_fields_are_in_the_vendors_schema(version: Version) -> None:
-    _, schemas = load_description(version)
+    schemas = load_schemas(version)
     fake = FakeIntercom(api_version=version)
     conversation_id = open_conversation(fake)
     with connect(fake) as client:

@@ -125,7 +125,7 @@ CALLS: dict[InboxCall, Callable[[Inbox], object]] = {
     "get_entry": lambda inbox: inbox.get_entry(event().key),
     "redrive": lambda inbox: inbox.redrive(event().key),
     "park": lambda inbox: inbox.park(event().key, "needs a look"),
-    "purge": lambda inbox: inbox.purge(read_clock() + 60, parked=True),
+    "purge": lambda inbox: inbox.purge(read_clock() + 60, dead=True),
     "forget": lambda inbox: inbox.forget("mira"),
     "count_states": lambda inbox: inbox.count_states(),
 }
@@ -155,9 +155,7 @@ def read_contents(inbox: Inbox) -> object:
 
 def test_every_method_of_an_inbox_can_fail() -> None:
     assert tuple(CALLS) == get_args(InboxCall)
-    public = {
-        name for base in Inbox.__mro__ for name, value in vars(base).items() if callable(value) and name[0] != "_"
-    }
+    public = {name for name in dir(Inbox) if callable(getattr(Inbox, name)) and not name.startswith("_")}
     assert public == {*CALLS, "close"}
 
 
@@ -238,8 +236,8 @@ def test_errors_have_the_text_of_the_databases_errors(tmp_path: Path) -> None:
     """A search of the logs for a database's error also finds the simulated one."""
     path = tmp_path / "real.db"
     real = SQLiteInbox(path)
-    page_count = real._rows("PRAGMA page_count")[0][0]
-    real._rows(f"PRAGMA max_page_count = {page_count}")
+    page_count = real._execute("PRAGMA page_count", {})[0][0][0]
+    real._execute(f"PRAGMA max_page_count = {page_count}", {})
     additions = (real.add(event(number)) for number in range(1000))
     with pytest.raises(InboxError) as full:
         list(additions)

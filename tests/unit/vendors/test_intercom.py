@@ -313,7 +313,7 @@ def test_a_conversation_without_a_customers_message_is_ignored(api: Api) -> None
     assert event is not None
     desk.fake.conversations[event.conversation_id].messages[0].body = None
     empty = event.model_copy(update={"conversation": Conversation(id=event.conversation_id)})
-    assert api.process(router, empty).reason == "the conversation holds no message of a customer"
+    assert api.process(router, empty).reason == "the conversation has no message from a customer"
 
 
 # Errors and limits
