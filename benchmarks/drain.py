@@ -30,7 +30,7 @@ from pathlib import Path
 
 import httpx
 
-from triage import Event, Router, Worker, default_buckets
+from triage import Buckets, Event, Router, Worker
 from triage.inbox import PostgresInbox, SQLiteInbox
 from triage.testing import FakeIntercom
 from triage.vendors import Intercom
@@ -69,7 +69,7 @@ class Template:
         transport = fake.transport
         teams = dict(zip(("urgent", "billing", "general"), fake.teams, strict=True))
         with httpx.Client(transport=httpx.MockTransport(keep)) as client:
-            router = Router(fake.adapter(), buckets=default_buckets(teams), classifier=lambda _: "general", http=client)
+            router = Router(fake.adapter(), buckets=Buckets.default(teams), classifier=lambda _: "general", http=client)
             event = router.receive(webhook.body, webhook.headers).event
             if event is None:
                 sys.exit("the fake's own webhook was rejected")
@@ -145,7 +145,7 @@ def make_router(template: Template, location: str, journal: Path) -> Router:
     """Create the Router of a process."""
     return Router(
         Intercom(**template.settings),  # type: ignore[arg-type]  # likewise
-        buckets=default_buckets(template.teams),
+        buckets=Buckets.default(template.teams),
         classifier=classify,
         async_http=Desk(template, journal),
         inbox=make_inbox(location),

@@ -6,32 +6,23 @@ desks for the variables. They share an inbox. Run it with `uvicorn --app-dir exa
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Request, Response
 
-from triage import Router, Worker, default_buckets
+from triage import Router, Worker
 from triage.inbox import open_inbox
 from triage.vendors import Crisp, Front, HelpScout, Intercom, Zendesk
-from triage.vendors.base import Vendor
 
 logging.basicConfig()
 logging.getLogger("triage").setLevel(logging.INFO)
 
-VENDORS: dict[str, Callable[[], Vendor]] = {
-    "crisp": Crisp.from_env,
-    "front": Front.from_env,
-    "helpscout": HelpScout.from_env,
-    "intercom": Intercom.from_env,
-    "zendesk": Zendesk.from_env,
-}
-
 inbox = open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db"))
 routers = {
-    name: Router(made_from_env(), buckets=default_buckets.from_env(name.upper()), inbox=inbox)
-    for name, made_from_env in VENDORS.items()
-    if os.environ.get(f"{name.upper()}_TEAM_ONCALL")
+    vendor.name: Router.from_env(vendor, inbox=inbox)
+    for vendor in (Crisp, Front, HelpScout, Intercom, Zendesk)
+    if os.environ.get(f"{vendor.name.upper()}_TEAM_ONCALL")
 }
 
 

@@ -13,7 +13,7 @@ from celery import Celery
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
-from triage import Router, default_buckets
+from triage import Router
 from triage.inbox import open_inbox
 from triage.integrations.celery import bind
 from triage.vendors import Intercom
@@ -21,9 +21,8 @@ from triage.vendors import Intercom
 logging.basicConfig()
 logging.getLogger("triage").setLevel(logging.INFO)
 
-router = Router(
-    Intercom.from_env(),
-    buckets=default_buckets.from_env("INTERCOM"),
+router = Router.from_env(
+    Intercom,
     inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")),  # or postgresql://…, for several machines
 )
 

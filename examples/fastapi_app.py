@@ -8,16 +8,15 @@ import os
 
 from fastapi import FastAPI, Request, Response
 
-from triage import Router, Worker, default_buckets
+from triage import Router, Worker
 from triage.inbox import open_inbox
 from triage.vendors import Intercom
 
 logging.basicConfig()
 logging.getLogger("triage").setLevel(logging.INFO)  # one line for each delivery
 
-router = Router(
-    Intercom.from_env(),
-    buckets=default_buckets.from_env("INTERCOM"),
+router = Router.from_env(
+    Intercom,
     inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")),
 )
 router.warm_up()

@@ -23,7 +23,7 @@ from triage.models import (
     Verdict,
     WebhookResponse,
 )
-from triage.policy import Bucket, Buckets, default_buckets
+from triage.policy import Bucket, Buckets
 from triage.router import Router
 from triage.worker import Worker
 
@@ -60,5 +60,4 @@ __all__ = [
     "Verdict",
     "WebhookResponse",
     "Worker",
-    "default_buckets",
 ]

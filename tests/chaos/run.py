@@ -32,7 +32,7 @@ from tests.chaos.inboxes import (
 )
 from tests.chaos.report import Report
 from tests.helpers.desks import DESKS, Desk
-from triage import Note, Router, Tag, Worker, default_buckets
+from triage import Buckets, Note, Router, Tag, Worker
 from triage.inbox.table import TableInbox
 from triage.models import Entry, State
 from triage.testing import FakeClaude, Webhook
@@ -116,7 +116,7 @@ class Run:
         vendor = self.desk.adapter(base_url=self.urls[0], **self.desk.everything)
         buckets = [
             bucket if bucket.name == "spam" else replace(bucket, actions=[*bucket.actions, Tag("seen"), Note("Look.")])
-            for bucket in default_buckets(dict(self.desk.teams))
+            for bucket in Buckets.default(dict(self.desk.teams))
         ]
         return Router(vendor, buckets=buckets, inbox=inbox, clock=clock)
 

@@ -33,7 +33,7 @@ from triage import (
     Snooze,
     Tag,
     Verdict,
-    default_buckets,
+    
 )
 from triage.classifiers import Claude
 from triage.inbox import SQLiteInbox
@@ -434,7 +434,7 @@ def test_a_router_without_clients_creates_its_own_and_closes_them(desk: Desk, ap
         desk.fake.serve() as base_url,
         Router(
             desk.adapter(base_url=base_url),
-            buckets=default_buckets(dict(desk.teams)),
+            buckets=Buckets.default(dict(desk.teams)),
             classifier=by_name,
             clock=desk.clock,
         ) as router,
@@ -452,7 +452,7 @@ def test_claude_is_the_default_classifier_and_is_warmed_up_and_closed_with_the_r
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
 
     def make_router() -> Router:
-        return Router(desk.adapter(), buckets=default_buckets(dict(desk.teams)))
+        return Router(desk.adapter(), buckets=Buckets.default(dict(desk.teams)))
 
     async def open_and_close() -> None:
         async with make_router() as router:

@@ -4,7 +4,7 @@ import os
 
 from celery import Celery
 
-from triage import Router, default_buckets
+from triage import Router
 from triage.inbox import open_inbox
 from triage.integrations.celery import bind
 from triage.vendors import Intercom
@@ -16,9 +16,7 @@ def classify(text: str) -> str:
 
 app = Celery("tests", broker=os.environ["CELERY_BROKER_URL"])
 app.conf.broker_connection_retry_on_startup = True
-router = Router(
-    Intercom.from_env(),
-    buckets=default_buckets.from_env("INTERCOM"),
+router = Router.from_env(Intercom,
     classifier=classify,
     inbox=open_inbox(os.environ["TRIAGE_INBOX"]),
 )

@@ -4,10 +4,10 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from triage import Router, default_buckets
+from triage import Router
 from triage.vendors import Intercom
 
-router = Router(Intercom.from_env(), buckets=default_buckets.from_env("INTERCOM"))
+router = Router.from_env(Intercom)
 router.warm_up()
 
 

@@ -1,8 +1,5 @@
 """The policy: buckets, and the actions for a verdict. A model chooses a label; only code chooses actions."""
 
-import os
-from collections.abc import Mapping
-
 from triage.policy.buckets import Bucket, Buckets
 from triage.policy.check import check_actions
 from triage.policy.decide import SUGGESTION, Decision, check_review, decide
@@ -19,18 +16,6 @@ __all__ = [
     "check_review",
     "check_templates",
     "decide",
-    "default_buckets",
     "read_teams",
     "render",
 ]
-
-
-class _DefaultBuckets:
-    def __call__(self, teams: Mapping[str, str] | None = None) -> list[Bucket]:
-        return list(Buckets.default(teams))
-
-    def from_env(self, prefix: str) -> list[Bucket]:
-        return self(read_teams(os.environ, prefix))
-
-
-default_buckets = _DefaultBuckets()

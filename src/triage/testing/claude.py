@@ -11,7 +11,7 @@ from itertools import count
 from threading import Lock
 from typing import Any, TypeAlias, cast
 
-from triage import Buckets, Conversation, Message, default_buckets
+from triage import Buckets, Conversation, Message
 from triage.classifiers import Rules
 from triage.testing.server import Drop, HttpRequest, HttpResponse, Stall, serve
 
@@ -184,7 +184,7 @@ def answer_by_rules(request: Mapping[str, Any]) -> dict[str, Any]:
     text = next(entry["text"] for entry in turn["messages"] if entry.get("classify"))
     message = Message(id="1", role="customer", text=text)
     conversation = Conversation(id="1", subject=turn["subject"], messages=(message,))
-    verdict = Rules.default().classify(conversation, Buckets(default_buckets()))
+    verdict = Rules.default().classify(conversation, Buckets.default())
     schema = request["output_config"]["format"]["schema"]
     labels = schema["properties"]["label"]["enum"]
     label = verdict.bucket if verdict.bucket in labels else labels[-1]

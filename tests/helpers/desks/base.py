@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import httpx
 
 from triage import (
+    Buckets,
     Assign,
     Close,
     MarkSpam,
@@ -19,7 +20,7 @@ from triage import (
     SetPriority,
     Snooze,
     Tag,
-    default_buckets,
+    
 )
 from triage.testing import FakeConversation, FakeHelpDesk, Webhook
 from triage.testing.contract import NOW, Change, ContractDesk, Vector
@@ -163,7 +164,7 @@ class Desk(ContractDesk):
     def router(self, **overrides: Any) -> Router:
         """Create a Router of this adapter, without a network."""
         options: dict[str, Any] = {
-            "buckets": default_buckets(dict(self.teams)),
+            "buckets": Buckets.default(dict(self.teams)),
             "classifier": by_name,
             "http": httpx.Client(transport=self.fake.transport),
             "async_http": httpx.AsyncClient(transport=self.fake.transport),

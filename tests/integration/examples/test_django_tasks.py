@@ -14,15 +14,14 @@ from triage.testing import FakeIntercom
 
 PAGE = DOCS / "reliability.md"
 APP = """
-from triage import Router, default_buckets
+from triage import Router
 from triage.inbox import SQLiteInbox
 from triage.testing import Skewed
 from triage.vendors import Intercom
 
 clock = Skewed()
-router = Router(
-    Intercom.from_env(),
-    buckets=default_buckets.from_env("INTERCOM"),
+router = Router.from_env(
+    Intercom,
     classifier=lambda text: "billing",
     inbox=SQLiteInbox("triage.db", clock=clock),
 )

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triage import Bucket, Buckets, ConfigurationError, Conversation, Message, Verdict, default_buckets
+from triage import Bucket, Buckets, ConfigurationError, Conversation, Message, Verdict
 from triage.classifiers import Rules
 
-BUCKETS = Buckets(default_buckets())
+BUCKETS = Buckets.default()
 RULES = Rules.default()
 
 

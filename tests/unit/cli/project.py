@@ -13,7 +13,7 @@ from triage.cli.app import triage
 
 APP = """
 from pathlib import Path
-from triage import Router, default_buckets
+from triage import Router
 from triage.inbox import SQLiteInbox
 from triage.vendors import Intercom
 
@@ -24,8 +24,7 @@ def classify(text):
     return "urgent"
 
 def build(inbox=None):
-    return Router(
-        Intercom.from_env(), buckets=default_buckets.from_env("INTERCOM"), classifier=classify, inbox=inbox
+    return Router.from_env(Intercom, classifier=classify, inbox=inbox
     )
 
 router = build(SQLiteInbox(Path(__file__).parent / "triage.db"))
