@@ -33,7 +33,6 @@ from triage import (
     Snooze,
     Tag,
     Verdict,
-    
 )
 from triage.classifiers import Claude
 from triage.inbox import SQLiteInbox

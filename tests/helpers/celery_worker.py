@@ -16,7 +16,8 @@ def classify(text: str) -> str:
 
 app = Celery("tests", broker=os.environ["CELERY_BROKER_URL"])
 app.conf.broker_connection_retry_on_startup = True
-router = Router.from_env(Intercom,
+router = Router.from_env(
+    Intercom,
     classifier=classify,
     inbox=open_inbox(os.environ["TRIAGE_INBOX"]),
 )

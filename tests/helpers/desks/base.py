@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import httpx
 
 from triage import (
-    Buckets,
     Assign,
+    Buckets,
     Close,
     MarkSpam,
     Note,
@@ -20,7 +20,6 @@ from triage import (
     SetPriority,
     Snooze,
     Tag,
-    
 )
 from triage.testing import FakeConversation, FakeHelpDesk, Webhook
 from triage.testing.contract import NOW, Change, ContractDesk, Vector
