@@ -1,4 +1,4 @@
-"""What a Router may do and spend, and when it leaves a service alone."""
+"""How much a Router may do and spend, and when it stops calling a service that is down."""
 
 import math
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from triage.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Limits:
-    """What a Router may do and spend, and when it leaves a service alone.
+    """How much a Router may do and spend, and when it stops calling a service that is down.
 
-    With an inbox, all its workers together.
+    With an inbox, the limits apply to all its workers together.
 
     Args:
-        daily_usd: What verdicts may cost in a day (UTC). When that is spent, messages go to the fallback bucket, and
-            the verdict's reason says so. None for no limit.
-        acts: For how many messages of one conversation something is done; further ones are left to people. It ends
-            what two machines could say to each other for ever. None for no limit.
-        failures: How many calls of the help desk or of the classifier in a row may fail because it is down before it
-            is left alone.
-        pause: For how many seconds it then is. After that one failure is enough.
-        without_verdict: What becomes of a message while the classifier is down. `fallback`: the fallback bucket.
-            `wait`: it is tried again, as after a failure of the help desk, and goes to the fallback bucket with the
-            last attempt. Waiting needs an inbox.
+        daily_usd: How much the verdicts of one day (UTC) may cost. Once it is spent, messages go to the fallback
+            bucket, and the verdict's reason says so. None for no limit.
+        max_per_conversation: How many messages of one conversation are handled; the following ones are left to humans.
+            This ends a loop of two machines that answer each other. None for no limit.
+        failures: How many consecutive calls to the help desk or the classifier may fail because the service is down.
+            After that, it is not called for the duration of `pause`.
+        pause: The length of that pause, in seconds. After it, a single failure starts the next one.
+        without_verdict: How to handle a message while the classifier is down. `fallback`: use the fallback bucket.
+            `wait`: retry later, as after a failure of the help desk, and use the fallback bucket on the last attempt.
+            Waiting requires an inbox.
 
     Raises:
-        ConfigurationError: A number makes no sense.
+        ConfigurationError: A value is out of range.
     """
 
     daily_usd: float | None = None
@@ -36,13 +36,31 @@ class Limits:
     without_verdict: Literal["fallback", "wait"] = "fallback"
 
     def __post_init__(self) -> None:
-        if self.daily_usd is not None and not 0 <= self.daily_usd < math.inf:
-            raise ConfigurationError(f"Limits: daily_usd is an amount of USD or None, not {self.daily_usd}.")
-        if self.max_per_conversation is not None and self.max_per_conversation < 1:
-            raise ConfigurationError(f"Limits: acts is at least 1 or None, not {self.max_per_conversation}.")
-        if self.failures < 1 or not 0 < self.pause < math.inf:
+        if self.daily_usd is not None and not (_is_number(self.daily_usd) and 0 <= self.daily_usd < math.inf):
             raise ConfigurationError(
-                f"Limits: failures={self.failures} and pause={self.pause}: each is more than 0, and the pause ends."
+                f"Limits: daily_usd must be a number of at least 0, or None, not {self.daily_usd!r}. "
+                f"Write None for no limit."
+            )
+        if self.max_per_conversation is not None and not _is_positive_integer(self.max_per_conversation):
+            raise ConfigurationError(
+                f"Limits: max_per_conversation must be an integer of at least 1, or None, "
+                f"not {self.max_per_conversation!r}. Write None for no limit."
+            )
+        if not _is_positive_integer(self.failures):
+            raise ConfigurationError(f"Limits: failures must be an integer of at least 1, not {self.failures!r}.")
+        if not (_is_number(self.pause) and 0 < self.pause < math.inf):
+            raise ConfigurationError(
+                f"Limits: pause must be a number of seconds, more than 0 and finite, not {self.pause!r}."
             )
         if self.without_verdict not in ("fallback", "wait"):
-            raise ConfigurationError(f"Limits: without_verdict is 'fallback' or 'wait', not {self.without_verdict!r}.")
+            raise ConfigurationError(
+                f"Limits: without_verdict must be 'fallback' or 'wait', not {self.without_verdict!r}."
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_positive_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

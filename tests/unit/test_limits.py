@@ -1,6 +1,7 @@
 """What a Router may do and spend, and when it leaves a service alone."""
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,23 @@ DOWN = Verdict(bucket="general", confidence=0, fallback=True, unavailable=True, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"daily_usd": -1.0}, "daily_usd is an amount of USD or None, not -1.0"),
+        ({"daily_usd": -1.0}, "daily_usd must be a number of at least 0, or None, not -1.0"),
         ({"daily_usd": float("nan")}, "not nan"),
-        ({"acts": 0}, "acts is at least 1 or None, not 0"),
-        ({"failures": 0}, "failures=0 and pause=30.0"),
-        ({"pause": float("inf")}, "the pause ends"),
-        ({"without_verdict": "panic"}, "'fallback' or 'wait', not 'panic'"),
+        ({"daily_usd": float("inf")}, "not inf. Write None for no limit"),
+        ({"daily_usd": "20"}, "not '20'"),
+        ({"daily_usd": True}, "not True"),
+        ({"max_per_conversation": 0}, "max_per_conversation must be an integer of at least 1, or None, not 0"),
+        ({"max_per_conversation": 1.5}, "not 1.5"),
+        ({"max_per_conversation": True}, "not True"),
+        ({"failures": 0}, "failures must be an integer of at least 1, not 0"),
+        ({"failures": None}, "not None"),
+        ({"pause": float("inf")}, "pause must be a number of seconds, more than 0 and finite, not inf"),
+        ({"pause": 0}, "not 0"),
+        ({"pause": timedelta(seconds=30)}, "not datetime.timedelta"),
+        ({"without_verdict": "panic"}, "without_verdict must be 'fallback' or 'wait', not 'panic'"),
     ],
 )
-def test_limits_that_make_no_sense_are_refused(options: Any, message: str) -> None:
+def test_limits_out_of_range_are_rejected(options: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Limits(**options)
 
