@@ -1,36 +1,39 @@
-"""The errors that leave this library.
+"""The errors that this library raises.
 
 ```
 TriageError
-├─ InvalidSignature      the request was not signed with one of our secrets
-├─ MalformedPayload      it was, but the vendor's documentation does not describe what it holds
-├─ ClassifierError       no verdict could be had
-├─ InboxError            an event could not be stored
-│  └─ LeaseLost          another worker has taken the event over
-└─ VendorError           the vendor's API refused a call, or did not answer it
-ConfigurationError       the program is set up wrongly
+├─ InvalidSignature      a request is not signed with one of the configured secrets
+├─ MalformedPayload      a signed request differs from what the vendor documents
+├─ ClassifierError       the classifier returned no verdict
+├─ InboxError            the inbox cannot be read or written
+│  └─ LeaseLost          another worker has taken over the event
+└─ VendorError           the vendor's API rejected a call, or did not answer
+ConfigurationError       the program is configured incorrectly
 ```
 
-`ConfigurationError` stands outside the tree, so that `except TriageError` never hides a wrong set-up.
+`ConfigurationError` is not a `TriageError`, so that `except TriageError` never hides a mistake in the configuration.
 """
 
+import sysconfig
 import traceback
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 
 class TriageError(Exception):
-    """The root of the errors that a running program may meet."""
+    """The base class of errors that can occur while a correctly configured program runs."""
 
 
 class InvalidSignature(TriageError):  # noqa: N818 - the field's usual name
-    """The delivery does not carry a signature made with one of the configured secrets."""
+    """A delivery does not carry a signature made with one of the configured secrets."""
 
 
-class MalformedPayload(TriageError):  # noqa: N818 - the same
-    """A signed delivery that cannot be read.
+class MalformedPayload(TriageError):  # noqa: N818 - named like InvalidSignature
+    """A signed delivery cannot be parsed.
 
     Attributes:
-        event_id: The vendor's id of the delivery, where there is one, to find it in the vendor's own log.
+        event_id: The vendor's id of the delivery, if there is one, for a search in the vendor's own log.
     """
 
     def __init__(self, message: str, *, event_id: str | None = None) -> None:
@@ -39,31 +42,31 @@ class MalformedPayload(TriageError):  # noqa: N818 - the same
 
 
 class ClassifierError(TriageError):
-    """The classifier gave no verdict; the message says why, without the customer's words."""
+    """The classifier returned no verdict. The message says why, without customer text."""
 
 
 class InboxError(TriageError):
-    """The inbox cannot be read or written; the message says why."""
+    """The inbox cannot be read or written. The message says why."""
 
 
-class LeaseLost(InboxError):  # noqa: N818 - it is what happened
-    """The lease of an event ran out, and another worker has it: nothing may be written about it any more."""
+class LeaseLost(InboxError):  # noqa: N818 - says what happened
+    """The lease of an event expired and another worker has taken it over, so nothing about it may be written."""
 
 
 class VendorError(TriageError):
-    """A call of the vendor's API failed.
+    """A call to the vendor's API failed.
 
     Attributes:
         vendor: The vendor's name, `"intercom"`.
         call: The call, `"POST /conversations/1/reply"`.
-        status: The HTTP status, or None where no answer came.
-        code: The vendor's own error code, `"not_found"`, where it sent one.
+        status: The HTTP status; None if no response was received.
+        code: The vendor's error code, `"not_found"`, if it sent one.
         request_id: The vendor's id of the request, for its support team.
-        vendor_message: The vendor's own words. They may quote what it was sent, so they are not in the error's text.
-        location: Where a redirect pointed. It was not followed.
-        retry_after: Seconds that the vendor asked us to wait, where it did.
-        outcome_unknown: True if the call may have taken effect all the same: the answer was lost or a 5xx.
-        final: True if the same call would be refused again, whatever its status says elsewhere.
+        vendor_message: The vendor's error message. It may quote the request, so it is not part of the error's text.
+        location: The target of a redirect, which was not followed.
+        retry_after: How many seconds the vendor asked us to wait, if it did.
+        outcome_unknown: True if the call may have taken effect nevertheless: the response was lost, or was a 5xx.
+        final: True if the same call would be rejected again, whatever its status says.
     """
 
     def __init__(
@@ -96,22 +99,62 @@ class VendorError(TriageError):
 
     def __str__(self) -> str:
         facts: dict[str, Any] = {"status": self.status, "code": self.code, "request_id": self.request_id}
-        told = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
-        return f"{self.vendor}: {self.call}: {self.message}" + (f" ({told})" if told else "")
+        details = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
+        return f"{self.vendor}: {self.call}: {self.message}" + (f" ({details})" if details else "")
 
 
 class ConfigurationError(Exception):
-    """The program is set up wrongly; the message says what to change. Raised where the object is made."""
+    """The program is configured incorrectly. Raised where the object is created; the message says what to change."""
+
+
+_TRIAGE = Path(__file__).parent
+_STANDARD_LIBRARY = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+_SITE_PACKAGES = frozenset({"site-packages", "dist-packages"})
+_DEPENDENCIES = frozenset({"anthropic", "celery", "httpx", "kombu", "psycopg", "psycopg_pool", "pydantic"})
+_GENERATED = ("<frozen ", "<string>", "<attrs ")  # code without a file: import machinery, dataclasses, attrs
 
 
 def describe_location(error: BaseException) -> str:
-    """Tell what was raised and where, not in its own words: they may quote a customer.
+    """Return an error's type and location, without its message, which may quote a customer.
+
+    The location is the last line of the user's own code. If a classifier calls `json.loads`, that is the line with the
+    call, not the line in `json` that raised.
 
     Args:
-        error: One that was raised.
+        error: An error that was raised.
 
     Returns:
         `"KeyError at /app/classifier.py:12"`.
     """
-    raised = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {raised.filename}:{raised.lineno}"
+    name = type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return name
+    frame = _find_frame(frames)
+    return f"{name} at {frame.filename}:{frame.lineno}"
+
+
+def _find_frame(frames: Sequence[traceback.FrameSummary]) -> traceback.FrameSummary:
+    origins = [_find_origin(frame.filename) for frame in frames]
+    if "user" in origins:
+        return frames[_last_index(origins, "user")]
+    if "triage" not in origins:
+        return frames[-1]
+    last = _last_index(origins, "triage")
+    # If our code called an installed package, then that package is the user's application.
+    return next((frame for frame, origin in zip(frames, origins, strict=True) if origin == "installed"), frames[last])
+
+
+def _last_index(origins: Sequence[str], origin: str) -> int:
+    return max(index for index, other in enumerate(origins) if other == origin)
+
+
+def _find_origin(filename: str) -> Literal["triage", "library", "installed", "user"]:
+    path = Path(filename)
+    if path.is_relative_to(_TRIAGE):
+        return "triage"
+    if not _SITE_PACKAGES.isdisjoint(path.parts):
+        return "installed" if _DEPENDENCIES.isdisjoint(path.parts) else "library"
+    if filename.startswith(_GENERATED) or any(path.is_relative_to(directory) for directory in _STANDARD_LIBRARY):
+        return "library"
+    return "user"
