@@ -1,4 +1,6 @@
-"""Receive help-desk webhooks, classify customer messages with Claude, route the conversation."""
+"""Receive help desk webhooks, classify customer messages with Claude, route the conversation."""
+
+from typing import TYPE_CHECKING
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import (
@@ -17,6 +19,7 @@ from triage.models import (
     Event,
     Message,
     Outcome,
+    Received,
     Step,
     StepResult,
     Usage,
@@ -46,6 +49,7 @@ __all__ = [
     "Message",
     "Note",
     "Outcome",
+    "Received",
     "Reply",
     "Router",
     "SetFields",
@@ -61,3 +65,15 @@ __all__ = [
     "WebhookResponse",
     "Worker",
 ]
+
+__version__: str
+
+if not TYPE_CHECKING:  # otherwise type checkers would accept any name
+
+    def __getattr__(name: str) -> str:
+        """Read the version when it is needed, because that takes a search of the file system."""
+        if name != "__version__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib.metadata import version
+
+        return version("chat-triage")
