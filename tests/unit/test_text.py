@@ -1,4 +1,4 @@
-"""Plain text of mails and HTML, and back."""
+"""Plain text and HTML of mails."""
 
 import re
 import time
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from triage.text import clean, from_html, normalize_for_comparison, strip_quotes, to_html
 
-# All of Unicode, lone surrogates and all, with what has a meaning in text or in markup more often than by chance.
+# All of Unicode, including lone surrogates; characters with a meaning in text or markup are more frequent.
 anything = st.text(st.characters() | st.sampled_from("\r\n\t \xa0\u200b\u200d\x00\ud800><&;:-/\"'"))
 markup = st.lists(
     anything
@@ -94,7 +94,7 @@ def test_clean_text_is_clean_and_stays_so(text: str) -> None:
         ("&#9999999999999999999; &#0;&#xD800;x", "\ufffd \ufffd\ufffdx"),
     ],
 )
-def test_html_becomes_text(html: str, text: str) -> None:
+def test_html_is_converted_to_text(html: str, text: str) -> None:
     assert from_html(html) == (text, 0)
 
 
@@ -119,17 +119,17 @@ def test_a_link_keeps_its_address_unless_it_is_the_label(html: str, text: str) -
     assert from_html(html).text == text
 
 
-def test_images_are_counted_without_those_nobody_sees() -> None:
+def test_tracking_pixels_are_not_counted_as_images() -> None:
     html = '<p><img src="cid:1"><IMG SRC=x /><img width="1" height="1" src="https://t.example/open.gif"></p>'
     assert from_html(html) == ("", 2)
 
 
-def test_an_image_within_the_markup_leaves_room_for_the_words() -> None:
+def test_an_embedded_image_does_not_use_up_the_length_limit() -> None:
     html = f'<img src="data:image/png;base64,{"A" * 2_000_000}"><p>It looks like this.</p>'
     assert from_html(html) == ("It looks like this.", 1)
 
 
-# Each with what it says in plain text, and with what its author wrote of that.
+# By mail program: the HTML, its plain text, and the part that its author wrote.
 GMAIL = (
     """<div dir="ltr">It still fails, see below.<br clear="all"><div><br></div><span class="gmail_signature_prefix">-- \
 </span><br><div dir="ltr" class="gmail_signature">Jane Doe<br>Example Inc.</div></div><br><div class="gmail_quote">
@@ -214,7 +214,7 @@ def test_the_html_of_mail_programs(html: str, text: str, own: str) -> None:
     assert strip_quotes(plain) == own
 
 
-def test_nesting_without_end_neither_raises_nor_grows() -> None:
+def test_deep_nesting_neither_raises_nor_inflates_the_text() -> None:
     tags = ("<div>", "<blockquote>", "<ul><li>", "<table><tr><td>", "<b>", "<a href=x>")
     for html in (tag * 50_000 + "deep" for tag in tags):
         plain = from_html(html)
@@ -222,7 +222,7 @@ def test_nesting_without_end_neither_raises_nor_grows() -> None:
         assert len(plain.text) <= len(html)
 
 
-def test_what_a_program_cannot_read_in_reasonable_time_is_left_out() -> None:
+def test_markup_after_the_first_million_characters_is_ignored() -> None:
     assert len(from_html("a" * 3_000_000).text) == 1_000_000
 
 
@@ -246,14 +246,14 @@ def test_no_markup_raises(html: str) -> None:
         (" \n ", ""),
     ],
 )
-def test_text_becomes_html(text: str, html: str) -> None:
+def test_text_is_converted_to_html(text: str, html: str) -> None:
     assert to_html(text) == html
 
 
 @given(anything)
 @example("&#99999999999;")
 @example("<!--")
-def test_html_says_the_same_words_and_nothing_of_it_is_markup(text: str) -> None:
+def test_html_has_the_same_words_and_none_of_them_is_markup(text: str) -> None:
     html = to_html(text)
     assert from_html(html).text.split() == clean(text).split()
     assert not set("<>&\"'") & set(re.sub("</?p>|<br>|&(?:lt|gt|amp|quot|#x27);", "", html))
@@ -282,7 +282,7 @@ def test_html_says_the_same_words_and_nothing_of_it_is_markup(text: str) -> None
         "Op 5 jan. 2026, om 10:00 heeft Support <help@example.com> het volgende geschreven:",
     ],
 )
-def test_who_wrote_what_follows_is_cut_with_it(attribution: str) -> None:
+def test_an_attribution_is_cut_with_its_quotation(attribution: str) -> None:
     assert strip_quotes(f"It fails again.\n\n{attribution}\n\nDid you restart?\nBye") == "It fails again."
     assert strip_quotes(f"It fails again.\n\n{attribution}\n> Restart?\n\nI did.") == "It fails again.\n\nI did."
     assert strip_quotes(f"On it since 2026.\n{attribution}\n> Restart?") == "On it since 2026."
@@ -351,11 +351,11 @@ def test_signatures_are_cut(signature: str) -> None:
         "5 > 3",
     ],
 )
-def test_what_only_looks_like_a_quotation_stays(text: str) -> None:
+def test_text_that_only_looks_like_a_quotation_is_kept(text: str) -> None:
     assert strip_quotes(text) == text.strip()
 
 
-def test_interleaved_answers_stay() -> None:
+def test_interleaved_answers_are_kept() -> None:
     text = (
         "Hello,\n\nOn 5 Jan 2026, Jane wrote:\n> Which plan?\nThe large one.\n\n> How many?\n>> Five?\n\nSix.\n-- \nJoe"
     )
@@ -373,12 +373,12 @@ def test_interleaved_answers_stay() -> None:
         ("", ""),
     ],
 )
-def test_what_is_nothing_but_quotation_is_kept(text: str, left: str) -> None:
+def test_text_that_is_nothing_but_quotation_is_kept(text: str, left: str) -> None:
     assert strip_quotes(text) == left
 
 
 @given(mail)
-def test_words_are_never_lost_altogether(text: str) -> None:
+def test_the_result_is_empty_only_if_the_text_is(text: str) -> None:
     left = strip_quotes(text)
     assert is_clean(left)
     assert bool(left) == bool(clean(text))
@@ -387,13 +387,13 @@ def test_words_are_never_lost_altogether(text: str) -> None:
 # Time
 
 
-def seconds(function: Callable[[str], object], text: str) -> float:
-    def once() -> float:
-        start = time.perf_counter()
+def measure_seconds(function: Callable[[str], object], text: str) -> float:
+    def measure() -> float:
+        start = time.process_time()
         function(text)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
-    return min(once() for _ in range(3))
+    return min(measure() for _ in range(3))
 
 
 def hostile(function: Callable[[str], object], *units: str) -> list[Any]:
@@ -415,11 +415,11 @@ def hostile(function: Callable[[str], object], *units: str) -> list[Any]:
 )
 def test_four_times_the_text_takes_about_four_times_the_time(function: Callable[[str], object], unit: str) -> None:
     text = unit * (8_000 // len(unit))
-    # What is quadratic takes 16 times. Measured again if need be, because the machine may have been busy elsewhere.
-    assert any(seconds(function, text * 4) < 8 * seconds(function, text) for _ in range(5))
+    # A quadratic algorithm takes 16 times the time. It is measured repeatedly, because another process may interfere.
+    assert any(measure_seconds(function, text * 4) < 8 * measure_seconds(function, text) for _ in range(5))
 
 
-def test_letters_are_the_same_however_a_vendor_sets_spaces_and_lines() -> None:
+def test_a_comparison_ignores_spaces_and_line_breaks() -> None:
     assert (
         normalize_for_comparison("Hi  Mira,\n\nfine") == normalize_for_comparison("Hi Mira,\u00a0fine") == "HiMira,fine"
     )

@@ -1,4 +1,4 @@
-"""Text as customers send it: made plain, freed of quoted history, and put into HTML again."""
+"""Conversion between plain text and HTML, and the removal of quoted history."""
 
 from triage.text.compare import normalize_for_comparison
 from triage.text.html import Plain, clean, from_html, to_html

@@ -1,6 +1,6 @@
-"""Comparing texts that a help desk may have formatted anew."""
+"""Comparison of texts that a help desk may have reformatted."""
 
 
 def normalize_for_comparison(text: str) -> str:
-    """The text without its white space, to see whether two texts say the same: vendors set spaces and lines anew."""
+    """Return the text without white space, because vendors change spaces and line breaks."""
     return "".join(text.split())

@@ -1,8 +1,8 @@
-"""Text as customers send it: made plain, freed of quoted history, and put into HTML again.
+"""Conversion of HTML to plain text, and of plain text to HTML.
 
-Pure functions for the vendors' adapters. None raises, whatever it is given, and each takes time in proportion to the
-length of its input. That is why `html.parser` is not used: a customer can send markup on which it needs the square of
-that, and what it makes of broken markup changes between Python's releases.
+No function raises, whatever its input, and each takes time proportional to the length of the input. `html.parser` is
+not used for that reason: a customer can send markup that takes it quadratic time, and its treatment of broken markup
+differs between releases of Python.
 """
 
 import re
@@ -11,24 +11,24 @@ from html import escape, unescape
 from typing import NamedTuple
 
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
-# Soft hyphen, byte order mark, direction marks, tag characters: a person does not see them, so the classifier must not.
+# Soft hyphen, byte order mark, direction marks, tag characters: people cannot see them, so the classifier must not.
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
 _NEWLINE = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _SPACE = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-# Persian spelling and composed emoji need the joiners, but only within a word; newsletters pad their preview with them.
+# Persian spelling and composed emoji need joiners, but only within a word. Newsletters pad their preview with them.
 _LOOSE_JOINERS = re.compile("(?<!\\S)[\u200c\u200d]++|(?<![\u200c\u200d])[\u200c\u200d]++(?!\\S)")
 
 
 def clean(text: str) -> str:
-    """Take out what is no text: control characters, lone surrogates, invisible characters, superfluous white space.
+    """Remove control characters, lone surrogates, invisible characters and superfluous white space.
 
     Args:
-        text: Anything.
+        text: Any string.
 
     Returns:
-        Text that any encoding of Unicode can hold, with no trailing spaces and at most one blank line in a row.
+        Text that every Unicode encoding can represent, without trailing spaces or consecutive blank lines.
     """
     text = _SPACE.sub(" ", _NEWLINE.sub("\n", text))
     text = _LOOSE_JOINERS.sub("", _INVISIBLE.sub("", _CONTROLS.sub("", text)))
@@ -37,22 +37,22 @@ def clean(text: str) -> str:
 
 
 class Plain(NamedTuple):
-    """What HTML says in plain text."""
+    """The plain text of HTML."""
 
     text: str
     images: int
-    """How many pictures it shows, without those that count who reads."""
+    """How many pictures it shows, without tracking pixels."""
 
 
 def from_html(markup: str) -> Plain:
-    """Write HTML as plain text, quotations with `> ` before each line.
+    """Convert HTML to plain text, with `> ` before each line of a quotation.
 
     Args:
-        markup: HTML, however broken. What follows the first million characters is not read.
+        markup: HTML, however broken. Everything after the first million characters is ignored.
     """
     writer = _Writer()
     at = 0
-    # Pictures may stand in the markup itself, and would use up the million.
+    # An embedded picture would use up the million characters.
     markup = _DATA_URL.sub("data:", markup)[:_LONGEST_MARKUP]
     for token in _TOKEN.finditer(markup):
         writer.text(_unescape(markup[at : token.start()]))
@@ -66,7 +66,7 @@ def from_html(markup: str) -> Plain:
 
 
 def to_html(text: str) -> str:
-    """Write plain text as HTML: a `<p>` for each paragraph, `<br>` for the newlines in it, all else escaped."""
+    """Convert plain text to HTML: a `<p>` for each paragraph, a `<br>` for each newline in it, the rest escaped."""
     paragraphs = escape(clean(text)).replace("\n\n", "</p><p>").replace("\n", "<br>")
     return f"<p>{paragraphs}</p>" if paragraphs else ""
 
@@ -76,8 +76,8 @@ def to_html(text: str) -> str:
 _LONGEST_MARKUP = 1_000_000
 _DATA_URL = re.compile(r"data:[^\s\"'<>]{100,}", re.IGNORECASE)
 
-# Each alternative that begins to match also ends, if need be at the end of the text, and gives nothing back: so no
-# character is looked at twice. A tag without its ">" is dropped, as browsers do.
+# Each alternative that starts to match also completes, at the end of the text if necessary, and never backtracks, so
+# no character is examined twice. A tag without its ">" is dropped, as in browsers.
 _TOKEN = re.compile(
     r"""
       <!-- (?: -?> | .*? (?: --!?> | \Z ) )
@@ -94,7 +94,7 @@ _TOKEN = re.compile(
 _ATTRIBUTE = re.compile(
     r"""(?<! [^\s"'<>/=] ) ([^\s"'<>/=]++) \s*+ = \s*+ (?: "([^"]*+) | '([^']*+) | ([^\s"'>]++) )""", re.VERBOSE
 )
-# html.unescape() raises ValueError on a number that is too long for int().
+# html.unescape() raises ValueError for a number that is too long for int().
 _LONG_NUMBER = re.compile("&#[0-9]{9,};?")
 
 _PARAGRAPHS = re.compile("blockquote|dl|h[1-6]|hr|p|pre|table")
@@ -103,10 +103,10 @@ _LINES = re.compile(
     "address|article|aside|body|caption|center|dd|div|dt|figcaption|figure|footer|form|header|li|main|nav|ol|option"
     "|section|tr|ul"
 )
-# Gmail and Thunderbird mark the line "On … wrote:" in any language. Gmail's div.gmail_quote is not here: in it stand a
-# <blockquote> and also the answers that its user wrote in between.
+# Gmail and Thunderbird mark the line "On … wrote:" in any language. Gmail's div.gmail_quote is missing on purpose: it
+# contains a <blockquote>, but also the answers that its user wrote between the quoted lines.
 _QUOTES = frozenset({"gmail_attr", "moz-cite-prefix", "yahoo_quoted"})
-# Deeper ones are written like these, or else 50,000 levels would make gigabytes of indentation.
+# Deeper levels are indented like this one. Otherwise 50,000 levels would produce gigabytes of indentation.
 _DEEPEST = 4
 
 
@@ -114,57 +114,57 @@ def _unescape(text: str) -> str:
     return unescape(_LONG_NUMBER.sub("\ufffd", text)) if "&" in text else text
 
 
-def _attributes(source: str) -> Mapping[str, str]:
-    found = _ATTRIBUTE.findall(source)
-    return {name.lower(): _unescape(double or single or bare) for name, double, single, bare in found}
+def _parse_attributes(source: str) -> Mapping[str, str]:
+    matches = _ATTRIBUTE.findall(source)
+    return {name.lower(): _unescape(double or single or bare) for name, double, single, bare in matches}
 
 
 class _Writer:
-    """Puts text into lines as a browser would, roughly, and keeps no tree: end tags may be missing or be too many."""
+    """Lays out text in lines, roughly as a browser would. It builds no tree: end tags may be missing or superfluous."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._line: list[str] = []
-        self._separator = ""  # before the next word of this line
-        self._paragraph = False  # whether a blank line is due before the next line
-        self._last_quote = 0  # the depth of the last line
+        self._separator = ""  # precedes the next word of this line
+        self._needs_blank_line = False  # before the next line
+        self._last_quote = 0  # the quotation depth of the last line
         self._bullet = ""
         self._images = 0
-        # What is open:
-        self._divs: list[bool] = []  # whether it is a quotation
+        # Open elements:
+        self._divs: list[bool] = []  # True for a quotation
         self._quotes = 0
         self._lists: list[int | None] = []  # the number of the next item; None in <ul>
         self._pre = 0
         self._link: tuple[str, list[str]] | None = None
 
     def open(self, name: str, source: str) -> None:
-        self._block(name)
+        self._break_line(name)
         match name:
             case "br":
                 self._end_line()
             case "td" | "th":
                 self._separator = " | "
             case "img":
-                self._image(_attributes(source))
+                self._count_image(_parse_attributes(source))
             case "a":
                 self._end_link()
-                self._link = (_attributes(source).get("href", ""), [])
+                self._link = (_parse_attributes(source).get("href", ""), [])
             case "pre":
                 self._pre += 1
             case "blockquote":
                 self._quotes += 1
             case "div":
-                self._divs.append(not _QUOTES.isdisjoint(_attributes(source).get("class", "").split()))
+                self._divs.append(not _QUOTES.isdisjoint(_parse_attributes(source).get("class", "").split()))
                 self._quotes += self._divs[-1]
             case "ul" | "ol":
                 self._lists.append(None if name == "ul" else 1)
             case "li":
-                self._item()
+                self._start_item()
             case _:
                 pass
 
     def close(self, name: str) -> None:
-        self._block(name)
+        self._break_line(name)
         match name:
             case "a":
                 self._end_link()
@@ -176,7 +176,7 @@ class _Writer:
                 self._quotes = max(0, self._quotes - self._divs.pop())
             case "ul" | "ol" if self._lists:
                 self._lists.pop()
-                self._paragraph = self._paragraph or not self._lists
+                self._needs_blank_line = self._needs_blank_line or not self._lists
             case _:
                 pass
 
@@ -211,31 +211,31 @@ class _Writer:
         if self._link:
             self._link[1].append(words)
 
-    def _block(self, name: str) -> None:
-        """Begin a new line if the tag is one of a block; lists within lists stand without blank lines."""
-        paragraph = bool(_PARAGRAPHS.fullmatch(name) or (_LISTS.fullmatch(name) and not self._lists))
-        if self._line and (paragraph or _LINES.fullmatch(name)):
+    def _break_line(self, name: str) -> None:
+        """Begin a new line if the tag is a block's. There are no blank lines around a list within a list."""
+        is_paragraph = bool(_PARAGRAPHS.fullmatch(name) or (_LISTS.fullmatch(name) and not self._lists))
+        if self._line and (is_paragraph or _LINES.fullmatch(name)):
             self._end_line()
-        self._paragraph = self._paragraph or paragraph
+        self._needs_blank_line = self._needs_blank_line or is_paragraph
 
     def _end_line(self) -> None:
         quote = min(self._quotes, _DEEPEST)
-        if self._paragraph and self._lines:
+        if self._needs_blank_line and self._lines:
             self._lines.append("> " * min(quote, self._last_quote))
         depth = min(len(self._lists), _DEEPEST)
         indent = "  " * (depth - 1) + self._bullet if self._bullet else "  " * depth
         self._lines.append("> " * quote + indent + "".join(self._line))
         self._last_quote = quote
-        self._line, self._separator, self._paragraph, self._bullet = [], "", False, ""
+        self._line, self._separator, self._needs_blank_line, self._bullet = [], "", False, ""
 
-    def _item(self) -> None:
+    def _start_item(self) -> None:
         self._bullet = "- "
         if self._lists and (number := self._lists[-1]):
             self._bullet = f"{number}. "
             self._lists[-1] = number + 1
 
-    def _image(self, attributes: Mapping[str, str]) -> None:
-        # A picture of one pixel tells the sender that the mail was read; nobody sees it.
+    def _count_image(self, attributes: Mapping[str, str]) -> None:
+        # A picture of one pixel is invisible; it reports to the sender that the mail was read.
         if not {attributes.get("width"), attributes.get("height")} & {"0", "1", "0px", "1px"}:
             self._images += 1
 
@@ -246,14 +246,14 @@ class _Writer:
         url = "".join(href.split())
         if not url.lower().startswith(("http:", "https:", "mailto:", "tel:")):
             return
-        said = "".join("".join(label).split())
-        if not said:
+        text = "".join("".join(label).split())
+        if not text:
             self._write(url)
-        elif _address(said) != _address(url):
+        elif _shorten(text) != _shorten(url):
             self._separator = " "
             self._write(f"({url})")
 
 
-def _address(url: str) -> str:
-    """What people write of a URL."""
+def _shorten(url: str) -> str:
+    """Return the part of a URL that people write."""
     return re.sub(r"^(?:https?://(?:www\.)?|mailto:|tel:|www\.)", "", url.casefold()).rstrip("/")

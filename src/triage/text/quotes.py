@@ -1,4 +1,4 @@
-"""Cutting quoted history and signatures from replies by email."""
+"""Removal of quoted history and signatures from replies by email."""
 
 import re
 from collections.abc import Sequence
@@ -63,25 +63,26 @@ _SENT_FROM = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _RULE = re.compile("[-_*=]{3,}")
-_LONGEST_SIGNATURE = 10  # lines; after more than that, the two hyphens were no signature's
+_LONGEST_SIGNATURE = 10  # lines; if more follow, the two hyphens do not introduce a signature
 
 
 def strip_quotes(text: str) -> str:
-    """Cut quoted history and the signature from an answer by e-mail.
+    """Remove quoted history and the signature from a reply by email.
 
-    Answers between and below quoted lines stay. If nothing would be left, the whole is returned, without its `>`.
+    Answers between and below quoted lines are kept. If nothing would remain, the whole text is returned without its
+    `>` marks.
 
     Args:
-        text: Plain text; quotations of HTML as `from_html` writes them.
+        text: Plain text, with quotations marked as `from_html` marks them.
     """
     text = clean(text)
     lines = text.split("\n")
     own: list[str] = []
     at = 0
     while at < len(lines) and not _starts_history(lines, at):
-        if count := _attribution(lines, at):
+        if count := _count_attribution_lines(lines, at):
             at += count
-            # Either the quoted lines are marked, and answers may follow them, or all of the rest is the quotation.
+            # If the quoted lines are marked, answers may follow them. If not, the whole rest is the quotation.
             if not _is_quoted_next(lines, at):
                 break
             continue
@@ -89,7 +90,7 @@ def strip_quotes(text: str) -> str:
         if not line.startswith(">") and not _SENT_FROM.fullmatch(line):
             own.append(lines[at])
         at += 1
-    own = _without_signature(own)
+    own = _cut_signature(own)
     while own and (not own[-1] or _RULE.fullmatch(own[-1])):
         own.pop()
     return clean("\n".join(own)) or clean(re.sub("^(?: ?>)+", "", text, flags=re.MULTILINE)) or text
@@ -101,13 +102,13 @@ def _starts_history(lines: Sequence[str], at: int) -> bool:
         return True
     if not _FROM.match(line):
         return False
-    # Both are asked for: travellers write "From: … To: … Date: …".
+    # Both must be present: travelers write "From: … To: … Date: …".
     headers = [header[:1000] for header in lines[at : at + _HEADER_LINES]]
     return any(map(_SENT.search, headers)) and any(map(_SUBJECT.search, headers))
 
 
-def _attribution(lines: Sequence[str], at: int) -> int:
-    """How many lines from `at` on say who wrote what follows; mail programs break the longer ones."""
+def _count_attribution_lines(lines: Sequence[str], at: int) -> int:
+    """Return how many lines an attribution ("On … Jane wrote:") at `at` has: mail programs wrap long ones."""
     if len(lines[at]) <= _LONGEST_ATTRIBUTION and _NAMED.fullmatch(lines[at]):
         return 1
     if not _OPENING.match(lines[at]):
@@ -115,7 +116,7 @@ def _attribution(lines: Sequence[str], at: int) -> int:
     for count in range(1, min(3, len(lines) - at) + 1):
         if not lines[at + count - 1]:
             return 0
-        # The last lines of it may be an attribution of their own, under a line of the customer's that begins with "On".
+        # The attribution may begin later, below a line in which the customer's own text begins with "On".
         if any(_is_dated(lines[at + skip : at + count]) for skip in range(1, count)):
             return 0
         window = lines[at : at + count]
@@ -137,7 +138,7 @@ def _is_quoted_next(lines: Sequence[str], at: int) -> bool:
     return following.lstrip().startswith(">")
 
 
-def _without_signature(lines: list[str]) -> list[str]:
+def _cut_signature(lines: list[str]) -> list[str]:
     for at in range(max(0, len(lines) - _LONGEST_SIGNATURE - 1), len(lines)):
         if lines[at].strip() == "--" and any(lines[:at]):
             return lines[:at]
