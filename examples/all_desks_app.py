@@ -1,7 +1,7 @@
-"""Triage for several help desks in one FastAPI application: the help desks differ by one constructor each.
+"""A FastAPI application that triages several help desks at once, with one shared inbox.
 
-Each of those whose variables are set gets a Router, at `/webhooks/<its name>`, and a worker; see the pages of the help
-desks for the variables. They share an inbox. Run it with `uvicorn --app-dir examples all_desks_app:app`
+Each help desk whose variables are set gets a Router at `/webhooks/<its name>`, and a worker. The documentation of each
+help desk lists its variables. Run it with `uvicorn --app-dir examples all_desks_app:app`.
 """
 
 import logging
@@ -40,7 +40,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.head("/webhooks/{desk}")
 def check(desk: str) -> Response:
-    """Intercom asks with HEAD whether the address is right."""
+    """Intercom checks the URL with HEAD when you save it."""
     return Response(status_code=200 if desk in routers else 404)
 
 
@@ -48,7 +48,7 @@ def check(desk: str) -> Response:
 async def webhook(desk: str, request: Request, key: str = "") -> Response:
     if desk not in routers:
         raise HTTPException(404)
-    # The hooks of a Crisp website are not signed; they are known by the key in their URL.
+    # The hooks of a Crisp website are not signed. The key in their URL authenticates them.
     headers = [*request.headers.items(), (Crisp.URL_KEY, key)] if key else request.headers.items()
-    answer = await routers[desk].handle_async(await request.body(), headers)
-    return Response(answer.body, answer.status_code, answer.headers)
+    response = await routers[desk].handle_async(await request.body(), headers)
+    return Response(response.body, response.status_code, response.headers)

@@ -1,6 +1,6 @@
-"""Triage for Intercom in a Flask application, with Celery as the one who works.
+"""A Flask application that stores Intercom's messages, and a Celery application that routes them.
 
-Run the application and a worker, both with the variables of `.env.example` set, and `CELERY_BROKER_URL` beside them:
+Set the variables of `.env.example` and `CELERY_BROKER_URL`, then run the application and a worker:
 
     gunicorn --chdir examples --threads 8 celery_app:flask_app
     celery --workdir examples --app celery_app:celery_app worker --beat
@@ -21,10 +21,8 @@ from triage.vendors import Intercom
 logging.basicConfig()
 logging.getLogger("triage").setLevel(logging.INFO)
 
-router = Router.from_env(
-    Intercom,
-    inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")),  # or postgresql://…, for several machines
-)
+# For workers on several machines, set TRIAGE_INBOX to a postgresql:// address.
+router = Router.from_env(Intercom, inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")))
 
 celery_app = Celery("helpdesk", broker=os.environ["CELERY_BROKER_URL"])
 bind(celery_app, router)
@@ -32,7 +30,9 @@ bind(celery_app, router)
 flask_app = Flask(__name__)
 
 
-@flask_app.post("/webhooks/intercom")
+@flask_app.route("/webhooks/intercom", methods=["HEAD", "POST"])
 def intercom() -> ResponseReturnValue:
-    answer = router.handle(request.get_data(), request.headers)
-    return answer.body, answer.status_code, answer.headers
+    if request.method == "HEAD":  # Intercom checks the URL when you save it
+        return ""
+    response = router.handle(request.get_data(), request.headers)
+    return response.body, response.status_code, response.headers

@@ -1,6 +1,7 @@
-"""All of it on this machine: signed webhooks in, verdicts by Claude or a stand-in, changes in fake help desks.
+"""A demonstration on one machine: signed webhooks, verdicts by Claude or a stand-in, changes in fake help desks.
 
-Run it with `make demo`. It needs no key and no account; with `ANTHROPIC_API_KEY` set, Claude itself answers.
+Run it with `make demo`. It needs no API key and no account. If `ANTHROPIC_API_KEY` is set, Claude itself classifies the
+messages.
 """
 
 import logging
@@ -34,10 +35,10 @@ COLUMNS = {
     "bucket": 7,
     "conf.": 5,
     "reason": 30,
-    "changed in the workspace": 24,
-    "answered": 13,
+    "changes at the help desk": 24,
+    "response": 13,
     "ms": 4,
-    "became": 9,
+    "outcome": 9,
 }
 OUTAGE = "Our API has been down for 10 minutes, all calls fail with 502. This is an outage!"
 CHARGED = "I was charged twice on my invoice for order 1042. Can I get a refund?"
@@ -47,7 +48,7 @@ PITCH = "Dear sir, we offer SEO services and backlinks to rank first on Google. 
 
 @dataclass
 class Case:
-    """A delivery, and how the table calls it."""
+    """A webhook, and its title in the table."""
 
     title: str
     webhook: Webhook
@@ -67,26 +68,31 @@ def main() -> None:
             os.environ["ANTHROPIC_API_KEY"] = "no-key-needed"
             print("Verdicts: a local stand-in for Claude's API that answers by keyword rules.")
             print("          (Set ANTHROPIC_API_KEY for Claude itself.)")
-        kept = stack.enter_context(tempfile.TemporaryDirectory())
-        os.environ["TRIAGE_INBOX"] = f"{kept}/triage.db"
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        # The table shows everything that would be logged.
+        logging.getLogger("triage").addHandler(logging.NullHandler())
+        logging.getLogger("triage").propagate = False
         outcomes = Outcomes()
-        logging.getLogger("triage").addHandler(outcomes)
-        logging.getLogger("triage").propagate = False  # the table tells it all
-
-        import fastapi_app  # the example as it stands; it reads the environment
-
-        url = stack.enter_context(serving(fastapi_app.app))
-        print(f"Intercom: a fake one. The application: examples/fastapi_app.py under uvicorn, {url}\n")
-        client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
-        head(COLUMNS)
-        for case in cases(desk):
-            deliver(case, client, desk, outcomes)
-        os.environ["TRIAGE_INBOX"] = f"{kept}/all_desks.db"
-        side_by_side(stack, [desk, *others], outcomes)
+        show_intercom(stack, desk, outcomes, inbox=f"{directory}/triage.db")
+        show_all_desks(stack, [desk, *others], outcomes, inbox=f"{directory}/all_desks.db")
 
 
-def cases(desk: FakeIntercom) -> Iterator[Case]:
-    """What a morning brings."""
+def show_intercom(stack: ExitStack, desk: FakeIntercom, outcomes: "Outcomes", inbox: str) -> None:
+    """Deliver different kinds of webhooks to the FastAPI example."""
+    os.environ["TRIAGE_INBOX"] = inbox
+    import fastapi_app  # imported late, because it reads the environment
+
+    fastapi_app.router.on_outcome(outcomes.add)
+    url = stack.enter_context(serve(fastapi_app.app))
+    print(f"Help desk: a fake Intercom. Application: examples/fastapi_app.py under uvicorn, {url}\n")
+    client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
+    print_header(COLUMNS)
+    for case in generate_cases(desk):
+        deliver(case, client, desk, outcomes)
+
+
+def generate_cases(desk: FakeIntercom) -> Iterator[Case]:
+    """Yield the webhooks of a typical morning."""
     yield Case("Intercom checks the address", desk.ping())
     yield Case("All is down!", desk.customer_writes(OUTAGE, name="Mira"))
     charged = desk.customer_writes(CHARGED, name="Jonas")
@@ -105,63 +111,68 @@ def cases(desk: FakeIntercom) -> Iterator[Case]:
 
 
 def deliver(case: Case, client: httpx.Client, desk: FakeIntercom, outcomes: "Outcomes") -> None:
+    """Deliver a webhook and print its row of the table."""
     headers = dict(case.webhook.headers)
     if case.forged:
         headers["X-Hub-Signature"] = "sha1=" + "0" * 40
-    before = len(outcomes.seen)
+    number = outcomes.count
     calls = len(desk.calls)
     started = time.perf_counter()
-    answer = client.post("/webhooks/intercom", content=case.webhook.body, headers=headers)
+    response = client.post("/webhooks/intercom", content=case.webhook.body, headers=headers)
     milliseconds = (time.perf_counter() - started) * 1000
-    outcome = outcomes.at(before)
-    answered = f"{answer.status_code} {outcome.status}"
-    if outcome.status == "accepted":  # it is stored; a worker does the rest
-        outcome = outcomes.at(before + 1)
+    outcome = outcomes.wait_for(number)
+    answer = f"{response.status_code} {outcome.status}"
+    if outcome.status == "accepted":  # the message is stored; a worker routes it
+        outcome = outcomes.wait_for(number + 1)
     verdict = outcome.verdict
-    row(
+    print_row(
         COLUMNS,
         case.title,
         verdict.bucket if verdict else "",
         f"{verdict.confidence:.2f}" if verdict else "",
         verdict.reason if verdict else outcome.reason,
-        ", ".join(changes(desk, case.webhook.conversation_id)) if len(desk.calls) > calls else "nothing",
-        answered,
+        ", ".join(list_changes(desk, case.webhook.conversation_id)) if len(desk.calls) > calls else "nothing",
+        answer,
         f"{milliseconds:.0f}",
-        "" if answered.endswith(outcome.status) else outcome.status,
+        "" if answer.endswith(outcome.status) else outcome.status,
     )
 
 
-def side_by_side(stack: ExitStack, desks: list[FakeHelpDesk], outcomes: "Outcomes") -> None:
-    """The same messages to all help desks, each with its own webhooks, signatures and API."""
-    import all_desks_app  # the example as it stands; it reads the environment
+def show_all_desks(stack: ExitStack, desks: list[FakeHelpDesk], outcomes: "Outcomes", inbox: str) -> None:
+    """Deliver the same messages through all help desks, each with its own webhooks, signatures and API."""
+    os.environ["TRIAGE_INBOX"] = inbox
+    import all_desks_app  # imported late, because it reads the environment
 
-    url = stack.enter_context(serving(all_desks_app.app))
-    print(f"\nAll five, fake ones. The application: examples/all_desks_app.py under uvicorn, {url}\n")
+    for router in all_desks_app.routers.values():
+        router.on_outcome(outcomes.add)
+    url = stack.enter_context(serve(all_desks_app.app))
+    print(f"\nAll five, fakes as well. Application: examples/all_desks_app.py under uvicorn, {url}\n")
     client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
     columns = {"message": 24} | {desk.prefix.lower(): 20 for desk in desks}
 
-    def routed(desk: FakeHelpDesk, webhook: Webhook) -> str:
-        """Deliver a webhook; tell what changed, or else what was answered."""
-        before = len(outcomes.seen)
-        answer = client.post(f"/webhooks/{desk.prefix.lower()}", content=webhook.body, headers=webhook.headers)
-        status = answer.json()["status"]
+    def route(desk: FakeHelpDesk, webhook: Webhook) -> str:
+        """Deliver a webhook, and describe what changed or else the response."""
+        number = outcomes.count
+        response = client.post(f"/webhooks/{desk.prefix.lower()}", content=webhook.body, headers=webhook.headers)
+        status = response.json()["status"]
         if status != "accepted":
-            return f"{answer.status_code} {status}"
-        outcomes.at(before + 1)
-        return ", ".join(changes(desk, webhook.conversation_id))
+            return f"{response.status_code} {status}"
+        outcomes.wait_for(number + 1)
+        return ", ".join(list_changes(desk, webhook.conversation_id))
 
-    head(columns)
+    print_header(columns)
     for title, text in (("All is down!", OUTAGE), ("Charged twice", CHARGED), ("Export", EXPORT), ("Pitch", PITCH)):
         webhooks = [(desk, desk.customer_writes(text)) for desk in desks]
-        row(columns, title, *(routed(desk, webhook) for desk, webhook in webhooks))
+        print_row(columns, title, *(route(desk, webhook) for desk, webhook in webhooks))
         if text is CHARGED:
-            row(columns, "- delivered again", *(routed(desk, desk.redeliver(hook)) for desk, hook in webhooks))
-            forged = [(desk, Webhook(hook.body + b" ", hook.headers)) for desk, hook in webhooks]
-            row(columns, "- forged", *(routed(desk, webhook) for desk, webhook in forged))
+            again = [(desk, desk.redeliver(webhook)) for desk, webhook in webhooks]
+            print_row(columns, "- delivered again", *(route(desk, webhook) for desk, webhook in again))
+            forged = [(desk, Webhook(webhook.body + b" ", webhook.headers)) for desk, webhook in webhooks]
+            print_row(columns, "- forged", *(route(desk, webhook) for desk, webhook in forged))
 
 
-def changes(desk: FakeHelpDesk, conversation_id: str | None) -> Iterator[str]:
-    """What the fake workspace says of a conversation now."""
+def list_changes(desk: FakeHelpDesk, conversation_id: str | None) -> Iterator[str]:
+    """Yield what changed in a conversation at the fake help desk."""
     conversation = desk.conversations[conversation_id or ""]
     if conversation.team:
         yield f"to {desk.teams[conversation.team]}"
@@ -171,30 +182,34 @@ def changes(desk: FakeHelpDesk, conversation_id: str | None) -> Iterator[str]:
         yield conversation.state
 
 
-class Outcomes(logging.Handler):
-    """Collects what became of each delivery: every log record of the Router carries it."""
+class Outcomes:
+    """Collects the outcomes of all Routers."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Outcome] = []
-        self.told = threading.Condition()
+        self._outcomes: list[Outcome] = []
+        self._changed = threading.Condition()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if hasattr(record, "outcome"):
-            with self.told:
-                self.seen.append(record.outcome)
-                self.told.notify_all()
+    @property
+    def count(self) -> int:
+        """The number of outcomes so far."""
+        return len(self._outcomes)
 
-    def at(self, number: int) -> Outcome:
-        """Wait for one."""
-        with self.told:
-            if not self.told.wait_for(lambda: len(self.seen) > number, timeout=60):
-                sys.exit("nothing became of a delivery within a minute")
-            return self.seen[number]
+    def add(self, outcome: Outcome) -> None:
+        """Add an outcome; for `Router.on_outcome`."""
+        with self._changed:
+            self._outcomes.append(outcome)
+            self._changed.notify_all()
+
+    def wait_for(self, number: int) -> Outcome:
+        """Return the outcome with this number, counted from 0, as soon as it is there."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._outcomes) > number, timeout=60):
+                sys.exit("a webhook had no outcome within a minute")
+            return self._outcomes[number]
 
 
 @contextmanager
-def serving(app: FastAPI) -> Generator[str]:
+def serve(app: FastAPI) -> Generator[str]:
     """Run an ASGI application under uvicorn on a free port."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
@@ -210,17 +225,17 @@ def serving(app: FastAPI) -> Generator[str]:
         thread.join()
 
 
-def head(columns: dict[str, int]) -> None:
-    row(columns, *columns)
-    row(columns, *("-" * width for width in columns.values()))
+def print_header(columns: dict[str, int]) -> None:
+    print_row(columns, *columns)
+    print_row(columns, *("-" * width for width in columns.values()))
 
 
-def row(columns: dict[str, int], *cells: str) -> None:
+def print_row(columns: dict[str, int], *cells: str) -> None:
     widths = columns.values()
-    print("  ".join(short(cell, width).ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    print("  ".join(shorten(cell, width).ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
-def short(text: str, width: int) -> str:
+def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

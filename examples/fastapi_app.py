@@ -1,6 +1,6 @@
-"""Triage for Intercom in a FastAPI application: messages are stored, answered, and then routed by a worker beside it.
+"""A FastAPI application that stores Intercom's messages, and a worker in the same process that routes them.
 
-Run it with the variables of `.env.example` set: `uvicorn --app-dir examples fastapi_app:app`
+Set the variables of `.env.example` and run it with `uvicorn --app-dir examples fastapi_app:app`.
 """
 
 import logging
@@ -13,12 +13,9 @@ from triage.inbox import open_inbox
 from triage.vendors import Intercom
 
 logging.basicConfig()
-logging.getLogger("triage").setLevel(logging.INFO)  # one line for each delivery
+logging.getLogger("triage").setLevel(logging.INFO)  # one line for each webhook, and one when it is routed
 
-router = Router.from_env(
-    Intercom,
-    inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")),
-)
+router = Router.from_env(Intercom, inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")))
 router.warm_up()
 
 app = FastAPI(lifespan=Worker(router).lifespan)
@@ -26,11 +23,11 @@ app = FastAPI(lifespan=Worker(router).lifespan)
 
 @app.head("/webhooks/intercom")
 def check() -> Response:
-    """Intercom asks with HEAD whether the address is right."""
+    """Intercom checks the URL with HEAD when you save it."""
     return Response()
 
 
 @app.post("/webhooks/intercom")
 async def intercom(request: Request) -> Response:
-    answer = await router.handle_async(await request.body(), request.headers)
-    return Response(answer.body, answer.status_code, answer.headers)
+    response = await router.handle_async(await request.body(), request.headers)
+    return Response(response.body, response.status_code, response.headers)

@@ -1,7 +1,7 @@
-"""Triage for Intercom in a Flask application: messages are stored, answered, and then routed by a worker beside it.
+"""A Flask application that stores Intercom's messages, and a worker in the same process that routes them.
 
-Run it with the variables of `.env.example` set: `gunicorn --chdir examples --threads 8 flask_app:app`. More processes
-are fine, with `--preload` too: they share the inbox.
+Set the variables of `.env.example` and run it with `gunicorn --chdir examples --threads 8 flask_app:app`. You can use
+several processes, with or without `--preload`, because they share the inbox.
 """
 
 import logging
@@ -15,25 +15,18 @@ from triage.inbox import open_inbox
 from triage.vendors import Intercom
 
 logging.basicConfig()
-logging.getLogger("triage").setLevel(logging.INFO)  # one line for each delivery
+logging.getLogger("triage").setLevel(logging.INFO)  # one line for each webhook, and one when it is routed
 
-router = Router.from_env(
-    Intercom,
-    inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")),
-)
+router = Router.from_env(Intercom, inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")))
 router.warm_up()
 Worker(router).start()
 
 app = Flask(__name__)
 
 
-@app.post("/webhooks/intercom")
+@app.route("/webhooks/intercom", methods=["HEAD", "POST"])
 def intercom() -> ResponseReturnValue:
-    answer = router.handle(request.get_data(), request.headers)
-    return answer.body, answer.status_code, answer.headers
-
-
-@app.route("/webhooks/intercom", methods=["HEAD"])
-def check() -> ResponseReturnValue:
-    """Intercom asks with HEAD whether the address is right."""
-    return ""
+    if request.method == "HEAD":  # Intercom checks the URL when you save it
+        return ""
+    response = router.handle(request.get_data(), request.headers)
+    return response.body, response.status_code, response.headers

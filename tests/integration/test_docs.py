@@ -1,15 +1,21 @@
 """The documentation is correct: its Python code runs, and what it refers to exists."""
 
+import os
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from sybil import Document
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 from tests.helpers.paths import ROOT
+from tests.helpers.servers import free_port, listens, wait_until
 from triage.classifiers.claude.models import PRICES_DATE
+from triage.testing import FakeClaude, FakeIntercom
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
 ENVIRONMENT = {
@@ -39,6 +45,32 @@ def test_the_python_code_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> No
         example.evaluate()
 
 
+def test_the_application_in_the_readme_works_as_printed(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "app.py").write_text(blocks[0])
+    desk = FakeIntercom()
+    port = free_port()
+    command = [sys.executable, "-m", "flask", "run", "--port", str(port)]
+    with desk.serve() as desk_url, FakeClaude().serve() as claude_url:
+        settings = desk.env(desk_url) | {"ANTHROPIC_BASE_URL": claude_url, "ANTHROPIC_API_KEY": "sk-ant-test"}
+        server = subprocess.Popen(command, cwd=tmp_path, env=os.environ | settings, stderr=subprocess.PIPE, text=True)
+        try:
+            wait_until(lambda: server.poll() is not None or listens(port), "the server starts")
+            url = f"http://127.0.0.1:{port}/webhooks/intercom"
+            assert httpx.head(url, timeout=30).status_code == 200
+            webhook = desk.customer_writes("I was charged twice on my invoice, please refund me.")
+            response = httpx.post(url, content=webhook.body, headers=webhook.headers, timeout=30)
+            assert httpx.post(url, content=webhook.body, timeout=30).status_code == 401
+        finally:
+            server.terminate()
+            _, log = server.communicate(timeout=30)
+    assert (response.status_code, response.json()) == (200, {"status": "routed"})
+    assert desk.conversations[webhook.conversation_id or ""].team == settings["INTERCOM_TEAM_BILLING"]
+    assert len(desk.replies(webhook.conversation_id or "")) == 1
+    assert "intercom routed" in log
+    assert "intercom refused" in log
+
+
 def test_the_make_targets_exist(page: Path) -> None:
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     shell = re.findall(r"^\s*```(?:sh|console)\n(.*?)^\s*```", page.read_text(), re.MULTILINE | re.DOTALL)
@@ -48,7 +80,7 @@ def test_the_make_targets_exist(page: Path) -> None:
 
 def test_the_tests_in_the_readme_exist() -> None:
     table = (ROOT / "README.md").read_text().partition("## What happens when")[2]
-    references = re.findall(r"\[`(test_\w+)`\]\((tests/[\w/.]+)\)", table)
+    references = re.findall(r"\[`(test_\w+)`\]\(((?:src|tests)/[\w/.]+)\)", table)
     assert len(references) > 8
     for test, path in references:
         assert f"def {test}(" in (ROOT / path).read_text(), test

@@ -1,4 +1,4 @@
-"""The settings of a small Django project; only what triage needs."""
+"""The settings of a minimal Django project."""
 
 import os
 

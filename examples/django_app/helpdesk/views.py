@@ -11,10 +11,10 @@ router = Router.from_env(Intercom)
 router.warm_up()
 
 
-@csrf_exempt  # the signature says who sent it
+@csrf_exempt  # the signature authenticates the sender
 @require_http_methods(["HEAD", "POST"])
 def intercom(request: HttpRequest) -> HttpResponse:
-    if request.method == "HEAD":  # Intercom asks whether the address is right
+    if request.method == "HEAD":  # Intercom checks the URL when you save it
         return HttpResponse()
-    answer = router.handle(request.body, request.headers)
-    return HttpResponse(answer.body, status=answer.status_code, headers=answer.headers)
+    response = router.handle(request.body, request.headers)
+    return HttpResponse(response.body, status=response.status_code, headers=response.headers)

@@ -1,4 +1,4 @@
-"""The door for WSGI servers: `gunicorn --chdir examples/django_app --threads 8 helpdesk.wsgi`."""
+"""The WSGI application: `gunicorn --chdir examples/django_app --threads 8 helpdesk.wsgi`."""
 
 import os
 from importlib import import_module
@@ -8,5 +8,5 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "helpdesk.settings")
 application = get_wsgi_application()
 
-# Django imports the views at the first request; a wrong setting shall stop the server, not surprise a customer.
+# Django imports the views with the first request. Import them now, so that a wrong setting stops the server.
 import_module("helpdesk.urls")

@@ -36,7 +36,8 @@ def test_flask_stores_a_message_and_celery_routes_it(redis_server: Redis, tmp_pa
         wait_until(lambda: listens(port), "gunicorn starts")
         webhook = desk.customer_writes("I was charged twice on my invoice, please refund me.")
         url = f"http://127.0.0.1:{port}/webhooks/intercom"
-        response = httpx.post(url, content=webhook.body, headers=webhook.headers)
+        # gunicorn listens before it has imported the application.
+        response = httpx.post(url, content=webhook.body, headers=webhook.headers, timeout=60)
         assert (response.status_code, response.json()) == (200, {"status": "accepted"})
         conversation = webhook.conversation_id or ""
         wait_until(lambda: bool(desk.replies(conversation)), "the message is routed")
