@@ -32,7 +32,7 @@ from triage.models import (
     Token,
 )
 from triage.text import Plain, clean, from_html, normalize_for_comparison, strip_quotes, to_html
-from triage.vendors.payload import Loose, Payload, parse_json, parse_timestamp, safe_word, sort_key
+from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, parse_timestamp, safe_word, sort_key
 from triage.vendors.responses import (
     build_error,
     follow_merges,
@@ -63,6 +63,7 @@ __all__ = [
     "Kind",
     "ListOf",
     "Loose",
+    "LooseTuple",
     "MalformedPayload",
     "MarkSpam",
     "Message",
@@ -91,6 +92,7 @@ __all__ = [
     "decode_hex",
     "follow_merges",
     "from_html",
+    "merge_fields",
     "parse_json",
     "parse_response",
     "parse_seconds",
@@ -556,3 +558,16 @@ class HelpDesk(Settings, ABC):
             tags=tuple(tags),
             version=version,
         )
+
+
+def merge_fields(actions: Iterable[Action]) -> dict[str, JsonValue]:
+    """Merge the fields of every `SetFields`. If two set the same field, the later one takes precedence.
+
+    Args:
+        actions: The actions of a step; others are skipped.
+    """
+    fields: dict[str, JsonValue] = {}
+    for action in actions:
+        if isinstance(action, SetFields):
+            fields |= action.fields
+    return fields

@@ -20,8 +20,15 @@ def _none_if_invalid(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         return None
 
 
+def _empty_if_invalid(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    return _none_if_invalid(value, validate) or ()
+
+
 Loose = Annotated[T | None, WrapValidator(_none_if_invalid)]
 """An optional value that becomes None if it has an undocumented type, so that the message is not lost because of it."""
+
+LooseTuple = Annotated[tuple[T, ...], WrapValidator(_empty_if_invalid)]
+"""A list that becomes empty if it has an undocumented type."""
 
 
 class Payload(BaseModel):

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
+from triage.io.run import run
 
-from triage import Assign, Close, ConfigurationError, Note, Reply, SetPriority, Step, Tag, VendorError
+from triage import Assign, Close, ConfigurationError, Note, Reply, SetFields, SetPriority, Step, Tag, VendorError
 from triage.io.ports import run
 from triage.models import Request, Response
 from triage.vendors.base import (
@@ -22,6 +23,7 @@ from triage.vendors.base import (
     Secret,
     Send,
     SigningSecret,
+    merge_fields,
 )
 from triage.vendors.oauth import ClientCredentials
 
@@ -117,6 +119,10 @@ def test_an_action_that_the_vendor_lacks_is_rejected_with_advice() -> None:
         run(DESK.perform(Step(actions=(SetPriority("high"),)), Conversation(id="1"), lambda request: NotImplemented))
     with pytest.raises(ConfigurationError, match="Smalldesk's team and user ids are numbers"):
         DESK.plan([Assign(team="billing")])
+
+
+def test_the_last_value_of_a_field_takes_precedence() -> None:
+    assert merge_fields([SetFields({"a": 1, "b": 2}), Close(), SetFields({"b": None})]) == {"a": 1, "b": None}
 
 
 def test_a_request_carries_the_address_and_may_be_repeated_unless_it_is_a_post() -> None:

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage import MalformedPayload
-from triage.vendors.payload import Loose, Payload, parse_json, safe_word
+from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word
 
 
 class Sample(Payload):
     id: str
     name: Loose[str] = None
+    tags: LooseTuple[str] = ()
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,11 @@ def test_ids_may_be_numbers_and_unknown_fields_are_ignored() -> None:
 
 def test_a_field_that_is_nice_to_have_is_dropped_where_it_is_wrong() -> None:
     assert Sample.parse_data({"id": "7", "name": ["no", "name"]}).name is None
+
+
+@pytest.mark.parametrize(("tags", "expected"), [(["a", "b"], ("a", "b")), ([], ()), (None, ()), ("a", ()), ([{}], ())])
+def test_a_list_of_an_undocumented_type_is_empty(tags: object, expected: tuple[str, ...]) -> None:
+    assert Sample.parse_data({"id": "7", "tags": tags}).tags == expected
 
 
 def test_a_malformed_payload_tells_where_and_never_what() -> None:
