@@ -1,4 +1,4 @@
-"""Crisp, as the shared cases need it."""
+"""Crisp, as the shared tests need it."""
 
 import hashlib
 import hmac
@@ -26,7 +26,7 @@ ESCAPED = (
 
 
 class CrispDesk(Desk):
-    """Crisp with the hooks of a plugin; `hook="website"` for those of the website itself."""
+    """Crisp with the hooks of a plugin, or with `hook="website"` those of the website itself."""
 
     name = "crisp"
     vendor = Crisp
@@ -52,19 +52,19 @@ class CrispDesk(Desk):
     def sign(self, body: bytes, secret: str | None = None, stamp: str | None = None) -> dict[str, str]:
         if self.fake.hook == "website":
             return {"X-Triage-Url-Key": secret or self.secret}
-        stamp = self.stamp() if stamp is None else stamp
+        stamp = self.format_stamp() if stamp is None else stamp
         message = b"[" + stamp.encode() + b";" + body + b"]"
         digest = hmac.new((secret or self.secret).encode(), message, hashlib.sha256).hexdigest()
         return {"X-Crisp-Signature": digest, "X-Crisp-Request-Timestamp": stamp}
 
-    def stamp(self, late: float = 0) -> str:
-        return str(int((self.clock() + late) * 1000))
+    def format_stamp(self, offset: float = 0) -> str:
+        return str(int((self.clock() + offset) * 1000))
 
     def forgeries(self, body: bytes) -> Mapping[str, dict[str, str]]:
-        good = self.sign(body)
-        value, stamp = good.values()
+        genuine = self.sign(body)
+        value, stamp = genuine.values()
 
-        def made(message: bytes, algorithm: Any = hashlib.sha256) -> str:
+        def compute(message: bytes, algorithm: Any = hashlib.sha256) -> str:
             return hmac.new(self.secret.encode(), message, algorithm).hexdigest()
 
         values = {
@@ -78,28 +78,28 @@ class CrispDesk(Desk):
             "twice": f"{value}, {value}",
             "none": "None",
             "the AI's": f"sha256={value}",
-            "no brackets": made(stamp.encode() + b";" + body),
-            "the body alone": made(body),
-            "another algorithm": made(b"[" + stamp.encode() + b";" + body + b"]", hashlib.sha1),
+            "no brackets": compute(stamp.encode() + b";" + body),
+            "the body alone": compute(body),
+            "another algorithm": compute(b"[" + stamp.encode() + b";" + body + b"]", hashlib.sha1),
         }
-        forged = {name: {**good, "X-Crisp-Signature": value} for name, value in values.items()}
+        forged = {name: {**genuine, "X-Crisp-Signature": value} for name, value in values.items()}
         stamps = {
-            "stale": self.stamp(-301),
-            "of the future": self.stamp(301),
+            "stale": self.format_stamp(-301),
+            "in the future": self.format_stamp(301),
             "stale, in seconds": str(int(self.clock()) - 301),
-            "no time": "now",
-            "an empty time": "",
-            "a time in other digits": "１" * 13,
-            "a very long time": "1" * 5000,
+            "not a time": "now",
+            "empty time": "",
+            "other digits": "１" * 13,
+            "very long number": "1" * 5000,
         }
-        late = {name: self.sign(body, stamp=stamp) for name, stamp in stamps.items()}
+        stale = {name: self.sign(body, stamp=stamp) for name, stamp in stamps.items()}
         return {
             **forged,
-            **late,
+            **stale,
             "absent": {},
             "a website's key": {"X-Triage-Url-Key": self.secret},
-            "without the time": {"X-Crisp-Signature": value},
-            "another time": {**good, "X-Crisp-Request-Timestamp": self.stamp(1)},
+            "without the timestamp": {"X-Crisp-Signature": value},
+            "another timestamp": {**genuine, "X-Crisp-Request-Timestamp": self.format_stamp(1)},
         }
 
     def ignored(self) -> Iterator[tuple[str, Webhook]]:
@@ -108,15 +108,15 @@ class CrispDesk(Desk):
         yield "event message:received", self.fake.agent_writes("Hi", conversation=conversation)
         yield "event message:received", self.fake.bot_greets()
         yield "event session:set_routing", self.fake.assign(conversation)
-        yield "event ?", self.signed({"event": "not a word"})
-        yield "of another website", self.changed(website_id="00000000-0000-4000-8000-000000000000")
-        yield "of another website", self.changed_message(website_id="00000000-0000-4000-8000-000000000000")
-        yield "not written by a customer", self.changed_message(**{"from": "operator"})
-        yield "not written by a customer", self.changed_message(automated=True)
-        yield "type picker", self.changed_message(type="picker", content={"text": "Which?"})
-        yield "type ?", self.changed_message(type="")
-        yield "empty text", self.changed_message(content="  ")
-        yield "empty text", self.changed_message(content={"text": "x"})
+        yield "event ?", self.sign_payload({"event": "not a word"})
+        yield "of another website", self.change_envelope(website_id="00000000-0000-4000-8000-000000000000")
+        yield "of another website", self.change_message(website_id="00000000-0000-4000-8000-000000000000")
+        yield "not written by a customer", self.change_message(**{"from": "operator"})
+        yield "not written by a customer", self.change_message(automated=True)
+        yield "type picker", self.change_message(type="picker", content={"text": "Which?"})
+        yield "type ?", self.change_message(type="")
+        yield "empty text", self.change_message(content="  ")
+        yield "empty text", self.change_message(content={"text": "x"})
 
     def malformed(self) -> Iterable[object]:
         good = json.loads(self.fake.customer_writes("Hello").body)
@@ -132,24 +132,24 @@ class CrispDesk(Desk):
         yield good | {"data": data | {"type": None}}
         yield good | {"data": data | {"from": ["user"]}}
 
-    def changed(self, **envelope: Any) -> Webhook:
-        """A new conversation with something else around it."""
-        return self.signed(json.loads(self.fake.customer_writes("Hello").body) | envelope)
+    def change_envelope(self, **envelope: Any) -> Webhook:
+        """Return the webhook of a new conversation with another envelope."""
+        return self.sign_payload(json.loads(self.fake.customer_writes("Hello").body) | envelope)
 
-    def changed_message(self, **message: Any) -> Webhook:
-        """A new conversation with something else in its first message."""
+    def change_message(self, **message: Any) -> Webhook:
+        """Return the webhook of a new conversation with another first message."""
         payload = json.loads(self.fake.customer_writes("Hello").body)
         payload["data"] |= message
-        return self.signed(payload)
+        return self.sign_payload(payload)
 
-    def signed(self, payload: object) -> Webhook:
+    def sign_payload(self, payload: object) -> Webhook:
         body = json.dumps(payload).encode()
         return Webhook(body, self.sign(body))
 
     def vectors(self) -> Sequence[Vector]:
         invoice = VISITOR.replace("TEXT", "Hi, where is my invoice?")
         order = VISITOR.replace("TEXT", "Ma commande n’est pas arrivée 😡 — où est-elle ?")
-        signed = [
+        samples = [
             (KEY, "1795478400456", invoice, "db74bfdd24c6a24908cd3ce732053b3bd1ad14103ca09d4bf2981b0242cf3865"),
             (
                 KEY,
@@ -173,5 +173,5 @@ class CrispDesk(Desk):
                 {"X-Crisp-Signature": value, "X-Crisp-Request-Timestamp": stamp},
                 int(stamp) / (1000 if len(stamp) > 10 else 1),
             )
-            for secret, stamp, body, value in signed
+            for secret, stamp, body, value in samples
         ]

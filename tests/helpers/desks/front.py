@@ -1,4 +1,4 @@
-"""Front, as the shared cases need it."""
+"""Front, as the shared tests need it."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ TAGGED = (
 
 
 class FrontDesk(Desk):
-    """Front with the webhook of an application; `source="rule"` for that of a rule."""
+    """Front with the webhooks of an application, or with `source="rule"` those of a rule."""
 
     name = "front"
     vendor = Front
@@ -49,19 +49,19 @@ class FrontDesk(Desk):
         key = (secret or self.secret).encode()
         if self.fake.source == "rule":
             return {"X-Front-Signature": base64.b64encode(hmac.new(key, body, hashlib.sha1).digest()).decode()}
-        stamp = self.stamp() if stamp is None else stamp
+        stamp = self.format_stamp() if stamp is None else stamp
         digest = hmac.new(key, stamp.encode() + b":" + body, hashlib.sha256).digest()
         return {"X-Front-Signature": base64.b64encode(digest).decode(), "X-Front-Request-Timestamp": stamp}
 
-    def stamp(self, late: float = 0) -> str:
-        return str(int((self.clock() + late) * 1000))
+    def format_stamp(self, offset: float = 0) -> str:
+        return str(int((self.clock() + offset) * 1000))
 
     def forgeries(self, body: bytes) -> Mapping[str, dict[str, str]]:
-        good = self.sign(body)
-        value, stamp = good.values()
+        genuine = self.sign(body)
+        value, stamp = genuine.values()
         key = self.secret.encode()
 
-        def made(message: bytes, algorithm: Any = hashlib.sha256) -> str:
+        def compute(message: bytes, algorithm: Any = hashlib.sha256) -> str:
             return base64.b64encode(hmac.new(key, message, algorithm).digest()).decode()
 
         values = {
@@ -75,30 +75,30 @@ class FrontDesk(Desk):
             "not ASCII": "é" * 44,
             "twice": f"{value}, {value}",
             "none": "None",
-            "the body alone": made(body),
-            "no colon": made(stamp.encode() + body),
-            "a dot between": made(stamp.encode() + b"." + body),
-            "another algorithm": made(stamp.encode() + b":" + body, hashlib.sha1),
-            "a rule's": made(body, hashlib.sha1),
+            "the body alone": compute(body),
+            "no colon": compute(stamp.encode() + body),
+            "a dot between": compute(stamp.encode() + b"." + body),
+            "another algorithm": compute(stamp.encode() + b":" + body, hashlib.sha1),
+            "a rule's": compute(body, hashlib.sha1),
         }
-        forged = {name: {**good, "X-Front-Signature": value} for name, value in values.items()}
+        forged = {name: {**genuine, "X-Front-Signature": value} for name, value in values.items()}
         stamps = {
-            "stale": self.stamp(-301),
-            "of the future": self.stamp(301),
-            "no time": "now",
-            "an empty time": "",
+            "stale": self.format_stamp(-301),
+            "in the future": self.format_stamp(301),
+            "not a time": "now",
+            "empty time": "",
             "seconds": str(int(self.clock())),
-            "a time in other digits": "１" * 13,
-            "a very long time": "1" * 5000,
+            "other digits": "１" * 13,
+            "very long number": "1" * 5000,
         }
-        late = {name: self.sign(body, stamp=stamp) for name, stamp in stamps.items()}
+        stale = {name: self.sign(body, stamp=stamp) for name, stamp in stamps.items()}
         return {
             **forged,
-            **late,
+            **stale,
             "absent": {},
-            "a rule's without a time": {"X-Front-Signature": made(body, hashlib.sha1)},
-            "without the time": {"X-Front-Signature": value},
-            "another time": {**good, "X-Front-Request-Timestamp": self.stamp(1)},
+            "a rule's without a timestamp": {"X-Front-Signature": compute(body, hashlib.sha1)},
+            "without the timestamp": {"X-Front-Signature": value},
+            "another timestamp": {**genuine, "X-Front-Request-Timestamp": self.format_stamp(1)},
         }
 
     def ignored(self) -> Iterator[tuple[str, Webhook]]:
@@ -107,13 +107,13 @@ class FrontDesk(Desk):
         yield "event outbound_sent", self.fake.agent_writes("Hi", conversation=conversation)
         yield "event outbound_sent", self.fake.bot_greets()
         yield "event assignee_changed", self.fake.assign(conversation)
-        yield "event ?", self.signed({"type": "not a word"})
-        yield "event inbound", self.signed(json.loads(self.fake.customer_writes("Hello").body)["payload"])
-        yield "of another company", self.changed(authorization={"id": "cmp_other"})
-        yield "of another company", self.changed(authorization=None)
-        yield "not written by a customer", self.changed_message(is_inbound=False)
-        yield "not written by a customer", self.changed_message(author={"id": "tea_9002", "type": "user"})
-        yield "a later message of the conversation", self.changed_message(created_at=self.clock() + 61)
+        yield "event ?", self.sign_payload({"type": "not a word"})
+        yield "event inbound", self.sign_payload(json.loads(self.fake.customer_writes("Hello").body)["payload"])
+        yield "of another company", self.change_envelope(authorization={"id": "cmp_other"})
+        yield "of another company", self.change_envelope(authorization=None)
+        yield "not written by a customer", self.change_message(is_inbound=False)
+        yield "not written by a customer", self.change_message(author={"id": "tea_9002", "type": "user"})
+        yield "a later message of the conversation", self.change_message(created_at=self.clock() + 61)
         yield "empty text", self.fake.customer_writes("   ")
 
     def malformed(self) -> Iterable[object]:
@@ -128,25 +128,25 @@ class FrontDesk(Desk):
         yield good | {"payload": payload | {"conversation": {"id": "../etc"}}}
         yield good | {"payload": payload | {"conversation": {"id": "cnv_1/../../teammates"}}}
         yield good | {"payload": payload | {"target": 7}}
-        yield json.loads(self.changed_message(id=None).body)
-        yield json.loads(self.changed_message(text=["text"]).body)
+        yield json.loads(self.change_message(id=None).body)
+        yield json.loads(self.change_message(text=["text"]).body)
 
-    def changed(self, **envelope: Any) -> Webhook:
-        """A new conversation with something else around it."""
-        return self.signed(json.loads(self.fake.customer_writes("Hello").body) | envelope)
+    def change_envelope(self, **envelope: Any) -> Webhook:
+        """Return the webhook of a new conversation with another envelope."""
+        return self.sign_payload(json.loads(self.fake.customer_writes("Hello").body) | envelope)
 
-    def changed_message(self, **message: Any) -> Webhook:
-        """A new conversation with something else in its first message."""
+    def change_message(self, **message: Any) -> Webhook:
+        """Return the webhook of a new conversation with another first message."""
         payload = json.loads(self.fake.customer_writes("Hello").body)
         payload["payload"]["target"]["data"] |= message
-        return self.signed(payload)
+        return self.sign_payload(payload)
 
-    def signed(self, payload: object) -> Webhook:
+    def sign_payload(self, payload: object) -> Webhook:
         body = json.dumps(payload).encode()
         return Webhook(body, self.sign(body))
 
     def vectors(self) -> Sequence[Vector]:
-        signed = [
+        samples = [
             (1764000000123, SYNC, "pBooLUMrAhWeN5zmtokfqxdXPT7hHY/z30uN+09zqSA="),
             (1764000001250, RECEIVED, "If8qpzJ+Hu5zdnG8dXk8lcztjq0yRVK/6B2N5KeKWYE="),
             (1764000002000, TAGGED, "s5CfFbYA3ZM6wczGyOSU8UK90h7IMSxcv/88EiSu7GA="),
@@ -154,5 +154,5 @@ class FrontDesk(Desk):
         ]
         return [
             Vector(KEY, body, {"X-Front-Signature": value, "X-Front-Request-Timestamp": str(stamp)}, stamp / 1000)
-            for stamp, body, value in signed
+            for stamp, body, value in samples
         ]

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
-from triage.io.run import run
 
 from triage import Assign, Close, ConfigurationError, Note, Reply, SetFields, SetPriority, Step, Tag, VendorError
 from triage.io.ports import run

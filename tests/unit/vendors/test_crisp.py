@@ -1,4 +1,4 @@
-"""What is particular to Crisp: its two kinds of hooks, inboxes as teams, segments and data, accepted messages."""
+"""Crisp: its two kinds of hooks, inboxes as teams, segments and data, messages that it delivers later."""
 
 import asyncio
 import json
@@ -70,8 +70,8 @@ ACTIONS: Mapping[str, tuple[Action, list[tuple[str, str, Any]]]] = {
 }
 
 
-def opened(desk: CrispDesk, text: str = "Hello", **how: Any) -> Webhook:
-    """A conversation with a segment and data that somebody else set."""
+def open_conversation(desk: CrispDesk, text: str = "Hello", **how: Any) -> Webhook:
+    """Open a conversation with a segment and data that somebody else set."""
     webhook = desk.fake.customer_writes(text, **how)
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     conversation.tags.append("vip")
@@ -79,55 +79,55 @@ def opened(desk: CrispDesk, text: str = "Hello", **how: Any) -> Webhook:
     return webhook
 
 
-def writes(desk: CrispDesk) -> list[tuple[str, str, Any]]:
-    """The calls about the conversation after it was read, in the order in which they were made."""
+def list_writes(desk: CrispDesk) -> list[tuple[str, str, Any]]:
+    """Return the calls about the conversation after it was read, in order."""
     calls = [(call.method, re.sub(r"^.*/session_[^/]+", "", call.path), call.body) for call in desk.fake.calls]
     assert [(method, path) for method, path, _ in calls[:2]] == [("GET", ""), ("GET", "/messages")]
     return calls[2:]
 
 
-def parsed(desk: CrispDesk, webhook: Webhook, **settings: Any) -> Any:
+def parse(desk: CrispDesk, webhook: Webhook, **settings: Any) -> Any:
     adapter = desk.adapter(**settings)
     delivery = Delivery.create(webhook.body, webhook.headers, desk.clock())
     adapter.verify(delivery)
     return adapter.parse(delivery)
 
 
-def event(desk: CrispDesk, webhook: Webhook, **settings: Any) -> Event:
-    got = parsed(desk, webhook, **settings)
-    assert isinstance(got, Event)
-    return got
+def parse_event(desk: CrispDesk, webhook: Webhook, **settings: Any) -> Event:
+    event = parse(desk, webhook, **settings)
+    assert isinstance(event, Event)
+    return event
 
 
-def conversation(desk: CrispDesk, webhook: Webhook, **answers: Any) -> Conversation:
-    """What `fetch` makes of it; `answers` replaces what is asked for, by the end of the path."""
+def fetch(desk: CrispDesk, webhook: Webhook, **data: Any) -> Conversation:
+    """Fetch the conversation. `item=` and `messages=` replace the data of those responses."""
 
     async def send(request: Request) -> Response:
         async with httpx.AsyncClient(transport=desk.fake.transport, headers=dict(request.headers)) as client:
-            got = await client.request(request.method, request.url, json=request.json)
-        place = "messages" if "/messages" in request.url else "item"
-        data = got.json() | ({"data": answers[place]} if place in answers else {})
-        return Response(got.status_code, dict(got.headers), json.dumps(data).encode())
+            response = await client.request(request.method, request.url, json=request.json)
+        kind = "messages" if "/messages" in request.url else "item"
+        body = response.json() | ({"data": data[kind]} if kind in data else {})
+        return Response(response.status_code, dict(response.headers), json.dumps(body).encode())
 
-    return asyncio.run(desk.adapter().fetch(event(desk, webhook), send))
+    return asyncio.run(desk.adapter().fetch(parse_event(desk, webhook), send))
 
 
 # Actions
 
 
 @pytest.mark.parametrize("name", ACTIONS)
-def test_an_action_is_these_calls(name: str, api: Api) -> None:
+def test_each_action_makes_the_expected_calls(name: str, api: Api) -> None:
     desk = CrispDesk()
     action, expected = ACTIONS[name]
-    assert said(route(desk, api, opened(desk), action)) == [f"{action.type}:done"]
-    assert writes(desk) == expected
+    assert said(route(desk, api, open_conversation(desk), action)) == [f"{action.type}:done"]
+    assert list_writes(desk) == expected
     for call in desk.fake.calls:
         assert (call.headers["x-crisp-tier"], call.headers["authorization"][:6]) == ("plugin", "Basic ")
 
 
-def test_the_actions_leave_the_conversation_as_wanted(api: Api) -> None:
+def test_all_actions_together_change_the_conversation(api: Api) -> None:
     desk = CrispDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     outcome = route(desk, api, webhook, Close(), *(action for action, _ in ACTIONS.values()))
     assert said(outcome) == [
         "tag+set_fields:done",
@@ -137,19 +137,19 @@ def test_the_actions_leave_the_conversation_as_wanted(api: Api) -> None:
         "note:done",
         "close+close+mark_spam:done",
     ]
-    known = desk.fake.conversations[webhook.conversation_id or ""]
-    assert (known.team, known.assignee, known.state) == (INBOX, OPERATOR, "closed")
-    assert known.tags == ["vip", "refund", "spam"]
-    assert known.fields == {"plan": "pro", "triage": "billing", "n": 7, "ok": True}
-    assert (desk.fake.replies(known.id), desk.fake.notes(known.id)) == (["Hi <you>"], ["psst"])
-    assert desk.fake.blocked == set(), "blocking harms a customer: it must be asked for"
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    assert (conversation.team, conversation.assignee, conversation.state) == (INBOX, OPERATOR, "closed")
+    assert conversation.tags == ["vip", "refund", "spam"]
+    assert conversation.fields == {"plan": "pro", "triage": "billing", "n": 7, "ok": True}
+    assert (desk.fake.replies(conversation.id), desk.fake.notes(conversation.id)) == (["Hi <you>"], ["psst"])
+    assert desk.fake.blocked == set(), "blocking harms a customer, so it is opt-in"
 
 
-def test_blocking_spammers_is_an_opt_in(api: Api) -> None:
+def test_blocking_spammers_is_opt_in(api: Api) -> None:
     desk = CrispDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     route(desk, api, webhook, MarkSpam(), vendor=desk.adapter(block_spammers=True, spam_segment="VIP"))
-    assert writes(desk) == [
+    assert list_writes(desk) == [
         ("GET", "/meta", None),
         ("PATCH", "/block", {"blocked": True}),
         ("PATCH", "/state", {"state": "resolved"}),
@@ -157,25 +157,25 @@ def test_blocking_spammers_is_an_opt_in(api: Api) -> None:
     assert desk.fake.blocked == {webhook.conversation_id}
 
 
-def test_a_team_may_be_a_segment(api: Api) -> None:
+def test_a_team_can_be_a_segment(api: Api) -> None:
     desk = CrispDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     adapter = desk.adapter(teams="segments")
     assert said(route(desk, api, webhook, Assign(team="team-billing"), Tag("a"), vendor=adapter)) == ["assign+tag:done"]
-    known = desk.fake.conversations[webhook.conversation_id or ""]
-    assert (known.team, known.tags) == (None, ["vip", "team-billing", "a"])
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    assert (conversation.team, conversation.tags) == (None, ["vip", "team-billing", "a"])
 
 
-def test_what_is_there_already_is_not_written(api: Api) -> None:
+def test_labels_that_exist_already_are_not_written(api: Api) -> None:
     desk = CrispDesk()
-    route(desk, api, opened(desk), Tag("VIP"), SetFields({"plan": "pro"}))
-    assert writes(desk) == [("GET", "/meta", None)]
+    route(desk, api, open_conversation(desk), Tag("VIP"), SetFields({"plan": "pro"}))
+    assert list_writes(desk) == [("GET", "/meta", None)]
 
 
 @pytest.mark.parametrize("meta", [{"segments": None}, {"segments": "vip"}, {"data": []}, 7, None])
-def test_labels_that_cannot_be_read_are_not_overwritten(meta: Any, api: Api) -> None:
+def test_labels_that_cannot_be_parsed_are_not_overwritten(meta: Any, api: Api) -> None:
     desk = CrispDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     desk.fake.fail("GET **/meta", status=200, body=json.dumps({"data": meta}).encode())
     assert said(route(desk, api, webhook, Tag("new"))) == ["tag:failed"]
     assert desk.fake.conversations[webhook.conversation_id or ""].tags == ["vip"]
@@ -184,50 +184,51 @@ def test_labels_that_cannot_be_read_are_not_overwritten(meta: Any, api: Api) -> 
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        (Assign(team="Billing"), "inboxes and operators are UUIDs"),
-        (Assign(user="ada"), "inboxes and operators are UUIDs"),
+        (Assign(team="Billing"), "inbox and operator ids are UUIDs"),
+        (Assign(user="ada"), "inbox and operator ids are UUIDs"),
+        (Tag(" "), "a Tag has an empty one"),
         (SetFields({"a": None}), "has None"),
     ],
 )
-def test_what_crisp_cannot_express_is_refused_when_the_router_is_made(action: Action, message: str) -> None:
+def test_the_router_rejects_an_action_that_crisp_cannot_express(action: Action, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         CrispDesk().router(buckets=[Bucket("general", "x", [action])])
 
 
-def test_an_operator_must_have_an_id_where_teams_are_segments() -> None:
+def test_an_operator_needs_an_id_even_if_teams_are_segments() -> None:
     with pytest.raises(ConfigurationError, match="UUIDs"):
         CrispDesk().adapter(teams="segments").plan([Assign(user="ada")])
 
 
 @pytest.mark.parametrize("message", [Reply("Hi"), Note("psst")])
-def test_a_message_that_is_not_there_may_still_come_so_it_is_never_sent_again(message: Reply | Note, api: Api) -> None:
+def test_a_missing_message_is_never_sent_again(message: Reply | Note, api: Api) -> None:
     desk = CrispDesk()
     desk.fake.fail("POST **/message", status=502)
-    outcome = route(desk, api, opened(desk), message)
+    outcome = route(desk, api, open_conversation(desk), message)
     assert said(outcome) == [f"{message.type}:unknown"]
 
 
-# The kinds of hooks
+# Webhooks
 
 
-def test_a_website_hook_is_known_by_the_key_of_its_url(api: Api) -> None:
+def test_a_website_hook_is_verified_by_the_key_of_its_url(api: Api) -> None:
     desk = CrispDesk(hook="website", tier="website")
     webhook = desk.fake.customer_writes("This is urgent.")
-    answer = api.handle(desk.router(), webhook.body, webhook.headers)
-    assert answer.outcome is not None
-    assert answer.outcome.status == "routed"
+    response = api.handle(desk.router(), webhook.body, webhook.headers)
+    assert response.outcome is not None
+    assert response.outcome.status == "routed"
     assert {call.headers["x-crisp-tier"] for call in desk.fake.calls} == {"website"}
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "triage-test-secret ", "triage-test-secret, x", "é", "None"])
-def test_a_website_hook_with_another_key_is_refused(key: str, api: Api) -> None:
+def test_a_website_hook_with_another_key_is_rejected(key: str, api: Api) -> None:
     desk = CrispDesk(hook="website")
     webhook = desk.fake.customer_writes("Hello")
     for headers in ({}, {"X-Triage-Url-Key": key}, CrispDesk().sign(webhook.body)):
         assert api.handle(desk.router(), webhook.body, headers).status_code == 401
 
 
-def test_the_key_of_a_url_may_be_changed() -> None:
+def test_the_key_of_a_url_can_be_rotated() -> None:
     desk = CrispDesk(hook="website")
     adapter = desk.adapter(webhook_secret=["new", "old"])
     for key in ("new", "old"):
@@ -241,23 +242,23 @@ def test_the_tier_follows_the_hook_unless_it_is_set(api: Api) -> None:
     webhook = desk.fake.customer_writes("Hello")
     assert said(route(desk, api, webhook, Close(), vendor=desk.adapter())) == ["close:done"]
     outcome = route(desk, api, webhook, Close(), vendor=desk.adapter(tier=None))
-    assert "CRISP_TIER is wrong (status 404, code not_subscribed" in outcome.reason
+    assert "tier (CRISP_TIER) is wrong (status 404, code not_subscribed" in outcome.reason
 
 
 @pytest.mark.parametrize(
     "signature",
     [
-        "b91f6ae9a683054eba62829aca8536f38cb80a987eb57b68f6ab98e3acca38eb",  # of the JSON written anew
+        "b91f6ae9a683054eba62829aca8536f38cb80a987eb57b68f6ab98e3acca38eb",  # of the re-serialized JSON
         "",
     ],
 )
-def test_a_known_wrong_signature_is_refused(signature: str) -> None:
+def test_a_wrong_signature_is_rejected(signature: str) -> None:
     headers = {"X-Crisp-Signature": signature, "X-Crisp-Request-Timestamp": "1795478401000"}
     with pytest.raises(InvalidSignature):
         CrispDesk().adapter(webhook_secret=KEY).verify(Delivery.create(ESCAPED.encode(), headers, 1795478401))
 
 
-def test_the_time_of_another_delivery_is_refused() -> None:
+def test_the_timestamp_of_another_delivery_is_rejected() -> None:
     body = VISITOR.replace("TEXT", "Hi, where is my invoice?").encode()
     signature = "db74bfdd24c6a24908cd3ce732053b3bd1ad14103ca09d4bf2981b0242cf3865"
     headers = {"X-Crisp-Signature": signature, "X-Crisp-Request-Timestamp": "1795478400789"}
@@ -277,7 +278,7 @@ def test_the_time_of_another_delivery_is_refused() -> None:
         ("soon", 0, None, False),
     ],
 )
-def test_how_old_a_delivery_may_be_is_a_setting(stamp: str, late: float, window: float | None, accepted: bool) -> None:
+def test_the_replay_window_is_a_setting(stamp: str, late: float, window: float | None, accepted: bool) -> None:
     desk = CrispDesk()
     adapter = desk.adapter(replay_window=window)
     delivery = Delivery.create(b"{}", desk.sign(b"{}", stamp=stamp), 1795510800 + late)
@@ -291,17 +292,17 @@ def test_how_old_a_delivery_may_be_is_a_setting(stamp: str, late: float, window:
 # Events
 
 
-def test_an_event_is_read_with_its_time_and_key() -> None:
+def test_an_event_has_its_key_time_and_customer() -> None:
     desk = CrispDesk()
     webhook = desk.fake.customer_writes("Hello", name="Mira")
-    got = event(desk, webhook)
+    event = parse_event(desk, webhook)
     number = json.loads(webhook.body)["data"]["fingerprint"]
-    assert got.key == f"crisp:{desk.fake.website_id}:{webhook.conversation_id}:{number}"
-    assert got.occurred_at == datetime(2026, 11, 24, 9, tzinfo=UTC)
-    assert (got.conversation.customer.id, got.conversation.customer.name) == (webhook.conversation_id, "Mira")
+    assert event.key == f"crisp:{desk.fake.website_id}:{webhook.conversation_id}:{number}"
+    assert event.occurred_at == datetime(2026, 11, 24, 9, tzinfo=UTC)
+    assert (event.conversation.customer.id, event.conversation.customer.name) == (webhook.conversation_id, "Mira")
 
 
-def test_every_message_is_triaged_and_answered_once(api: Api) -> None:
+def test_every_message_is_triaged_but_only_one_is_answered(api: Api) -> None:
     desk = CrispDesk()
     first = desk.fake.customer_writes("Hi")
     later = desk.fake.customer_writes("I was charged twice", conversation=first.conversation_id)
@@ -309,30 +310,30 @@ def test_every_message_is_triaged_and_answered_once(api: Api) -> None:
     assert said(route(desk, api, later, Reply("Soon"))) == ["reply:skipped"]
 
 
-def test_what_is_not_told_is_left_out() -> None:
+def test_missing_values_are_optional() -> None:
     desk = CrispDesk()
-    webhook = desk.changed_message(user=None, website_id=None, timestamp=None, automated=None, inbox_id=7)
-    got = event(desk, webhook)
-    assert (got.occurred_at, got.conversation.customer.name) == (None, None)
+    webhook = desk.change_message(user=None, website_id=None, timestamp=None, automated=None, inbox_id=7)
+    event = parse_event(desk, webhook)
+    assert (event.occurred_at, event.conversation.customer.name) == (None, None)
 
 
 @pytest.mark.parametrize("timestamp", [1e300, -1e300])
-def test_a_time_that_is_none_is_left_out(timestamp: float) -> None:
+def test_an_invalid_time_is_dropped(timestamp: float) -> None:
     desk = CrispDesk()
-    assert event(desk, desk.changed_message(timestamp=timestamp)).occurred_at is None
+    assert parse_event(desk, desk.change_message(timestamp=timestamp)).occurred_at is None
 
 
 @pytest.mark.parametrize(("content", "name"), [({"name": "scan.pdf"}, "scan.pdf"), ({}, "file"), ("scan.pdf", "file")])
 def test_a_file_is_an_attachment(content: Any, name: str) -> None:
     desk = CrispDesk()
-    got = event(desk, desk.changed_message(type="file", content=content))
-    assert got.conversation.messages[0].attachments == (name,)
+    event = parse_event(desk, desk.change_message(type="file", content=content))
+    assert event.conversation.messages[0].attachments == (name,)
 
 
-# The conversation
+# Conversations
 
 
-def test_everybody_has_a_role() -> None:
+def test_every_author_has_a_role() -> None:
     desk = CrispDesk()
     webhook = desk.fake.customer_writes("One", name="Mira", email="mira@example.com", subject="Parcel")
     messages = [
@@ -346,39 +347,42 @@ def test_everybody_has_a_role() -> None:
         {"fingerprint": None},
         "odd",
     ]
-    read = conversation(desk, webhook, messages=messages)
-    assert [(message.role, message.text) for message in read.messages[:5]] == [
+    conversation = fetch(desk, webhook, messages=messages)
+    assert [(message.role, message.text) for message in conversation.messages[:5]] == [
         ("customer", "One"),
         ("bot", "Two"),
         ("agent", "Three"),
         ("bot", "Four"),
         ("note", "Five"),
     ]
-    assert len(read.messages) == 6, "the event's own message is added"
-    assert (read.subject, read.customer.name, read.customer.email) == ("Parcel", "Mira", "mira@example.com")
-    assert (read.has_human, read.has_automatic_reply) == (True, False), "an automated message is ours by its name alone"
+    assert len(conversation.messages) == 6, "the event's own message is added"
+    customer = conversation.customer
+    assert (conversation.subject, customer.name, customer.email) == ("Parcel", "Mira", "mira@example.com")
+    assert conversation.has_human
+    assert not conversation.has_automatic_reply, "only our nickname makes an automated message ours"
 
 
-def test_ours_are_known_by_their_name(api: Api) -> None:
+def test_our_messages_are_recognized_by_their_nickname(api: Api) -> None:
     desk = CrispDesk()
     webhook = desk.fake.customer_writes("One")
     message = {"fingerprint": 4, "type": "text", "from": "operator", "content": "Four", "automated": True}
     user = {"user": {"nickname": "Support"}}
-    assert conversation(desk, webhook, messages=[message | user]).has_automatic_reply
-    assert not conversation(desk, webhook, messages=[message | {"user": {"nickname": "Hugo"}}]).has_automatic_reply
+    assert fetch(desk, webhook, messages=[message | user]).has_automatic_reply
+    assert not fetch(desk, webhook, messages=[message | {"user": {"nickname": "Hugo"}}]).has_automatic_reply
 
 
 @pytest.mark.parametrize("item", [{"meta": None, "assigned": None}, {"meta": 7, "assigned": {}}, {}])
 def test_a_conversation_without_meta_is_read(item: dict[str, Any]) -> None:
     desk = CrispDesk()
     webhook = desk.fake.customer_writes("One")
-    read = conversation(desk, webhook, item={"session_id": webhook.conversation_id} | item)
-    assert (read.subject, read.customer.name, read.assignee, read.tags) == ("", None, None, ())
+    conversation = fetch(desk, webhook, item={"session_id": webhook.conversation_id} | item)
+    assert (conversation.subject, conversation.customer.name) == ("", None)
+    assert (conversation.assignee, conversation.tags) == (None, ())
 
 
-def test_a_conversation_that_an_operator_has_is_left_alone(api: Api) -> None:
+def test_a_conversation_assigned_to_an_operator_is_left_alone(api: Api) -> None:
     desk = CrispDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     desk.fake.assign(webhook.conversation_id or "")
     assert said(route(desk, api, webhook, Reply("Hi"), Tag("a"))) == ["tag:done", "reply:skipped"]
 
@@ -388,32 +392,32 @@ def test_a_long_conversation_is_read_page_by_page() -> None:
     webhook = desk.fake.customer_writes("0")
     for number in range(1, 130):
         desk.fake.customer_writes(str(number), conversation=webhook.conversation_id)
-    read = conversation(desk, webhook)
-    assert [message.text for message in read.messages[:-1]] == [str(number) for number in range(30, 130)]
+    conversation = fetch(desk, webhook)
+    assert [message.text for message in conversation.messages[:-1]] == [str(number) for number in range(30, 130)]
     pages = [call.query.get("timestamp_before") for call in desk.fake.calls if call.path.endswith("messages")]
     assert len(set(pages)) == len(pages) == 5
 
 
 @pytest.mark.parametrize("timestamp", [None, 0, -5, 1e20])
-def test_a_page_without_times_is_the_last(timestamp: Any) -> None:
+def test_a_page_without_valid_times_is_the_last(timestamp: Any) -> None:
     desk = CrispDesk()
     webhook = desk.fake.customer_writes("Hello")
-    told = {"type": "text", "from": "user", "timestamp": timestamp}
-    messages = [{"fingerprint": number, "content": str(number)} | told for number in range(1, 41)]
-    assert len(conversation(desk, webhook, messages=messages).messages) == 41
+    template = {"type": "text", "from": "user", "timestamp": timestamp}
+    messages = [{"fingerprint": number, "content": str(number)} | template for number in range(1, 41)]
+    assert len(fetch(desk, webhook, messages=messages).messages) == 41
     assert len(desk.fake.calls) == 2
 
 
-def test_a_page_that_comes_again_is_the_last() -> None:
+def test_a_repeated_page_is_the_last() -> None:
     desk = CrispDesk()
     webhook = desk.fake.customer_writes("Hello")
-    told = {"type": "text", "from": "user", "timestamp": 7}
-    messages = [{"fingerprint": number, "content": str(number)} | told for number in range(1, 41)]
-    conversation(desk, webhook, messages=messages)
+    template = {"type": "text", "from": "user", "timestamp": 7}
+    messages = [{"fingerprint": number, "content": str(number)} | template for number in range(1, 41)]
+    fetch(desk, webhook, messages=messages)
     assert len(desk.fake.calls) == 3
 
 
-def test_a_message_that_the_api_does_not_show_yet_is_taken_from_the_event(api: Api) -> None:
+def test_a_message_that_the_api_does_not_show_yet_is_added_from_the_webhook(api: Api) -> None:
     desk = CrispDesk()
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.conversations[webhook.conversation_id or ""].messages.clear()
@@ -421,10 +425,10 @@ def test_a_message_that_the_api_does_not_show_yet_is_taken_from_the_event(api: A
 
 
 @pytest.mark.parametrize("answer", [b"[]", b"{}", b"<html>", b'{"data": 7}', b'{"data": {"session_id": "../x"}}'])
-def test_an_answer_that_cannot_be_read_is_a_failure(answer: bytes, api: Api) -> None:
+def test_a_response_that_cannot_be_parsed_is_an_error(answer: bytes, api: Api) -> None:
     for call in ("GET /v1/website/*/conversation/*", "GET **/messages"):
         desk = CrispDesk()
-        webhook = opened(desk)
+        webhook = open_conversation(desk)
         desk.fake.fail(call, status=200, body=answer)
         outcome = route(desk, api, webhook, Close())
         assert outcome.status == "failed"
@@ -435,24 +439,24 @@ def test_an_answer_that_cannot_be_read_is_a_failure(answer: bytes, api: Api) -> 
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "told"),
+    ("status", "body", "hint"),
     [
-        (404, {"error": True, "reason": "not_subscribed", "data": {}}, "CRISP_TIER is wrong"),
-        (403, {"error": True, "reason": "restricted_route_tier"}, "not open to the token's tier"),
+        (404, {"error": True, "reason": "not_subscribed", "data": {}}, "or tier (CRISP_TIER) is wrong"),
+        (403, {"error": True, "reason": "restricted_route_tier"}, "the token's tier does not allow this call"),
         (403, {"error": True, "reason": "not_allowed", "data": {"message": "x"}}, "lacks a scope"),
-        (401, {"error": True, "reason": "invalid_session"}, "check CRISP_IDENTIFIER and CRISP_KEY"),
-        (401, "text", "check CRISP_IDENTIFIER and CRISP_KEY"),
+        (401, {"error": True, "reason": "invalid_session"}, "check identifier (CRISP_IDENTIFIER) and key (CRISP_KEY)"),
+        (401, "text", "check identifier (CRISP_IDENTIFIER) and key (CRISP_KEY)"),
         (420, {}, "a daily quota is renewed the next day"),
         (404, {"reason": ["odd"]}, "no such conversation"),
         (400, {"reason": "invalid_data", "data": "odd"}, "refused (status 400, code invalid_data"),
     ],
 )
-def test_an_error_says_what_to_look_at(status: int, body: Any, told: str) -> None:
+def test_an_error_carries_a_hint(status: int, body: Any, hint: str) -> None:
     error = CrispDesk().adapter().error(Request("GET", BASE_URL), Response(status, {}, json.dumps(body).encode()), 0)
-    assert told in str(error)
+    assert hint in str(error)
 
 
-def test_the_vendors_words_and_a_time_to_wait_are_kept() -> None:
+def test_an_error_carries_crisps_message_and_the_time_to_wait() -> None:
     body = json.dumps({"reason": "rate_limited", "data": {"message": "Slow down"}}).encode()
     error = CrispDesk().adapter().error(Request("GET", BASE_URL), Response(429, {"retry-after": "3"}, body), 0)
     assert (error.vendor_message, error.retry_after) == ("Slow down", 3.0)
@@ -461,37 +465,37 @@ def test_the_vendors_words_and_a_time_to_wait_are_kept() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"website_id": "8C842203-7ED8-4E29-A608-7CF78A7D2FCC"}, "website_id is a UUID"),
-        ({"website_id": "../x"}, "website_id is a UUID"),
-        ({"identifier": " "}, "identifier or key is empty"),
-        ({"key": ""}, "identifier or key is empty"),
-        ({"hook": "both"}, "hook is one of"),
-        ({"tier": "user"}, "tier is one of"),
-        ({"teams": "groups"}, "inboxes or segments"),
-        ({"nickname": ""}, "nickname or spam_segment"),
-        ({"spam_segment": " "}, "nickname or spam_segment"),
-        ({"replay_window": 0}, "replay_window"),
+        ({"website_id": "8C842203-7ED8-4E29-A608-7CF78A7D2FCC"}, "website_id must be a UUID in lower case"),
+        ({"website_id": "../x"}, "website_id must be a UUID in lower case, not '../x'"),
+        ({"identifier": " "}, "identifier is empty"),
+        ({"key": ""}, "key is empty"),
+        ({"hook": "both"}, "hook must be 'plugin' or 'website', not 'both'"),
+        ({"tier": "user"}, "tier must be 'plugin' or 'website', not 'user'"),
+        ({"teams": "groups"}, "teams must be 'inboxes' or 'segments'"),
+        ({"nickname": ""}, "nickname is empty"),
+        ({"spam_segment": " "}, "spam_segment is empty"),
+        ({"replay_window": 0}, "replay_window must be a positive number of seconds, or None, not 0"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_an_invalid_setting_is_rejected(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         CrispDesk().adapter(**settings)
 
 
-def test_it_calls_crisp_unless_told_otherwise() -> None:
-    shown = repr(CrispDesk().adapter(base_url=None))
-    assert shown == "Crisp('https://api.crisp.chat', website_id='8c842203-7ed8-4e29-a608-7cf78a7d2fcc', hook='plugin')"
+def test_the_default_address_is_crisps_own() -> None:
+    text = repr(CrispDesk().adapter(base_url=None))
+    assert text == "Crisp('https://api.crisp.chat', website_id='8c842203-7ed8-4e29-a608-7cf78a7d2fcc', hook='plugin')"
 
 
-def test_the_environment_chooses_hook_tier_name_and_teams(monkeypatch: pytest.MonkeyPatch, api: Api) -> None:
+def test_from_env_reads_hook_tier_nickname_and_teams(monkeypatch: pytest.MonkeyPatch, api: Api) -> None:
     desk = CrispDesk(hook="website", tier="plugin")
-    chosen = {"CRISP_NICKNAME": "Shop", "CRISP_TEAMS": "segments"}
-    for name, value in (desk.fake.env(BASE_URL) | chosen).items():
+    variables = {"CRISP_NICKNAME": "Shop", "CRISP_TEAMS": "segments"}
+    for name, value in (desk.fake.env(BASE_URL) | variables).items():
         monkeypatch.setenv(name, value)
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     route(desk, api, webhook, Assign(team="billing"), Reply("Hi"), vendor=Crisp.from_env())
-    known = desk.fake.conversations[webhook.conversation_id or ""]
-    assert (known.tags, known.messages[-1].author.name) == (["vip", "billing"], "Shop")
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    assert (conversation.tags, conversation.messages[-1].author.name) == (["vip", "billing"], "Shop")
     monkeypatch.setenv("CRISP_HOOK", "both")
-    with pytest.raises(ConfigurationError, match="hook is one of"):
+    with pytest.raises(ConfigurationError, match=r"hook \(CRISP_HOOK\) must be 'plugin' or 'website'"):
         Crisp.from_env()

@@ -1,4 +1,4 @@
-"""What is particular to Front: its two webhook systems, archiving, inboxes as teams, tags by id, queued replies."""
+"""Front: its two webhook systems, archiving, inboxes as teams, tags by id, queued replies."""
 
 import asyncio
 import json
@@ -15,7 +15,6 @@ from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, FrontDesk
 from tests.helpers.desks.front import KEY, SYNC, TAGGED
 from tests.helpers.routing import classified, route, said
-from tests.helpers.specs import load_description, load_document
 from triage import (
     Action,
     Assign,
@@ -55,48 +54,48 @@ ACTIONS: Mapping[str, tuple[Action, list[tuple[str, str, Any]]]] = {
 }
 
 
-def opened(desk: FrontDesk, text: str = "Hello", **how: Any) -> Webhook:
-    """A conversation with a custom field, in a company with three tags."""
+def open_conversation(desk: FrontDesk, text: str = "Hello", **how: Any) -> Webhook:
+    """Open a conversation with a custom field, in a company with three tags."""
     webhook = desk.fake.customer_writes(text, **how)
     desk.fake.conversations[webhook.conversation_id or ""].fields["Plan"] = "pro"
     desk.fake.tags |= {"tag_a": "VIP", "tag_b": "refund", "tag_c": "spam"}
     return webhook
 
 
-def writes(desk: FrontDesk) -> list[tuple[str, str, Any]]:
-    """The calls about the conversation after it was read, in the order in which they were made."""
+def list_writes(desk: FrontDesk) -> list[tuple[str, str, Any]]:
+    """Return the calls about the conversation after it was read, in order."""
     calls = [(call.method, re.sub(r"^/conversations/[^/]+", "", call.path), call.body) for call in desk.fake.calls]
     assert [(method, path) for method, path, _ in calls[:2]] == [("GET", ""), ("GET", "/messages")]
     return [call for call in calls[2:] if call[1] != "/company/tags"]
 
 
-def parsed(desk: FrontDesk, webhook: Webhook, **settings: Any) -> Any:
+def parse(desk: FrontDesk, webhook: Webhook, **settings: Any) -> Any:
     adapter = desk.adapter(**settings)
     delivery = Delivery.create(webhook.body, webhook.headers, desk.clock())
     adapter.verify(delivery)
     return adapter.parse(delivery)
 
 
-def event(desk: FrontDesk, webhook: Webhook, **settings: Any) -> Event:
-    got = parsed(desk, webhook, **settings)
-    assert isinstance(got, Event)
-    return got
+def parse_event(desk: FrontDesk, webhook: Webhook, **settings: Any) -> Event:
+    event = parse(desk, webhook, **settings)
+    assert isinstance(event, Event)
+    return event
 
 
 # Actions
 
 
 @pytest.mark.parametrize("name", ACTIONS)
-def test_an_action_is_these_calls(name: str, api: Api) -> None:
+def test_each_action_makes_the_expected_calls(name: str, api: Api) -> None:
     desk = FrontDesk()
     action, expected = ACTIONS[name]
-    assert said(route(desk, api, opened(desk), action)) == [f"{action.type}:done"]
-    assert writes(desk) == expected
+    assert said(route(desk, api, open_conversation(desk), action)) == [f"{action.type}:done"]
+    assert list_writes(desk) == expected
 
 
-def test_the_actions_leave_the_conversation_as_wanted(api: Api) -> None:
+def test_all_actions_together_change_the_conversation(api: Api) -> None:
     desk = FrontDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     actions = [action for action, _ in ACTIONS.values() if not isinstance(action, MarkSpam)]
     outcome = route(desk, api, webhook, Close(), *actions)
     assert said(outcome) == ["assign+assign+tag+set_fields:done", "note:done", "reply+close+close:done"]
@@ -108,43 +107,43 @@ def test_the_actions_leave_the_conversation_as_wanted(api: Api) -> None:
     assert desk.fake.status(conversation.id) == "archived"
 
 
-def test_a_reply_archives_only_where_the_policy_closes(api: Api) -> None:
+def test_a_reply_archives_only_if_the_policy_closes(api: Api) -> None:
     for actions, status in (([Reply("Hi")], "unassigned"), ([Close(), Reply("Hi")], "archived")):
         desk = FrontDesk()
-        webhook = opened(desk)
+        webhook = open_conversation(desk)
         route(desk, api, webhook, *actions)
-        assert [call[2]["options"] for call in writes(desk)] == [{"archive": status == "archived"}]
+        assert [call[2]["options"] for call in list_writes(desk)] == [{"archive": status == "archived"}]
         assert desk.fake.status(webhook.conversation_id or "") == status
 
 
-def test_closing_after_a_note_is_a_call_of_its_own(api: Api) -> None:
+def test_closing_after_a_note_takes_a_separate_call(api: Api) -> None:
     desk = FrontDesk()
-    assert said(route(desk, api, opened(desk), Close(), Note("x"), Tag("tag_a"))) == [
+    assert said(route(desk, api, open_conversation(desk), Close(), Note("x"), Tag("tag_a"))) == [
         "tag:done",
         "note:done",
         "close:done",
     ]
 
 
-def test_a_reply_to_what_is_marked_as_spam_does_not_archive_and_the_mark_comes_last(api: Api) -> None:
+def test_spam_is_marked_after_the_reply_which_does_not_archive(api: Api) -> None:
     desk = FrontDesk()
-    assert said(route(desk, api, opened(desk), MarkSpam(), Reply("x"), Close())) == [
+    assert said(route(desk, api, open_conversation(desk), MarkSpam(), Reply("x"), Close())) == [
         "reply:done",
         "mark_spam+close:done",
     ]
 
 
-def test_the_status_of_spam_is_an_opt_in(api: Api) -> None:
+def test_the_spam_status_is_opt_in(api: Api) -> None:
     desk = FrontDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     adapter = desk.adapter(spam_status=True)
     route(desk, api, webhook, Close(), MarkSpam(), Close(), vendor=adapter)
-    assert writes(desk) == [("PATCH", "", {"status": "spam"})]
+    assert list_writes(desk) == [("PATCH", "", {"status": "spam"})]
 
 
-def test_a_team_may_be_a_tag(api: Api) -> None:
+def test_a_team_can_be_a_tag(api: Api) -> None:
     desk = FrontDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     adapter = desk.adapter(teams="tags")
     assert said(route(desk, api, webhook, Assign(team="Team Billing"), Tag("vip"), vendor=adapter)) == [
         "assign+tag:done"
@@ -153,45 +152,47 @@ def test_a_team_may_be_a_tag(api: Api) -> None:
     assert (conversation.team, conversation.tags) == (None, ["Team Billing", "VIP"])
 
 
-def test_a_tag_that_is_not_there_yet_is_made_once(api: Api) -> None:
+def test_a_missing_tag_is_created_once(api: Api) -> None:
     desk = FrontDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     route(desk, api, webhook, Tag(" new ", "VIP", "new"))
     assert list(desk.fake.tags.values()) == ["VIP", "refund", "spam", "new"]
     assert desk.fake.conversations[webhook.conversation_id or ""].tags == ["new", "VIP"]
 
 
-def test_tags_named_by_id_need_no_list(api: Api) -> None:
+def test_tags_given_by_id_are_not_looked_up(api: Api) -> None:
     desk = FrontDesk()
-    route(desk, api, opened(desk), Tag("tag_a"))
+    route(desk, api, open_conversation(desk), Tag("tag_a"))
     assert [call.path for call in desk.fake.calls if "company" in call.path] == []
 
 
-def test_of_two_tags_of_one_name_the_first_is_taken(api: Api) -> None:
+def test_the_first_of_several_tags_with_the_same_name_is_used(api: Api) -> None:
     desk = FrontDesk(rate_limit=None)
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     desk.fake.tags |= {f"tag_{number}": f"Tag {number}" for number in range(150)} | {"tag_twice": "vip"}
     route(desk, api, webhook, Tag("vip", "tag 149"))
-    assert writes(desk) == [("POST", "/tags", {"tag_ids": ["tag_a", "tag_149"]})]
+    assert list_writes(desk) == [("POST", "/tags", {"tag_ids": ["tag_a", "tag_149"]})]
 
 
-def test_a_reply_goes_out_by_the_channel_that_is_set(api: Api) -> None:
+def test_a_reply_uses_the_configured_channel(api: Api) -> None:
     desk = FrontDesk()
-    route(desk, api, opened(desk), Reply(TEXT), vendor=desk.adapter(channel_id="cha_1in"))
-    assert writes(desk) == [("POST", "/messages", REPLY | {"options": {"archive": False}, "channel_id": "cha_1in"})]
+    route(desk, api, open_conversation(desk), Reply(TEXT), vendor=desk.adapter(channel_id="cha_1in"))
+    assert list_writes(desk) == [
+        ("POST", "/messages", REPLY | {"options": {"archive": False}, "channel_id": "cha_1in"})
+    ]
 
 
-def test_a_customers_name_makes_no_link_in_a_comment_and_mentions_nobody(api: Api) -> None:
+def test_a_customers_name_cannot_create_a_link_or_a_mention_in_a_comment(api: Api) -> None:
     desk = FrontDesk()
-    webhook = opened(desk, name="[Click](https://evil.example) @ada")
+    webhook = open_conversation(desk, name="[Click](https://evil.example) @ada")
     route(desk, api, webhook, Note("From {customer_name}"))
     assert desk.fake.notes(webhook.conversation_id or "") == ["From [Click](https://evil.example) @ada"]
-    assert writes(desk)[0][2]["body"] == r"From \[Click\](https://evil.example) \@ada"
+    assert list_writes(desk)[0][2]["body"] == r"From \[Click\](https://evil.example) \@ada"
 
 
 def test_fields_that_cannot_be_read_are_not_overwritten(api: Api) -> None:
     desk = FrontDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     desk.fake.fail("GET /conversations/*", status=200, body=b'{"id": "cnv_1", "custom_fields": null}', skip=1)
     outcome = route(desk, api, webhook, SetFields({"a": 1}))
     assert said(outcome) == ["set_fields:failed"]
@@ -201,82 +202,83 @@ def test_fields_that_cannot_be_read_are_not_overwritten(api: Api) -> None:
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        (Assign(team="Billing"), "inboxes, inb_…"),
-        (Assign(team="tea_1"), "inboxes, inb_…"),
-        (Assign(user="ada"), "teammates are tea_…"),
+        (Assign(team="Billing"), "inbox ids look like inb_"),
+        (Assign(team="tea_1"), "inbox ids look like inb_"),
+        (Assign(user="ada"), "teammate ids look like tea_"),
+        (Tag(""), "1 to 64 characters"),
         (Tag("x" * 65), "1 to 64 characters"),
     ],
 )
-def test_what_front_cannot_express_is_refused_when_the_router_is_made(action: Action, message: str) -> None:
+def test_the_router_rejects_an_action_that_front_cannot_express(action: Action, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         FrontDesk().router(buckets=[Bucket("general", "x", [action])])
 
 
-# A reply or a comment whose fate is unknown
+# Replies and comments with an unknown outcome
 
 
-def test_a_reply_that_is_not_there_may_still_come_so_it_is_never_sent_again(api: Api) -> None:
+def test_a_missing_reply_is_never_sent_again(api: Api) -> None:
     desk = FrontDesk()
     desk.fake.fail("POST /conversations/*/messages", status=502)
-    outcome = route(desk, api, opened(desk), Reply("Hi"))
+    outcome = route(desk, api, open_conversation(desk), Reply("Hi"))
     assert said(outcome) == ["reply:unknown"]
 
 
-def test_a_signature_that_is_added_to_a_reply_does_not_hide_it(api: Api) -> None:
+def test_a_reply_is_found_although_a_signature_was_appended(api: Api) -> None:
     desk = FrontDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     desk.fake.fail("POST /conversations/*/messages", timeout=True, after=True)
-    real = desk.fake.respond
+    respond = desk.fake.respond
 
-    def signing(request: Any) -> Any:
+    def append_signature(request: Any) -> Any:
         if request.method == "GET":
             for message in conversation.messages:
                 if message.via_api:
                     message.body = f"{message.body}<br>--<br>Sent by triage"
-        return real(request)
+        return respond(request)
 
-    desk.fake.respond = signing  # type: ignore[method-assign]
+    desk.fake.respond = append_signature  # type: ignore[method-assign]
     assert said(route(desk, api, webhook, Reply("Hi"))) == ["reply:done"]
 
 
-def test_a_comment_that_is_not_there_was_not_made(api: Api) -> None:
+def test_a_missing_comment_was_not_created(api: Api) -> None:
     desk = FrontDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     desk.fake.fail("POST /conversations/*/comments", timeout=True)
     assert said(route(desk, api, webhook, Note("psst"))) == ["note:failed"]
 
 
-def test_somebody_elses_words_are_not_taken_for_ours() -> None:
+def test_a_comment_of_another_author_is_not_ours() -> None:
     desk = FrontDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     conversation_id = webhook.conversation_id or ""
     with httpx.Client(transport=desk.fake.transport, headers={"Authorization": "Bearer fake-api-token"}) as client:
         for author in ("tea_9002", None):
             body = {"body": "psst"} | ({"author_id": author} if author else {})
             client.post(f"{BASE_URL}/conversations/{conversation_id}/comments", json=body)
     step = Step(actions=(Note("psst"),))
-    assert not asyncio.run(desk.adapter().was_performed(step, Conversation(id=conversation_id), send_to(desk)))
+    assert not asyncio.run(desk.adapter().was_performed(step, Conversation(id=conversation_id), create_send(desk)))
 
 
-# The ways to be connected
+# Webhooks
 
 
 @pytest.mark.parametrize("bucket", ["urgent", "spam"])
-def test_a_rule_leads_to_the_same(bucket: str, api: Api) -> None:
+def test_a_rules_webhook_is_routed_like_an_applications(bucket: str, api: Api) -> None:
     desk = FrontDesk(source="rule")
     webhook = desk.fake.customer_writes(f"This is {bucket}.")
-    got = event(desk, webhook)
-    assert (got.account, got.kind) == ("cmp_4thp0", "created")
-    assert got.key == f"front:cmp_4thp0:{webhook.conversation_id}:{got.message_id}"
+    event = parse_event(desk, webhook)
+    assert (event.account, event.kind) == ("cmp_4thp0", "created")
+    assert event.key == f"front:cmp_4thp0:{webhook.conversation_id}:{event.message_id}"
     outcome = api.handle(desk.router(), webhook.body, webhook.headers).outcome
     assert outcome is not None
     assert outcome.status == ("closed" if bucket == "spam" else "routed")
-    answered = desk.fake.agent_writes("Hi", conversation=webhook.conversation_id or "")
-    assert parsed(desk, answered) == Ignored("event outbound")
+    agent_reply = desk.fake.agent_writes("Hi", conversation=webhook.conversation_id or "")
+    assert parse(desk, agent_reply) == Ignored("event outbound")
 
 
-def test_the_request_does_not_choose_how_it_is_signed() -> None:
+def test_a_request_cannot_choose_its_signature_scheme() -> None:
     application, rule = FrontDesk(), FrontDesk(source="rule")
     for sender, receiver in ((application, rule), (rule, application)):
         webhook = sender.fake.customer_writes("Hello")
@@ -300,17 +302,17 @@ R3 = b'{\n  "id": "evt_4ckcra8g",\n  "type": "inbound",\n  "note": "caf\\u00e9"\
         (R2, "JD6EUv4oui4bl3MGvB+xcnA3AJc=", True),
         (R2, "mS8CpUnHvUs/1dztjN02PUmFuTA=", False),  # in ASCII
         (R3, "rl60vK+hEJvgmD03e+g46JiUloA=", True),
-        (R3, "mL/Cgmm7W/mHaGbdG8aKULN3mh0=", True),  # of the JSON without white space
+        (R3, "mL/Cgmm7W/mHaGbdG8aKULN3mh0=", True),  # of the compact JSON
         (R1 + b" ", "egN+4KcNH3UuOlLKfwdoL2KLSFg=", True),
         (b"", "hwClZGJmLlMat+WeiP5KXHdofRY=", True),
-        (b"x", "hwClZGJmLlMat+WeiP5KXHdofRY=", False),  # what is no JSON does not stand for nothing
+        (b"x", "hwClZGJmLlMat+WeiP5KXHdofRY=", False),  # a body that is not JSON is not verified as an empty one
         (b"{", "egN+4KcNH3UuOlLKfwdoL2KLSFg=", False),
         (b"[" * 50_000, "egN+4KcNH3UuOlLKfwdoL2KLSFg=", False),
         (b'"\\ud800"', "egN+4KcNH3UuOlLKfwdoL2KLSFg=", False),
         (R1, "", False),
     ],
 )
-def test_a_rule_signs_the_bytes_or_the_json(body: bytes, signature: str, good: bool) -> None:
+def test_a_rule_signs_the_bytes_or_the_compact_json(body: bytes, signature: str, good: bool) -> None:
     adapter = FrontDesk(source="rule").adapter(webhook_secret=RULE)
     delivery = Delivery.create(body, {"X-Front-Signature": signature}, 0)
     if good:
@@ -328,10 +330,10 @@ def test_a_rule_signs_the_bytes_or_the_json(body: bytes, signature: str, good: b
         (1764000000123, SYNC, "BEK5AsMS7bf/Ibv0vR49X15CqFCn8oLNOY+v+qlp61Y="),  # the body alone
         (1764000000123, SYNC, "pXk/LudNMOZQbojqwg6CQBaXt09EdaoBRBNJDdpi6zM="),  # a decoded key
         (1764000000123, SYNC, "yMDltSFUyRvkAKaDaJ4jylC38n0="),  # SHA-1
-        (1764000002000, TAGGED, "T37L+x9v8Dp4ELWl3IlnMtxS52yOY0z8Ch9WBCwB9ko="),  # the JSON without white space
+        (1764000002000, TAGGED, "T37L+x9v8Dp4ELWl3IlnMtxS52yOY0z8Ch9WBCwB9ko="),  # the compact JSON
     ],
 )
-def test_a_known_wrong_signature_is_refused(stamp: int, body: bytes, signature: str) -> None:
+def test_a_wrong_signature_is_rejected(stamp: int, body: bytes, signature: str) -> None:
     headers = {"X-Front-Signature": signature, "X-Front-Request-Timestamp": str(stamp)}
     with pytest.raises(InvalidSignature):
         FrontDesk().adapter(webhook_secret=KEY).verify(Delivery.create(body, headers, stamp / 1000))
@@ -354,15 +356,15 @@ def test_a_challenge_is_echoed_as_json(api: Api) -> None:
 
 
 @pytest.mark.parametrize("challenge", [None, "", "<script>", "a b", "x" * 257, "é", "a\r\nSet-Cookie: b"])
-def test_a_challenge_that_is_no_plain_word_is_not_reflected(challenge: str | None) -> None:
+def test_a_challenge_that_is_not_a_plain_word_is_not_echoed(challenge: str | None) -> None:
     desk = FrontDesk()
     webhook = desk.fake.ping()
     del webhook.headers["X-Front-Challenge"]
     if challenge is not None:
         webhook.headers["X-Front-Challenge"] = challenge
-    got = parsed(desk, webhook)
-    assert isinstance(got, Handshake)
-    assert got.body == {}
+    handshake = parse(desk, webhook)
+    assert isinstance(handshake, Handshake)
+    assert handshake.body == {}
 
 
 def test_an_unsigned_challenge_is_not_echoed(api: Api) -> None:
@@ -374,16 +376,16 @@ def test_an_unsigned_challenge_is_not_echoed(api: Api) -> None:
 # Events
 
 
-def test_later_messages_are_triaged_where_it_is_asked_for(api: Api) -> None:
+def test_later_messages_are_triaged_only_on_request(api: Api) -> None:
     desk = FrontDesk()
     first = desk.fake.customer_writes("Hello")
     desk.clock.now += 60
     soon = desk.fake.customer_writes("It is order 7", conversation=first.conversation_id)
-    assert event(desk, soon).kind == "created", "who writes in two goes means one thing"
+    assert parse_event(desk, soon).kind == "created", "a second message within a minute belongs to the first one"
     desk.clock.now += 1
     later = desk.fake.customer_writes("Still there?", conversation=first.conversation_id)
-    assert parsed(desk, later) == Ignored("a later message of the conversation")
-    assert event(desk, later, messages="all").kind == "replied"
+    assert parse(desk, later) == Ignored("a later message of the conversation")
+    assert parse_event(desk, later, messages="all").kind == "replied"
     assert classified(desk, api, later, vendor=desk.adapter(messages="all")) == ["Still there?"]
 
 
@@ -393,7 +395,7 @@ def test_a_message_without_times_is_triaged(name: str) -> None:
     payload = json.loads(desk.fake.customer_writes("Hello").body)
     happening = payload["payload"]
     del (happening["conversation"] if name.startswith("conv") else happening["target"]["data"])["created_at"]
-    assert event(desk, desk.signed(payload)).kind == "created"
+    assert parse_event(desk, desk.sign_payload(payload)).kind == "created"
 
 
 def test_a_preview_is_read_from_the_api(api: Api) -> None:
@@ -401,9 +403,9 @@ def test_a_preview_is_read_from_the_api(api: Api) -> None:
     webhook = desk.fake.customer_writes("Hello", subject="Parcel")
     payload = json.loads(webhook.body)
     del payload["target"]
-    got = event(desk, desk.signed(payload))
-    assert (got.message_id, got.conversation.messages) == (payload["id"], ())
-    assert classified(desk, api, desk.signed(payload)) == ["Parcel\n\nHello"]
+    event = parse_event(desk, desk.sign_payload(payload))
+    assert (event.message_id, event.conversation.messages) == (payload["id"], ())
+    assert classified(desk, api, desk.sign_payload(payload)) == ["Parcel\n\nHello"]
 
 
 def test_a_preview_of_a_message_is_read_from_the_api(api: Api) -> None:
@@ -412,63 +414,55 @@ def test_a_preview_of_a_message_is_read_from_the_api(api: Api) -> None:
     message = payload["payload"]["target"]["data"]
     for name in ("body", "blurb", "text"):
         message.pop(name, None)
-    assert classified(desk, api, desk.signed(payload)) == ["Hello"]
+    assert classified(desk, api, desk.sign_payload(payload)) == ["Hello"]
 
 
-def test_only_the_inboxes_that_are_named_are_triaged(api: Api) -> None:
+def test_only_the_configured_inboxes_are_triaged(api: Api) -> None:
     desk = FrontDesk()
     webhook = desk.fake.customer_writes("Hello")
-    assert event(desk, webhook, inboxes=["inb_other", "inb_1in"]).kind == "created"
-    assert parsed(desk, webhook, inboxes=["inb_other"]) == Ignored("in another inbox")
+    assert parse_event(desk, webhook, inboxes=["inb_other", "inb_1in"]).kind == "created"
+    assert parse(desk, webhook, inboxes=["inb_other"]) == Ignored("in another inbox")
 
 
-@pytest.mark.parametrize("created_at", [1e300, -1e300])
-def test_a_time_that_is_none_is_left_out(created_at: float) -> None:
+@pytest.mark.parametrize("created_at", [1e300, -1e300, "2026-11-24T09:00:00", "soon"])
+def test_an_invalid_time_is_dropped(created_at: object) -> None:
     desk = FrontDesk()
     payload = json.loads(desk.fake.customer_writes("Hello").body)
     payload["payload"]["target"]["data"]["created_at"] = created_at
-    assert event(desk, desk.signed(payload), messages="all").occurred_at is None
+    assert parse_event(desk, desk.sign_payload(payload), messages="all").occurred_at is None
 
 
-def test_an_event_is_read_with_its_time() -> None:
+def test_an_event_has_its_time_and_its_customer() -> None:
     desk = FrontDesk()
-    got = event(desk, desk.fake.customer_writes("Hello", name="Mira", email="mira@example.com"))
-    assert got.occurred_at == datetime(2026, 11, 24, 9, 0, 0, 250000, UTC)
-    customer = got.conversation.customer
+    event = parse_event(desk, desk.fake.customer_writes("Hello", name="Mira", email="mira@example.com"))
+    assert event.occurred_at == datetime(2026, 11, 24, 9, 0, 0, 250000, UTC)
+    customer = event.conversation.customer
     assert (customer.id, customer.name, customer.email) == ("crd_1", "Mira", "mira@example.com")
 
 
-# The conversation
+# Conversations
 
 
-def send_to(desk: FrontDesk, **answers: Any) -> Any:
-    """A port without retries; `answers` replaces parts of conversations and lists."""
+def create_send(desk: FrontDesk, **changes: Any) -> Any:
+    """Return a `Send` without retries; `changes` replaces parts of the responses."""
 
     async def send(request: Request) -> Response:
         async with httpx.AsyncClient(transport=desk.fake.transport, headers=dict(request.headers)) as client:
-            got = await client.request(request.method, request.url, json=request.json)
-        data = got.json()
-        data |= {name: value for name, value in answers.items() if name in data}
-        return Response(got.status_code, dict(got.headers), json.dumps(data).encode())
+            response = await client.request(request.method, request.url, json=request.json)
+        data = response.json()
+        data |= {name: value for name, value in changes.items() if name in data}
+        return Response(response.status_code, dict(response.headers), json.dumps(data).encode())
 
     return send
 
 
-def conversation(desk: FrontDesk, webhook: Webhook, **answers: Any) -> Conversation:
-    return asyncio.run(desk.adapter().fetch(event(desk, webhook), send_to(desk, **answers)))
+def fetch(desk: FrontDesk, webhook: Webhook, **changes: Any) -> Conversation:
+    return asyncio.run(desk.adapter().fetch(parse_event(desk, webhook), create_send(desk, **changes)))
 
 
-def test_everybody_has_a_role() -> None:
+def test_every_author_has_a_role() -> None:
     desk = FrontDesk()
     webhook = desk.fake.customer_writes("One")
-    conversation_id = webhook.conversation_id or ""
-    desk.clock.now += 1
-    desk.fake.agent_writes("Two", conversation=conversation_id, agent="tea_9001")
-    desk.clock.now += 1
-    desk.fake.agent_writes("Three", conversation=conversation_id)
-    desk.clock.now += 1
-    said_by_rule = desk.fake.agent_writes("Four", conversation=conversation_id)
-    assert said_by_rule.conversation_id == conversation_id
     messages = [
         {"id": "msg_a", "is_inbound": True, "created_at": 1, "text": "One"},
         {"id": "msg_b", "is_inbound": False, "created_at": 2, "text": "Two", "author": {"id": "tea_9001"}},
@@ -477,32 +471,31 @@ def test_everybody_has_a_role() -> None:
         {"id": "msg_e", "is_inbound": False, "created_at": 5, "text": "Five", "author": None},
         {"id": "msg_f", "is_inbound": False, "created_at": 6, "text": "Six", "is_draft": True},
     ]
-    read = conversation(desk, webhook, _results=messages[::-1])
-    roles = [(message.role, message.text) for message in read.messages if message.id.startswith("msg_") and message.at]
-    assert roles[:5] == [
+    conversation = fetch(desk, webhook, _results=messages[::-1])
+    assert [(message.role, message.text) for message in conversation.messages] == [
         ("customer", "One"),
         ("bot", "Two"),
         ("agent", "Three"),
         ("bot", "Four"),
         ("bot", "Five"),
+        ("customer", "One"),  # the event's own message, which is missing from this response
     ]
-    assert (read.has_automatic_reply, read.has_human) == (True, True)
-    assert "Six" not in [message.text for message in read.messages]
+    assert (conversation.has_automatic_reply, conversation.has_human) == (True, True)
 
 
-def test_text_is_taken_from_wherever_it_is() -> None:
+def test_the_text_comes_from_text_body_or_blurb() -> None:
     desk = FrontDesk()
     webhook = desk.fake.customer_writes("One")
-    told: dict[str, Any] = {"is_inbound": True}
+    inbound: dict[str, Any] = {"is_inbound": True}
     messages = [
-        {"id": "msg_a", "text": "text", "body": "<b>body</b>", "blurb": "blurb"} | told,
-        {"id": "msg_b", "body": "<b>body</b><img src='https://example.com/a.png'>", "blurb": "blurb"} | told,
-        {"id": "msg_c", "text": None, "blurb": "blurb"} | told,
-        {"id": "msg_d", "attachments": [{"filename": "scan.pdf"}, {}]} | told,
+        {"id": "msg_a", "text": "text", "body": "<b>body</b>", "blurb": "blurb"} | inbound,
+        {"id": "msg_b", "body": "<b>body</b><img src='https://example.com/a.png'>", "blurb": "blurb"} | inbound,
+        {"id": "msg_c", "text": None, "blurb": "blurb"} | inbound,
+        {"id": "msg_d", "attachments": [{"filename": "scan.pdf"}, {}]} | inbound,
     ]
-    read = conversation(desk, webhook, _results=messages).messages
-    assert [message.text for message in read[:4]] == ["text", "body", "blurb", ""]
-    assert [message.attachments for message in read[:4]] == [(), ("image",), (), ("scan.pdf", "file")]
+    parsed = fetch(desk, webhook, _results=messages).messages[:4]
+    assert [message.text for message in parsed] == ["text", "body", "blurb", ""]
+    assert [message.attachments for message in parsed] == [(), ("image",), (), ("scan.pdf", "file")]
 
 
 @pytest.mark.parametrize(
@@ -516,13 +509,13 @@ def test_text_is_taken_from_wherever_it_is() -> None:
         (None, (None, None, None)),
     ],
 )
-def test_a_customer_has_what_is_told(recipient: Any, customer: Any) -> None:
+def test_the_customer_is_parsed_from_the_recipient(recipient: Any, customer: Any) -> None:
     desk = FrontDesk()
     payload = json.loads(desk.fake.customer_writes("Hello").body)
     payload["payload"]["conversation"]["recipient"] = recipient
     payload["payload"]["target"]["data"]["recipients"] = None
-    read = event(desk, desk.signed(payload)).conversation.customer
-    assert (read.id, read.name, read.email) == customer
+    parsed = parse_event(desk, desk.sign_payload(payload)).conversation.customer
+    assert (parsed.id, parsed.name, parsed.email) == customer
 
 
 def test_a_long_conversation_is_read_page_by_page(api: Api) -> None:
@@ -531,8 +524,8 @@ def test_a_long_conversation_is_read_page_by_page(api: Api) -> None:
     for number in range(1, 640):
         desk.clock.now += 0.01
         desk.fake.customer_writes(str(number), conversation=webhook.conversation_id)
-    read = conversation(desk, webhook)
-    assert len(read.messages) == 501, "the newest, and the one that the event tells"
+    conversation = fetch(desk, webhook)
+    assert len(conversation.messages) == 501, "the 500 newest, and the event's own message"
     pages = [call.query.get("page_token") for call in desk.fake.calls if call.path.endswith("messages")]
     assert pages == [None, "64", "c8", "12c", "190"]
 
@@ -548,33 +541,33 @@ def test_a_long_conversation_is_read_page_by_page(api: Api) -> None:
         None,
     ],
 )
-def test_the_next_page_is_never_read_elsewhere(address: Any) -> None:
+def test_the_next_page_is_never_read_from_another_address(address: Any) -> None:
     desk = FrontDesk()
     webhook = desk.fake.customer_writes("Hello")
-    read = conversation(desk, webhook, _pagination={"next": address})
-    assert [message.text for message in read.messages] == ["Hello"]
+    conversation = fetch(desk, webhook, _pagination={"next": address})
+    assert [message.text for message in conversation.messages] == ["Hello"]
     assert len(desk.fake.calls) == 2
 
 
-def test_a_page_that_never_ends_is_left() -> None:
+def test_endless_pages_are_cut_off() -> None:
     desk = FrontDesk(rate_limit=None)
     webhook = desk.fake.customer_writes("Hello")
-    conversation(desk, webhook, _pagination={"next": "https://evil.example.com/?page_token=1"})
+    fetch(desk, webhook, _pagination={"next": "https://evil.example.com/?page_token=1"})
     assert len(desk.fake.calls) == 6
 
 
 def test_a_merged_conversation_is_read_and_written_under_its_new_id(api: Api) -> None:
     desk = FrontDesk()
-    old = opened(desk, "I was charged twice")
+    old = open_conversation(desk, "I was charged twice")
     new = desk.fake.customer_writes("Me again")
     desk.fake.merge(old.conversation_id or "", into=new.conversation_id or "")
     assert said(route(desk, api, old, Reply("Hi"))) == ["reply:done"]
     assert len(desk.fake.replies(new.conversation_id or "")) == 1
 
 
-def test_one_that_is_merged_before_it_is_written_is_not_touched(api: Api) -> None:
+def test_a_conversation_that_is_merged_after_it_was_read_is_not_changed(api: Api) -> None:
     desk = FrontDesk()
-    old, new = opened(desk), desk.fake.customer_writes("Me again")
+    old, new = open_conversation(desk), desk.fake.customer_writes("Me again")
 
     def classify(text: str) -> str:
         desk.fake.merge(old.conversation_id or "", into=new.conversation_id or "")
@@ -582,7 +575,7 @@ def test_one_that_is_merged_before_it_is_written_is_not_touched(api: Api) -> Non
 
     outcome = route(desk, api, old, Reply("Hi"), classifier=classify)
     assert said(outcome) == ["reply:failed"]
-    assert "was merged into another one meanwhile (status 301" in outcome.reason
+    assert "was merged into another one in the meantime (status 301" in outcome.reason
 
 
 @pytest.mark.parametrize(
@@ -591,7 +584,7 @@ def test_one_that_is_merged_before_it_is_written_is_not_touched(api: Api) -> Non
 )
 def test_a_redirect_to_anything_but_a_conversation_is_an_error(location: str | None, api: Api) -> None:
     desk = FrontDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     headers = {} if location is None else {"Location": location}
     desk.fake.fail("GET /conversations/*", status=301, headers=headers)
     assert route(desk, api, webhook, Close()).status == "failed"
@@ -599,27 +592,27 @@ def test_a_redirect_to_anything_but_a_conversation_is_an_error(location: str | N
 
 
 @pytest.mark.parametrize("base", ["", BASE_URL, "https://api2.frontapp.com", "https://acme.api.frontapp.com"])
-def test_a_redirect_is_followed_to_our_own_address_only(base: str, api: Api) -> None:
+def test_a_redirect_is_followed_at_our_own_address_only(base: str, api: Api) -> None:
     desk = FrontDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     desk.fake.fail("GET /conversations/*", status=301, headers={"Location": f"{base}/conversations/cnv_1"}, times=9)
     assert route(desk, api, webhook, Close()).status == "failed"
     assert [call.headers["host"] for call in desk.fake.calls] == ["desk.example.com"] * 3
 
 
 @pytest.mark.parametrize("assignee", [None, "tea_9001"])
-def test_nobody_or_ourselves_may_have_the_conversation(assignee: str | None, api: Api) -> None:
+def test_a_conversation_of_nobody_or_of_our_own_teammate_is_assigned(assignee: str | None, api: Api) -> None:
     desk = FrontDesk()
-    webhook = opened(desk)
+    webhook = open_conversation(desk)
     desk.fake.conversations[webhook.conversation_id or ""].assignee = assignee
     assert said(route(desk, api, webhook, Assign(team="inb_billing"))) == ["assign:done"]
 
 
 @pytest.mark.parametrize("answer", [b"[]", b"{}", b"<html>", b'{"_results": 7}'])
-def test_an_answer_that_cannot_be_read_is_a_failure(answer: bytes, api: Api) -> None:
+def test_a_response_that_cannot_be_parsed_is_an_error(answer: bytes, api: Api) -> None:
     for call in ("GET /conversations/*", "GET /conversations/*/messages"):
         desk = FrontDesk()
-        webhook = opened(desk)
+        webhook = open_conversation(desk)
         desk.fake.fail(call, status=200, body=answer)
         outcome = route(desk, api, webhook, Close())
         assert outcome.status == "failed"
@@ -630,12 +623,12 @@ def test_an_answer_that_cannot_be_read_is_a_failure(answer: bytes, api: Api) -> 
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "told"),
+    ("status", "body", "hint"),
     [
         (
             401,
             {"_error": {"status": 401, "title": "Unauthenticated", "message": "Invalid token"}},
-            "check FRONT_API_TOKEN (status 401, code unauthenticated",
+            "check api_token (FRONT_API_TOKEN) (status 401, code unauthenticated",
         ),
         (400, {"_error": {"status": 400, "title": "Bad request", "message": "x"}}, "status 400, code bad_request"),
         (403, {"_error": {}}, "lacks a scope"),
@@ -644,11 +637,11 @@ def test_an_answer_that_cannot_be_read_is_a_failure(answer: bytes, api: Api) -> 
         (400, {"_error": {"title": "<odd>"}}, "code ?"),
     ],
 )
-def test_an_error_says_what_to_look_at(status: int, body: Any, told: str) -> None:
+def test_an_error_carries_a_hint(status: int, body: Any, hint: str) -> None:
     response = Response(status, {}, json.dumps(body).encode())
     error = FrontDesk().adapter().error(Request("PATCH", f"{BASE_URL}/conversations/cnv_1"), response, 0)
     assert isinstance(error, VendorError)
-    assert told in str(error)
+    assert hint in str(error)
 
 
 @pytest.mark.parametrize(
@@ -663,12 +656,12 @@ def test_an_error_says_what_to_look_at(status: int, body: Any, told: str) -> Non
         ({}, None),
     ],
 )
-def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+def test_a_rate_limit_says_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     error = FrontDesk().adapter().error(Request("GET", BASE_URL), Response(429, headers, b""), 1000)
     assert error.retry_after == seconds
 
 
-def test_the_time_of_the_limit_is_no_reason_to_wait_otherwise() -> None:
+def test_the_reset_time_counts_only_if_the_limit_was_exhausted() -> None:
     response = Response(503, {"x-ratelimit-reset": "1008"}, b"")
     assert FrontDesk().adapter().error(Request("GET", BASE_URL), response, 1000).retry_after is None
 
@@ -680,31 +673,31 @@ def test_the_time_of_the_limit_is_no_reason_to_wait_otherwise() -> None:
     ("settings", "message"),
     [
         ({"api_token": " "}, "api_token is empty"),
-        ({"company_id": "4thp0"}, "company_id looks like cmp_"),
-        ({"author_id": "cmp_1"}, "author_id looks like tea_"),
-        ({"channel_id": ""}, "channel_id looks like cha_"),
-        ({"inboxes": ["Support"]}, "inboxes looks like inb_"),
-        ({"source": "both"}, "application, rule, not 'both'"),
-        ({"messages": "some"}, "first or all"),
-        ({"teams": "groups"}, "inboxes or tags"),
-        ({"spam_tag": " "}, "spam_tag"),
-        ({"spam_tag": "x" * 65}, "spam_tag"),
+        ({"company_id": "4thp0"}, "company_id must be an id such as cmp_4thp0, not '4thp0'"),
+        ({"author_id": "cmp_1"}, "author_id must be a teammate's id such as tea_"),
+        ({"channel_id": ""}, "channel_id must be an id such as cha_"),
+        ({"inboxes": ["Support"]}, "inboxes must be ids of inboxes such as inb_1ix6, not 'Support'"),
+        ({"source": "both"}, "source must be 'application' or 'rule', not 'both'"),
+        ({"messages": "some"}, "messages must be 'first' or 'all'"),
+        ({"teams": "groups"}, "teams must be 'inboxes' or 'tags'"),
+        ({"spam_tag": " "}, "spam_tag is empty"),
+        ({"spam_tag": "x" * 65}, "spam_tag must be a name of 1 to 64 characters"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_an_invalid_setting_is_rejected(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         FrontDesk().adapter(**settings)
 
 
-def test_it_calls_front_unless_told_otherwise() -> None:
+def test_the_default_address_is_fronts_own() -> None:
     adapter = FrontDesk().adapter(base_url=None)
     assert repr(adapter) == "Front('https://api2.frontapp.com', company_id='cmp_4thp0', source='application')"
 
 
-def test_the_environment_chooses_source_channel_inboxes_and_teams(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_env_reads_source_channel_inboxes_and_teams(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = FrontDesk(source="rule")
-    chosen = {"FRONT_CHANNEL_ID": "cha_1in", "FRONT_INBOXES": "inb_a,inb_b", "FRONT_TEAMS": "tags"}
-    for name, value in (desk.fake.env(BASE_URL) | chosen).items():
+    variables = {"FRONT_CHANNEL_ID": "cha_1in", "FRONT_INBOXES": "inb_a,inb_b", "FRONT_TEAMS": "tags"}
+    for name, value in (desk.fake.env(BASE_URL) | variables).items():
         monkeypatch.setenv(name, value)
     adapter = Front.from_env(messages="all")
     webhook = desk.fake.customer_writes("Hello")
@@ -713,19 +706,20 @@ def test_the_environment_chooses_source_channel_inboxes_and_teams(monkeypatch: p
     assert adapter.parse(delivery) == Ignored("in another inbox")
     assert adapter.plan([Assign(team="Any tag")])
     monkeypatch.setenv("FRONT_SOURCE", "both")
-    with pytest.raises(ConfigurationError, match="application, rule"):
+    with pytest.raises(ConfigurationError, match=r"source \(FRONT_SOURCE\) must be 'application' or 'rule'"):
         Front.from_env()
 
 
-# The vendor's own description
+# Front's OpenAPI description
 
 
-def test_every_request_fits_fronts_description(api: Api) -> None:
-    document, description = load_document("front-core.json"), load_description("front-core.json")
+def test_every_call_matches_fronts_openapi_description(api: Api) -> None:
+    document = load_document("front-core.json")
+    description = load_description("front-core.json")
     desk = FrontDesk()
     adapter = desk.adapter(channel_id="cha_1in")
     actions = [action for action, _ in ACTIONS.values()]
-    assert route(desk, api, opened(desk), *actions, Tag("new"), vendor=adapter).status == "closed"
+    assert route(desk, api, open_conversation(desk), *actions, Tag("new"), vendor=adapter).status == "closed"
     assert len(desk.fake.calls) > 8
     bodies = {
         "PATCH": "UpdateConversation",
@@ -744,6 +738,6 @@ def test_every_request_fits_fronts_description(api: Api) -> None:
             content_type="application/json",
         )
         description.validate_request(request)
-        for place, schema in bodies.items():
-            if call.body is not None and (call.method == place or call.path.endswith(place)):
+        for end, schema in bodies.items():
+            if call.body is not None and (call.method == end or call.path.endswith(end)):
                 assert call.body.keys() <= set(document["components"]["schemas"][schema]["properties"])
