@@ -289,8 +289,6 @@ class Crisp(HelpDesk):
         match action:
             case Assign(team=team, user=user) if not self._is_label(action) and not _is_uuid(team or user):
                 raise ConfigurationError(f"Crisp's inbox and operator ids are UUIDs; {action!r} has another id.")
-            case Tag(names=names) if not all(name.strip() for name in names):
-                raise ConfigurationError("A segment of Crisp must have a name, but a Tag has an empty one.")
             case SetFields(fields=fields) if None in fields.values():
                 raise ConfigurationError("Crisp's data must be text, numbers or booleans, but a SetFields has None.")
             case _:

@@ -377,8 +377,8 @@ class Front(HelpDesk):
                 raise ConfigurationError(
                     f"Front's inbox ids look like inb_1ix6; {action!r} has another id. For tags, set teams='tags'."
                 )
-            case Tag(names=names) if not all(1 <= len(name.strip()) <= 64 for name in names):
-                raise ConfigurationError(f"Front's tags must have 1 to 64 characters; check {action!r}.")
+            case Tag(names=names) if any(len(name.strip()) > 64 for name in names):
+                raise ConfigurationError(f"Front's tags have at most 64 characters; check {action!r}.")
             case _:
                 pass
 

@@ -186,7 +186,6 @@ def test_labels_that_cannot_be_parsed_are_not_overwritten(meta: Any, api: Api) -
     [
         (Assign(team="Billing"), "inbox and operator ids are UUIDs"),
         (Assign(user="ada"), "inbox and operator ids are UUIDs"),
-        (Tag(" "), "a Tag has an empty one"),
         (SetFields({"a": None}), "has None"),
     ],
 )
