@@ -87,6 +87,7 @@ __all__ = [
     "Tag",
     "Vendor",
     "VendorError",
+    "add_names",
     "clean",
     "decode_base64",
     "decode_hex",
@@ -99,11 +100,13 @@ __all__ = [
     "parse_timestamp",
     "safe_word",
     "seconds_until_reset",
+    "select",
     "sort_key",
     "to_html",
     "unexpected_response",
 ]
 
+A = TypeVar("A")
 P = TypeVar("P", bound=Payload)
 
 Kind: TypeAlias = Literal["created", "replied"]
@@ -266,6 +269,8 @@ class HelpDesk(Settings, ABC):
 
     `{setting}` becomes the setting's name and environment variable.
     """
+    retry_headers: ClassVar[tuple[str, ...]] = ("retry-after",)
+    """The headers that hold seconds to wait, most specific first."""
     numeric_ids: ClassVar[bool] = False
     """True if teams and users have numeric ids, so that a policy with other ids is rejected."""
     appends_signature: ClassVar[bool] = False
@@ -420,15 +425,15 @@ class HelpDesk(Settings, ABC):
         """
         earlier = {message.id for message in conversation.messages}
         current = await self.read(conversation.id, send)
-        new = [message for message in current.messages if message.author == self.own_id and message.id not in earlier]
-        written = [action for action in step.actions if isinstance(action, Reply | Note)]
-        if all(any(self.is_written_by(action, message) for message in new) for action in written):
-            return True
-        if self.delivers_later:
-            raise VendorError(
-                "the message is not there yet, and may still come", vendor=self.name, call=f"reading {conversation.id}"
-            )
-        return False
+        new = [message for message in current.messages if message.id not in earlier and message.author == self.own_id]
+        is_found = all(self._is_written(action, new) for action in step.actions)
+        if self.delivers_later and not is_found:
+            message, call = "the message is not there yet, and may still come", f"reading {conversation.id}"
+            raise VendorError(message, vendor=self.name, call=call)
+        return is_found
+
+    def _is_written(self, action: Action, messages: Iterable[Message]) -> bool:
+        return not isinstance(action, Reply | Note) or any(self.is_written_by(action, one) for one in messages)
 
     def is_written_by(self, action: Reply | Note, message: Message) -> bool:
         """Return whether `message` is what `action` wrote."""
@@ -439,9 +444,9 @@ class HelpDesk(Settings, ABC):
     # Errors and limits
 
     def pause(self, response: Response, now: float) -> float | None:
-        """Return the seconds to wait, from `Retry-After` or from an exhausted `X-RateLimit` window."""
-        wait = parse_seconds(response.headers, "retry-after")
-        return seconds_until_reset(response, now) if wait is None else wait
+        """Return the seconds to wait, from `retry_headers` or from an exhausted `X-RateLimit` window."""
+        waits = (parse_seconds(response.headers, name) for name in self.retry_headers)
+        return next((wait for wait in waits if wait is not None), seconds_until_reset(response, now))
 
     def error(self, request: Request, response: Response, now: float) -> VendorError:
         """Build the error for a response that is not 2xx, with a hint that names the settings to check."""
@@ -571,3 +576,19 @@ def merge_fields(actions: Iterable[Action]) -> dict[str, JsonValue]:
         if isinstance(action, SetFields):
             fields |= action.fields
     return fields
+
+
+def select(actions: Iterable[Action], *kinds: type[A]) -> list[A]:
+    """Return the actions of these kinds, in their order."""
+    return [action for action in actions if isinstance(action, kinds)]
+
+
+def add_names(names: Iterable[str], added: Iterable[str]) -> list[str]:
+    """Append names to a list of tags, except those that it holds already, in whatever case."""
+    merged = list(names)
+    seen = {name.casefold() for name in merged}
+    for name in added:
+        if name.casefold() not in seen:
+            seen.add(name.casefold())
+            merged.append(name)
+    return merged

@@ -1,6 +1,6 @@
 """Intercom: https://developers.intercom.com/docs/webhooks and /docs/references/rest-api."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -14,17 +14,15 @@ from triage.models import (
     Delivery,
     Event,
     Handshake,
-    Id,
     Ignored,
     Message,
     Parsed,
     Request,
     Response,
-    Role,
     Step,
 )
 from triage.text import Plain, clean, from_html, to_html
-from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Send
+from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send
 from triage.vendors.payload import Loose, Payload, parse_json, safe_word
 from triage.vendors.responses import unexpected_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
@@ -264,15 +262,12 @@ class Intercom(HelpDesk):
         """Perform a step: two calls for each tag, one call for anything else."""
         path = f"/conversations/{conversation.id}"
         match step.actions[0]:
-            case Assign(team=team, user=user):
-                await self._assign(path, "team" if team else "admin", team or user or "", send)
-            case Reply(body=body):
-                await send(self._write(path, "comment", body))
-            case Note(body=body):
-                await send(self._write(path, "note", body))
+            case Assign() as action:
+                await self._assign(path, action, send)
+            case Reply() | Note() as action:
+                await send(self._write(path, action))
             case Tag(names=names):
-                for name in names:
-                    await self._tag(path, name, send)
+                await self._tag(path, names, send)
             case SetFields(fields=fields):
                 await send(self.request("PUT", path, {"custom_attributes": fields}))
             case Snooze(until=datetime() as until):
@@ -282,7 +277,8 @@ class Intercom(HelpDesk):
             case action:
                 self.reject(action)
 
-    async def _assign(self, path: str, kind: Literal["team", "admin"], assignee: str, send: Send) -> None:
+    async def _assign(self, path: str, action: Assign, send: Send) -> None:
+        kind, assignee = ("team", action.team) if action.team else ("admin", action.user)
         request = self._manage(path, message_type="assignment", type=kind, assignee_id=assignee)
         assignment = await self.call(_Assignment, request, send)
         # It is not documented what happens to a team's id under another type, so the response is checked.
@@ -290,15 +286,17 @@ class Intercom(HelpDesk):
         if field in assignment.model_fields_set and getattr(assignment, field) != assignee:
             raise unexpected_response(request, vendor=self.name, message=f"accepted, but not assigned to {assignee}")
 
-    async def _tag(self, path: str, name: str, send: Send) -> None:
-        # A conversation is tagged by the tag's id. This call returns the tag of that name, or creates it.
-        tag = await self.call(_Tag, self.request("POST", "/tags", {"name": name}, idempotent=True), send)
-        body = {"id": tag.id, "admin_id": self.admin_id}
-        await send(self.request("POST", f"{path}/tags", body, idempotent=True))
+    async def _tag(self, path: str, names: Iterable[str], send: Send) -> None:
+        for name in names:
+            # A conversation is tagged by the tag's id. This call returns the tag of that name, or creates it.
+            tag = await self.call(_Tag, self.request("POST", "/tags", {"name": name}, idempotent=True), send)
+            body = {"id": tag.id, "admin_id": self.admin_id}
+            await send(self.request("POST", f"{path}/tags", body, idempotent=True))
 
-    def _write(self, path: str, kind: Literal["comment", "note"], text: str) -> Request:
+    def _write(self, path: str, action: Reply | Note) -> Request:
         """Build a reply or a note. Intercom has no idempotency keys, so it must not be sent twice."""
-        body = {"message_type": kind, "type": "admin", "admin_id": self.admin_id, "body": to_html(text)}
+        kind = "comment" if isinstance(action, Reply) else "note"
+        body = {"message_type": kind, "type": "admin", "admin_id": self.admin_id, "body": to_html(action.body)}
         return self.request("POST", f"{path}/reply", body)
 
     def _manage(self, path: str, **body: JsonValue) -> Request:

@@ -3,155 +3,185 @@
 import base64
 import hashlib
 import json
-import os
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from pydantic import AwareDatetime, JsonValue
+from pydantic import AliasPath, AwareDatetime, Field, JsonValue, ValidationInfo, field_validator
 
-from triage import text as _text
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
-from triage.models import (
-    Conversation,
-    Customer,
-    Delivery,
-    Event,
-    Handshake,
-    Id,
-    Ignored,
-    Message,
-    Parsed,
-    Request,
-    Response,
-    Role,
-    Step,
-)
-from triage.vendors import responses as _http
-from triage.vendors._settings import required
-from triage.vendors.base import Auth, Send
+from triage.models import Conversation, Customer, Delivery, Event, Handshake, Ignored, Message, Parsed, Response, Step
+from triage.text import Plain, from_html, to_html
+from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, select
 from triage.vendors.oauth import ClientCredentials
 from triage.vendors.payload import Loose, Payload, parse_json, safe_word, sort_key
+from triage.vendors.responses import parse_seconds
+from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import Secrets, decode_base64
 
 EventName: TypeAlias = Literal["ticket.created", "ticket.comment_added", "messaging_ticket.message_added"]
 
-_KINDS: dict[str, Literal["created", "replied"]] = {
-    "ticket.created": "created",
-    "ticket.comment_added": "replied",
-    "messaging_ticket.message_added": "replied",
-}
 _PREFIX = "zen:event-type:"
-# Signs the test of a webhook that is not saved yet. Anybody knows it, so what it signs is never more than a test:
+# Signs the test of a webhook that is not saved yet. It is public, so everything it signs is treated as a test:
 # https://developer.zendesk.com/documentation/webhooks/verifying/#signing-secrets-on-new-webhooks
 _PUBLIC_SECRET = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105 - published
-_WINDOW = 300.0  # seconds; the vendor names none
-# Who is not in the table is a machine: never answered.
-_ROLES: dict[str, Role] = {"end-user": "customer", "agent": "agent", "admin": "agent"}
+_TESTS = Secrets(_PUBLIC_SECRET)
+_CREDENTIALS = ("client_id", "client_secret", "access_token", "email", "api_token")
+_TAG = r"^[^\s,]+$"
+_WINDOW = 300.0  # seconds; Zendesk does not name a limit
+# Any other role is a machine, which is never answered.
+_ROLES: Mapping[str, Role] = {"end-user": "customer", "agent": "agent", "admin": "agent"}
 _MACHINES = frozenset({"rule", "system"})  # channels
 _AUTOMATIC = 4  # a comment's flag: https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
-_NOBODY = (None, "", "0")
 _FIRST = "first"
-"""Stands for the id of a ticket's first comment, which `ticket.created` does not tell."""
-_MOST_PAGES = 5  # of 100 comments each
-_MOST_TRIES = 3  # of an update that comes too late
+"""Replaces the id of a ticket's first comment, which `ticket.created` does not contain."""
+_MAX_PAGES = 5  # of 100 comments each
+_MAX_ATTEMPTS = 3  # at an update that conflicts with another one
 _CONFLICT = "UpdateConflict"
 _LABELS = (Note, SetFields, SetPriority, Tag)
 
-_HINTS = {
-    401: "check Zendesk's credentials in the settings, and that the OAuth client or token is still there",
-    403: "the user or the token's scope lacks a right; it needs read and write",
-    404: "there is no such ticket, or the user may not see it; it may have been deleted or merged",
-    413: "the comment is too long",
-}
-_TOKEN_HINT = "check ZENDESK_CLIENT_ID and ZENDESK_CLIENT_SECRET"  # noqa: S105 - no secret
-
-
-class _Author(Payload):
-    id: Loose[str] = None
-    name: Loose[str] = None
-    is_staff: bool | None = None
-
-
-class _Said(Payload):
-    """A comment in `ticket.comment_added`, a message in `messaging_ticket.message_added`."""
-
-    id: Id
-    body: str | None = None
-    is_public: bool | None = None
-    author: Loose[_Author] = None
-
-
-class _Actor(Payload):
-    id: Loose[str] = None
-    name: Loose[str] = None
-    type: str = ""
-
-
-class _Happening(Payload):
-    comment: _Said | None = None
-    message: _Said | None = None
-    actor: _Actor = _Actor()
-
 
 class _Detail(Payload):
-    """A ticket in an event. Its ids are strings, its words in capitals."""
+    """A ticket in an event. Its ids are strings, its enumerations in capitals."""
 
     id: Id
     subject: Loose[str] = None
     description: str | None = None
     requester_id: Loose[str] = None
     actor_id: Loose[str] = None
-    status: Loose[str] = None
     created_at: Loose[AwareDatetime] = None
     updated_at: Loose[AwareDatetime] = None
 
 
+class _Written(NamedTuple):
+    """A customer's message in an event."""
+
+    id: str
+    text: str | None
+    customer: Customer
+
+
 class _Notification(Payload):
+    """An event."""
+
+    reason: ClassVar[str]
+    """Why an event without a customer's message is ignored."""
     detail: _Detail
-    event: _Happening = _Happening()
     time: Loose[AwareDatetime] = None
 
+    @abstractmethod
+    def find_message(self, user_id: str) -> _Written | None: ...
 
-class _Triggered(Payload):
-    """What a trigger or automation sends with the template of our documentation."""
+
+class _Created(_Notification):
+    reason = "made by ourselves"
+    event: dict[str, JsonValue] = Field(default_factory=dict)
+
+    def find_message(self, user_id: str) -> _Written | None:
+        # The event does not say who wrote: an agent may enter a customer's text. The author is read from the API.
+        if self.detail.actor_id == user_id:
+            return None
+        return _Written(_FIRST, self.detail.description, Customer(id=self.detail.requester_id))
+
+
+class _Author(Payload):
+    id: Loose[str] = None
+    name: Loose[str] = None
+    type: str = ""
+    is_staff: bool | None = None
+
+
+class _NewComment(Payload):
+    id: Id
+    body: str | None = None
+    is_public: bool | None = None
+    author: _Author
+
+
+class _CommentEvent(Payload):
+    comment: _NewComment
+
+
+class _CommentAdded(_Notification):
+    reason = "not a public comment of a customer"
+    event: _CommentEvent
+
+    def find_message(self, user_id: str) -> _Written | None:
+        comment, author = self.event.comment, self.event.comment.author
+        if not comment.is_public or author.is_staff is not False or author.id == user_id:
+            return None
+        # It is not documented whether a ticket's first comment causes this event, too.
+        is_new = self.detail.created_at and self.detail.created_at == self.detail.updated_at
+        id_ = _FIRST if is_new and comment.body == self.detail.description else comment.id
+        return _Written(id_, comment.body, Customer(id=author.id, name=author.name))
+
+
+class _NewMessage(Payload):
+    id: Id
+    body: str | None = None
+
+
+class _MessageEvent(Payload):
+    message: _NewMessage
+    actor: _Author = _Author()
+
+
+class _MessageAdded(_Notification):
+    reason = "not written by a customer"
+    event: _MessageEvent
+
+    def find_message(self, user_id: str) -> _Written | None:
+        message, actor = self.event.message, self.event.actor
+        if actor.type != "end_user":
+            return None
+        return _Written(message.id, message.body, Customer(id=actor.id, name=actor.name))
+
+
+_NOTIFICATIONS: Mapping[str, type[_Notification]] = {
+    "ticket.created": _Created,
+    "ticket.comment_added": _CommentAdded,
+    "messaging_ticket.message_added": _MessageAdded,
+}
+
+
+class _Trigger(Payload):
+    """The payload of a trigger or an automation with the template of our documentation."""
 
     ticket_id: Id
     updated_at: Loose[str] = None
-    kind: Literal["created", "replied"] = "created"
+    kind: Kind = "created"
     actor_id: Loose[str] = None
     actor_role: Loose[str] = None
     comment_public: Loose[str] = None
     comment_author_id: Loose[str] = None
 
+    def find_reason_to_ignore(self, user_id: str) -> str | None:
+        if user_id in (self.actor_id, self.comment_author_id):
+            return "made by ourselves"
+        is_agent = _ROLES.get((self.actor_role or "").lower()) == "agent"
+        return "not a public comment of a customer" if is_agent or self.comment_public == "false" else None
+
 
 class _Ticket(Payload):
     id: Id
     updated_at: str
-    # Written as a whole list, and so must be read well: what is not in the list is removed.
+    # Tags are written as a whole list. They must be complete: anything that is missing is removed.
     tags: tuple[str, ...]
     subject: Loose[str] = None
     requester_id: Loose[str] = None
     assignee_id: Loose[str] = None
 
 
-class _TicketAnswer(Payload):
+class _TicketResponse(Payload):
     ticket: _Ticket
 
 
 class _Attachment(Payload):
     file_name: str = "file"
-
-
-class _Via(Payload):
-    channel: Loose[str] = None
-
-
-class _Metadata(Payload):
-    flags: Loose[tuple[int, ...]] = None
 
 
 class _Comment(Payload):
@@ -162,9 +192,13 @@ class _Comment(Payload):
     plain_body: Loose[str] = None
     html_body: Loose[str] = None
     attachments: Loose[tuple[_Attachment, ...]] = None
-    via: Loose[_Via] = None
-    metadata: Loose[_Metadata] = None
+    channel: Loose[str] = Field(default=None, validation_alias=AliasPath("via", "channel"))
+    flags: Loose[tuple[int, ...]] = Field(default=None, validation_alias=AliasPath("metadata", "flags"))
     created_at: Loose[AwareDatetime] = None
+
+    @property
+    def plain(self) -> Plain | str:
+        return from_html(self.html_body) if self.html_body else self.plain_body or self.body or ""
 
 
 class _User(Payload):
@@ -174,493 +208,381 @@ class _User(Payload):
     role: Loose[str] = None
 
 
-class _Meta(Payload):
-    has_more: bool = False
-    after_cursor: Loose[str] = None
-
-
-class _CommentsAnswer(Payload):
+class _CommentsResponse(Payload):
     comments: tuple[_Comment, ...]
     users: Loose[tuple[_User, ...]] = None
-    meta: Loose[_Meta] = None
+    has_more: Loose[bool] = Field(default=None, validation_alias=AliasPath("meta", "has_more"))
+    cursor: Loose[str] = Field(default=None, validation_alias=AliasPath("meta", "after_cursor"))
 
 
-class _Fault(Payload):
+class _ErrorDetail(Payload):
     description: Loose[str] = None
 
 
 class _Error(Payload):
     error: Loose[str] = None
     description: Loose[str] = None
-    details: Loose[dict[str, Loose[tuple[_Fault, ...]]]] = None
+    details: Loose[dict[str, Loose[tuple[_ErrorDetail, ...]]]] = None
 
 
-class Zendesk:
+class Zendesk(HelpDesk):
     """The adapter for Zendesk.
 
-    One of `client_id` and `client_secret`, `access_token`, `email` and `api_token` says who it is towards the API.
+    Either `client_id` and `client_secret`, or `access_token`, or `email` and `api_token` authenticate the API calls.
 
     Args:
-        subdomain: The account: `acme` of `acme.zendesk.com`. Events and their keys name it.
+        subdomain: The account: `acme` of `acme.zendesk.com`. Events and their keys contain it.
         signing_secret: The webhook's secret (*Reveal secret*), or several: one for each webhook that leads here, and
-            while one is being replaced, the new and the old one.
-        user_id: The id of the user as whom the credentials act. Best one of its own: what it writes is ours.
-        client_id: The unique identifier of a confidential OAuth client; acts as the user who made it.
+            during a rotation the new and the old one.
+        user_id: The id of the user that the credentials belong to. Use a dedicated user: everything that it writes
+            counts as automatic.
+        client_id: The unique identifier of a confidential OAuth client; it acts as the user who created it.
         client_secret: Its secret.
         access_token: An OAuth access token with the scopes `read` and `write`, which you renew.
         email: With `api_token`: the user's address.
-        api_token: An API token. Zendesk makes no more of them, and ends all on 2027-04-30.
-        events: The event types that are acted upon, without `zen:event-type:`. Add `ticket.comment_added` to triage
-            every message of a customer and not only a ticket's first. Of a trigger or an automation all is acted
-            upon: its conditions tell what comes.
-        spam_tag: What `MarkSpam` tags a ticket with that it solves.
-        suspend_spammers: True if `MarkSpam` is to use Zendesk's own spam mark instead. That deletes the ticket, and
+        api_token: An API token. Zendesk issues no more of them, and all expire on 2027-04-30.
+        events: The event types to act on, without `zen:event-type:`. Add `ticket.comment_added` to triage every message
+            of a customer instead of a ticket's first one only. Everything that a trigger or an automation sends is
+            acted on: its conditions decide what comes.
+        spam_tag: The tag that `MarkSpam` adds to the ticket that it solves.
+        suspend_spammers: True if `MarkSpam` should use Zendesk's own spam mark instead. That deletes the ticket and
             suspends its requester, who can then neither write nor sign in.
-        base_url: The account's address in place of `https://{subdomain}.zendesk.com`: a proxy, a fake.
+        base_url: The account's address, if it is not `https://{subdomain}.zendesk.com`: a proxy or a fake.
 
     Raises:
-        ConfigurationError: Something is empty, unknown or there twice.
+        ConfigurationError: Settings are missing or invalid. The message lists all of them.
     """
 
     name = "zendesk"
-    can: frozenset[type[Action]] = frozenset({Assign, Reply, Note, Tag, SetFields, SetPriority, Close, MarkSpam})
-    instead: Mapping[type[Action], str] = {
+    title = "Zendesk"
+    can = frozenset({Assign, Reply, Note, Tag, SetFields, SetPriority, Close, MarkSpam})
+    instead: ClassVar = {
         Snooze: "its tickets cannot sleep until a time. Use Tag, and an automation on the tag.",
     }
+    hints: ClassVar = {
+        "token": "check {client_id} and {client_secret}",
+        _CONFLICT: "somebody else has changed the ticket",
+        401: "check Zendesk's credentials in the settings, and that the OAuth client or token still exists",
+        403: "the user or the token's scope lacks a right; it needs read and write",
+        404: "there is no such ticket, or the user may not see it; it may have been deleted or merged",
+        413: "the comment is too long",
+    }
+    shown = ("user_id",)
+    numeric_ids = True
 
-    def __init__(
-        self,
-        *,
-        subdomain: str,
-        signing_secret: str | Sequence[str],
-        user_id: str,
-        client_id: str | None = None,
-        client_secret: str | None = None,
-        access_token: str | None = None,
-        email: str | None = None,
-        api_token: str | None = None,
-        events: Iterable[EventName] = ("ticket.created",),
-        spam_tag: str = "spam",
-        suspend_spammers: bool = False,
-        base_url: str | None = None,
-    ) -> None:
-        self._secrets = Secrets(signing_secret, name="Zendesk's signing_secret")
-        if _PUBLIC_SECRET in ([signing_secret] if isinstance(signing_secret, str) else signing_secret):
-            raise ConfigurationError("Zendesk's signing_secret is the public one of tests: anybody could sign with it.")
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", subdomain):
-            raise ConfigurationError(f"Zendesk's subdomain is acme of acme.zendesk.com, not {subdomain!r}.")
-        if not user_id.isdecimal():
-            raise ConfigurationError(f"Zendesk's user_id is the number of a user, not {user_id!r}.")
-        if not _is_tag(spam_tag):
-            raise ConfigurationError(f"Zendesk's spam_tag is one word, not {spam_tag!r}.")
-        events = frozenset(events)
-        unknown = sorted(events - set(_KINDS))
-        if unknown:
-            raise ConfigurationError(f"Zendesk's events: {unknown[0]!r} is not among {', '.join(_KINDS)}.")
-        self._test = Secrets(_PUBLIC_SECRET, name="the public secret")
-        self._subdomain = subdomain
-        self._user_id = user_id
-        self._events = events
-        self._spam_tag = spam_tag
-        self._suspend = suspend_spammers
-        self._base_url = (base_url or f"https://{subdomain}.zendesk.com").rstrip("/")
-        self._headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        self.auth: Auth | None = None
-        match (client_id, client_secret, access_token, email, api_token):
-            case (str(id_), str(secret), None, None, None) if id_.strip() and secret.strip():
-                self.auth = ClientCredentials(
-                    f"{self._base_url}/oauth/tokens", id_, secret, vendor=self.name, scope="read write", expires_in=7200
-                )
-            case (None, None, str(token), None, None) if token.strip():
-                self._headers["Authorization"] = f"Bearer {token}"
-            case (None, None, None, str(address), str(token)) if address.strip() and token.strip():
-                self._headers["Authorization"] = f"Basic {_basic(f'{address}/token', token)}"
-            case _:
-                raise ConfigurationError(
-                    "Zendesk needs client_id and client_secret, or access_token, or email and api_token: "
-                    "one of the three, and not empty."
-                )
+    subdomain: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="acme of acme.zendesk.com")
+    signing_secret: SigningSecret = Field(description="the secret of your webhook")
+    user_id: Number = Field(description="the number of a user")
+    client_id: str | None = None
+    client_secret: Secret | None = None
+    access_token: Secret | None = None
+    email: str | None = None
+    api_token: Secret | None = Field(default=None, validate_default=True)
+    events: ListOf[EventName] = ("ticket.created",)
+    spam_tag: str = Field(default="spam", pattern=_TAG, description="one word")
+    suspend_spammers: bool = False
 
+    @field_validator("signing_secret")
     @classmethod
-    def from_env(cls, *, events: Iterable[EventName] = ("ticket.created",)) -> Self:
-        """Make one of the environment.
+    def _reject_public_secret(cls, secrets: Sequence[str]) -> Sequence[str]:
+        if _PUBLIC_SECRET in secrets:
+            raise ValueError("Zendesk's signing_secret is the public one for tests: anybody could sign with it.")
+        return secrets
 
-        Reads `ZENDESK_SUBDOMAIN`, `ZENDESK_SIGNING_SECRET` (several separated by commas), `ZENDESK_USER_ID`; for the
-        API `ZENDESK_CLIENT_ID` and `ZENDESK_CLIENT_SECRET`, or `ZENDESK_ACCESS_TOKEN`, or `ZENDESK_EMAIL` and
-        `ZENDESK_API_TOKEN`; and `ZENDESK_BASE_URL` if it is set.
+    @field_validator("api_token")  # the last one, so that `info` holds the others
+    @classmethod
+    def _check_credentials(cls, api_token: str | None, info: ValidationInfo) -> str | None:
+        match [{**info.data, "api_token": api_token}.get(name, ...) for name in _CREDENTIALS]:
+            case [str(), str(), None, None, None] | [None, None, str(), None, None] | [None, None, None, str(), str()]:
+                return api_token
+            case values if ... in values:
+                return api_token  # another one is invalid, and has its own message
+            case _:
+                raise ValueError(
+                    "Zendesk needs client_id and client_secret, or access_token, or email and api_token: one of the "
+                    "three."
+                )
 
-        Args:
-            events: As for the class.
+    @property
+    def own_id(self) -> str:
+        """The user's id."""
+        return self.user_id
 
-        Raises:
-            ConfigurationError: One that is needed is not set.
-        """
-        subdomain, secret, user_id = required("ZENDESK_SUBDOMAIN", "ZENDESK_SIGNING_SECRET", "ZENDESK_USER_ID")
-        return cls(
-            subdomain=subdomain,
-            signing_secret=secret.split(","),
-            user_id=user_id,
-            client_id=os.environ.get("ZENDESK_CLIENT_ID") or None,
-            client_secret=os.environ.get("ZENDESK_CLIENT_SECRET") or None,
-            access_token=os.environ.get("ZENDESK_ACCESS_TOKEN") or None,
-            email=os.environ.get("ZENDESK_EMAIL") or None,
-            api_token=os.environ.get("ZENDESK_API_TOKEN") or None,
-            events=events,
-            base_url=os.environ.get("ZENDESK_BASE_URL"),
-        )
+    @property
+    def auth(self) -> ClientCredentials | None:
+        """The OAuth client, if there is one."""
+        if not (self.client_id and self.client_secret):
+            return None
+        url = f"{self.url}/oauth/tokens"
+        extra: dict[str, Any] = {"scope": "read write", "expires_in": 7200}
+        return ClientCredentials(url, self.client_id, self.client_secret, vendor=self.name, **extra)
 
-    def __repr__(self) -> str:
-        return f"Zendesk({self._base_url!r}, user_id={self._user_id!r})"
+    def default_url(self) -> str:
+        """Return the account's address."""
+        return f"https://{self.subdomain}.zendesk.com"
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the token, if there is no OAuth client."""
+        if self.access_token:
+            return {"Authorization": f"Bearer {self.access_token}"}
+        if self.api_token:
+            credentials = base64.b64encode(f"{self.email}/token:{self.api_token}".encode()).decode()
+            return {"Authorization": f"Basic {credentials}"}
+        return {}
 
     # Webhooks
 
     def verify(self, delivery: Delivery) -> None:
-        """`X-Zendesk-Webhook-Signature`: base64 of the HMAC-SHA256 of the time stamp's header and the body.
+        """Verify `X-Zendesk-Webhook-Signature`: base64 of the HMAC-SHA256 of the timestamp's header and the body.
 
-        Deliveries more than 5 minutes from the stamp are refused. The public secret, with which Zendesk signs the test
-        of a webhook that is not saved yet, is good for a test only: see `parse`.
+        Deliveries more than 5 minutes from the timestamp are rejected. The public secret, with which Zendesk signs the
+        test of a webhook that is not saved yet, is accepted for tests only: see `parse`.
         Source: https://developer.zendesk.com/documentation/webhooks/verifying/
         """
-        stamp = delivery.headers.get("x-zendesk-webhook-signature-timestamp", "")
-        if not self._signed(self._secrets, delivery) and not self._signed(self._test, delivery):
-            raise InvalidSignature("X-Zendesk-Webhook-Signature is absent or not made with the webhook's secret")
-        signed_at = _seconds(stamp)
+        if not _is_signed(self.secrets, delivery) and not _is_signed(_TESTS, delivery):
+            raise InvalidSignature("X-Zendesk-Webhook-Signature is absent or was not made with the webhook's secret")
+        signed_at = _parse_time(delivery.headers.get("x-zendesk-webhook-signature-timestamp", ""))
         if signed_at is None or abs(delivery.received_at - signed_at) > _WINDOW:
-            raise InvalidSignature("X-Zendesk-Webhook-Signature-Timestamp is no time within 5 minutes of ours")
-
-    def _signed(self, secrets: Secrets, delivery: Delivery) -> bool:
-        stamp = delivery.headers.get("x-zendesk-webhook-signature-timestamp", "").encode("utf-8", "replace")
-        signature = decode_base64(delivery.headers.get("x-zendesk-webhook-signature", ""))
-        return secrets.verify(stamp + delivery.body, signature, "sha256")
+            raise InvalidSignature("X-Zendesk-Webhook-Signature-Timestamp is not within 5 minutes of our time")
 
     def parse(self, delivery: Delivery) -> Parsed:
-        """Take a customer's message out of an event, or out of what a trigger or an automation sends."""
-        if self._signed(self._test, delivery):
+        """Extract a customer's message from an event, or from the payload of a trigger or an automation."""
+        if _is_signed(_TESTS, delivery):
             return Handshake("the test of a webhook that is not saved yet")
         invocation = delivery.headers.get("x-zendesk-webhook-invocation-id")
         event_id = safe_word(invocation) if invocation else None
         if b'"ticket_id"' in delivery.body[:20]:
-            return self._triggered(delivery, event_id)
+            return self._parse_trigger(delivery, event_id)
         data = parse_json(delivery.body)
         event_type = data.get("type")
         if not isinstance(event_type, str):
-            message = "type: missing; what a trigger sends must begin with ticket_id, as the documented template does"
+            message = "type: missing; a trigger's payload must begin with ticket_id, as the documented template does"
             raise MalformedPayload(message, event_id=event_id)
         name = event_type.removeprefix(_PREFIX)
-        # An allow-list: a webhook that is subscribed to more would otherwise answer itself without end.
-        if name not in self._events:
+        # An allow-list: a webhook that subscribes to more events would otherwise answer itself without end.
+        if name not in self.events:
             return Ignored(f"event {safe_word(name)}")
-        return self._event(name, _Notification.parse_data(data, event_id=event_id), data, event_id)
+        return self._parse_event(_NOTIFICATIONS[name].parse_data(data, event_id=event_id), data)
 
-    def _event(
-        self, name: str, notification: _Notification, raw: dict[str, JsonValue], event_id: str | None
-    ) -> Event | Ignored:
-        detail, happening = notification.detail, notification.event
-        customer = Customer(id=detail.requester_id)
-        match name:
-            case "ticket.created":
-                # Who wrote is not told: an agent may enter a customer's words. What was written is read from the API.
-                if detail.actor_id == self._user_id:
-                    return Ignored("made by ourselves")
-                said = _Said(id=_FIRST, body=detail.description)
-            case "ticket.comment_added":
-                author = happening.comment.author if happening.comment else None
-                if happening.comment is None or author is None:
-                    raise MalformedPayload("event.comment.author: missing", event_id=event_id)
-                if not happening.comment.is_public or author.is_staff is not False or author.id == self._user_id:
-                    return Ignored("not a public comment of a customer")
-                said, customer = happening.comment, Customer(id=author.id, name=author.name)
-                # Whether a ticket's first comment makes this event, too, is documented nowhere.
-                is_new = detail.created_at and detail.created_at == detail.updated_at
-                said = said.model_copy(update={"id": _FIRST}) if is_new and said.body == detail.description else said
-            case _:
-                if happening.message is None:
-                    raise MalformedPayload("event.message: missing", event_id=event_id)
-                if happening.actor.type != "end_user":
-                    return Ignored("not written by a customer")
-                said, customer = happening.message, Customer(id=happening.actor.id, name=happening.actor.name)
-        text = _text.strip_quotes(_text.clean(said.body or ""))
-        message = Message(
-            id=said.id, role="customer", text=text, at=notification.time or detail.created_at, author=customer.id
-        )
-        conversation = Conversation(
-            id=detail.id,
-            subject=_text.clean(detail.subject or ""),
-            customer=customer,
-            messages=(message,) if text else (),
-        )
-        return self._made(conversation, message.id, "created" if said.id == _FIRST else _KINDS[name], message.at, raw)
+    def _parse_event(self, notification: _Notification, raw: dict[str, JsonValue]) -> Event | Ignored:
+        written = notification.find_message(self.user_id)
+        if written is None:
+            return Ignored(notification.reason)
+        detail, (id_, text, customer) = notification.detail, written
+        at = notification.time or detail.created_at
+        message = self.build_message(id_, "customer", text, author=customer.id, at=at)
+        conversation = self.build_conversation(detail.id, [message], customer=customer, subject=detail.subject)
+        kind: Kind = "created" if id_ == _FIRST else "replied"
+        return self.build_event(conversation, id_, account=self.subdomain, kind=kind, raw=raw, at=at)
 
-    def _triggered(self, delivery: Delivery, event_id: str | None) -> Parsed:
-        data = _trigger_json(delivery.body)
+    def _parse_trigger(self, delivery: Delivery, event_id: str | None) -> Parsed:
+        data = _parse_trigger_json(delivery.body)
         if data.get("ticket_id") == "{{ticket.id}}":
             return Handshake("the test of a trigger's webhook")
-        told = _Triggered.parse_data(data, event_id=event_id)
-        if self._user_id in (told.actor_id, told.comment_author_id):
-            return Ignored("made by ourselves")
-        if told.comment_public == "false" or _ROLES.get((told.actor_role or "").lower()) == "agent":
-            return Ignored("not a public comment of a customer")
-        # No comment's id is among the placeholders. The state of the ticket that fired the trigger stands in for it.
-        stamp = told.updated_at or ""
-        message_id = stamp if _seconds(stamp) else f"sha256-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
-        return self._made(Conversation(id=told.ticket_id), message_id, told.kind, None, data)
+        trigger = _Trigger.parse_data(data, event_id=event_id)
+        reason = trigger.find_reason_to_ignore(self.user_id)
+        if reason:
+            return Ignored(reason)
+        # There is no placeholder for a comment's id. The state of the ticket that fired the trigger identifies it.
+        stamp = trigger.updated_at or ""
+        message_id = stamp if _parse_time(stamp) else f"sha256-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
+        conversation = self.build_conversation(trigger.ticket_id, [])
+        return self.build_event(conversation, message_id, account=self.subdomain, kind=trigger.kind, raw=data)
 
-    def _made(
-        self,
-        conversation: Conversation,
-        message_id: str,
-        kind: Literal["created", "replied"],
-        occurred_at: datetime | None,
-        raw: dict[str, JsonValue],
-    ) -> Event:
-        return Event.create(
-            conversation,
-            message_id,
-            vendor=self.name,
-            account=self._subdomain,
-            kind=kind,
-            occurred_at=occurred_at,
-            raw=raw,
-        )
-
-    # The conversation
+    # Conversations
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
-        """`GET /tickets/{id}` and `GET /tickets/{id}/comments`: two calls, and one for each further 100 comments."""
-        read = await self._read(event.conversation_id, send)
-        # The first comment has a number there, which the event could not know.
-        return read if event.message_id == _FIRST and read.messages else event.add_missing_message(read)
+        """Read the ticket, and add the event's message if the API does not show it yet.
 
-    async def _read(self, ticket_id: str, send: Send) -> Conversation:
-        path = f"/api/v2/tickets/{ticket_id}"
-        request = self._call("GET", path, idempotent=True)
-        ticket = _http.parse_response(_TicketAnswer, request, await send(request), vendor=self.name).ticket
+        The first comment has a number in the API, which the event does not contain.
+        """
+        conversation = await self.read(event.conversation_id, send)
+        is_shown = event.message_id == _FIRST and conversation.messages
+        return conversation if is_shown else event.add_missing_message(conversation)
+
+    async def read(self, conversation_id: str, send: Send) -> Conversation:
+        """Read the ticket and its comments: two calls, and one for each further 100 comments."""
+        path = f"/api/v2/tickets/{conversation_id}"
+        ticket = (await self.get(_TicketResponse, path, send)).ticket
         comments: list[_Comment] = []
         users: dict[str, _User] = {}
-        # Newest first, so that of a very long ticket the oldest are left out.
-        query = "?include=users&sort=-created_at&page[size]=100"
+        # Newest first, so that the oldest comments of a very long ticket are left out.
+        query = f"{path}/comments?include=users&sort=-created_at&page[size]=100"
         cursor = ""
-        for _ in range(_MOST_PAGES):
-            request = self._call("GET", f"{path}/comments{query}{cursor}", idempotent=True)
-            page = _http.parse_response(_CommentsAnswer, request, await send(request), vendor=self.name)
+        for _ in range(_MAX_PAGES):
+            page = await self.get(_CommentsResponse, query + cursor, send)
             comments += page.comments
             users |= {user.id: user for user in page.users or ()}
-            if not (page.meta and page.meta.has_more and page.meta.after_cursor):
+            if not page.has_more or not page.cursor:
                 break
-            # Not `links.next`: the token goes nowhere but to our own base URL.
-            cursor = f"&page[after]={quote(page.meta.after_cursor, safe='')}"
-        return self._conversation(
-            ticket, sorted(comments, key=lambda comment: sort_key(comment.created_at, comment.id)), users
-        )
+            # Not `links.next`: the token is never sent to another address.
+            cursor = f"&page[after]={quote(page.cursor, safe='')}"
+        comments.sort(key=lambda comment: sort_key(comment.created_at, comment.id))
+        return self._translate(ticket, comments, users)
 
-    def _conversation(self, ticket: _Ticket, comments: Sequence[_Comment], users: Mapping[str, _User]) -> Conversation:
-        read = [(comment, self._message(comment, ticket, users)) for comment in comments]
-        said = [(comment, message) for comment, message in read if message.text or message.attachments]
-        messages = tuple(message for _, message in said)
-        last = next((comment for comment, message in reversed(said) if message.role == "customer"), None)
-        requester = users.get(ticket.requester_id or "")
-        return Conversation(
-            id=ticket.id,
-            subject=_text.clean(ticket.subject or ""),
-            customer=Customer(
-                id=ticket.requester_id,
-                name=requester.name if requester else None,
-                email=requester.email if requester else None,
-            ),
-            messages=messages,
-            assignee=None if ticket.assignee_id in (*_NOBODY, self._user_id) else ticket.assignee_id,
-            has_automatic_reply=any(m.author == self._user_id and m.role == "bot" for m in messages),
-            is_automatic=last is not None and _AUTOMATIC in ((last.metadata or _Metadata()).flags or ()),
+    def _translate(self, ticket: _Ticket, comments: Sequence[_Comment], users: Mapping[str, _User]) -> Conversation:
+        requester = users.get(ticket.requester_id or "") or _User(id="unknown")
+        conversation = self.build_conversation(
+            ticket.id,
+            (self._translate_comment(comment, ticket, users) for comment in comments),
+            subject=ticket.subject,
+            customer=Customer(id=ticket.requester_id, name=requester.name, email=requester.email),
+            assignee=ticket.assignee_id,
             version=ticket.updated_at,
             tags=ticket.tags,
         )
+        automatic = {comment.id for comment in comments if _AUTOMATIC in (comment.flags or ())}
+        is_automatic = conversation.latest is not None and conversation.latest.id in automatic
+        return conversation.model_copy(update={"is_automatic": is_automatic})
 
-    def _message(self, comment: _Comment, ticket: _Ticket, users: Mapping[str, _User]) -> Message:
-        plain = _text.from_html(comment.html_body or "")
-        text = plain.text if comment.html_body else _text.clean(comment.plain_body or comment.body or "")
-        role = self._role(comment, ticket, users)
-        return Message(
-            id=comment.id,
-            role=role,
-            text=_text.strip_quotes(text) if role == "customer" else text,
-            attachments=(*(file.file_name for file in comment.attachments or ()), *["image"] * plain.images),
-            at=comment.created_at,
+    def _translate_comment(self, comment: _Comment, ticket: _Ticket, users: Mapping[str, _User]) -> Message:
+        return self.build_message(
+            comment.id,
+            self._find_role(comment, ticket, users),
+            comment.plain,
             author=comment.author_id,
+            at=comment.created_at,
+            files=(file.file_name for file in comment.attachments or ()),
         )
 
-    def _role(self, comment: _Comment, ticket: _Ticket, users: Mapping[str, _User]) -> Role:
+    def _find_role(self, comment: _Comment, ticket: _Ticket, users: Mapping[str, _User]) -> Role:
         if not comment.public:
             return "note"
         user = users.get(comment.author_id or "")
-        if user is None or user.role is None:
-            # Without the users beside the comments only one is surely a customer; a stranger is taken for a colleague.
-            role: Role = "customer" if comment.author_id == ticket.requester_id else "agent"
-        else:
+        if user and user.role:
             role = _ROLES.get(user.role, "bot")
-        machine = comment.author_id in (self._user_id, "-1") or (comment.via or _Via()).channel in _MACHINES
-        return "bot" if role == "agent" and machine else role
+        else:
+            # Without the author's role, only the requester is certainly a customer; a stranger may be a colleague.
+            role = "customer" if comment.author_id == ticket.requester_id else "agent"
+        is_machine = comment.author_id in (self.user_id, "-1") or comment.channel in _MACHINES
+        return "bot" if role == "agent" and is_machine else role
 
     # Actions
 
-    def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """All in one update. An update holds one comment: a note beside a reply is a second one.
-
-        The spam mark of `suspend_spammers` is last, as it deletes the ticket.
-        """
-        for action in actions:
-            if isinstance(action, Assign) and not (action.team or action.user or "").isdecimal():
-                raise ConfigurationError(f"Zendesk's group and user ids are numbers; {action!r} has none.")
-            if isinstance(action, SetFields) and not all(name.isdecimal() for name in action.fields):
-                raise ConfigurationError(f"Zendesk's custom fields are named by their numbers; {action!r} has another.")
-            if isinstance(action, Tag) and not all(map(_is_tag, action.names)):
-                raise ConfigurationError(f"Zendesk's tags are single words; {action!r} has another.")
-        marks = tuple(action for action in actions if isinstance(action, MarkSpam) and self._suspend)
-        replies = any(isinstance(action, Reply) for action in actions)
-        notes = tuple(action for action in actions if isinstance(action, Note) and replies)
-        update = tuple(action for action in actions if action not in (*notes, *marks))
-        return [Step(actions=step) for step in (update, notes, marks) if step]
-
-    async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
-        """Take a step. One call; where somebody changed the ticket meanwhile, it is read and tried again.
+    def check(self, action: Action) -> None:
+        """Reject names that cannot exist: custom fields have numbers, and tags are single words.
 
         Raises:
-            VendorError: Also where a teammate has taken the ticket meanwhile, or it has got an automatic reply.
+            ConfigurationError: The action needs another name.
+        """
+        super().check(action)
+        match action:
+            case SetFields(fields=fields) if not all(name.isdecimal() for name in fields):
+                raise ConfigurationError(f"Zendesk's custom fields are named by their numbers, unlike in {action!r}.")
+            case Tag(names=names) if not all(re.match(_TAG, name) for name in names):
+                raise ConfigurationError(f"Zendesk's tags are single words, unlike in {action!r}.")
+            case _:
+                pass
+
+    def group(self, actions: Sequence[Action]) -> Iterable[Sequence[Action]]:
+        """Merge all actions into one update. An update holds one comment, so a note besides a reply is a second one.
+
+        The spam mark of `suspend_spammers` is last, because it deletes the ticket.
+        """
+        marks = select(actions, MarkSpam) if self.suspend_spammers else []
+        notes = select(actions, Note) if select(actions, Reply) else []
+        return [[action for action in actions if action not in (*notes, *marks)], notes, marks]
+
+    async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
+        """Perform a step: one call. If the ticket has changed since it was read, it is read and updated again.
+
+        Raises:
+            VendorError: Also if the ticket has been assigned to a human or automatically answered since it was read.
         """
         path = f"/api/v2/tickets/{conversation.id}"
-        if self._suspend and isinstance(step.actions[0], MarkSpam):
-            await send(self._call("PUT", f"{path}/mark_as_spam", idempotent=True))
+        if self.suspend_spammers and isinstance(step.actions[0], MarkSpam):
+            await send(self.request("PUT", f"{path}/mark_as_spam"))
             return
-        tries = 0
-        while True:
+        for _ in range(_MAX_ATTEMPTS - 1):
             try:
                 await self._update(path, step, conversation, send)
-            except VendorError as err:
-                tries += 1
-                if err.code != _CONFLICT or tries == _MOST_TRIES:
+            except VendorError as error:
+                if error.code != _CONFLICT:
                     raise
-                current = await self._read(conversation.id, send)
-                changed = (current.has_human, current.has_automatic_reply) != (
-                    conversation.has_human,
-                    conversation.has_automatic_reply,
-                )
-                if changed and not all(isinstance(action, _LABELS) for action in step.actions):
-                    raise
-                conversation = current
+                conversation = await self._read_again(step, conversation, error, send)
             else:
                 return
+        await self._update(path, step, conversation, send)
+
+    async def _read_again(self, step: Step, earlier: Conversation, error: VendorError, send: Send) -> Conversation:
+        current = await self.read(earlier.id, send)
+        is_same = (current.has_human, current.has_automatic_reply) == (earlier.has_human, earlier.has_automatic_reply)
+        if is_same or all(isinstance(action, _LABELS) for action in step.actions):
+            return current
+        raise error
 
     async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
-        """Look for a comment of ours with the same words that was not there before. Two calls, as `fetch`.
-
-        An update takes effect as a whole or not at all, so its comment tells of all of it.
-        """
-        known = {message.id for message in conversation.messages}
-        current = await self._read(conversation.id, send)
-        _, wanted = _comment(step.actions)
-        return any(
-            message.author == self._user_id
-            and message.id not in known
-            and _text.normalize_for_comparison(message.text) == _text.normalize_for_comparison(wanted)
-            for message in current.messages
-        )
+        """Look for the step's comment. An update takes effect as a whole or not at all."""
+        is_public, text = _join_comment(step.actions)
+        comment = Reply(text) if is_public else Note(text)
+        return await super().was_performed(Step(actions=(comment,)), conversation, send)
 
     async def _update(self, path: str, step: Step, conversation: Conversation, send: Send) -> None:
-        ticket = self._changes(step.actions, conversation)
-        public, text = _comment(step.actions)
-        if text:
-            # The author is set because a token may belong to somebody else; whether it is public, because without it
-            # the ticket's first comment decides.
-            comment = {"html_body": _html(text), "public": public, "author_id": int(self._user_id)}
-            ticket["comment"] = comment
-        # A note alone changes nothing that somebody else could have changed.
-        if ticket.keys() - {"comment"} or public:
-            # Never `false`, which acts like `true`: https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/
+        ticket = self._build_changes(step.actions, conversation)
+        is_public, text = _join_comment(step.actions)
+        # A note alone changes nothing that somebody else could have changed. Never send `safe_update: false`: it acts
+        # like `true`: https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/
+        if ticket or is_public:
             ticket |= {"updated_stamp": conversation.version, "safe_update": True}
+        if text:
+            # Without the author, a token may belong to somebody else; without `public`, the ticket's first comment
+            # decides whether the customer sees it.
+            ticket["comment"] = {"html_body": _to_html(text), "public": is_public, "author_id": int(self.user_id)}
         if ticket:
-            await send(self._call("PUT", path, {"ticket": ticket}, idempotent=not text))
+            await send(self.request("PUT", path, {"ticket": ticket}, idempotent=not text))
 
-    def _changes(self, actions: Iterable[Action], conversation: Conversation) -> dict[str, Any]:
-        """The fields of a ticket that change."""
+    def _build_changes(self, actions: Sequence[Action], conversation: Conversation) -> dict[str, Any]:
+        """Return the fields of the ticket that the actions change."""
         ticket: dict[str, Any] = {}
-        tags = {name.casefold(): name for name in conversation.tags}
-        fields: dict[str, Any] = {}
         for action in actions:
-            match action:
-                case Assign(team=team, user=user):
-                    ticket |= {"group_id": int(team)} if team else {"assignee_id": int(user or "")}
-                case SetPriority(priority=priority):
-                    ticket["priority"] = priority
-                case SetFields():
-                    fields |= action.fields
-                case Tag(names=names):
-                    tags = tags | {name.casefold(): name for name in names} | tags
-                case MarkSpam():
-                    tags = tags | {self._spam_tag.casefold(): self._spam_tag} | tags
-                case _:
-                    pass
-        if any(isinstance(action, Close | MarkSpam) for action in actions):
-            ticket["status"] = "solved"  # not `closed`, which could never be opened again
+            ticket |= _translate_action(action)
+        fields = {name: value for action in select(actions, SetFields) for name, value in action.fields.items()}
         if fields:
             ticket["custom_fields"] = [{"id": int(name), "value": value} for name, value in fields.items()]
+        added = [name for action in select(actions, Tag) for name in action.names]
+        tags = add_names(conversation.tags, added + [self.spam_tag] * len(select(actions, MarkSpam)))
         if len(tags) > len(conversation.tags):
-            ticket["tags"] = list(tags.values())
+            ticket["tags"] = tags
         return ticket
 
-    # Requests
-
-    def _call(
-        self, method: Literal["GET", "POST", "PUT"], path: str, json: Any = None, *, idempotent: bool = False
-    ) -> Request:
-        return Request(method, self._base_url + path, json, self._headers, idempotent)
+    # Errors and limits
 
     def pause(self, response: Response, now: float) -> float | None:
-        """Read how long to wait: until the account's budget that is used up, or one of an endpoint, is renewed.
+        """Return the seconds until an exhausted limit of the account or of an endpoint is renewed.
 
         Source: https://developer.zendesk.com/documentation/ticketing/using-the-zendesk-api/best-practices-for-avoiding-rate-limiting/
         """
-        wait = _http.parse_seconds(response.headers, "retry-after")
-        return _resets(response) if wait is None else wait
+        wait = parse_seconds(response.headers, "retry-after")
+        return _find_reset(response) if wait is None else wait
 
-    def error(self, request: Request, response: Response, now: float) -> VendorError:
-        """Read an error in one of Zendesk's shapes.
+    def parse_error(self, data: Mapping[str, Any], response: Response) -> ErrorFacts:
+        """Parse an error in one of Zendesk's shapes.
 
         Source: https://developer.zendesk.com/api-reference/introduction/requests/
         """
-        body = response.data()
-        told = _Error.model_validate(body) if isinstance(body, dict) else _Error()
-        where, faults = next(iter((told.details or {}).items()), ("", None))
-        first = next(iter(faults or ()), _Fault())
-        hint = _TOKEN_HINT if request.url.endswith("/oauth/tokens") else _HINTS.get(response.status)
-        if response.status == 422 and where:
-            hint = f"refused for {safe_word(where)}" + (
-                "; a closed ticket cannot be changed" if where == "status" else ""
-            )
-        if told.error == _CONFLICT:
-            hint = "somebody else changed the ticket meanwhile"
-        return _http.build_error(
-            request,
-            response,
-            vendor=self.name,
-            message=first.description or told.description or told.error,
-            hint=hint,
-            code=told.error,
+        error = _Error.model_validate(data)
+        field, details = next(iter((error.details or {}).items()), ("", None))
+        first = next(iter(details or ()), _ErrorDetail())
+        hint = f"refused for {safe_word(field)}" if response.status == 422 and field else None
+        if field == "status" and hint:
+            hint += "; a closed ticket cannot be changed"
+        return ErrorFacts(
+            message=first.description or error.description or error.error,
+            code=error.error,
             request_id=response.headers.get("x-zendesk-request-id"),
-            retry_after=self.pause(response, now),
-            final=told.error == _CONFLICT,
+            hint=hint,
+            final=error.error == _CONFLICT,
         )
 
 
-def _basic(user: str, password: str) -> str:
-    return base64.b64encode(f"{user}:{password}".encode()).decode()
+def _is_signed(secrets: Secrets, delivery: Delivery) -> bool:
+    stamp = delivery.headers.get("x-zendesk-webhook-signature-timestamp", "").encode("utf-8", "replace")
+    signature = decode_base64(delivery.headers.get("x-zendesk-webhook-signature", ""))
+    return secrets.verify(stamp + delivery.body, signature, "sha256")
 
 
-def _is_tag(name: str) -> bool:
-    """True if Zendesk takes it for one tag and not for several."""
-    return re.fullmatch(r"[^\s,]+", name) is not None
-
-
-def _seconds(stamp: str) -> float | None:
-    """A time as Zendesk writes it in headers and placeholders, in seconds since the epoch."""
+def _parse_time(stamp: str) -> float | None:
+    """Convert a time, as Zendesk writes it in headers and placeholders, to seconds since the epoch."""
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", stamp, re.ASCII):
         return None
     try:
@@ -669,51 +591,63 @@ def _seconds(stamp: str) -> float | None:
         return None
 
 
-def _trigger_json(body: bytes) -> dict[str, JsonValue]:
-    """Read what a trigger sends, where placeholders may have been filled in with anything.
+def _parse_trigger_json(body: bytes) -> dict[str, JsonValue]:
+    """Parse the payload of a trigger, whose placeholders may have been replaced by anything.
 
-    Nothing tells whether Zendesk escapes them. An admin may have added one with the customer's words, and those could
-    add a second `ticket_id`, or break the JSON. The template's head stands before any such words, so it is believed.
+    It is not documented whether Zendesk escapes them. An admin may have added one that holds customer text, which could
+    add a second `ticket_id` or break the JSON. The head of the template precedes all such text, so it is trusted.
     """
     try:
-        data = json.loads(body, object_pairs_hook=_unique)
+        data = json.loads(body, object_pairs_hook=_reject_duplicates)
     except (ValueError, RecursionError):
         head = re.match(rb'\s*\{\s*"ticket_id"\s*:\s*"(\d{1,20})"\s*,\s*"updated_at"\s*:\s*"([\w.:-]{1,40})"', body)
         if head is None:
-            raise MalformedPayload("the body is no JSON and does not begin as the documented template does") from None
+            raise MalformedPayload("the body is not JSON and does not begin as the documented template does") from None
         return {"ticket_id": head[1].decode(), "updated_at": head[2].decode("ascii", "replace")}
     return parse_json(json.dumps(data).encode())
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name occurs twice")
     return values
 
 
-def _comment(actions: Iterable[Action]) -> tuple[bool, str]:
-    """Whether the customer sees it, and the text."""
-    written = [action for action in actions if isinstance(action, Reply | Note)]
-    public = any(isinstance(action, Reply) for action in written)
-    return public, "\n\n".join(action.body for action in written)
+def _translate_action(action: Action) -> dict[str, Any]:
+    match action:
+        case Assign(team=str(team)) if team:
+            return {"group_id": int(team)}
+        case Assign(user=user):
+            return {"assignee_id": int(user or "")}
+        case SetPriority(priority=priority):
+            return {"priority": priority}
+        case Close() | MarkSpam():
+            return {"status": "solved"}  # not `closed`, which could never be reopened
+        case _:
+            return {}
 
 
-def _html(text: str) -> str:
-    """The text as HTML, with `{{` and `{%` broken up: in a staff member's comment they would be filled in with data.
+def _join_comment(actions: Iterable[Action]) -> tuple[bool, str]:
+    """Return whether the customer sees the comment, and its text."""
+    bodies = [action.body for action in actions if isinstance(action, Reply | Note)]
+    return bool(select(actions, Reply)), "\n\n".join(bodies)
+
+
+def _to_html(text: str) -> str:
+    """Convert text to HTML, and break up `{{` and `{%`, which would be expanded in a staff member's comment.
 
     Source: https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
     """
-    return re.sub(r"\{(?=[{%])", "{\u200b", _text.to_html(text))
+    return re.sub(r"\{(?=[{%])", "{\u200b", to_html(text))
 
 
-def _resets(response: Response) -> float | None:
-    """Seconds until a limit that is used up is renewed."""
+def _find_reset(response: Response) -> float | None:
+    """Return the seconds until the last exhausted limit is renewed."""
     headers = response.headers
-    used_up = response.status == 429 or _http.parse_seconds(headers, "ratelimit-remaining") == 0
-    wait = _http.parse_seconds(headers, "ratelimit-reset") if used_up else None
+    is_exhausted = response.status == 429 or parse_seconds(headers, "ratelimit-remaining") == 0
+    waits = [parse_seconds(headers, "ratelimit-reset") if is_exhausted else None]
     for name, value in headers.items():
         match = re.search(r"remaining=0\b.*?\bresets=(\d{1,6})", value)
-        if name.startswith("zendesk-ratelimit-") and match:
-            wait = max(wait or 0.0, float(match[1]))
-    return wait
+        waits.append(float(match[1]) if name.startswith("zendesk-ratelimit-") and match else None)
+    return max((wait for wait in waits if wait is not None), default=None)

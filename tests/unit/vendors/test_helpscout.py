@@ -1,4 +1,4 @@
-"""What is particular to Help Scout: its token, whole-list writes, statuses, merged conversations, its errors."""
+"""What is particular to Help Scout: its token, whole-list list_writes, statuses, merged conversations, its errors."""
 
 import asyncio
 import hashlib
@@ -96,8 +96,8 @@ ACTIONS: Mapping[str, tuple[Action, list[tuple[str, str, Any]]]] = {
 }
 
 
-def writes(desk: HelpScoutDesk, conversation_id: str | None) -> list[tuple[str, str, Any]]:
-    """Method, path behind the conversation's, and body of every call that changes something."""
+def list_writes(desk: HelpScoutDesk, conversation_id: str | None) -> list[tuple[str, str, Any]]:
+    """Return method, path (relative to the conversation) and body of every call that writes."""
     one = f"/v2/conversations/{conversation_id}"
     return [
         (call.method, call.path.removeprefix(one), call.body)
@@ -106,15 +106,15 @@ def writes(desk: HelpScoutDesk, conversation_id: str | None) -> list[tuple[str, 
     ]
 
 
-def reads(desk: HelpScoutDesk) -> list[str]:
+def list_reads(desk: HelpScoutDesk) -> list[str]:
     return [call.path for call in desk.fake.calls if call.method == "GET"]
 
 
-def grants(fake: FakeHelpScout) -> list[Call]:
+def list_grants(fake: FakeHelpScout) -> list[Call]:
     return [call for call in fake.calls if call.path == "/v2/oauth2/token"]
 
 
-def parsed(webhook: Webhook, **options: Any) -> Event:
+def parse(webhook: Webhook, **options: Any) -> Event:
     desk = HelpScoutDesk()
     answer = desk.router(vendor=desk.adapter(**options)).receive(webhook.body, webhook.headers)
     assert answer.event is not None, answer.outcome
@@ -122,7 +122,7 @@ def parsed(webhook: Webhook, **options: Any) -> Event:
 
 
 def threads(desk: HelpScoutDesk, *changes: Mapping[str, Any], **conversation: Any) -> Webhook:
-    """A webhook of a new conversation with these threads, each told as what differs from a customer's."""
+    """Return a webhook of a new conversation, with threads that differ from a customer's in `changes`."""
     payload = json.loads(desk.fake.customer_writes("Hello").body)
     first = payload["_embedded"]["threads"][0]
     payload["_embedded"]["threads"] = [{**first, "id": at, **change} for at, change in enumerate(changes, 1)]
@@ -133,19 +133,19 @@ def threads(desk: HelpScoutDesk, *changes: Mapping[str, Any], **conversation: An
 
 
 @pytest.mark.parametrize("name", ACTIONS)
-def test_an_action_is_these_calls(name: str, api: Api) -> None:
+def test_each_action_makes_the_expected_calls(name: str, api: Api) -> None:
     desk = HelpScoutDesk()
     action, expected = ACTIONS[name]
     webhook = desk.fake.customer_writes("Hello")
     outcome = route(desk, api, webhook, action)
     assert [step.status for step in outcome.steps] == ["done"]
-    assert writes(desk, webhook.conversation_id) == expected
+    assert list_writes(desk, webhook.conversation_id) == expected
     token, reading = desk.fake.calls[:2]
     assert (token.path, token.body["grant_type"]) == ("/v2/oauth2/token", "client_credentials")
     assert (reading.path, reading.query) == (f"/v2/conversations/{webhook.conversation_id}", {"embed": "threads"})
 
 
-def test_the_actions_leave_the_conversation_as_wanted(api: Api) -> None:
+def test_all_actions_together_change_the_conversation(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     actions = [action for action, _ in ACTIONS.values() if not isinstance(action, Snooze | MarkSpam)]
@@ -167,7 +167,7 @@ def test_the_actions_leave_the_conversation_as_wanted(api: Api) -> None:
     assert desk.fake.status(conversation.id) == "closed"
 
 
-def test_a_usual_conversation_takes_five_units_of_the_limit(api: Api) -> None:
+def test_a_typical_conversation_costs_five_units_of_the_limit(api: Api) -> None:
     desk = HelpScoutDesk()
     route(desk, api, desk.fake.customer_writes("Hello"), Assign(team="771202"), Reply("We are on it."))
     units = [desk.fake.get_cost(call) for call in desk.fake.calls if "/oauth2/" not in call.path]
@@ -175,19 +175,19 @@ def test_a_usual_conversation_takes_five_units_of_the_limit(api: Api) -> None:
 
 
 @pytest.mark.parametrize("message", [Reply("Done."), Note("Done.")])
-def test_a_reply_or_note_before_closing_closes_by_itself(message: Reply | Note, api: Api) -> None:
+def test_a_reply_or_note_before_closing_carries_the_status(message: Reply | Note, api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     outcome = route(desk, api, webhook, Close(), message)
     assert (outcome.status, said(outcome)) == ("closed", [f"{message.type}+close:done"])
-    ((_, _, body),) = writes(desk, webhook.conversation_id)
+    ((_, _, body),) = list_writes(desk, webhook.conversation_id)
     assert body["status"] == "closed"
     assert desk.fake.status(webhook.conversation_id or "") == "closed"
 
 
 @pytest.mark.parametrize("status", ["active", "pending", "closed"])
 @pytest.mark.parametrize("message", [Reply("Seen."), Note("Seen.")])
-def test_a_reply_or_note_leaves_the_status_as_it_is(message: Reply | Note, status: str, api: Api) -> None:
+def test_a_reply_or_note_preserves_the_status(message: Reply | Note, status: str, api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     desk.fake._set_status(desk.fake.conversations[webhook.conversation_id or ""], status)
@@ -220,7 +220,7 @@ def _requests(action: Action, conversation: Conversation) -> list[Request]:
     return sent
 
 
-def test_what_ends_a_conversation_comes_last_and_spam_wins() -> None:
+def test_closing_comes_last_and_spam_takes_precedence() -> None:
     adapter = HelpScoutDesk().adapter()
 
     def planned(*actions: Action) -> list[str]:
@@ -239,11 +239,11 @@ def test_what_ends_a_conversation_comes_last_and_spam_wins() -> None:
     ]
 
 
-def test_spam_that_is_also_closed_is_one_call(api: Api) -> None:
+def test_spam_and_close_are_one_call(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     assert route(desk, api, webhook, MarkSpam(), Close()).status == "closed"
-    assert writes(desk, webhook.conversation_id) == ACTIONS["mark as spam"][1]
+    assert list_writes(desk, webhook.conversation_id) == ACTIONS["mark as spam"][1]
     assert desk.fake.status(webhook.conversation_id or "") == "spam"
 
 
@@ -268,7 +268,7 @@ def test_a_snoozed_conversation_wakes_when_the_customer_writes(api: Api) -> None
 # Tags and fields, which are written as whole lists
 
 
-def test_tags_are_added_to_those_that_somebody_else_set_meanwhile(api: Api) -> None:
+def test_tags_that_were_added_concurrently_are_kept(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
@@ -281,15 +281,15 @@ def test_tags_are_added_to_those_that_somebody_else_set_meanwhile(api: Api) -> N
     assert conversation.tags == ["VIP", "workflow", "billing", "new"]
 
 
-def test_tags_that_are_all_there_are_not_written(api: Api) -> None:
+def test_existing_tags_are_not_written_again(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.conversations[webhook.conversation_id or ""].tags += ["VIP"]
     assert said(route(desk, api, webhook, Tag("vip"))) == ["tag:done"]
-    assert writes(desk, webhook.conversation_id) == []
+    assert list_writes(desk, webhook.conversation_id) == []
 
 
-def test_fields_are_merged_and_empty_text_clears(api: Api) -> None:
+def test_fields_are_merged_and_empty_text_clears_one(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
@@ -303,7 +303,7 @@ def test_fields_are_merged_and_empty_text_clears(api: Api) -> None:
     assert conversation.fields == {"106": "kept", "107": "2", "108": "2026-12-01"}
 
 
-def test_fields_may_hold_the_verdict_and_are_cut_to_what_they_hold(api: Api) -> None:
+def test_fields_may_hold_the_verdict_and_are_truncated(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     route(desk, api, webhook, SetFields({"Triage": "{bucket}", "Reason": "x" * 300, "Story": "x" * 300}))
@@ -323,7 +323,7 @@ def test_fields_may_hold_the_verdict_and_are_cut_to_what_they_hold(api: Api) -> 
         ({"Score": True}, "refused for fields.0.value (status 400, code InvalidValue"),
     ],
 )
-def test_fields_that_do_not_fit_fail_and_nothing_is_written(fields: dict[str, Any], message: str, api: Api) -> None:
+def test_unknown_fields_and_options_are_errors(fields: dict[str, Any], message: str, api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     outcome = route(desk, api, webhook, SetFields(fields))
@@ -332,7 +332,7 @@ def test_fields_that_do_not_fit_fail_and_nothing_is_written(fields: dict[str, An
     assert desk.fake.conversations[webhook.conversation_id or ""].fields == {}
 
 
-def test_labels_that_cannot_be_read_are_not_overwritten() -> None:
+def test_labels_that_cannot_be_parsed_are_not_overwritten() -> None:
     """A list that is missing must not become an empty one."""
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
@@ -344,10 +344,10 @@ def test_labels_that_cannot_be_read_are_not_overwritten() -> None:
 
     outcome = route(desk, Api("sync"), webhook, Tag("a"), http=httpx.Client(transport=httpx.MockTransport(answer)))
     assert "cannot parse the response: tags: missing" in outcome.reason
-    assert writes(desk, webhook.conversation_id) == []
+    assert list_writes(desk, webhook.conversation_id) == []
 
 
-def test_tags_may_be_told_as_plain_names() -> None:
+def test_tags_may_be_plain_names() -> None:
     sent: list[Request] = []
 
     async def send(request: Request) -> Response:
@@ -374,13 +374,13 @@ def test_tags_may_be_told_as_plain_names() -> None:
         ("webhook-secret", SPACED.rstrip("\n"), "8nIrE4Hu2m4oRi/4Emja7dJhTDE="),
     ],
 )
-def test_a_known_wrong_signature_is_refused(secret: str, body: str, header: str) -> None:
+def test_a_wrong_signature_is_rejected(secret: str, body: str, header: str) -> None:
     delivery = Delivery.create(body.encode(), {"X-HelpScout-Signature": header}, 0.0)
     with pytest.raises(InvalidSignature):
         HelpScoutDesk().adapter(webhook_secret=secret).verify(delivery)
 
 
-def test_a_body_without_an_event_is_malformed_and_a_sidebar_apps_is_named() -> None:
+def test_a_request_without_an_event_is_malformed_and_a_sidebar_apps_is_named() -> None:
     desk = HelpScoutDesk()
 
     def reason(body: str) -> str:
@@ -396,34 +396,34 @@ def test_a_body_without_an_event_is_malformed_and_a_sidebar_apps_is_named() -> N
     assert reason("[]") == "the body is JSON, but not an object"
 
 
-def test_the_header_of_the_event_may_come_in_any_spelling(api: Api) -> None:
+def test_the_event_header_may_have_any_case(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     headers = {name.upper(): value for name, value in webhook.headers.items()}
     assert api.handle(desk.router(), webhook.body, headers).status_code == 200
 
 
-def test_the_key_is_of_account_conversation_and_message(api: Api) -> None:
+def test_the_key_consists_of_account_conversation_and_message(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
-    event = parsed(webhook)
+    event = parse(webhook)
     assert event.key == f"helpscout:default:{webhook.conversation_id}:{event.message_id}"
-    assert parsed(webhook, account="shop-2").key == f"helpscout:shop-2:{webhook.conversation_id}:{event.message_id}"
+    assert parse(webhook, account="shop-2").key == f"helpscout:shop-2:{webhook.conversation_id}:{event.message_id}"
     assert event.occurred_at == datetime(2026, 11, 24, 9, tzinfo=UTC)
 
 
-def test_a_replys_event_is_triaged_where_it_is_asked_for(api: Api) -> None:
+def test_a_reply_is_triaged_if_the_event_is_enabled(api: Api) -> None:
     desk = HelpScoutDesk()
     first = desk.fake.customer_writes("Hello")
     desk.clock.now += 60
     webhook = desk.fake.customer_writes("Still no refund!", conversation=first.conversation_id)
-    event = parsed(webhook, events=EVENTS)
+    event = parse(webhook, events=EVENTS)
     assert (event.kind, event.conversation.text) == ("replied", "Still no refund!")
-    assert event.key != parsed(first).key
+    assert event.key != parse(first).key
     assert route(desk, api, webhook, Assign(team="771202"), vendor=desk.adapter(events=EVENTS)).status == "routed"
 
 
-def test_threads_are_put_in_order_whatever_the_lists() -> None:
+def test_threads_are_sorted_by_time() -> None:
     desk = HelpScoutDesk()
     webhook = threads(
         desk,
@@ -433,11 +433,11 @@ def test_threads_are_put_in_order_whatever_the_lists() -> None:
         {"id": 40, "body": "third", "createdAt": "2026-11-24T09:00:02Z"},
         {"id": 50, "body": "first", "createdAt": "2026-11-24T09:00:00Z"},
     )
-    told = [message.text for message in parsed(webhook).conversation.messages]
-    assert told == ["zeroth", "first", "second", "third", "fourth"]
+    texts = [message.text for message in parse(webhook).conversation.messages]
+    assert texts == ["zeroth", "first", "second", "third", "fourth"]
 
 
-def test_a_thread_is_somebodys() -> None:
+def test_each_thread_has_a_role() -> None:
     desk = HelpScoutDesk()
     user, ours, ai = {"type": "user", "id": 634102}, {"type": "user", "id": USER}, {"type": "system_user", "id": 9}
     expected: list[tuple[str, dict[str, Any]]] = [
@@ -460,7 +460,7 @@ def test_a_thread_is_somebodys() -> None:
     ]
     unsaid: list[dict[str, Any]] = [{"type": "lineitem"}, {"state": "draft"}, {"state": "hidden"}]
     webhook = threads(desk, *(change for _, change in expected), *unsaid)
-    assert [message.role for message in parsed(webhook).conversation.messages] == [role for role, _ in expected]
+    assert [message.role for message in parse(webhook).conversation.messages] == [role for role, _ in expected]
 
 
 @pytest.mark.parametrize(
@@ -477,11 +477,11 @@ def test_a_thread_is_somebodys() -> None:
         ("Ada", None),
     ],
 )
-def test_only_a_human_is_an_assignee(assignee: object, human: str | None) -> None:
-    assert parsed(threads(HelpScoutDesk(), {}, assignee=assignee)).conversation.assignee == human
+def test_only_a_human_counts_as_the_assignee(assignee: object, human: str | None) -> None:
+    assert parse(threads(HelpScoutDesk(), {}, assignee=assignee)).conversation.assignee == human
 
 
-def test_a_team_or_ourselves_may_have_the_conversation_already(api: Api) -> None:
+def test_a_conversation_may_be_assigned_to_a_team_or_to_us(api: Api) -> None:
     desk = HelpScoutDesk()
     for assignee, status in (("771203", "routed"), (str(USER), "routed"), ("634102", "ignored")):
         webhook = desk.fake.customer_writes("Hello")
@@ -502,22 +502,22 @@ def test_a_team_or_ourselves_may_have_the_conversation_already(api: Api) -> None
         ({"primaryCustomer": None}, None, False),
     ],
 )
-def test_the_customer_has_the_names_that_are_told(changes: dict[str, Any], name: str | None, email: bool) -> None:
-    customer = parsed(threads(HelpScoutDesk(), {}, **changes)).conversation.customer
+def test_the_customer_has_the_names_of_the_payload(changes: dict[str, Any], name: str | None, email: bool) -> None:
+    customer = parse(threads(HelpScoutDesk(), {}, **changes)).conversation.customer
     assert (customer.name, customer.email is not None) == (name, email)
 
 
-def test_an_old_body_reads_as_well() -> None:
+def test_an_older_payload_is_parsed() -> None:
     """Version 1: a customer under another name, a list where a count is, no types."""
     desk = HelpScoutDesk()
     payload = json.loads(threads(desk, {}).body)
     payload["customer"] = payload.pop("primaryCustomer")
     payload |= {"threads": [], "tags": ["vip"], "mailbox": {"id": 85, "name": "Support"}}
-    event = parsed(desk.signed(payload))
+    event = parse(desk.signed(payload))
     assert event.conversation.customer.name == "Mira Probe"
 
 
-def test_html_quotes_pictures_and_files_are_read() -> None:
+def test_html_quotes_images_and_files_are_parsed() -> None:
     desk = HelpScoutDesk()
     body = (
         '<div id="ex-1">Thanks, but <b>no</b>.</div><img src="https://files.example.com/1.png">'
@@ -526,34 +526,34 @@ def test_html_quotes_pictures_and_files_are_read() -> None:
     )
     files = {"attachments": [{"filename": "a.pdf"}, {"fileName": "b.pdf"}, {}]}
     webhook = threads(desk, {"body": body, "_embedded": files}, subject="Re: Broken")
-    conversation = parsed(webhook).conversation
+    conversation = parse(webhook).conversation
     assert conversation.text == "Re: Broken\n\nThanks, but no."
     assert conversation.messages[0].attachments == ("a.pdf", "b.pdf", "file", "image")
 
 
-def test_unknown_fields_and_nulls_do_no_harm() -> None:
+def test_unknown_fields_and_nulls_are_ignored() -> None:
     desk = HelpScoutDesk()
     nulls = dict.fromkeys(("subject", "status", "state", "threads", "assignee", "createdBy", "tags", "customFields"))
     webhook = threads(desk, {"createdBy": None, "createdAt": "soon", "_embedded": None}, **nulls, new={"a": [1]})
-    event = parsed(webhook)
+    event = parse(webhook)
     assert (event.conversation.text, event.occurred_at, event.conversation.version) == ("Hello", None, None)
 
 
 @pytest.mark.parametrize("embedded", [None, {}, {"threads": []}, [], {"threads": [{"id": None}]}, {"threads": 7}])
-def test_a_body_without_readable_threads_is_named_by_its_bytes_and_read_later(embedded: object, api: Api) -> None:
+def test_without_threads_the_key_is_a_hash_and_the_text_is_read_from_the_api(embedded: object, api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Where is my invoice?")
     payload = json.loads(webhook.body) | {"_embedded": embedded}
     bare = desk.signed(payload)
-    event = parsed(bare)
+    event = parse(bare)
     assert event.message_id == f"sha256-{hashlib.sha256(bare.body).hexdigest()[:32]}"
     assert event.conversation.messages == ()
     assert classified(desk, api, bare) == ["Where is my invoice?"]
     reply = desk.signed(payload | {"createdBy": {"type": "user"}}, "convo.customer.reply.created")
-    assert parsed(reply, events=EVENTS).kind == "replied"
+    assert parse(reply, events=EVENTS).kind == "replied"
 
 
-def test_a_message_that_the_api_does_not_show_yet_is_taken_from_the_delivery(api: Api) -> None:
+def test_a_message_that_the_api_does_not_show_yet_is_added_from_the_webhook(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("I was charged twice")
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
@@ -562,9 +562,9 @@ def test_a_message_that_the_api_does_not_show_yet_is_taken_from_the_delivery(api
 
 
 @pytest.mark.parametrize("kind", ["created", "replied"])
-def test_signed_webhooks_are_genuine(kind: Any) -> None:
+def test_create_webhooks_are_accepted(kind: Any) -> None:
     webhook = create_webhook("helpscout", kind, secret=HelpScoutDesk.secret, text="Hello")
-    assert parsed(webhook, events=EVENTS).kind == kind
+    assert parse(webhook, events=EVENTS).kind == kind
 
 
 # Reading
@@ -575,11 +575,11 @@ def test_a_long_conversation_is_read_page_by_page(api: Api) -> None:
     webhook = desk.fake.customer_writes("Number 0")
     for number in range(1, 60):
         desk.fake.customer_writes(f"Number {number}", conversation=webhook.conversation_id)
-    event = parsed(webhook)
-    conversation = _fetched(desk, event)
+    event = parse(webhook)
+    conversation = _fetch(desk, event)
     assert [message.text for message in conversation.messages] == [f"Number {number}" for number in range(60)]
     path = f"/v2/conversations/{webhook.conversation_id}"
-    assert reads(desk) == [path, *[f"{path}/threads"] * 3]
+    assert list_reads(desk) == [path, *[f"{path}/threads"] * 3]
     assert [call.query.get("page") for call in desk.fake.calls if call.path.endswith("/threads")] == ["1", "2", "3"]
 
 
@@ -589,13 +589,13 @@ def test_notes_and_line_items_do_not_count_as_missing(api: Api) -> None:
     desk.fake.assign(webhook.conversation_id or "")
     route(desk, api, webhook, Note("Seen"))
     before = len(desk.fake.calls)
-    conversation = _fetched(desk, parsed(webhook))
+    conversation = _fetch(desk, parse(webhook))
     assert [message.role for message in conversation.messages] == ["customer", "note"]
-    assert len(reads(desk)) == 2
+    assert len(list_reads(desk)) == 2
     assert len(desk.fake.calls) == before + 2, "a token and one reading"
 
 
-def test_a_page_that_never_ends_is_left() -> None:
+def test_endless_pages_are_cut_off() -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     asked: list[str] = []
@@ -605,12 +605,12 @@ def test_a_page_that_never_ends_is_left() -> None:
         body: dict[str, Any] = {"id": 1, "threads": 10_000, "page": {"totalPages": 10_000}}
         return Response(200, {}, json.dumps(body).encode())
 
-    conversation = run(desk.adapter().fetch(parsed(webhook), send))
+    conversation = run(desk.adapter().fetch(parse(webhook), send))
     assert len(asked) == 1 + 8
     assert [message.text for message in conversation.messages] == ["Hello"]
 
 
-def _fetched(desk: HelpScoutDesk, event: Event, **options: Any) -> Conversation:
+def _fetch(desk: HelpScoutDesk, event: Event, **options: Any) -> Conversation:
     seen: list[Conversation] = []
 
     class Remember(HelpScout):
@@ -623,17 +623,17 @@ def _fetched(desk: HelpScoutDesk, event: Event, **options: Any) -> Conversation:
     return seen[0]
 
 
-def test_version_3_tells_an_ais_messages_from_a_teammates(api: Api) -> None:
+def test_version_3_distinguishes_an_ais_messages_from_a_teammates(api: Api) -> None:
     desk = HelpScoutDesk()
     greeting = desk.fake.bot_greets()
     webhook = desk.fake.customer_writes("A human, please", conversation=greeting.conversation_id)
     for version, role, status in (("v2", "agent", "ignored"), ("v3", "bot", "routed")):
         vendor = desk.adapter(events=EVENTS, api_version=version)
         assert route(desk, api, webhook, Assign(team="771202"), vendor=vendor).status == status
-        event = parsed(webhook, events=EVENTS)
-        conversation = _fetched(desk, event, api_version=version)
+        event = parse(webhook, events=EVENTS)
+        conversation = _fetch(desk, event, api_version=version)
         assert [message.role for message in conversation.messages] == [role, "customer"]
-    assert f"/v3/conversations/{webhook.conversation_id}" in reads(desk)
+    assert f"/v3/conversations/{webhook.conversation_id}" in list_reads(desk)
     assert json.loads(webhook.body)["_embedded"]["threads"][1]["createdBy"]["type"] == "user"
     newer = FakeHelpScout(payload_version="V3").bot_greets()
     assert json.loads(newer.body)["_embedded"]["threads"][0]["createdBy"]["type"] == "system_user"
@@ -643,8 +643,8 @@ def test_labels_are_read_in_the_chosen_version_and_written_in_version_2(api: Api
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     route(desk, api, webhook, Tag("a"), vendor=desk.adapter(api_version="v3"))
-    assert reads(desk) == [f"/v3/conversations/{webhook.conversation_id}"] * 2
-    assert writes(desk, webhook.conversation_id) == [("PUT", "/tags", {"tags": ["a"]})]
+    assert list_reads(desk) == [f"/v3/conversations/{webhook.conversation_id}"] * 2
+    assert list_writes(desk, webhook.conversation_id) == [("PUT", "/tags", {"tags": ["a"]})]
 
 
 # Merged conversations
@@ -657,11 +657,11 @@ def test_a_merged_conversation_is_read_and_written_under_its_new_id(api: Api) ->
     desk.fake.merge(webhook.conversation_id or "", into=kept.conversation_id or "")
     outcome = route(desk, api, webhook, Reply("Hi"))
     assert said(outcome) == ["reply:done"]
-    assert [path.rpartition("/")[2] for path in reads(desk)] == [webhook.conversation_id, kept.conversation_id]
-    assert writes(desk, kept.conversation_id)[0][:2] == ("POST", "/reply")
+    assert [path.rpartition("/")[2] for path in list_reads(desk)] == [webhook.conversation_id, kept.conversation_id]
+    assert list_writes(desk, kept.conversation_id)[0][:2] == ("POST", "/reply")
 
 
-def test_a_conversation_that_is_merged_into_a_humans_is_left_to_the_human(api: Api) -> None:
+def test_a_conversation_that_was_merged_into_a_humans_is_left_to_the_human(api: Api) -> None:
     desk = HelpScoutDesk()
     kept = desk.fake.customer_writes("First")
     desk.fake.assign(kept.conversation_id or "")
@@ -671,14 +671,14 @@ def test_a_conversation_that_is_merged_into_a_humans_is_left_to_the_human(api: A
 
 
 @pytest.mark.parametrize(
-    ("action", "told"),
+    ("action", "hint"),
     [
-        (Tag("a"), "the conversation was merged into another one meanwhile (status 301"),
-        (Close(), "there is no such conversation (a merged one is gone too), inbox, user or team (status 404"),
+        (Tag("a"), "the conversation has been merged into another one (status 301"),
+        (Close(), "there is no such conversation (or it was merged), inbox, user or team (status 404"),
     ],
 )
-def test_a_conversation_that_is_merged_before_it_is_written_is_not_touched(action: Action, told: str, api: Api) -> None:
-    """Who merged it is at work on it."""
+def test_a_conversation_that_is_merged_after_the_read_is_not_changed(action: Action, hint: str, api: Api) -> None:
+    """A human who merges it is working on it."""
     desk = HelpScoutDesk()
     kept, webhook = desk.fake.customer_writes("First"), desk.fake.customer_writes("Second")
 
@@ -688,7 +688,7 @@ def test_a_conversation_that_is_merged_before_it_is_written_is_not_touched(actio
 
     outcome = route(desk, api, webhook, action, classifier=classify)
     assert said(outcome) == [f"{action.type}:failed"]
-    assert told in outcome.reason
+    assert hint in outcome.reason
     kept_one = desk.fake.conversations[kept.conversation_id or ""]
     assert (kept_one.tags, kept_one.state) == ([], "open")
 
@@ -705,24 +705,24 @@ def test_a_conversation_that_is_merged_before_it_is_written_is_not_touched(actio
         "",
     ],
 )
-def test_a_redirect_to_anything_but_a_conversation_of_ours_is_an_error(location: str, api: Api) -> None:
-    hosts, outcome = _redirected(location, api)
+def test_a_redirect_to_anything_but_a_conversation_is_an_error(location: str, api: Api) -> None:
+    hosts, outcome = _redirect(location, api)
     assert outcome.status == "failed"
     assert "status 301" in outcome.reason
     assert hosts == {"desk.example.com"}
 
 
 @pytest.mark.parametrize("base", [BASE_URL, "https://api.helpscout.net", ""])
-def test_the_token_goes_to_our_own_address_whatever_a_redirect_names(base: str, api: Api) -> None:
-    """Each redirect here names a further conversation, so it also ends."""
-    hosts, outcome = _redirected(f"{base}/v2/conversations/2?embed=threads", api)
+def test_the_token_is_only_sent_to_the_configured_address(base: str, api: Api) -> None:
+    """Each redirect leads to a further one, so following them must end."""
+    hosts, outcome = _redirect(f"{base}/v2/conversations/2?embed=threads", api)
     assert outcome.reason.startswith(
-        "helpscout: GET /v2/conversations/2: the conversation was merged into another one meanwhile"
+        "helpscout: GET /v2/conversations/2: the conversation has been merged into another one"
     )
     assert hosts == {"desk.example.com"}
 
 
-def _redirected(location: str, api: Api) -> tuple[set[str], Outcome]:
+def _redirect(location: str, api: Api) -> tuple[set[str], Outcome]:
     desk = HelpScoutDesk()
     hosts: set[str] = set()
 
@@ -740,33 +740,33 @@ def _redirected(location: str, api: Api) -> tuple[set[str], Outcome]:
 # The token
 
 
-def test_a_token_is_fetched_once_and_used_for_all(api: Api) -> None:
+def test_a_token_is_fetched_once_and_shared(api: Api) -> None:
     desk = HelpScoutDesk()
     router = desk.router()
     for _ in range(3):
         webhook = desk.fake.customer_writes("Hello")
-        assert _handled(api, router, webhook).status == "routed"
-    assert len(grants(desk.fake)) == 1
+        assert _handle(api, router, webhook).status == "routed"
+    assert len(list_grants(desk.fake)) == 1
     (token,) = desk.fake.tokens
     assert {call.headers.get("authorization") for call in desk.fake.calls} == {None, f"Bearer {token}"}
-    assert grants(desk.fake)[0].body == {
+    assert list_grants(desk.fake)[0].body == {
         "grant_type": "client_credentials",
         "client_id": "fake-app-id",
         "client_secret": "fake-app-secret",
     }
 
 
-def test_a_token_is_renewed_shortly_before_its_end(api: Api) -> None:
+def test_a_token_is_renewed_shortly_before_it_expires(api: Api) -> None:
     desk = HelpScoutDesk()
     router = desk.router()
     for days in (0, 1, 2 - 30 / 86_400):
         desk.clock.now = 1_795_510_800 + days * 86_400
-        assert _handled(api, router, desk.fake.customer_writes("Hello")).status == "routed"
-    assert len(grants(desk.fake)) == 2
+        assert _handle(api, router, desk.fake.customer_writes("Hello")).status == "routed"
+    assert len(list_grants(desk.fake)) == 2
     assert {call.status for call in desk.fake.calls} == {200, 201, 204}
 
 
-def test_a_token_that_ends_early_is_renewed_and_the_call_made_again(api: Api) -> None:
+def test_a_revoked_token_is_renewed_and_the_call_repeated(api: Api) -> None:
     desk = HelpScoutDesk()
 
     def classify(text: str) -> str:
@@ -779,7 +779,7 @@ def test_a_token_that_ends_early_is_renewed_and_the_call_made_again(api: Api) ->
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
-def test_many_threads_share_one_token_and_its_one_renewal() -> None:
+def test_many_threads_share_one_token_and_one_renewal() -> None:
     desk = HelpScoutDesk(rate_limit=None)
     with desk.fake.serve() as base_url, httpx.Client() as http:
         router = desk.router(vendor=desk.adapter(base_url=base_url), http=http)
@@ -790,7 +790,7 @@ def test_many_threads_share_one_token_and_its_one_renewal() -> None:
 
             def work(webhook: Webhook, together: threading.Barrier, outcomes: list[Outcome]) -> None:
                 together.wait()
-                outcomes.append(_handled(Api("sync"), router, webhook))
+                outcomes.append(_handle(Api("sync"), router, webhook))
 
             workers = [threading.Thread(target=work, args=(webhook, together, outcomes)) for webhook in webhooks]
             for worker in workers:
@@ -798,11 +798,11 @@ def test_many_threads_share_one_token_and_its_one_renewal() -> None:
             for worker in workers:
                 worker.join()
             assert [outcome.status for outcome in outcomes] == ["routed"] * 8
-            assert len(grants(desk.fake)) == expected
+            assert len(list_grants(desk.fake)) == expected
             desk.fake.withdraw_tokens()
 
 
-def test_many_tasks_share_one_token_and_its_one_renewal() -> None:
+def test_many_tasks_share_one_token_and_one_renewal() -> None:
     desk = HelpScoutDesk(rate_limit=None)
 
     async def work(base_url: str) -> None:
@@ -813,18 +813,18 @@ def test_many_tasks_share_one_token_and_its_one_renewal() -> None:
                 handling = (router.handle_async(webhook.body, webhook.headers) for webhook in webhooks)
                 answers: list[WebhookResponse] = await asyncio.gather(*handling)
                 assert [answer.outcome.status for answer in answers] == ["routed"] * 8
-                assert len(grants(desk.fake)) == expected
+                assert len(list_grants(desk.fake)) == expected
                 desk.fake.withdraw_tokens()
 
     with desk.fake.serve() as base_url:
         asyncio.run(work(base_url))
 
 
-def test_wrong_credentials_are_told(api: Api) -> None:
+def test_wrong_credentials_are_reported_with_the_settings_to_check(api: Api) -> None:
     desk = HelpScoutDesk()
     outcome = route(desk, api, desk.fake.customer_writes("Hello"), vendor=desk.adapter(app_secret="old"))
     assert outcome.status == "failed"
-    expected = "check HELPSCOUT_APP_ID and HELPSCOUT_APP_SECRET (status 401, code invalid_client"
+    expected = "check app_id (HELPSCOUT_APP_ID) and app_secret (HELPSCOUT_APP_SECRET) (status 401, code invalid_client"
     assert expected in outcome.reason
     assert len(desk.fake.calls) == 1
 
@@ -837,7 +837,7 @@ def test_wrong_credentials_are_told(api: Api) -> None:
         ({"access_token": "abc"}, 3601.0),
     ],
 )
-def test_a_grant_is_read(answer: object, expected: float) -> None:
+def test_a_grant_is_parsed(answer: object, expected: float) -> None:
     auth = HelpScoutDesk().adapter().auth
     token = auth.token(auth.request(), Response(200, {}, json.dumps(answer).encode()), 1.0)
     assert (token.value, token.expires_at) == ("abc", expected)
@@ -846,24 +846,24 @@ def test_a_grant_is_read(answer: object, expected: float) -> None:
 @pytest.mark.parametrize(
     "answer", [{}, {"access_token": None}, {"access_token": ""}, {"access_token": "a\r\nX: b"}, []]
 )
-def test_a_grant_without_a_fit_token_is_an_error(answer: object) -> None:
+def test_a_grant_without_a_usable_token_is_an_error(answer: object) -> None:
     auth = HelpScoutDesk().adapter().auth
     with pytest.raises(VendorError, match=r"POST /v2/oauth2/token: cannot parse the response"):
         auth.token(auth.request(), Response(200, {}, json.dumps(answer).encode()), 0.0)
 
 
-def _handled(api: Api, router: Router, webhook: Webhook) -> Outcome:
+def _handle(api: Api, router: Router, webhook: Webhook) -> Outcome:
     outcome = api.handle(router, webhook.body, webhook.headers).outcome
     assert outcome is not None
     return outcome
 
 
-# A reply whose fate is unknown
+# A reply with an unknown outcome
 
 
 @pytest.mark.parametrize("message", [Reply("Hi {customer_name}, {{%x%}} & <b>"), Note("Hi {customer_name}")])
 @pytest.mark.parametrize("after", [True, False])
-def test_a_message_whose_answer_was_lost_is_looked_for(message: Reply | Note, after: bool, api: Api) -> None:
+def test_a_message_whose_response_was_lost_is_looked_up(message: Reply | Note, after: bool, api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.fail(f"POST /v2/conversations/*/{'reply' if isinstance(message, Reply) else 'notes'}", after=after)
@@ -873,7 +873,7 @@ def test_a_message_whose_answer_was_lost_is_looked_for(message: Reply | Note, af
     assert len(written) == after
 
 
-def test_a_signature_that_is_added_to_a_reply_does_not_hide_it(api: Api) -> None:
+def test_a_reply_is_found_although_a_signature_was_appended(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
@@ -885,20 +885,22 @@ def test_a_signature_that_is_added_to_a_reply_does_not_hide_it(api: Api) -> None
         renderer = desk.fake._get_renderer(conversation, ai=False)
         return Response(200, {}, json.dumps(renderer.render_conversation(with_threads=True)).encode())
 
-    known = run(adapter.fetch(parsed(before), send))
+    earlier = run(adapter.fetch(parse(before), send))
     step = Step(actions=(Reply("We are on it."),))
-    assert not run(adapter.was_performed(step, known, send))
+    assert not run(adapter.was_performed(step, earlier, send))
     desk.fake.agent_writes("We are on it.\n\nThe team", conversation=conversation.id, agent="634102")
-    assert not run(adapter.was_performed(step, known, send)), "a teammate's words are not ours"
+    assert not run(adapter.was_performed(step, earlier, send)), "a teammate wrote it"
     desk.fake.agent_writes("We are on it.\n\nThe team", conversation=conversation.id, agent=str(USER))
-    assert run(adapter.was_performed(step, known, send))
-    assert not run(adapter.was_performed(Step(actions=(Note("We are on it."),)), known, send)), "a reply is no note"
+    assert run(adapter.was_performed(step, earlier, send))
+    assert not run(adapter.was_performed(Step(actions=(Note("We are on it."),)), earlier, send)), (
+        "a reply is not a note"
+    )
 
 
 # Errors and limits
 
 
-def test_an_error_tells_status_code_field_and_request(api: Api) -> None:
+def test_an_error_names_status_code_field_and_request_id(api: Api) -> None:
     desk = HelpScoutDesk()
     outcome = route(desk, api, desk.fake.customer_writes("Hello"), Assign(team="999"))
     assert said(outcome) == ["assign:failed"]
@@ -908,14 +910,14 @@ def test_an_error_tells_status_code_field_and_request(api: Api) -> None:
 @pytest.mark.parametrize(
     ("status", "hint"),
     [
-        (401, "the user who made the app must be active"),
+        (401, "the user who created the app must be active"),
         (403, "the plan has no API"),
         (404, "there is no such conversation"),
         (412, "it has 100 threads or is too old"),
         (423, "the customer is locked"),
     ],
 )
-def test_an_error_says_what_to_look_at(status: int, hint: str, api: Api) -> None:
+def test_an_error_says_what_to_check(status: int, hint: str, api: Api) -> None:
     desk = HelpScoutDesk()
     desk.fake.fail(desk.read, status=status, times=None)
     outcome = route(desk, api, desk.fake.customer_writes("Hello"))
@@ -923,7 +925,7 @@ def test_an_error_says_what_to_look_at(status: int, hint: str, api: Api) -> None
     assert f"status {status}" in outcome.reason
 
 
-def test_a_locked_conversation_is_a_failure(api: Api) -> None:
+def test_a_locked_conversation_is_an_error(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     for _ in range(99):
@@ -963,7 +965,7 @@ _FORMS: Mapping[str, tuple[bytes, str | None, str | None, str | None]] = {
 
 
 @pytest.mark.parametrize("form", _FORMS)
-def test_an_error_in_any_form_is_an_error(form: str) -> None:
+def test_an_error_with_any_body_is_an_error(form: str) -> None:
     body, code, request_id, message = _FORMS[form]
     request = Request("GET", f"{BASE_URL}/v2/conversations/1")
     error = HelpScoutDesk().adapter().error(request, Response(500, {}, body), 0.0)
@@ -972,13 +974,13 @@ def test_an_error_in_any_form_is_an_error(form: str) -> None:
     assert "secret" not in str(error)
 
 
-def test_the_correlation_id_of_the_answer_stands_in() -> None:
+def test_the_correlation_id_replaces_a_missing_request_id() -> None:
     request = Request("GET", f"{BASE_URL}/v2/conversations/1")
     error = HelpScoutDesk().adapter().error(request, Response(502, {"correlation-id": "64bb72b4"}, b""), 0.0)
     assert error.request_id == "64bb72b4"
 
 
-def test_the_rate_limit_is_waited_for_and_nothing_is_done_twice() -> None:
+def test_a_rate_limited_reply_is_sent_once_after_the_wait() -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.fail(desk.reply, status=429, headers={"X-RateLimit-Retry-After": "0"})
@@ -988,7 +990,7 @@ def test_the_rate_limit_is_waited_for_and_nothing_is_done_twice() -> None:
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
-def test_a_limit_that_takes_longer_to_renew_than_we_wait_is_an_error(api: Api) -> None:
+def test_a_rate_limit_that_lasts_too_long_is_an_error(api: Api) -> None:
     desk = HelpScoutDesk()
     desk.fake.fail(desk.read, status=429)
     outcome = route(desk, api, desk.fake.customer_writes("Hello"))
@@ -1005,12 +1007,12 @@ def test_a_limit_that_takes_longer_to_renew_than_we_wait_is_an_error(api: Api) -
         ({"x-ratelimit-retry-after": "soon"}, None),
     ],
 )
-def test_how_long_to_wait_is_told_in_seconds(headers: dict[str, str], seconds: float | None) -> None:
+def test_the_pause_is_parsed_from_the_headers(headers: dict[str, str], seconds: float | None) -> None:
     request = Request("GET", f"{BASE_URL}/v2/conversations/1")
     assert HelpScoutDesk().adapter().error(request, Response(429, headers, b""), 1000.0).retry_after == seconds
 
 
-def test_an_answer_that_cannot_be_read_is_a_failure(api: Api) -> None:
+def test_a_response_that_cannot_be_parsed_is_an_error(api: Api) -> None:
     desk = HelpScoutDesk()
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -1031,36 +1033,36 @@ def test_an_answer_that_cannot_be_read_is_a_failure(api: Api) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"app_id": " "}, "app_id or app_secret is empty"),
-        ({"app_secret": ""}, "app_id or app_secret is empty"),
+        ({"app_id": " "}, "app_id is empty"),
+        ({"app_secret": ""}, "app_secret is empty"),
         ({"user_id": "ada"}, "number of a user, not 'ada'"),
         ({"user_id": ""}, "number of a user"),
-        ({"api_version": "v1"}, "one of v2, v3, not 'v1'"),
+        ({"api_version": "v1"}, "api_version must be 'v2' or 'v3', not 'v1'"),
         ({"account": "a/b"}, "short word"),
-        ({"account": ""}, "short word"),
-        ({"events": ["convo.agent.reply.created"]}, "'convo.agent.reply.created' is not among"),
+        ({"account": ""}, "account must be a short word"),
+        ({"events": ["convo.agent.reply.created"]}, "events must be .*, not 'convo.agent.reply.created'"),
         ({"events": []}, "events is empty"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_an_invalid_setting_is_rejected(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         HelpScoutDesk().adapter(**settings)
 
 
 @pytest.mark.parametrize("action", [Assign(team="billing"), Assign(user="ada@example.com")])
-def test_names_in_the_place_of_ids_are_refused(action: Action) -> None:
+def test_assigning_to_a_name_instead_of_an_id_is_rejected(action: Action) -> None:
     with pytest.raises(ConfigurationError, match="ids are numbers"):
         HelpScoutDesk().router(buckets=[Bucket("general", "Everything", [action])])
 
 
-def test_it_calls_help_scout_unless_told_otherwise() -> None:
+def test_the_default_address_is_help_scouts() -> None:
     adapter = HelpScout(webhook_secret="s", app_id="a", app_secret="b", user_id="1")
     assert repr(adapter) == "HelpScout('https://api.helpscout.net', user_id='1')"
     assert adapter.auth.request().url == "https://api.helpscout.net/v2/oauth2/token"
     assert "client_secret" not in repr(adapter.auth.request())
 
 
-def test_the_environment_chooses_version_account_and_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_env_reads_version_account_and_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeHelpScout(webhook_secret="old")
     for name, value in fake.env().items():
         monkeypatch.setenv(name, value)
