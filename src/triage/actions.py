@@ -8,9 +8,9 @@ vendor's format (HTML, Markdown) and escapes it.
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from triage.validation import StrictModel
@@ -122,12 +122,11 @@ class Assign(_Action):
 
         def __init__(self, *, team: str | int | None = None, user: str | int | None = None) -> None: ...
 
-    @model_validator(mode="after")
-    def _check_assignee(self) -> Self:
+    def model_post_init(self, context: Any, /) -> None:
+        """Check that there is exactly one assignee."""
         ids = [value for value in (self.team, self.user) if value and value.strip()]
         if len(ids) != 1:
             raise _reject(f"it needs exactly one of team= and user=, and {'both are' if ids else 'neither is'} set")
-        return self
 
 
 class Reply(_Action):

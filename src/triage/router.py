@@ -147,9 +147,10 @@ class Router:
         policies = [(f"Bucket {bucket.name!r}", bucket.actions) for bucket in self.buckets]
         for place, actions in [*policies, ("review", self.engine.review or [])]:
             for action in actions:
-                if type(action) not in self.vendor.can:
-                    advice = self.vendor.instead.get(type(action), "remove it.")
-                    raise ConfigurationError(f"{place}: {self.vendor.name} has no {type(action).__name__}: {advice}")
+                try:
+                    self.vendor.check(action)
+                except ConfigurationError as err:
+                    raise ConfigurationError(f"{place}: {err}") from None
             policy.check_templates(actions, where=place, extra=self.classifier.extra)
             self.vendor.plan(actions)
         self.classifier.check(self.buckets)
@@ -235,9 +236,9 @@ class Router:
         except MalformedPayload as err:
             return self._reject(200, "malformed", str(err), key=err.event_id)
         if isinstance(parsed, Event):
-            event = parsed.for_owner(self.name)
+            event = parsed if parsed.owner == self.name else parsed.for_owner(self.name)
             outcome = Outcome(status="accepted", key=event.key, conversation_id=event.conversation_id)
-            return _build_response(200, outcome, event=event)
+            return self._respond(outcome, event=event)
         body = parsed.body if isinstance(parsed, Handshake) else None
         return self._reject(200, "ignored", parsed.reason, body=body)
 
@@ -366,8 +367,8 @@ class Router:
                 if status == "accepted":
                     self._notify_listeners(event.key)
                 outcome = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
-                self.engine.observers.notify(lambda observer: observer.received(outcome))
-                return _build_response(200, outcome)
+                self.engine.observers.notify("received", outcome)
+                return self._respond(outcome)
             if received.outcome.status == "malformed":
                 inbox.dead_letter_unreadable(self.name, bytes(body), received.outcome.reason)
         except InboxError as err:
@@ -381,10 +382,21 @@ class Router:
             except Exception as err:  # noqa: BLE001 - whatever it is, the event is stored and must be acknowledged
                 logger.error("%s is stored, but a listener raised %s", key, describe_location(err))  # noqa: TRY400
 
-    def _respond(self, outcome: Outcome) -> WebhookResponse:
-        nothing_done = all(step.status in ("failed", "pending", "skipped") for step in outcome.steps)
-        retry = self._on_failure == "retry" and outcome.status == "failed" and nothing_done
-        return _build_response(503 if retry else 200, outcome)
+    def _respond(
+        self,
+        outcome: Outcome,
+        status_code: int = 200,
+        *,
+        body: Mapping[str, JsonValue] | None = None,
+        event: Event | None = None,
+    ) -> Received:
+        """Build the response to a webhook. A failure that changed nothing is answered 503 if `on_failure` says so."""
+        if outcome.status == "failed" and self._on_failure == "retry":
+            nothing_done = all(step.status in ("failed", "pending", "skipped") for step in outcome.steps)
+            status_code = 503 if nothing_done else status_code
+        headers = {"Content-Type": "application/json"} | ({"Retry-After": "30"} if status_code == 503 else {})
+        content = json.dumps(body or {"status": outcome.status}).encode()
+        return Received(status_code, content, headers, outcome, event)
 
     def _reject(
         self,
@@ -397,15 +409,8 @@ class Router:
     ) -> Received:
         """Respond to a delivery that leads to no event."""
         outcome = Outcome(status=status, reason=reason, key=key)
-        self.engine.observers.notify(lambda observer: observer.received(outcome))
-        return _build_response(status_code, outcome, body)
-
-
-def _build_response(
-    status_code: int, outcome: Outcome, body: Mapping[str, JsonValue] | None = None, *, event: Event | None = None
-) -> Received:
-    headers = {"Content-Type": "application/json"} | ({"Retry-After": "30"} if status_code == 503 else {})
-    return Received(status_code, json.dumps(body or {"status": outcome.status}).encode(), headers, outcome, event)
+        self.engine.observers.notify("received", outcome)
+        return self._respond(outcome, status_code, body=body)
 
 
 def _check_arguments(
@@ -415,7 +420,9 @@ def _check_arguments(
         raise ConfigurationError(
             f"Router needs an instance of {vendor.__name__}: {vendor.__name__}(…) or {vendor.__name__}.from_env()."
         )
-    if not all(hasattr(vendor, attribute) for attribute in ("name", "can", "verify", "parse", "fetch", "perform")):
+    if not all(
+        hasattr(vendor, attribute) for attribute in ("name", "can", "check", "verify", "parse", "fetch", "perform")
+    ):
         raise ConfigurationError(f"Router's first argument is a help desk's adapter, not {type(vendor).__name__}.")
     if isinstance(inbox, type | str | os.PathLike):
         raise ConfigurationError(f"inbox is an inbox, such as SQLiteInbox('triage.db'), not {inbox!r}.")

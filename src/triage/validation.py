@@ -25,7 +25,8 @@ class StrictModel(BaseModel):
 
     def __init__(self, /, *args: Any, **fields: Any) -> None:
         cls = type(self)
-        fields = cls._bind(args, fields)
+        if args:
+            fields = cls._bind(args, fields)
         problems = [cls._describe_unknown(name) for name in fields if name not in cls.model_fields]
         try:
             super().__init__(**{name: value for name, value in fields.items() if name in cls.model_fields})
@@ -40,9 +41,7 @@ class StrictModel(BaseModel):
     @classmethod
     def _bind(cls, args: tuple[Any, ...], fields: dict[str, Any]) -> dict[str, Any]:
         """Return positional and keyword arguments by the name of their field."""
-        if args:
-            raise cls._build_error("it takes no positional arguments")
-        return fields
+        raise cls._build_error("it takes no positional arguments")
 
     @classmethod
     def _build_error(cls, problem: str) -> ConfigurationError:

@@ -13,12 +13,20 @@ from fastapi import FastAPI
 from triage import Event, Outcome, WebhookResponse
 from triage.models import Conversation, Received
 
-EVENT = Event.create(
-    Conversation(id="1"), "2", vendor="intercom", account="a", kind="created", occurred_at=None, raw={}
+EVENT = Event(
+    owner="intercom",
+    vendor="intercom",
+    account="a",
+    kind="created",
+    conversation_id="1",
+    message_id="2",
+    key="intercom:a:1:2",
+    conversation=Conversation(id="1"),
+    raw={},
 )
 REFUSED = WebhookResponse(401, b"{}", {}, Outcome(status="refused", reason="wrong signature"))
 ACCEPTED = Received(200, b"{}", {}, Outcome(status="accepted"), EVENT)
-ADVICE = "return Response(content=answer.body, status_code=answer.status_code, headers=answer.headers)"
+ADVICE = "return Response(content=response.body, status_code=response.status_code, headers=response.headers)"
 
 DJANGO = """
 import django

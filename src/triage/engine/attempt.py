@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
-from triage.actions import Action, Assign, Close
+from triage.actions import Assign, Close
 from triage.engine.engine import Engine, describe_missing_text, find_objection, skip
 from triage.engine.storage import call_inbox
 from triage.engine.transport import Transport
@@ -43,11 +43,15 @@ async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> 
         io: The port.
         attempts: How often an event is tried before it is dead-lettered.
     """
-    job = await call_inbox(engine.inbox, io, _store_and_lease, engine, event)
+    inbox, key = engine.inbox, event if isinstance(event, str) else event.key
+    is_known = isinstance(event, str) or not await call_inbox(inbox, io, inbox.add, event)
+    if is_known and not engine.is_durable:
+        # No worker retries what failed. The help desk's next delivery does.
+        await call_inbox(inbox, io, inbox.redrive, key)
+    job = await call_inbox(inbox, io, inbox.lease_key, key, _LEASE)
     if job is None:
-        key = event if isinstance(event, str) else event.key
         outcome = Outcome(status="duplicate", reason="the message was already handled, or is being handled", key=key)
-        engine.observers.notify(lambda observer: observer.received(outcome))
+        engine.observers.notify("received", outcome)
         return outcome
     try:
         return await Attempt(engine, job, io, attempts).run()
@@ -57,14 +61,6 @@ async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> 
             with suppress(LeaseLost):
                 engine.inbox.dead_letter(job, "interrupted")
         raise
-
-
-def _store_and_lease(engine: Engine, event: Event | str) -> Job | None:
-    key = event if isinstance(event, str) else event.key
-    if not isinstance(event, str) and not engine.inbox.add(event) and not engine.is_durable:
-        # No worker retries what failed. The help desk's next delivery does.
-        engine.inbox.redrive(key)
-    return engine.inbox.lease_key(key, _LEASE)
 
 
 class Attempt:
@@ -99,7 +95,7 @@ class Attempt:
                 taken over the event.
             Exception: A defect. The event is retried later.
         """
-        self._engine.observers.notify(lambda observer: observer.attempt_started(self.event, self._job.attempts))
+        self._engine.observers.notify("attempt_started", self.event, self._job.attempts)
         try:
             limit = self._engine.limits.max_per_conversation
             if limit is not None and self._job.handled >= limit:
@@ -119,7 +115,7 @@ class Attempt:
             raise
         else:
             await call_inbox(self._engine.inbox, self._io, self._engine.inbox.finish, self._job, outcome, self.ledger)
-        self._engine.observers.notify(lambda observer: observer.settled(outcome))
+        self._engine.observers.notify("settled", outcome)
         return outcome
 
     # Deciding
@@ -145,21 +141,18 @@ class Attempt:
         today = f"spent:{datetime.fromtimestamp(self._engine.clock(), UTC):%Y-%m-%d}"
         if budget is not None and await call_inbox(inbox, self._io, inbox.get_spending, today) >= budget:
             return self._engine.fall_back(f"the daily budget of {budget:g} USD for verdicts is spent")
-        verdict = await self._ask_classifier(conversation)
+        breaker = self._engine.classifier_breaker
+        if wait := await breaker.acquire(self._io):
+            reason = f"the classifier was down and is not asked for another {wait:.0f} s"
+            verdict = self._engine.fall_back(reason, unavailable=True)
+        else:
+            verdict = await self._engine.classify(conversation, self._io)
+            await (breaker.record_failure if verdict.unavailable else breaker.record_success)(self._io)
         if budget is not None and verdict.cost_usd:
             await call_inbox(inbox, self._io, inbox.add_spending, today, verdict.cost_usd)
         must_wait = verdict.unavailable and self._engine.limits.without_verdict == "wait"
         if must_wait and self._retries.next_delay(self._job.attempts) is not None:
-            raise _NotYet(verdict.reason, await self._engine.classifier_breaker.retry_after(self._io))
-        return verdict
-
-    async def _ask_classifier(self, conversation: Conversation) -> Verdict:
-        breaker = self._engine.classifier_breaker
-        if wait := await breaker.acquire(self._io):
-            reason = f"the classifier was down and is not asked for another {wait:.0f} s"
-            return self._engine.fall_back(reason, unavailable=True)
-        verdict = await self._engine.classify(conversation, self._io)
-        await (breaker.record_failure if verdict.unavailable else breaker.record_success)(self._io)
+            raise _NotYet(verdict.reason, await breaker.retry_after(self._io))
         return verdict
 
     # Acting
@@ -187,7 +180,7 @@ class Attempt:
                 if not await self._took_effect(number, step, err, before):
                     raise
             self._set_result(number, StepResult(step=step, status="done"))
-        return self._summarize()
+        return self._build_outcome()
 
     async def _prepare(
         self, number: int, result: StepResult, conversation: Conversation, before: Conversation
@@ -228,29 +221,27 @@ class Attempt:
         results[number] = result
         self.ledger = self.ledger.model_copy(update={"steps": tuple(results)})
         if result.status != "unknown" or result.detail:
-            self._engine.observers.notify(lambda observer: observer.step_finished(self.event, result))
+            self._engine.observers.notify("step_finished", self.event, result)
 
     # Settling
 
-    def _summarize(self) -> Outcome:
-        """Return the outcome of an event whose steps have all been taken."""
+    def _build_outcome(self, status: Status | None = None, reason: str = "") -> Outcome:
+        """Build the outcome of the attempt, from the results of the steps unless a status is given."""
         results = self.ledger.steps or ()
-        if results and all(result.status == "skipped" for result in results):
-            return self._build_outcome("ignored", results[0].detail)
-        actions: list[Action] = [a for result in results if result.status != "skipped" for a in result.step.actions]
-        status = self.ledger.status
-        if status == "routed" and any(isinstance(action, Close) for action in actions):
-            status = "closed"
-        return self._build_outcome(status, "dry run" if self._engine.dry_run else "")
-
-    def _build_outcome(self, status: Status, reason: str) -> Outcome:
+        if status is None:
+            status, reason = self.ledger.status, "dry run" if self._engine.dry_run else ""
+            taken = [result for result in results if result.status != "skipped"]
+            if results and not taken:
+                status, reason = "ignored", results[0].detail
+            elif status == "routed" and any(isinstance(a, Close) for result in taken for a in result.step.actions):
+                status = "closed"
         return Outcome(
             status=status,
             reason=reason,
             key=self.event.key,
             conversation_id=self.event.conversation_id,
             verdict=self.ledger.verdict,
-            steps=self.ledger.steps or (),
+            steps=results,
         )
 
     async def _retry_later(self, error: str, retry_after: float | None = None) -> None:

@@ -1,19 +1,26 @@
-"""Observing what happens: one protocol for logs, metrics and traces. The log line is its first implementation."""
+"""Observing deliveries and attempts: one protocol for logs, metrics and traces, first implemented by the log line."""
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal
+
+from typing_extensions import override
 
 from triage.errors import describe_location
 from triage.models import Event, Outcome, StepResult
 
 logger = logging.getLogger(__name__)
 
+_METHODS = ("received", "attempt_started", "step_finished", "settled")
+
 _LEVELS = {"failed": logging.ERROR, "malformed": logging.WARNING, "refused": logging.WARNING}
 
 
-class Observer(Protocol):
-    """Called as deliveries come in and events are processed. Methods must be quick and must not raise."""
+class Observer:
+    """Observes deliveries and attempts, for logs, metrics and traces. Override the methods that you need.
+
+    The methods must be quick. One that raises is logged, and stops nothing.
+    """
 
     def received(self, outcome: Outcome) -> None:
         """A delivery was received.
@@ -22,7 +29,6 @@ class Observer(Protocol):
             outcome: `accepted`, `duplicate`, `ignored`, `malformed` or `refused`, or `failed` if it could not be
                 stored.
         """
-        ...
 
     def attempt_started(self, event: Event, attempt: int) -> None:
         """An attempt to process an event started.
@@ -31,7 +37,6 @@ class Observer(Protocol):
             event: The event.
             attempt: The number of the attempt, from 1.
         """
-        ...
 
     def step_finished(self, event: Event, result: StepResult) -> None:
         """A step was performed, skipped or failed.
@@ -40,7 +45,6 @@ class Observer(Protocol):
             event: The event.
             result: The step and its status.
         """
-        ...
 
     def settled(self, outcome: Outcome) -> None:
         """An attempt ended, and its result was stored.
@@ -48,37 +52,41 @@ class Observer(Protocol):
         Args:
             outcome: `failed` if the event will be retried or was dead-lettered.
         """
-        ...
 
 
 class Observers:
-    """Notifies all observers of a Router. One that raises is logged and stops nothing.
+    """Notifies the observers of a Router.
 
     Args:
         observers: The observers to begin with.
     """
 
     def __init__(self, *observers: Observer) -> None:
-        self._observers = list(observers)
+        self._methods: dict[str, list[Callable[..., None]]] = {name: [] for name in _METHODS}
+        for observer in observers:
+            self.add(observer)
 
     def add(self, observer: Observer) -> None:
-        """Add an observer."""
-        self._observers.append(observer)
+        """Add an observer. Methods that it does not override are never called."""
+        for name, methods in self._methods.items():
+            if getattr(type(observer), name) is not getattr(Observer, name):
+                methods.append(getattr(observer, name))
 
-    def notify(self, call: Callable[[Observer], None]) -> None:
-        """Call each observer.
+    def notify(self, name: Literal["received", "attempt_started", "step_finished", "settled"], *args: object) -> None:
+        """Call a method of each observer.
 
         Args:
-            call: Calls a method of one observer, such as `lambda observer: observer.settled(outcome)`.
+            name: The method's name.
+            args: Its arguments.
         """
-        for observer in self._observers:
+        for method in self._methods[name]:
             try:
-                call(observer)
+                method(*args)
             except Exception as err:  # noqa: BLE001 - an observer is the user's code; the event must still be processed
                 logger.error("an observer raised %s", describe_location(err))  # noqa: TRY400 - it may quote a customer
 
 
-class LogObserver:
+class LogObserver(Observer):
     """Logs each outcome in one line, with ids and our own words only: nothing that a customer wrote.
 
     Args:
@@ -88,20 +96,12 @@ class LogObserver:
     def __init__(self, name: str) -> None:
         self._name = name
 
+    @override
     def received(self, outcome: Outcome) -> None:
-        """Log a delivery."""
         self.settled(outcome)
 
-    def attempt_started(self, event: Event, attempt: int) -> None:
-        """Log the start of an attempt, at DEBUG."""
-        logger.debug("%s: attempt %s started", event.key, attempt)
-
-    def step_finished(self, event: Event, result: StepResult) -> None:
-        """Log a step, at DEBUG."""
-        logger.debug("%s: %s %s", event.key, result, result.detail)
-
+    @override
     def settled(self, outcome: Outcome) -> None:
-        """Log the end of an attempt."""
         verdict = outcome.verdict
         fell_back = verdict is not None and verdict.fallback
         # The reason of a fallback verdict is ours. Any other is a model's, about what a customer wrote.
@@ -115,13 +115,13 @@ class LogObserver:
             outcome.key,
             verdict and verdict.bucket,
             verdict and verdict.fallback,
-            ",".join(map(str, outcome.steps)),
+            ",".join(f"{result.step.name}:{result.status}" for result in outcome.steps),
             "; ".join(filter(None, reasons)),
             extra={"outcome": outcome},  # for handlers that count or alert
         )
 
 
-class OutcomeListener:
+class OutcomeListener(Observer):
     """Calls a function with each outcome.
 
     Args:
@@ -131,16 +131,10 @@ class OutcomeListener:
     def __init__(self, function: Callable[[Outcome], object]) -> None:
         self._function = function
 
+    @override
     def received(self, outcome: Outcome) -> None:
-        """Pass on the outcome of a delivery."""
         self._function(outcome)
 
-    def attempt_started(self, event: Event, attempt: int) -> None:
-        """Ignore the start of an attempt."""
-
-    def step_finished(self, event: Event, result: StepResult) -> None:
-        """Ignore a step."""
-
+    @override
     def settled(self, outcome: Outcome) -> None:
-        """Pass on the outcome of an attempt."""
         self._function(outcome)

@@ -1,8 +1,8 @@
 """Calls of a help desk's API: authorization, retries, rate limits. Does no I/O of its own."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -75,27 +75,34 @@ class Transport:
             VendorError: Any other response, or none. A redirect is an error too: it could carry our token elsewhere.
         """
         token = await self._get_token() if authorize and self.vendor.auth is not None else None
-        authorized = request if token is None else _add_token(request, token)
+        content = None if request.json is None else json.dumps(request.json, ensure_ascii=False).encode()
+        # The user's client may follow redirects by default. With our token in the headers it must not.
+        options: dict[str, Any] = {"content": content, "headers": request.headers, "follow_redirects": False}
+        if token is not None:
+            options["headers"] = _add_token(request.headers, token)
         attempt = 1
         while True:
             if wait := await self.breaker.acquire(self.io):
                 await self._wait_for_permission(request, wait)
             cause: Exception | None = None
             try:
-                response = _convert(await self.io.call(_bind(self.http, authorized)))
+                answer = await self.io.call(partial(self.http.request, request.method, request.url, **options))
             except _DEFECTS:
                 raise
             except Exception as err:  # noqa: BLE001 - each client has its own exceptions for a response that never came
                 error, cause = self._explain(err, request), None if _quotes_headers(err) else err
                 await self.breaker.record_failure(self.io)
             else:
+                headers = {name.lower(): value for name, value in answer.headers.items()}
+                response = Response(answer.status_code, headers, answer.content)
                 await self._record(response)
                 if 200 <= response.status < 300:
                     return response
                 error = self.vendor.error(request, response, self.clock())
             if error.status == 401 and token is not None:
                 # The token was withdrawn before it expired, and the call took no effect. Try once with a new one.
-                authorized, token = _add_token(request, await self._get_token(rejected=token)), None
+                options["headers"] = _add_token(request.headers, await self._get_token(rejected=token))
+                token = None
                 attempt = 1
                 continue
             delay = _next_delay(request, error, attempt)
@@ -158,21 +165,8 @@ class Transport:
         return VendorError(message, vendor=self.vendor.name, call=request.call, outcome_unknown=sent)
 
 
-def _add_token(request: Request, token: Token) -> Request:
-    return replace(request, headers={**request.headers, "Authorization": f"Bearer {token.value}"})
-
-
-def _bind(http: HttpClient | AsyncHttpClient, request: Request) -> Callable[[], Any]:
-    """Return a call of an HTTP client that takes no further arguments."""
-    content = None if request.json is None else json.dumps(request.json, ensure_ascii=False).encode()
-    # The user's client may follow redirects by default. With our token in the headers it must not.
-    options: dict[str, Any] = {"content": content, "headers": request.headers, "follow_redirects": False}
-    return partial(http.request, request.method, request.url, **options)
-
-
-def _convert(answer: Any) -> Response:
-    headers = {name.lower(): value for name, value in answer.headers.items()}
-    return Response(answer.status_code, headers, answer.content)
+def _add_token(headers: Mapping[str, str], token: Token) -> Mapping[str, str]:
+    return {**headers, "Authorization": f"Bearer {token.value}"}
 
 
 def _next_delay(request: Request, error: VendorError, attempt: int) -> float | None:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Self, TypeAlias, cast
+from typing import Literal, Self, TypeAlias
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue
 
 from triage.models.base import Model
 from triage.models.conversation import Conversation, Id
@@ -15,8 +15,8 @@ class Event(Model):
     """A new message of a customer, in the same form for every vendor. It can cross a queue as JSON."""
 
     version: Literal[1] = 1
-    owner: str = ""
-    """The name of the Router that processes it. Default: the vendor's name."""
+    owner: str
+    """The name of the Router that processes it: the vendor's name, unless the Router has another one."""
     vendor: str
     account: Id
     """The workspace, account or site at the vendor; ids are unique only within it."""
@@ -29,50 +29,6 @@ class Event(Model):
     conversation: Conversation
     """The part that the delivery contains; the adapter's `fetch` reads the whole conversation."""
     raw: dict[str, JsonValue] = Field(repr=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _set_owner(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        fields = cast("Mapping[str, Any]", data)
-        return {"owner": fields.get("vendor"), **fields}
-
-    @classmethod
-    def create(
-        cls,
-        conversation: Conversation,
-        message_id: str,
-        *,
-        vendor: str,
-        account: str,
-        kind: Literal["created", "replied"],
-        occurred_at: datetime | None,
-        raw: dict[str, JsonValue],
-    ) -> Self:
-        """Create the event of a message.
-
-        Args:
-            conversation: The part of the conversation that the delivery contains.
-            message_id: The message's id, or a substitute that is equal in every delivery of it.
-            vendor: The vendor's name.
-            account: The workspace, account or site.
-            kind: Whether the message began the conversation.
-            occurred_at: When it was written.
-            raw: The whole payload.
-        """
-        return cls(
-            vendor=vendor,
-            account=account,
-            kind=kind,
-            conversation_id=conversation.id,
-            message_id=message_id,
-            # Built from the message, not from the delivery: no vendor promises that a repeated delivery keeps its id.
-            key=f"{vendor}:{account}:{conversation.id}:{message_id}",
-            occurred_at=occurred_at,
-            conversation=conversation,
-            raw=raw,
-        )
 
     def for_owner(self, name: str) -> Self:
         """Return a copy that belongs to another Router, with its key changed accordingly.

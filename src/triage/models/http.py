@@ -16,7 +16,7 @@ Headers: TypeAlias = (
 
 _NOT_SERIALIZABLE = (
     "A web framework cannot send a WebhookResponse as it is, and its status code would be lost. In FastAPI, write "
-    "`return Response(content=answer.body, status_code=answer.status_code, headers=answer.headers)`."
+    "`return Response(content=response.body, status_code=response.status_code, headers=response.headers)`."
 )
 
 
@@ -95,7 +95,10 @@ class Received(WebhookResponse):
     def __init__(
         self, status_code: int, body: bytes, headers: dict[str, str], outcome: Outcome, event: Event | None = None
     ) -> None:
-        super().__init__(status_code, body, headers, outcome)
+        self.status_code = status_code
+        self.body = body
+        self.headers = headers
+        self.outcome = outcome
         self.event = event
 
 

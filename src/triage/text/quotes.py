@@ -77,10 +77,12 @@ def strip_quotes(text: str) -> str:
     """
     text = clean(text)
     lines = text.split("\n")
+    # Every mark of history or of a signature contains a colon or two hyphens. Most chat messages contain neither.
+    has_marks = ":" in text or "--" in text
     own: list[str] = []
     at = 0
-    while at < len(lines) and not _starts_history(lines, at):
-        if count := _count_attribution_lines(lines, at):
+    while at < len(lines) and not (has_marks and _starts_history(lines, at)):
+        if has_marks and (count := _count_attribution_lines(lines, at)):
             at += count
             # If the quoted lines are marked, answers may follow them. If not, the whole rest is the quotation.
             if not _is_quoted_next(lines, at):
@@ -90,7 +92,8 @@ def strip_quotes(text: str) -> str:
         if not line.startswith(">") and not _SENT_FROM.fullmatch(line):
             own.append(lines[at])
         at += 1
-    own = _cut_signature(own)
+    if has_marks:
+        own = _cut_signature(own)
     while own and (not own[-1] or _RULE.fullmatch(own[-1])):
         own.pop()
     return clean("\n".join(own)) or clean(re.sub("^(?: ?>)+", "", text, flags=re.MULTILINE)) or text

@@ -88,6 +88,7 @@ __all__ = [
     "Vendor",
     "VendorError",
     "add_names",
+    "build_steps",
     "clean",
     "decode_base64",
     "decode_hex",
@@ -181,12 +182,16 @@ class Vendor(Protocol):
         """
         ...
 
-    def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Group and order actions as the vendor needs them. Also called for each bucket when a Router is created.
+    def check(self, action: Action) -> None:
+        """Reject an action that the vendor cannot express. Called for each action when a Router is created.
 
         Raises:
             ConfigurationError: The vendor cannot do this; the message says what to use instead.
         """
+        ...
+
+    def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
+        """Group and order actions into steps, as the vendor needs them."""
         ...
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
@@ -248,8 +253,8 @@ class ErrorFacts(NamedTuple):
 class HelpDesk(Settings, ABC):
     """The base class of the adapters.
 
-    Subclasses declare their settings as fields (see `triage.vendors.settings`) and define `own_id`, `verify`, `parse`,
-    `read` and `perform`. Exactly one field is a `SigningSecret`; `self.secrets` verifies with it.
+    Subclasses declare their settings as fields (see `triage.vendors.settings`) and define `verify`, `parse`, `read`
+    and `perform`. Exactly one field is a `SigningSecret`; `self.secrets` verifies with it.
 
     Args:
         base_url: The API's address, if it is not the vendor's own: a proxy or a fake.
@@ -262,6 +267,8 @@ class HelpDesk(Settings, ABC):
     """The supported actions."""
     instead: ClassVar[Mapping[type[Action], str]] = {}
     """For each unsupported action: why, and what to use instead."""
+    own_id_setting: ClassVar[str]
+    """The setting that holds the author id of the messages that this adapter writes."""
     api_url: ClassVar[str]
     """The API's address. Override `default_url` if it depends on the settings."""
     hints: ClassVar[Mapping[int | str, str]] = {}
@@ -283,11 +290,6 @@ class HelpDesk(Settings, ABC):
     ] = None
 
     # Supplied by a vendor
-
-    @property
-    @abstractmethod
-    def own_id(self) -> str:
-        """The author id of the messages that this adapter writes."""
 
     @abstractmethod
     def verify(self, delivery: Delivery) -> None:
@@ -323,10 +325,15 @@ class HelpDesk(Settings, ABC):
 
     # Settings
 
-    @property
+    @cached_property
     def auth(self) -> Auth | None:
         """How to fetch the token that requests must carry; None if `headers` carry all they need."""
         return None
+
+    @cached_property
+    def own_id(self) -> str:
+        """The author id of the messages that this adapter writes."""
+        return str(getattr(self, self.own_id_setting))
 
     def default_url(self) -> str:
         """Return the API's address, unless `base_url` replaces it."""
@@ -368,19 +375,9 @@ class HelpDesk(Settings, ABC):
         if self.numeric_ids and isinstance(action, Assign) and not (action.team or action.user or "").isdecimal():
             raise ConfigurationError(f"{self.title}'s team and user ids are numbers; {action!r} has another id.")
 
-    def group(self, actions: Sequence[Action]) -> Iterable[Sequence[Action]]:
-        """Group and order actions into steps: by default one step for each, closing last."""
-        return [[action] for action in sorted(actions, key=lambda action: isinstance(action, Close))]
-
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Check the actions, and group them into steps.
-
-        Raises:
-            ConfigurationError: The vendor cannot do this; the message says what to use instead.
-        """
-        for action in actions:
-            self.check(action)
-        return [Step(actions=tuple(group)) for group in self.group(actions) if group]
+        """Group and order actions into steps: by default one step for each action, closing last."""
+        return [Step(actions=(action,)) for action in sorted(actions, key=lambda action: isinstance(action, Close))]
 
     # Calls
 
@@ -393,8 +390,12 @@ class HelpDesk(Settings, ABC):
             json: The body, or None.
             idempotent: True if the call may be repeated after an unknown outcome. By default, all but POST may.
         """
-        headers = {"Accept": "application/json", "Content-Type": "application/json", **self.headers()}
-        return Request(method, self.url + path, json, headers, method != "POST" if idempotent is None else idempotent)
+        safe = method != "POST" if idempotent is None else idempotent
+        return Request(method, self.url + path, json, self._all_headers, safe)
+
+    @cached_property
+    def _all_headers(self) -> Mapping[str, str]:
+        return {"Accept": "application/json", "Content-Type": "application/json", **self.headers()}
 
     async def get(self, model: type[P], path: str, send: Send) -> P:
         """Make a GET request and parse the response.
@@ -445,7 +446,7 @@ class HelpDesk(Settings, ABC):
 
     def pause(self, response: Response, now: float) -> float | None:
         """Return the seconds to wait, from `retry_headers` or from an exhausted `X-RateLimit` window."""
-        waits = (parse_seconds(response.headers, name) for name in self.retry_headers)
+        waits = (parse_seconds(response.headers, name) for name in self.retry_headers if name in response.headers)
         return next((wait for wait in waits if wait is not None), seconds_until_reset(response, now))
 
     def error(self, request: Request, response: Response, now: float) -> VendorError:
@@ -492,8 +493,18 @@ class HelpDesk(Settings, ABC):
             raw: The whole payload.
             at: When the message was written.
         """
-        return Event.create(
-            conversation, message_id, vendor=self.name, account=account, kind=kind, occurred_at=at, raw=raw
+        return Event(
+            owner=self.name,
+            vendor=self.name,
+            account=account,
+            kind=kind,
+            conversation_id=conversation.id,
+            message_id=message_id,
+            # Derived from the message and not from the delivery, because a redelivery may have another id.
+            key=f"{self.name}:{account}:{conversation.id}:{message_id}",
+            occurred_at=at,
+            conversation=conversation,
+            raw=raw,
         )
 
     def build_message(
@@ -563,6 +574,11 @@ class HelpDesk(Settings, ABC):
             tags=tuple(tags),
             version=version,
         )
+
+
+def build_steps(groups: Iterable[Sequence[Action]]) -> list[Step]:
+    """Return one step for each group of actions that is not empty."""
+    return [Step(actions=tuple(group)) for group in groups if group]
 
 
 def merge_fields(actions: Iterable[Action]) -> dict[str, JsonValue]:

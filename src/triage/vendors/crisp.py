@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AliasPath, Field, JsonValue, StrictStr, StringConstraints
@@ -23,7 +23,7 @@ from triage.models import (
     Role,
     Step,
 )
-from triage.vendors.base import ErrorFacts, HelpDesk, Send, merge_fields
+from triage.vendors.base import ErrorFacts, HelpDesk, Send, build_steps, merge_fields
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, parse_timestamp, safe_word
 from triage.vendors.settings import Secret, SigningSecret
 from triage.vendors.signing import decode_hex
@@ -128,6 +128,7 @@ class Crisp(HelpDesk):
     name = "crisp"
     title = "Crisp"
     api_url = "https://api.crisp.chat"
+    own_id_setting = "nickname"  # automated messages have no user id
     can = frozenset({Assign, Reply, Note, Tag, SetFields, Close, MarkSpam})
     instead: ClassVar = {
         SetPriority: "its conversations have no priority. Use Tag, which adds a segment.",
@@ -162,11 +163,6 @@ class Crisp(HelpDesk):
     spam_segment: str = Field(default="spam", min_length=1, description="the name of a segment")
     block_spammers: bool = False
     replay_window: float | None = Field(default=300.0, gt=0, description="a positive number of seconds, or None")
-
-    @property
-    def own_id(self) -> str:
-        """The nickname: automated messages have no user id."""
-        return self.nickname
 
     def headers(self) -> Mapping[str, str]:
         """Return the API token and its tier."""
@@ -294,12 +290,12 @@ class Crisp(HelpDesk):
             case _:
                 pass
 
-    def group(self, actions: Sequence[Action]) -> Iterable[Sequence[Action]]:
+    def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
         """Group segments and data into the first step, as they need the same call, and resolve in the last one."""
         labels = [action for action in actions if self._is_label(action)]
         ends = [action for action in actions if isinstance(action, Close | MarkSpam)]
         others = [[action] for action in actions if action not in (*labels, *ends)]
-        return [labels, *others, ends]
+        return build_steps([labels, *others, ends])
 
     def _is_label(self, action: Action) -> bool:
         """Return whether an action adds segments or data, and nothing else."""

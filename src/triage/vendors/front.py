@@ -27,7 +27,7 @@ from triage.models import (
     Step,
 )
 from triage.text import Plain, clean, from_html, normalize_for_comparison, to_html
-from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Send, merge_fields
+from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Send, build_steps, merge_fields
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
 from triage.vendors.responses import follow_merges, parse_seconds
 from triage.vendors.settings import ListOf, Secret, SigningSecret
@@ -193,6 +193,7 @@ class Front(HelpDesk):
     name = "front"
     title = "Front"
     api_url = "https://api2.frontapp.com"
+    own_id_setting = "author_id"
     can = frozenset({Assign, Reply, Note, Tag, SetFields, Close, MarkSpam})
     instead: ClassVar = {
         SetPriority: "its conversations have no priority. Use Tag, and a rule that reacts to the tag.",
@@ -221,11 +222,6 @@ class Front(HelpDesk):
     teams: Literal["inboxes", "tags"] = "inboxes"
     spam_tag: str = Field(default="spam", min_length=1, max_length=64, description="a name of 1 to 64 characters")
     spam_status: bool = False
-
-    @property
-    def own_id(self) -> str:
-        """The teammate's id."""
-        return self.author_id
 
     def headers(self) -> Mapping[str, str]:
         """Return the API token."""
@@ -382,7 +378,7 @@ class Front(HelpDesk):
             case _:
                 pass
 
-    def group(self, actions: Sequence[Action]) -> Iterable[Sequence[Action]]:
+    def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
         """Group actions: all updates in one step, then each note, then each reply.
 
         `Close` joins the last reply, or the updates if nothing is written.
@@ -393,7 +389,7 @@ class Front(HelpDesk):
                 steps[-1].append(action)
             else:
                 steps.append([action])
-        return steps
+        return build_steps(steps)
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
         """Perform a step: one call for a reply or a note.

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AliasChoices, AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
@@ -25,7 +26,7 @@ from triage.models import (
     Step,
 )
 from triage.text import from_html, to_html
-from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, select
+from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, select
 from triage.vendors.oauth import ClientCredentials
 from triage.vendors.payload import Loose, Payload, parse_json, safe_word, sort_key
 from triage.vendors.responses import follow_merges, unexpected_response
@@ -205,6 +206,7 @@ class HelpScout(HelpDesk):
     name = "helpscout"
     title = "Help Scout"
     api_url = "https://api.helpscout.net"
+    own_id_setting = "user_id"
     can = frozenset({Assign, Reply, Note, Tag, SetFields, Snooze, Close, MarkSpam})
     instead: ClassVar = {
         SetPriority: "its conversations have no priority. Use Tag or SetFields, and a view or a workflow on it.",
@@ -237,12 +239,7 @@ class HelpScout(HelpDesk):
         description="a short word of letters and digits",
     )
 
-    @property
-    def own_id(self) -> str:
-        """The user's id."""
-        return self.user_id
-
-    @property
+    @cached_property
     def auth(self) -> ClientCredentials:
         """Source: https://developer.helpscout.com/mailbox-api/overview/authentication."""
         url = f"{self.url}/v2/oauth2/token"
@@ -355,7 +352,7 @@ class HelpScout(HelpDesk):
 
     # Actions
 
-    def group(self, actions: Sequence[Action]) -> Iterable[Sequence[Action]]:
+    def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
         """Merge tags and fields, which need the same read. Snoozing, closing and the spam mark come last.
 
         A reply or a note that is followed by `Close` alone carries the status itself. A reply may wake a conversation,
@@ -368,7 +365,7 @@ class HelpScout(HelpDesk):
         steps = [*groups.values(), ends]
         if len(steps) > 1 and isinstance(steps[-2][0], Reply | Note) and _find_status(ends) == "closed":
             steps[-2:] = [steps[-2] + ends]
-        return steps
+        return build_steps(steps)
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
         """Perform a step: one call, except for tags and fields, which are read, merged and written as whole lists."""

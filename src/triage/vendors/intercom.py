@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, JsonValue
+from pydantic import AliasPath, Field, JsonValue
 
 from triage.actions import Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import InvalidSignature, MalformedPayload
@@ -15,16 +15,15 @@ from triage.models import (
     Event,
     Handshake,
     Ignored,
-    Message,
     Parsed,
     Request,
     Response,
     Step,
 )
-from triage.text import Plain, clean, from_html, to_html
+from triage.text import from_html, to_html
 from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send
 from triage.vendors.payload import Loose, Payload, parse_json, safe_word
-from triage.vendors.responses import unexpected_response
+from triage.vendors.responses import parse_response, unexpected_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import decode_hex
 
@@ -33,7 +32,8 @@ Topic: TypeAlias = Literal["conversation.user.created", "conversation.user.repli
 _URLS = {"us": "https://api.intercom.io", "eu": "https://api.eu.intercom.io", "au": "https://api.au.intercom.io"}
 _KINDS: Mapping[str, Kind] = {"conversation.user.created": "created", "conversation.user.replied": "replied"}
 # Any other author is a machine, which is never answered.
-_ROLES: Mapping[str, Role] = {"user": "customer", "lead": "customer", "contact": "customer", "admin": "agent"}
+_CUSTOMERS = ("user", "lead", "contact")
+_ROLES: Mapping[str, Role] = {**dict.fromkeys(_CUSTOMERS, "customer"), "admin": "agent"}
 # An outbound message carries a teammate's name, although no teammate has taken over the conversation.
 _OUTBOUND = frozenset({"operator_initiated", "automated", "campaigns_initiated"})
 
@@ -43,10 +43,6 @@ class _Author(Payload):
     id: Loose[str] = None
     name: Loose[str] = None
     email: Loose[str] = None
-
-    @property
-    def is_customer(self) -> bool:
-        return _ROLES.get(self.type) == "customer"
 
 
 class _Attachment(Payload):
@@ -64,10 +60,6 @@ class _Part(Payload):
     attachments: Loose[list[_Attachment]] = None
 
 
-class _Parts(Payload):
-    conversation_parts: tuple[_Part, ...] = ()
-
-
 class _Name(Payload):
     name: str = ""
 
@@ -82,17 +74,11 @@ class _Item(Payload):
     id: Id
     created_at: Loose[datetime] = None
     source: _Part | None = None
-    conversation_parts: _Parts | None = None
+    parts: tuple[_Part, ...] = Field(default=(), validation_alias=AliasPath("conversation_parts", "conversation_parts"))
     admin_assignee_id: Loose[str] = None
     team_assignee_id: Loose[str] = None
     statistics: Loose[dict[str, Any]] = None
     tags: Loose[_Tags] = None
-
-    @property
-    def parts(self) -> tuple[_Part, ...]:
-        """The first message, and everything that came after it."""
-        later = self.conversation_parts.conversation_parts if self.conversation_parts else ()
-        return (self.source, *later) if self.source else later
 
 
 class _Data(Payload):
@@ -145,6 +131,7 @@ class Intercom(HelpDesk):
 
     name = "intercom"
     title = "Intercom"
+    own_id_setting = "admin_id"
     can = frozenset({Assign, Reply, Note, Tag, SetFields, Snooze, Close})
     instead: ClassVar = {
         SetPriority: "its API cannot set a priority. Use Tag or SetFields and let a workflow set it.",
@@ -164,11 +151,6 @@ class Intercom(HelpDesk):
     region: Literal["us", "eu", "au"] = "us"
     api_version: str = "2.16"
     topics: ListOf[Topic] = Field(default=("conversation.user.created",), min_length=1, description="webhook topics")
-
-    @property
-    def own_id(self) -> str:
-        """The teammate's id."""
-        return self.admin_id
 
     def default_url(self) -> str:
         """Return the address of the region."""
@@ -194,22 +176,24 @@ class Intercom(HelpDesk):
         """Extract a customer's message from a `conversation.user.*` notification."""
         data = parse_json(delivery.body)
         topic = data.get("topic")
-        event_id = safe_word(data["id"]) if data.get("id") else None
         if not isinstance(topic, str):
-            raise MalformedPayload("topic: missing", event_id=event_id)
+            raise MalformedPayload("topic: missing", event_id=safe_word(data["id"]) if data.get("id") else None)
         if topic == "ping":
             return Handshake("ping")
         # An allow-list: an app that subscribes to more topics would otherwise answer itself without end.
         if topic not in self.topics:
             return Ignored(f"topic {safe_word(topic)}")
-        return self._parse_event(_Notification.parse_data(data, event_id=event_id), _KINDS[topic], data)
+        return self._parse_event(_Notification.parse_data(data, event_id=data.get("id")), _KINDS[topic], data)
 
     def _parse_event(self, notification: _Notification, kind: Kind, raw: dict[str, JsonValue]) -> Event | Ignored:
         item = notification.data.item
-        conversation = self._translate(item, is_html=_has_html(item))
+        # The bodies are HTML up to version 2.14. The payload does not name its version, but the times in the statistics
+        # changed their form together with the bodies: https://developers.intercom.com/docs/references/2.15/changelog
+        times = [value for name, value in (item.statistics or {}).items() if name.endswith("_at")]
+        conversation = self._translate(item, is_html=any(isinstance(value, str) for value in times))
         # The first message is the source, later ones are parts. In a reply's notification the source is old.
-        new = [part for part in item.parts if kind == "created" or part is not item.source]
-        ids = {part.id for part in new if part.author.is_customer}
+        new = item.parts if kind == "replied" or item.source is None else (item.source, *item.parts)
+        ids = {part.id for part in new if part.author.type in _CUSTOMERS}
         if not ids:
             return Ignored("not written by a customer")
         message = next((message for message in reversed(conversation.messages) if message.id in ids), None)
@@ -229,24 +213,28 @@ class Intercom(HelpDesk):
     def _translate(self, item: _Item, *, is_html: bool) -> Conversation:
         # Assignments and the like are parts as well, and a customer's message may come as part_type "open": the content
         # of a part says more than its type.
-        author = next((part.author for part in reversed(item.parts) if part.author.is_customer), _Author())
+        parts = item.parts if item.source is None else (item.source, *item.parts)
+        authors = (part.author for part in reversed(parts) if part.author.type in _CUSTOMERS)
+        author = next(authors, _Author())
+        messages = (
+            self.build_message(
+                part.id,
+                self._find_role(part),
+                from_html(part.body or "") if is_html else part.body,
+                author=part.author.id,
+                at=part.created_at or item.created_at,
+                files=(file.name for file in part.attachments or ()),
+            )
+            for part in parts
+        )
+        subject = item.source.subject if item.source else None
         return self.build_conversation(
             item.id,
-            (self._translate_part(part, item.created_at, is_html=is_html) for part in item.parts),
-            subject=_to_plain(item.source.subject if item.source else None, is_html=is_html).text,
+            messages,
+            subject=from_html(subject).text if subject and is_html else subject,
             customer=Customer(id=author.id, name=author.name, email=author.email),
             assignee=item.admin_assignee_id,  # null before API version 2.16, 0 since then if there is none
             tags=(tag.name for tag in (item.tags and item.tags.tags) or ()),
-        )
-
-    def _translate_part(self, part: _Part, created_at: datetime | None, *, is_html: bool) -> Message:
-        return self.build_message(
-            part.id,
-            self._find_role(part),
-            _to_plain(part.body, is_html=is_html),
-            author=part.author.id,
-            at=part.created_at or created_at,
-            files=(file.name for file in part.attachments or ()),
         )
 
     def _find_role(self, part: _Part) -> Role:
@@ -265,22 +253,27 @@ class Intercom(HelpDesk):
             case Assign() as action:
                 await self._assign(path, action, send)
             case Reply() | Note() as action:
-                await send(self._write(path, action))
+                kind = "comment" if isinstance(action, Reply) else "note"
+                # Intercom has no idempotency keys, so a reply or a note must not be sent twice.
+                body = {"message_type": kind, "type": "admin", "body": to_html(action.body)}
+                await send(self._post(f"{path}/reply", body))
             case Tag(names=names):
                 await self._tag(path, names, send)
             case SetFields(fields=fields):
                 await send(self.request("PUT", path, {"custom_attributes": fields}))
             case Snooze(until=datetime() as until):
-                await send(self._manage(path, message_type="snoozed", snoozed_until=int(until.timestamp())))
+                snooze = {"message_type": "snoozed", "snoozed_until": int(until.timestamp())}
+                await send(self._post(f"{path}/parts", snooze, idempotent=True))
             case Close():
-                await send(self._manage(path, message_type="close", type="admin"))
+                await send(self._post(f"{path}/parts", {"message_type": "close", "type": "admin"}, idempotent=True))
             case action:
                 self.reject(action)
 
     async def _assign(self, path: str, action: Assign, send: Send) -> None:
         kind, assignee = ("team", action.team) if action.team else ("admin", action.user)
-        request = self._manage(path, message_type="assignment", type=kind, assignee_id=assignee)
-        assignment = await self.call(_Assignment, request, send)
+        body = {"message_type": "assignment", "type": kind, "assignee_id": assignee}
+        request = self._post(f"{path}/parts", body, idempotent=True)
+        assignment = parse_response(_Assignment, request, await send(request), vendor=self.name)
         # It is not documented what happens to a team's id under another type, so the response is checked.
         field = f"{kind}_assignee_id"
         if field in assignment.model_fields_set and getattr(assignment, field) != assignee:
@@ -290,17 +283,11 @@ class Intercom(HelpDesk):
         for name in names:
             # A conversation is tagged by the tag's id. This call returns the tag of that name, or creates it.
             tag = await self.call(_Tag, self.request("POST", "/tags", {"name": name}, idempotent=True), send)
-            body = {"id": tag.id, "admin_id": self.admin_id}
-            await send(self.request("POST", f"{path}/tags", body, idempotent=True))
+            await send(self._post(f"{path}/tags", {"id": tag.id}, idempotent=True))
 
-    def _write(self, path: str, action: Reply | Note) -> Request:
-        """Build a reply or a note. Intercom has no idempotency keys, so it must not be sent twice."""
-        kind = "comment" if isinstance(action, Reply) else "note"
-        body = {"message_type": kind, "type": "admin", "admin_id": self.admin_id, "body": to_html(action.body)}
-        return self.request("POST", f"{path}/reply", body)
-
-    def _manage(self, path: str, **body: JsonValue) -> Request:
-        return self.request("POST", f"{path}/parts", {"admin_id": self.admin_id, **body}, idempotent=True)
+    def _post(self, path: str, body: Mapping[str, JsonValue], *, idempotent: bool = False) -> Request:
+        """Build a call that is made in the name of our teammate."""
+        return self.request("POST", path, {"admin_id": self.admin_id, **body}, idempotent=idempotent)
 
     # Errors and limits: Retry-After is not documented, but Intercom's own client looks for it first. X-RateLimit-Reset
     # is the end of a window of 10 s: https://developers.intercom.com/docs/references/rest-api/errors/rate-limiting
@@ -313,16 +300,3 @@ class Intercom(HelpDesk):
         errors = _Errors.model_validate(data)
         first = errors.errors[0] if errors.errors else _Error()
         return ErrorFacts(first.message, first.code, errors.request_id)
-
-
-def _has_html(item: _Item) -> bool:
-    """Return whether the bodies of a webhook are HTML, as up to version 2.14.
-
-    The payload does not name its version. The times in the statistics changed their form together with the bodies.
-    Source: https://developers.intercom.com/docs/references/2.15/changelog
-    """
-    return any(isinstance(value, str) for name, value in (item.statistics or {}).items() if name.endswith("_at"))
-
-
-def _to_plain(body: str | None, *, is_html: bool) -> Plain:
-    return from_html(body or "") if is_html else Plain(clean(body or ""), 0)

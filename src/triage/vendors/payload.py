@@ -6,28 +6,28 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
 from triage.errors import MalformedPayload
 
 T = TypeVar("T")
 
 
-def _none_if_invalid(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return validate(value)
-    except ValidationError:
-        return None
+class _DefaultIfInvalid:
+    """Makes a field fall back to a default instead of rejecting the whole payload."""
+
+    def __init__(self, default: Any) -> None:
+        self._default = default
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_default_schema(handler(source), default=self._default, on_error="default")
 
 
-def _empty_if_invalid(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    return _none_if_invalid(value, validate) or ()
-
-
-Loose = Annotated[T | None, WrapValidator(_none_if_invalid)]
+Loose = Annotated[T | None, _DefaultIfInvalid(None)]
 """An optional value that becomes None if it has an undocumented type, so that the message is not lost because of it."""
 
-LooseTuple = Annotated[tuple[T, ...], WrapValidator(_empty_if_invalid)]
+LooseTuple = Annotated[tuple[T, ...], _DefaultIfInvalid(())]
 """A list that becomes empty if it has an undocumented type."""
 
 
@@ -37,12 +37,12 @@ class Payload(BaseModel):
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, hide_input_in_errors=True, frozen=True)
 
     @classmethod
-    def parse_data(cls, data: object, *, event_id: str | None = None) -> Self:
+    def parse_data(cls, data: object, *, event_id: object = None) -> Self:
         """Validate parsed JSON.
 
         Args:
             data: The parsed JSON.
-            event_id: The vendor's id of the delivery, for the error.
+            event_id: The vendor's id of the delivery, for the error, as it was received.
 
         Raises:
             MalformedPayload: `data` does not fit. The message names the field, never its value.
@@ -50,9 +50,15 @@ class Payload(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "payload"
-        raise MalformedPayload(f"{field}: {first['type']}", event_id=event_id)
+            problem = describe_problem(error)
+        raise MalformedPayload(problem, event_id=safe_word(event_id) if event_id else None)
+
+
+def describe_problem(error: ValidationError) -> str:
+    """Return the first field that does not fit and why, without its value."""
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "payload"
+    return f"{field}: {first['type']}"
 
 
 def parse_json(body: bytes) -> dict[str, JsonValue]:

@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from triage.errors import MalformedPayload, VendorError
+from pydantic import ValidationError
+
+from triage.errors import VendorError
 from triage.models import Request, Response
-from triage.vendors.payload import Payload, safe_word
+from triage.vendors.payload import Payload, describe_problem, safe_word
 
 P = TypeVar("P", bound=Payload)
 T = TypeVar("T")
@@ -74,9 +76,10 @@ def parse_response(model: type[P], request: Request, response: Response, *, vend
         VendorError: The body does not fit.
     """
     try:
-        return model.parse_data(response.data())
-    except MalformedPayload as err:
-        raise unexpected_response(request, vendor=vendor, message=f"cannot parse the response: {err}") from err
+        return model.model_validate_json(response.body)
+    except ValidationError as err:
+        message = f"cannot parse the response: {describe_problem(err)}"
+    raise unexpected_response(request, vendor=vendor, message=message)
 
 
 async def follow_merges(
@@ -110,9 +113,10 @@ def seconds_until_reset(response: Response, now: float) -> float | None:
         response: Any response.
         now: Seconds since the epoch, which `-Reset` is expressed in.
     """
+    if response.status != 429 and response.headers.get("x-ratelimit-remaining") != "0":
+        return None
     reset = parse_seconds(response.headers, "x-ratelimit-reset")
-    exhausted = response.status == 429 or parse_seconds(response.headers, "x-ratelimit-remaining") == 0
-    return max(0.0, reset - now) if exhausted and reset is not None else None
+    return None if reset is None else max(0.0, reset - now)
 
 
 def parse_seconds(headers: Mapping[str, str], name: str) -> float | None:

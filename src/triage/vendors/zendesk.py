@@ -7,6 +7,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFiel
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
 from triage.models import Conversation, Customer, Delivery, Event, Handshake, Ignored, Message, Parsed, Response, Step
 from triage.text import Plain, from_html, to_html
-from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, select
+from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, select
 from triage.vendors.oauth import ClientCredentials
 from triage.vendors.payload import Loose, Payload, parse_json, safe_word, sort_key
 from triage.vendors.responses import parse_seconds
@@ -255,6 +256,7 @@ class Zendesk(HelpDesk):
 
     name = "zendesk"
     title = "Zendesk"
+    own_id_setting = "user_id"
     can = frozenset({Assign, Reply, Note, Tag, SetFields, SetPriority, Close, MarkSpam})
     instead: ClassVar = {
         Snooze: "its tickets cannot sleep until a time. Use Tag, and an automation on the tag.",
@@ -303,12 +305,7 @@ class Zendesk(HelpDesk):
                     "three."
                 )
 
-    @property
-    def own_id(self) -> str:
-        """The user's id."""
-        return self.user_id
-
-    @property
+    @cached_property
     def auth(self) -> ClientCredentials | None:
         """The OAuth client, if there is one."""
         if not (self.client_id and self.client_secret):
@@ -474,14 +471,14 @@ class Zendesk(HelpDesk):
             case _:
                 pass
 
-    def group(self, actions: Sequence[Action]) -> Iterable[Sequence[Action]]:
+    def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
         """Merge all actions into one update. An update holds one comment, so a note besides a reply is a second one.
 
         The spam mark of `suspend_spammers` is last, because it deletes the ticket.
         """
         marks = select(actions, MarkSpam) if self.suspend_spammers else []
         notes = select(actions, Note) if select(actions, Reply) else []
-        return [[action for action in actions if action not in (*notes, *marks)], notes, marks]
+        return build_steps([[action for action in actions if action not in (*notes, *marks)], notes, marks])
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
         """Perform a step: one call. If the ticket has changed since it was read, it is read and updated again.
