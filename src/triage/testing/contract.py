@@ -17,6 +17,7 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,8 +26,9 @@ from typing import Any, ClassVar, Literal, cast
 import httpx
 
 from triage.actions import ACTIONS, Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Tag
-from triage.errors import ConfigurationError, InvalidSignature
-from triage.models import Conversation, Delivery, Event, Outcome, Request, Response, Verdict, WebhookResponse
+from triage.errors import ConfigurationError, InvalidSignature, VendorError
+from triage.io.run import run
+from triage.models import Conversation, Delivery, Event, Outcome, Request, Response, Step, Verdict, WebhookResponse
 from triage.policy import Bucket, Buckets
 from triage.router import Router
 from triage.testing.desks.records import Webhook
@@ -474,6 +476,19 @@ class VendorContract:
         for action in examples:
             if issubclass(desk.vendor, HelpDesk) and type(action) not in desk.vendor.can:
                 assert desk.vendor.instead[type(action)] in self.catch_error(partial(desk.adapter().plan, [action]))
+
+    def test_performing_an_unsupported_action_writes_nothing(self, desk: ContractDesk) -> None:
+        """The adapter rejects it, or at least makes no call that changes the conversation."""
+
+        async def send(request: Request) -> Response:
+            assert request.method == "GET", f"{request.call} for an unsupported action"
+            raise VendorError("unavailable", vendor=desk.vendor.name, call=request.call)
+
+        conversation = Conversation(id="1")
+        for action in (Tag("vip"), Note("psst"), SetFields({"x": "y"}), SetPriority("high"), MarkSpam()):
+            if type(action) not in desk.vendor.can:
+                with suppress(ConfigurationError, VendorError):
+                    run(desk.adapter().perform(Step(actions=(action,)), conversation, send))
 
     def test_the_tags_of_a_conversation_are_read(self, desk: ContractDesk) -> None:
         """The classifier sees tags that were added earlier."""

@@ -2,7 +2,7 @@
 
 An adapter subclasses `HelpDesk`: it declares its settings and its actions, and translates in both directions. The base
 class does the rest: it reads settings from the environment, plans steps, builds requests and conversations, parses
-responses, and asks the help desk whether a reply was sent. What an adapter needs is exported here.
+responses, and asks the help desk whether a reply was sent. This module exports everything that an adapter needs.
 """
 
 from abc import ABC, abstractmethod
@@ -158,7 +158,7 @@ class Vendor(Protocol):
 
     @property
     def instead(self) -> Mapping[type[Action], str]:
-        """For each unsupported action, the end of the error message: what to use instead."""
+        """For each unsupported action, the end of the error message, which names an alternative."""
         ...
 
     @property
@@ -236,7 +236,7 @@ class Vendor(Protocol):
 
 
 class ErrorFacts(NamedTuple):
-    """What the body of an error response says."""
+    """The facts in the body of an error response."""
 
     message: str | None = None
     """The vendor's own message. It may quote the customer, so it never becomes part of the error's text."""
@@ -245,7 +245,7 @@ class ErrorFacts(NamedTuple):
     request_id: str | None = None
     """The vendor's id of the request."""
     hint: str | None = None
-    """What to check, in our words, if `hints` has nothing better."""
+    """A hint in our words, used if `hints` has none."""
     final: bool = False
     """True if the same call would be rejected again."""
 
@@ -266,13 +266,13 @@ class HelpDesk(Settings, ABC):
     can: ClassVar[frozenset[type[Action]]]
     """The supported actions."""
     instead: ClassVar[Mapping[type[Action], str]] = {}
-    """For each unsupported action: why, and what to use instead."""
+    """For each unsupported action, the reason and an alternative."""
     own_id_setting: ClassVar[str]
     """The setting that holds the author id of the messages that this adapter writes."""
     api_url: ClassVar[str]
     """The API's address. Override `default_url` if it depends on the settings."""
     hints: ClassVar[Mapping[int | str, str]] = {}
-    """What to check after an error, by error code or status; `"token"` for the token endpoint.
+    """Hints for error messages, by error code or status; `"token"` for the token endpoint.
 
     `{setting}` becomes the setting's name and environment variable.
     """
@@ -487,7 +487,7 @@ class HelpDesk(Settings, ABC):
 
         Args:
             conversation: As much of the conversation as the delivery holds.
-            message_id: The message's id, or what identifies it instead.
+            message_id: The message's id, or a text that identifies the message instead.
             account: The workspace, account or site.
             kind: Whether the message began the conversation.
             raw: The whole payload.
@@ -521,9 +521,9 @@ class HelpDesk(Settings, ABC):
 
         Args:
             id_: The message's id.
-            role: Who wrote it: a `customer`, an `agent` (a human), a `bot` (we, or another machine); `note` for an
-                internal note.
-            text: The text, or what `from_html` returned. Quoted history and signatures of customers are removed.
+            role: The author: a `customer`, an `agent` (a human) or a `bot` (we, or another machine); `note` for
+                internal notes.
+            text: The text, or the result of `from_html`. Quoted history and signatures of customers are removed.
             author: The author's id.
             at: When it was written.
             files: The names of its attachments.
@@ -555,7 +555,7 @@ class HelpDesk(Settings, ABC):
         Args:
             id_: The conversation's id.
             messages: The messages, oldest first.
-            customer: Who wrote to us.
+            customer: The customer.
             subject: Its subject.
             assignee: The id of the user it is assigned to. Our own id counts as nobody.
             is_automatic: True if a machine sent the customer's last message.

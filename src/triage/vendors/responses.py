@@ -37,7 +37,7 @@ def build_error(
         response: The response.
         vendor: The vendor's name.
         message: The vendor's own message. It may quote the customer, so it is kept out of the error's text.
-        hint: What to check, in our words.
+        hint: The thing to check, in our words.
         code: The vendor's error code.
         request_id: The vendor's id of the request.
         retry_after: Seconds to wait, if the vendor sent a time.
@@ -59,7 +59,7 @@ def build_error(
 
 
 def unexpected_response(request: Request, *, vendor: str, message: str) -> VendorError:
-    """Build the error for a 2xx response that does not say what it should."""
+    """Build the error for a 2xx response with unexpected content."""
     return VendorError(message, vendor=vendor, call=request.call)
 
 

@@ -169,7 +169,7 @@ class Settings(BaseModel):
         """Describe every problem in a sentence.
 
         Args:
-            problems: What pydantic found.
+            problems: The errors that pydantic found.
             environment: The settings that were read from the environment, or None if it was not read.
         """
         missing: list[str] = []

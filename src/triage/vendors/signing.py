@@ -20,7 +20,7 @@ class Secrets:
 
     Args:
         secrets: One secret, or several. The first one signs, all of them verify.
-        name: What the vendor calls it, for the error message.
+        name: The setting that holds them, for the error message.
 
     Raises:
         ConfigurationError: There is no secret, or one is empty.

@@ -168,6 +168,10 @@ def test_a_conversation_shows_humans_and_automatic_replies() -> None:
     assert (replied.has_automatic_reply, replied.assignee) == (True, "7")
 
 
+def test_by_default_an_error_has_no_further_facts() -> None:
+    assert HelpDesk.parse_error(DESK, {"code": "locked"}, Response(400, {}, b"")) == ErrorFacts()
+
+
 def test_an_adapter_without_a_method_cannot_be_created() -> None:
     class Incomplete(HelpDesk):
         name = "incomplete"
