@@ -10,6 +10,7 @@ LEASE = 60.0
 def build_event(number: int = 1, conversation: str = "1", customer: str = "mira", vendor: str = "intercom") -> Event:
     return Event.model_validate(
         {
+            "owner": vendor,
             "vendor": vendor,
             "account": "a",
             "kind": "created",

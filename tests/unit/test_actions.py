@@ -61,7 +61,7 @@ MISTAKES: list[tuple[Any, dict[str, Any] | tuple[Any, ...], str]] = [
     (Reply, {"text": "Hi"}, "there is no field 'text'; its fields are body"),
     (Note, ("",), "body must not be empty"),
     (Note, {"message": "Hi"}, "there is no field 'message'"),
-    (Tag, (), "names must not be empty"),
+    (Tag, (), "names is missing"),
     (Tag, ("a", ""), r"names\[1\] must not be empty"),
     (Tag, (1,), r"names\[0\] must be a valid string"),
     (Tag, (["a", "b"],), r"names must be separate strings. Write Tag\('vip', 'refund'\)"),

@@ -113,11 +113,11 @@ def test_a_plan_has_one_step_for_each_action_and_closes_last() -> None:
 
 def test_an_action_that_the_vendor_lacks_is_rejected_with_advice() -> None:
     with pytest.raises(ConfigurationError, match=r"Smalldesk has no Tag: it has no tags\. Use Note\."):
-        DESK.plan([Tag("vip")])
+        DESK.check(Tag("vip"))
     with pytest.raises(ConfigurationError, match="Smalldesk has no SetPriority: take it out of the policy"):
         run(DESK.perform(Step(actions=(SetPriority("high"),)), Conversation(id="1"), lambda request: NotImplemented))
     with pytest.raises(ConfigurationError, match="Smalldesk's team and user ids are numbers"):
-        DESK.plan([Assign(team="billing")])
+        DESK.check(Assign(team="billing"))
 
 
 def test_the_last_value_of_a_field_takes_precedence() -> None:

@@ -196,7 +196,7 @@ def test_the_router_rejects_an_action_that_crisp_cannot_express(action: Action, 
 
 def test_an_operator_needs_an_id_even_if_teams_are_segments() -> None:
     with pytest.raises(ConfigurationError, match="UUIDs"):
-        CrispDesk().adapter(teams="segments").plan([Assign(user="ada")])
+        CrispDesk().adapter(teams="segments").check(Assign(user="ada"))
 
 
 @pytest.mark.parametrize("message", [Reply("Hi"), Note("psst")])

@@ -22,5 +22,5 @@ def test_a_response_that_cannot_be_parsed_is_the_vendors_error() -> None:
         id: str
 
     assert parse_response(Thing, READ, Response(200, {}, b'{"id": 1}'), vendor="v").id == "1"
-    with pytest.raises(VendorError, match=r"v: GET /things/1: cannot parse the response: payload: model_type"):
+    with pytest.raises(VendorError, match=r"v: GET /things/1: cannot parse the response: payload: json_invalid"):
         parse_response(Thing, READ, Response(200, {}, b"<html>"), vendor="v")
