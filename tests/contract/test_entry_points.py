@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.api import Api
 from tests.helpers.desks import DESKS, Desk
-from tests.helpers.json_paths import parts
+from tests.helpers.json_paths import iterate_paths
 from triage import Router
 
 NAMES = [
@@ -50,7 +50,7 @@ def change_genuine(draw: st.DrawFn, name: str) -> bytes:
     """Return a genuine delivery with some of its values replaced."""
     payload: Any = json.loads(DESKS[name]().fake.customer_writes("Hello", subject="Hi", attachments=["a.pdf"]).body)
     for _ in range(draw(st.integers(0, 2))):
-        *parents, last = draw(st.sampled_from(list(parts(payload))))
+        *parents, last = draw(st.sampled_from(list(iterate_paths(payload))))
         place = payload
         for part in parents:
             place = place[part]

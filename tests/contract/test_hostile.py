@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, DESKS, Desk
-from tests.helpers.json_paths import parts
+from tests.helpers.json_paths import iterate_paths
 from triage import Event, Router
 from triage.models import Request, Response
 
@@ -58,7 +58,7 @@ def test_no_delivery_raises_an_error(desk: Desk, caplog: pytest.LogCaptureFixtur
     webhook = desk.fake.customer_writes(SECRET, attachments=["a.pdf"], subject=SECRET, name=SECRET)
     payload = json.loads(webhook.body)
     events = 0
-    for path in parts(payload):
+    for path in iterate_paths(payload):
         for raw in EXTREMES:
             body = replace_part(payload, path, raw)
             answer = router.receive(body, {**webhook.headers, **desk.sign(body)})
@@ -87,7 +87,7 @@ def test_no_response_of_the_vendor_raises_an_error(desk: Desk, api: Api, caplog:
     cases = [
         (path, replace_part(response, part, raw))
         for path, response in genuine.items()
-        for part in parts(response)
+        for part in iterate_paths(response)
         for raw in EXTREMES
     ]
     # All cases of a vendor take half a minute, so this is a sample: one half for each entry point, which parse alike.

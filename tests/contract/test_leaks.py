@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, DESKS, Desk
-from tests.helpers.json_paths import parts
+from tests.helpers.json_paths import iterate_paths
 from tests.helpers.watched import WatchedInbox
 from triage import (
     Action,
@@ -251,7 +251,7 @@ def put_text_in_every_field(stage: Stage) -> None:
     payload = json.loads(stage.write_message().body)
     router = stage.router()
     for value in (ALL, {ALL: ALL}, [ALL]):
-        for path in parts(payload):
+        for path in iterate_paths(payload):
             changed = json.loads(json.dumps(payload))
             place = changed
             for name in path[:-1]:

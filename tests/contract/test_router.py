@@ -14,7 +14,7 @@ import pytest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, Desk, FrontDesk, IntercomDesk, by_name
-from tests.helpers.routing import handle, only, said
+from tests.helpers.routing import handle, only, step_results
 from triage import (
     Action,
     Assign,
@@ -141,7 +141,7 @@ def test_a_customer_gets_one_automatic_reply_even_if_the_router_was_restarted(de
     webhook = desk.fake.customer_writes("This is billing.")
     handle(api, desk.router(), webhook)
     _, outcome = handle(api, desk.router(), desk.fake.redeliver(webhook))
-    assert "reply:skipped" in said(outcome)
+    assert "reply:skipped" in step_results(outcome)
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
@@ -151,7 +151,7 @@ def test_a_conversation_that_a_human_answered_is_only_labeled(desk: Desk, api: A
     router = desk.router(buckets=only(Assign(team=desk.teams["general"]), Reply("x"), Note("Seen"), Close()))
     _, outcome = handle(api, router, webhook)
     assert outcome.status == "routed"
-    assert said(outcome) == ["note:done", "assign:skipped", "reply:skipped", "close:skipped"]
+    assert step_results(outcome) == ["note:done", "assign:skipped", "reply:skipped", "close:skipped"]
     assert "Seen" in desk.fake.notes(webhook.conversation_id or "")[0]
     assert desk.fake.conversations[webhook.conversation_id or ""].state == "open"
 
@@ -234,7 +234,7 @@ def test_a_failure_between_two_steps_is_reported_step_by_step(
     # Some vendors perform several actions in one step.
     first, failed, *rest = (step.name for step in desk.adapter().plan(actions))
     expected = [f"{first}:done", f"{failed}:failed", *(f"{step}:pending" for step in rest)]
-    assert said(outcome) == expected
+    assert step_results(outcome) == expected
     assert "403" in outcome.steps[1].detail
     assert [record.levelname for record in caplog.records if record.name == "triage.engine.observe"] == ["ERROR"]
     assert ",".join(expected) in caplog.text
@@ -329,7 +329,7 @@ def test_suggest_mode_leaves_a_note_and_shadow_mode_leaves_nothing(desk: Desk, a
     assert handle(api, suggesting, webhook)[1].status == "suggested"
     shadowing = desk.router(buckets=[Bucket("general", "All", [Reply("x")], mode="shadow")])
     _, outcome = handle(api, shadowing, webhook)
-    assert (outcome.status, said(outcome)) == ("shadowed", ["reply:planned"])
+    assert (outcome.status, step_results(outcome)) == ("shadowed", ["reply:planned"])
     conversation = webhook.conversation_id or ""
     assert desk.fake.replies(conversation) == []
     assert "general" in desk.fake.notes(conversation)[0]

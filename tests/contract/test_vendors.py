@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, DESKS, Desk
-from tests.helpers.json_paths import parts
+from tests.helpers.json_paths import iterate_paths
 from triage.models import Request, Response
 from triage.testing import RateLimit, create_webhook
 from triage.testing.contract import VendorContract
@@ -67,7 +67,7 @@ def test_random_error_responses_never_raise(name: str, status: int, body: bytes,
 
 def _mutate(payload: object) -> st.SearchStrategy[bytes]:
     """Replace one of the values of `payload` by any other."""
-    paths = list(parts(payload))
+    paths = list(iterate_paths(payload))
 
     def replace(choice: tuple[tuple[str | int, ...], object]) -> bytes:
         path, value = choice

@@ -28,7 +28,7 @@ atheris: Any = importlib.import_module("atheris")  # imported by name because it
 
 with atheris.instrument_imports(include=["triage"]):
     from tests.helpers.desks import CrispDesk, Desk, FrontDesk, HelpScoutDesk, IntercomDesk, ZendeskDesk
-    from tests.helpers.json_paths import parts
+    from tests.helpers.json_paths import iterate_paths
     from triage import Event, Router
     from triage.testing import FakeHelpDesk
 
@@ -139,7 +139,7 @@ def _change_bytes(data: Input, body: bytes) -> bytes:
 def _change_values(data: Input, body: bytes) -> bytes:
     payload = json.loads(body)
     for _ in range(data.ConsumeIntInRange(1, 3)):
-        paths = list(parts(payload))
+        paths = list(iterate_paths(payload))
         if not paths:
             break
         *parents, last = paths[data.ConsumeIntInRange(0, len(paths) - 1)]

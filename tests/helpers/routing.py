@@ -25,7 +25,7 @@ def route(desk: Desk, api: Api, webhook: Webhook, *actions: Action, **options: A
     return handle(api, desk.router(buckets=only(*actions), **options), webhook)[1]
 
 
-def classified(desk: Desk, api: Api, webhook: Webhook, **options: Any) -> list[str]:
+def collect_classified_texts(desk: Desk, api: Api, webhook: Webhook, **options: Any) -> list[str]:
     """Deliver a webhook and return the texts that the classifier received."""
     texts: list[str] = []
 
@@ -37,6 +37,6 @@ def classified(desk: Desk, api: Api, webhook: Webhook, **options: Any) -> list[s
     return texts
 
 
-def said(outcome: Outcome) -> list[str]:
+def step_results(outcome: Outcome) -> list[str]:
     """Return each step of an outcome with its status, such as `"reply:done"`."""
     return [str(step) for step in outcome.steps]

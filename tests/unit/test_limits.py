@@ -9,7 +9,7 @@ import pytest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import Desk, IntercomDesk
-from tests.helpers.routing import handle, only, said
+from tests.helpers.routing import handle, only, step_results
 from tests.helpers.watched import WatchedInbox
 from triage import ConfigurationError, Conversation, Limits, Router, Tag, Verdict, Worker
 from triage.classifiers import Claude, Price
@@ -112,7 +112,7 @@ def test_the_days_budget_is_spent_and_then_the_fallback_stands_in_and_says_so(de
         True,
         "the daily budget of 1 USD for verdicts is spent",
     )
-    assert said(outcomes[2]) == ["tag:done"]
+    assert step_results(outcomes[2]) == ["tag:done"]
     desk.clock.now += 24 * 3600
     handle(api, router, desk.fake.customer_writes("Hello"))
     assert classifier.asked == 3
@@ -146,7 +146,7 @@ def test_a_classifier_that_is_down_is_left_alone_for_a_while(desk: Desk, api: Ap
     def verdict() -> Verdict:
         outcome = handle(api, router, desk.fake.customer_writes("Hello"))[1]
         assert outcome.verdict is not None
-        assert said(outcome) == ["tag:done"], "it is routed all the same"
+        assert step_results(outcome) == ["tag:done"], "it is routed all the same"
         return outcome.verdict
 
     for _ in range(3):

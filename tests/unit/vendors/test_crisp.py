@@ -13,7 +13,7 @@ import pytest
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, CrispDesk
 from tests.helpers.desks.crisp import ESCAPED, KEY, VISITOR
-from tests.helpers.routing import classified, route, said
+from tests.helpers.routing import collect_classified_texts, route, step_results
 from triage import (
     Action,
     Assign,
@@ -119,7 +119,7 @@ def fetch(desk: CrispDesk, webhook: Webhook, **data: Any) -> Conversation:
 def test_each_action_makes_the_expected_calls(name: str, api: Api) -> None:
     desk = CrispDesk()
     action, expected = ACTIONS[name]
-    assert said(route(desk, api, open_conversation(desk), action)) == [f"{action.type}:done"]
+    assert step_results(route(desk, api, open_conversation(desk), action)) == [f"{action.type}:done"]
     assert list_writes(desk) == expected
     for call in desk.fake.calls:
         assert (call.headers["x-crisp-tier"], call.headers["authorization"][:6]) == ("plugin", "Basic ")
@@ -129,7 +129,7 @@ def test_all_actions_together_change_the_conversation(api: Api) -> None:
     desk = CrispDesk()
     webhook = open_conversation(desk)
     outcome = route(desk, api, webhook, Close(), *(action for action, _ in ACTIONS.values()))
-    assert said(outcome) == [
+    assert step_results(outcome) == [
         "tag+set_fields:done",
         "assign:done",
         "assign:done",
@@ -161,7 +161,9 @@ def test_a_team_can_be_a_segment(api: Api) -> None:
     desk = CrispDesk()
     webhook = open_conversation(desk)
     adapter = desk.adapter(teams="segments")
-    assert said(route(desk, api, webhook, Assign(team="team-billing"), Tag("a"), vendor=adapter)) == ["assign+tag:done"]
+    assert step_results(route(desk, api, webhook, Assign(team="team-billing"), Tag("a"), vendor=adapter)) == [
+        "assign+tag:done"
+    ]
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     assert (conversation.team, conversation.tags) == (None, ["vip", "team-billing", "a"])
 
@@ -177,7 +179,7 @@ def test_labels_that_cannot_be_parsed_are_not_overwritten(meta: Any, api: Api) -
     desk = CrispDesk()
     webhook = open_conversation(desk)
     desk.fake.fail("GET **/meta", status=200, body=json.dumps({"data": meta}).encode())
-    assert said(route(desk, api, webhook, Tag("new"))) == ["tag:failed"]
+    assert step_results(route(desk, api, webhook, Tag("new"))) == ["tag:failed"]
     assert desk.fake.conversations[webhook.conversation_id or ""].tags == ["vip"]
 
 
@@ -204,7 +206,7 @@ def test_a_missing_message_is_never_sent_again(message: Reply | Note, api: Api) 
     desk = CrispDesk()
     desk.fake.fail("POST **/message", status=502)
     outcome = route(desk, api, open_conversation(desk), message)
-    assert said(outcome) == [f"{message.type}:unknown"]
+    assert step_results(outcome) == [f"{message.type}:unknown"]
 
 
 # Webhooks
@@ -239,7 +241,7 @@ def test_the_key_of_a_url_can_be_rotated() -> None:
 def test_the_tier_follows_the_hook_unless_it_is_set(api: Api) -> None:
     desk = CrispDesk(hook="website", tier="plugin")
     webhook = desk.fake.customer_writes("Hello")
-    assert said(route(desk, api, webhook, Close(), vendor=desk.adapter())) == ["close:done"]
+    assert step_results(route(desk, api, webhook, Close(), vendor=desk.adapter())) == ["close:done"]
     outcome = route(desk, api, webhook, Close(), vendor=desk.adapter(tier=None))
     assert "tier (CRISP_TIER) is wrong (status 404, code not_subscribed" in outcome.reason
 
@@ -305,8 +307,8 @@ def test_every_message_is_triaged_but_only_one_is_answered(api: Api) -> None:
     desk = CrispDesk()
     first = desk.fake.customer_writes("Hi")
     later = desk.fake.customer_writes("I was charged twice", conversation=first.conversation_id)
-    assert said(route(desk, api, first, Reply("Soon"))) == ["reply:done"]
-    assert said(route(desk, api, later, Reply("Soon"))) == ["reply:skipped"]
+    assert step_results(route(desk, api, first, Reply("Soon"))) == ["reply:done"]
+    assert step_results(route(desk, api, later, Reply("Soon"))) == ["reply:skipped"]
 
 
 def test_missing_values_are_optional() -> None:
@@ -383,7 +385,7 @@ def test_a_conversation_assigned_to_an_operator_is_left_alone(api: Api) -> None:
     desk = CrispDesk()
     webhook = open_conversation(desk)
     desk.fake.assign(webhook.conversation_id or "")
-    assert said(route(desk, api, webhook, Reply("Hi"), Tag("a"))) == ["tag:done", "reply:skipped"]
+    assert step_results(route(desk, api, webhook, Reply("Hi"), Tag("a"))) == ["tag:done", "reply:skipped"]
 
 
 def test_a_long_conversation_is_read_page_by_page() -> None:
@@ -420,7 +422,7 @@ def test_a_message_that_the_api_does_not_show_yet_is_added_from_the_webhook(api:
     desk = CrispDesk()
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.conversations[webhook.conversation_id or ""].messages.clear()
-    assert classified(desk, api, webhook) == ["Hello"]
+    assert collect_classified_texts(desk, api, webhook) == ["Hello"]
 
 
 @pytest.mark.parametrize("answer", [b"[]", b"{}", b"<html>", b'{"data": 7}', b'{"data": {"session_id": "../x"}}'])

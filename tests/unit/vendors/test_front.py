@@ -14,7 +14,7 @@ from openapi_core.testing import MockRequest
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, FrontDesk
 from tests.helpers.desks.front import KEY, SYNC, TAGGED
-from tests.helpers.routing import classified, route, said
+from tests.helpers.routing import collect_classified_texts, route, step_results
 from tests.helpers.specs import load_description, load_document
 from triage import (
     Action,
@@ -90,7 +90,7 @@ def parse_event(desk: FrontDesk, webhook: Webhook, **settings: Any) -> Event:
 def test_each_action_makes_the_expected_calls(name: str, api: Api) -> None:
     desk = FrontDesk()
     action, expected = ACTIONS[name]
-    assert said(route(desk, api, open_conversation(desk), action)) == [f"{action.type}:done"]
+    assert step_results(route(desk, api, open_conversation(desk), action)) == [f"{action.type}:done"]
     assert list_writes(desk) == expected
 
 
@@ -99,7 +99,7 @@ def test_all_actions_together_change_the_conversation(api: Api) -> None:
     webhook = open_conversation(desk)
     actions = [action for action, _ in ACTIONS.values() if not isinstance(action, MarkSpam)]
     outcome = route(desk, api, webhook, Close(), *actions)
-    assert said(outcome) == ["assign+assign+tag+set_fields:done", "note:done", "reply+close+close:done"]
+    assert step_results(outcome) == ["assign+assign+tag+set_fields:done", "note:done", "reply+close+close:done"]
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     assert (conversation.team, conversation.assignee) == ("inb_billing", "tea_9002")
     assert (conversation.tags, conversation.fields) == (["VIP", "refund"], {"Plan": "pro", "triage": "billing"})
@@ -119,7 +119,7 @@ def test_a_reply_archives_only_if_the_policy_closes(api: Api) -> None:
 
 def test_closing_after_a_note_takes_a_separate_call(api: Api) -> None:
     desk = FrontDesk()
-    assert said(route(desk, api, open_conversation(desk), Close(), Note("x"), Tag("tag_a"))) == [
+    assert step_results(route(desk, api, open_conversation(desk), Close(), Note("x"), Tag("tag_a"))) == [
         "tag:done",
         "note:done",
         "close:done",
@@ -128,7 +128,7 @@ def test_closing_after_a_note_takes_a_separate_call(api: Api) -> None:
 
 def test_spam_is_marked_after_the_reply_which_does_not_archive(api: Api) -> None:
     desk = FrontDesk()
-    assert said(route(desk, api, open_conversation(desk), MarkSpam(), Reply("x"), Close())) == [
+    assert step_results(route(desk, api, open_conversation(desk), MarkSpam(), Reply("x"), Close())) == [
         "reply:done",
         "mark_spam+close:done",
     ]
@@ -146,7 +146,7 @@ def test_a_team_can_be_a_tag(api: Api) -> None:
     desk = FrontDesk()
     webhook = open_conversation(desk)
     adapter = desk.adapter(teams="tags")
-    assert said(route(desk, api, webhook, Assign(team="Team Billing"), Tag("vip"), vendor=adapter)) == [
+    assert step_results(route(desk, api, webhook, Assign(team="Team Billing"), Tag("vip"), vendor=adapter)) == [
         "assign+tag:done"
     ]
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
@@ -196,7 +196,7 @@ def test_fields_that_cannot_be_read_are_not_overwritten(api: Api) -> None:
     webhook = open_conversation(desk)
     desk.fake.fail("GET /conversations/*", status=200, body=b'{"id": "cnv_1", "custom_fields": null}', skip=1)
     outcome = route(desk, api, webhook, SetFields({"a": 1}))
-    assert said(outcome) == ["set_fields:failed"]
+    assert step_results(outcome) == ["set_fields:failed"]
     assert desk.fake.conversations[webhook.conversation_id or ""].fields == {"Plan": "pro"}
 
 
@@ -221,7 +221,7 @@ def test_a_missing_reply_is_never_sent_again(api: Api) -> None:
     desk = FrontDesk()
     desk.fake.fail("POST /conversations/*/messages", status=502)
     outcome = route(desk, api, open_conversation(desk), Reply("Hi"))
-    assert said(outcome) == ["reply:unknown"]
+    assert step_results(outcome) == ["reply:unknown"]
 
 
 def test_a_reply_is_found_although_a_signature_was_appended(api: Api) -> None:
@@ -239,14 +239,14 @@ def test_a_reply_is_found_although_a_signature_was_appended(api: Api) -> None:
         return respond(request)
 
     desk.fake.respond = append_signature  # type: ignore[method-assign]
-    assert said(route(desk, api, webhook, Reply("Hi"))) == ["reply:done"]
+    assert step_results(route(desk, api, webhook, Reply("Hi"))) == ["reply:done"]
 
 
 def test_a_missing_comment_was_not_created(api: Api) -> None:
     desk = FrontDesk()
     webhook = open_conversation(desk)
     desk.fake.fail("POST /conversations/*/comments", timeout=True)
-    assert said(route(desk, api, webhook, Note("psst"))) == ["note:failed"]
+    assert step_results(route(desk, api, webhook, Note("psst"))) == ["note:failed"]
 
 
 def test_a_comment_of_another_author_is_not_ours() -> None:
@@ -386,7 +386,7 @@ def test_later_messages_are_triaged_only_on_request(api: Api) -> None:
     later = desk.fake.customer_writes("Still there?", conversation=first.conversation_id)
     assert parse(desk, later) == Ignored("a later message of the conversation")
     assert parse_event(desk, later, messages="all").kind == "replied"
-    assert classified(desk, api, later, vendor=desk.adapter(messages="all")) == ["Still there?"]
+    assert collect_classified_texts(desk, api, later, vendor=desk.adapter(messages="all")) == ["Still there?"]
 
 
 @pytest.mark.parametrize("name", ["created_at", "conversation.created_at"])
@@ -405,7 +405,7 @@ def test_a_preview_is_read_from_the_api(api: Api) -> None:
     del payload["target"]
     event = parse_event(desk, desk.sign_payload(payload))
     assert (event.message_id, event.conversation.messages) == (payload["id"], ())
-    assert classified(desk, api, desk.sign_payload(payload)) == ["Parcel\n\nHello"]
+    assert collect_classified_texts(desk, api, desk.sign_payload(payload)) == ["Parcel\n\nHello"]
 
 
 def test_a_preview_of_a_message_is_read_from_the_api(api: Api) -> None:
@@ -414,7 +414,7 @@ def test_a_preview_of_a_message_is_read_from_the_api(api: Api) -> None:
     message = payload["payload"]["target"]["data"]
     for name in ("body", "blurb", "text"):
         message.pop(name, None)
-    assert classified(desk, api, desk.sign_payload(payload)) == ["Hello"]
+    assert collect_classified_texts(desk, api, desk.sign_payload(payload)) == ["Hello"]
 
 
 def test_only_the_configured_inboxes_are_triaged(api: Api) -> None:
@@ -561,7 +561,7 @@ def test_a_merged_conversation_is_read_and_written_under_its_new_id(api: Api) ->
     old = open_conversation(desk, "I was charged twice")
     new = desk.fake.customer_writes("Me again")
     desk.fake.merge(old.conversation_id or "", into=new.conversation_id or "")
-    assert said(route(desk, api, old, Reply("Hi"))) == ["reply:done"]
+    assert step_results(route(desk, api, old, Reply("Hi"))) == ["reply:done"]
     assert len(desk.fake.replies(new.conversation_id or "")) == 1
 
 
@@ -574,7 +574,7 @@ def test_a_conversation_that_is_merged_after_it_was_read_is_not_changed(api: Api
         return "general"
 
     outcome = route(desk, api, old, Reply("Hi"), classifier=classify)
-    assert said(outcome) == ["reply:failed"]
+    assert step_results(outcome) == ["reply:failed"]
     assert "was merged into another one in the meantime (status 301" in outcome.reason
 
 
@@ -605,7 +605,7 @@ def test_a_conversation_of_nobody_or_of_our_own_teammate_is_assigned(assignee: s
     desk = FrontDesk()
     webhook = open_conversation(desk)
     desk.fake.conversations[webhook.conversation_id or ""].assignee = assignee
-    assert said(route(desk, api, webhook, Assign(team="inb_billing"))) == ["assign:done"]
+    assert step_results(route(desk, api, webhook, Assign(team="inb_billing"))) == ["assign:done"]
 
 
 @pytest.mark.parametrize("answer", [b"[]", b"{}", b"<html>", b'{"_results": 7}'])

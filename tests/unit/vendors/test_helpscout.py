@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, HelpScoutDesk
 from tests.helpers.desks.helpscout import ESCAPED, KEY, RAW, SIDEBAR, SPACED
-from tests.helpers.routing import classified, route, said
+from tests.helpers.routing import collect_classified_texts, route, step_results
 from triage import (
     Action,
     Assign,
@@ -150,7 +150,7 @@ def test_all_actions_together_change_the_conversation(api: Api) -> None:
     webhook = desk.fake.customer_writes("Hello")
     actions = [action for action, _ in ACTIONS.values() if not isinstance(action, Snooze | MarkSpam)]
     outcome = route(desk, api, webhook, Close(), *actions[:-1])
-    assert said(outcome) == [
+    assert step_results(outcome) == [
         "assign:done",
         "assign:done",
         "reply:done",
@@ -179,7 +179,7 @@ def test_a_reply_or_note_before_closing_carries_the_status(message: Reply | Note
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     outcome = route(desk, api, webhook, Close(), message)
-    assert (outcome.status, said(outcome)) == ("closed", [f"{message.type}+close:done"])
+    assert (outcome.status, step_results(outcome)) == ("closed", [f"{message.type}+close:done"])
     ((_, _, body),) = list_writes(desk, webhook.conversation_id)
     assert body["status"] == "closed"
     assert desk.fake.status(webhook.conversation_id or "") == "closed"
@@ -285,7 +285,7 @@ def test_existing_tags_are_not_written_again(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.conversations[webhook.conversation_id or ""].tags += ["VIP"]
-    assert said(route(desk, api, webhook, Tag("vip"))) == ["tag:done"]
+    assert step_results(route(desk, api, webhook, Tag("vip"))) == ["tag:done"]
     assert list_writes(desk, webhook.conversation_id) == []
 
 
@@ -296,10 +296,10 @@ def test_fields_are_merged_and_empty_text_clears_one(api: Api) -> None:
     conversation.fields |= {"104": "168", "105": "old", "106": "kept", "107": "1"}
     fields = SetFields({"Triage": None, "reason": "", "Score": True, "Due": "2026-12-01"})
     outcome = route(desk, api, webhook, SetFields({"Score": 2}), Tag("a"), fields, dry_run=True)
-    assert said(outcome) == ["set_fields+tag+set_fields:planned"]
+    assert step_results(outcome) == ["set_fields+tag+set_fields:planned"]
     fields = SetFields({"Triage": None, "reason": "", "Due": "2026-12-01"})
     outcome = route(desk, api, webhook, SetFields({"Score": 2, "Due": "2025-01-01"}), fields)
-    assert said(outcome) == ["set_fields+set_fields:done"]
+    assert step_results(outcome) == ["set_fields+set_fields:done"]
     assert conversation.fields == {"106": "kept", "107": "2", "108": "2026-12-01"}
 
 
@@ -327,7 +327,7 @@ def test_unknown_fields_and_options_are_errors(fields: dict[str, Any], message: 
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
     outcome = route(desk, api, webhook, SetFields(fields))
-    assert said(outcome) == ["set_fields:failed"]
+    assert step_results(outcome) == ["set_fields:failed"]
     assert message in outcome.reason
     assert desk.fake.conversations[webhook.conversation_id or ""].fields == {}
 
@@ -548,7 +548,7 @@ def test_without_threads_the_key_is_a_hash_and_the_text_is_read_from_the_api(emb
     event = parse(bare)
     assert event.message_id == f"sha256-{hashlib.sha256(bare.body).hexdigest()[:32]}"
     assert event.conversation.messages == ()
-    assert classified(desk, api, bare) == ["Where is my invoice?"]
+    assert collect_classified_texts(desk, api, bare) == ["Where is my invoice?"]
     reply = desk.signed(payload | {"createdBy": {"type": "user"}}, "convo.customer.reply.created")
     assert parse(reply, events=EVENTS).kind == "replied"
 
@@ -558,7 +558,7 @@ def test_a_message_that_the_api_does_not_show_yet_is_added_from_the_webhook(api:
     webhook = desk.fake.customer_writes("I was charged twice")
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     conversation.messages[0].extra["state"] = "hidden"
-    assert classified(desk, api, webhook) == ["I was charged twice"]
+    assert collect_classified_texts(desk, api, webhook) == ["I was charged twice"]
 
 
 @pytest.mark.parametrize("kind", ["created", "replied"])
@@ -656,7 +656,7 @@ def test_a_merged_conversation_is_read_and_written_under_its_new_id(api: Api) ->
     webhook = desk.fake.customer_writes("Second")
     desk.fake.merge(webhook.conversation_id or "", into=kept.conversation_id or "")
     outcome = route(desk, api, webhook, Reply("Hi"))
-    assert said(outcome) == ["reply:done"]
+    assert step_results(outcome) == ["reply:done"]
     assert [path.rpartition("/")[2] for path in list_reads(desk)] == [webhook.conversation_id, kept.conversation_id]
     assert list_writes(desk, kept.conversation_id)[0][:2] == ("POST", "/reply")
 
@@ -687,7 +687,7 @@ def test_a_conversation_that_is_merged_after_the_read_is_not_changed(action: Act
         return "general"
 
     outcome = route(desk, api, webhook, action, classifier=classify)
-    assert said(outcome) == [f"{action.type}:failed"]
+    assert step_results(outcome) == [f"{action.type}:failed"]
     assert hint in outcome.reason
     kept_one = desk.fake.conversations[kept.conversation_id or ""]
     assert (kept_one.tags, kept_one.state) == ([], "open")
@@ -774,7 +774,7 @@ def test_a_revoked_token_is_renewed_and_the_call_repeated(api: Api) -> None:
         return "general"
 
     webhook = desk.fake.customer_writes("Hello")
-    assert said(route(desk, api, webhook, Reply("Hi"), classifier=classify)) == ["reply:done"]
+    assert step_results(route(desk, api, webhook, Reply("Hi"), classifier=classify)) == ["reply:done"]
     assert [call.status for call in desk.fake.calls] == [200, 200, 401, 200, 201]
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
@@ -868,7 +868,7 @@ def test_a_message_whose_response_was_lost_is_looked_up(message: Reply | Note, a
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.fail(f"POST /v2/conversations/*/{'reply' if isinstance(message, Reply) else 'notes'}", after=after)
     outcome = route(desk, api, webhook, message, Close())
-    assert said(outcome) == [f"{message.type}+close:{'done' if after else 'failed'}"]
+    assert step_results(outcome) == [f"{message.type}+close:{'done' if after else 'failed'}"]
     written = [*desk.fake.replies(webhook.conversation_id or ""), *desk.fake.notes(webhook.conversation_id or "")]
     assert len(written) == after
 
@@ -903,7 +903,7 @@ def test_a_reply_is_found_although_a_signature_was_appended(api: Api) -> None:
 def test_an_error_names_status_code_field_and_request_id(api: Api) -> None:
     desk = HelpScoutDesk()
     outcome = route(desk, api, desk.fake.customer_writes("Hello"), Assign(team="999"))
-    assert said(outcome) == ["assign:failed"]
+    assert step_results(outcome) == ["assign:failed"]
     assert "refused for value (status 400, code NotFound, request_id 0" in outcome.reason
 
 
@@ -931,7 +931,7 @@ def test_a_locked_conversation_is_an_error(api: Api) -> None:
     for _ in range(99):
         desk.fake.customer_writes("And?", conversation=webhook.conversation_id)
     outcome = route(desk, api, webhook, Reply("Hi"))
-    assert said(outcome) == ["reply:failed"]
+    assert step_results(outcome) == ["reply:failed"]
     assert "the conversation is locked" in outcome.reason
 
 
@@ -985,7 +985,7 @@ def test_a_rate_limited_reply_is_sent_once_after_the_wait() -> None:
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.fail(desk.reply, status=429, headers={"X-RateLimit-Retry-After": "0"})
     outcome = route(desk, Api("sync"), webhook, Reply("Hi"))
-    assert said(outcome) == ["reply:done"]
+    assert step_results(outcome) == ["reply:done"]
     assert [call.status for call in desk.fake.calls] == [200, 200, 429, 201]
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 

@@ -18,7 +18,7 @@ from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, ZendeskDesk
 from tests.helpers.desks.zendesk import PUBLIC
 from tests.helpers.paths import DOCS
-from tests.helpers.routing import classified, route, said
+from tests.helpers.routing import collect_classified_texts, route, step_results
 from tests.helpers.specs import load_description
 from triage import (
     Action,
@@ -102,7 +102,7 @@ def test_each_action_is_one_update(name: str, api: Api) -> None:
     desk = ZendeskDesk()
     action, expected = ACTIONS[name]
     webhook = opened(desk)
-    assert said(route(desk, api, webhook, action)) == [f"{action.type}:done"]
+    assert step_results(route(desk, api, webhook, action)) == [f"{action.type}:done"]
     ticket = f"/api/v2/tickets/{webhook.conversation_id}"
     assert called(desk) == ["POST /oauth/tokens", f"GET {ticket}", f"GET {ticket}/comments", f"PUT {ticket}"]
     assert updates(desk) == [expected]
@@ -112,7 +112,7 @@ def test_all_actions_share_one_update_except_a_note_besides_a_reply(api: Api) ->
     desk = ZendeskDesk()
     webhook = opened(desk)
     outcome = route(desk, api, webhook, Close(), *(action for action, _ in ACTIONS.values()), Tag("VIP", "Web"))
-    assert said(outcome) == [
+    assert step_results(outcome) == [
         "close+assign+assign+reply+tag+set_fields+set_priority+close+mark_spam+tag:done",
         "note:done",
     ]
@@ -139,13 +139,13 @@ def test_all_actions_share_one_update_except_a_note_besides_a_reply(api: Api) ->
 def test_several_notes_become_one_comment(api: Api) -> None:
     desk = ZendeskDesk()
     webhook = opened(desk)
-    assert said(route(desk, api, webhook, Note("One"), Note("Two"))) == ["note+note:done"]
+    assert step_results(route(desk, api, webhook, Note("One"), Note("Two"))) == ["note+note:done"]
     assert desk.fake.notes(webhook.conversation_id or "") == ["<p>One</p><p>Two</p>"]
 
 
 def test_existing_tags_are_not_written_again(api: Api) -> None:
     desk = ZendeskDesk()
-    assert said(route(desk, api, opened(desk), Tag("WEB"))) == ["tag:done"]
+    assert step_results(route(desk, api, opened(desk), Tag("WEB"))) == ["tag:done"]
     assert updates(desk) == []
 
 
@@ -171,7 +171,7 @@ def test_zendesks_own_spam_mark_is_opt_in_and_comes_last(api: Api) -> None:
     webhook = opened(desk)
     adapter = desk.adapter(suspend_spammers=True)
     outcome = route(desk, api, webhook, MarkSpam(), Tag("junk"), Close(), vendor=adapter)
-    assert said(outcome) == ["tag+close:done", "mark_spam:done"]
+    assert step_results(outcome) == ["tag+close:done", "mark_spam:done"]
     ticket = desk.fake.conversations[webhook.conversation_id or ""]
     assert called(desk)[-1] == f"PUT /api/v2/tickets/{ticket.id}/mark_as_spam"
     assert (ticket.extra["deleted"], desk.fake.suspended) == (True, {ticket.contact.id})
@@ -207,7 +207,7 @@ def test_a_concurrent_change_is_kept(api: Api) -> None:
         return "general"
 
     outcome = route(desk, api, webhook, Tag("vip"), Reply("Hi"), classifier=classify)
-    assert said(outcome) == ["tag+reply:done"]
+    assert step_results(outcome) == ["tag+reply:done"]
     assert ticket.tags == ["web", "sla_gold", "vip"]
     assert len(desk.fake.replies(ticket.id)) == 1
     assert [update["updated_stamp"] for update in updates(desk)] == ["2026-11-24T09:00:00Z", "2026-11-24T09:00:01Z"]
@@ -222,7 +222,7 @@ def test_a_ticket_that_was_assigned_to_a_human_since_the_read_is_left_alone(api:
         return "general"
 
     outcome = route(desk, api, webhook, Assign(team="98702"), Reply("Hi"), classifier=classify)
-    assert (outcome.status, said(outcome)) == ("failed", ["assign+reply:failed"])
+    assert (outcome.status, step_results(outcome)) == ("failed", ["assign+reply:failed"])
     assert "somebody else has changed the ticket (status 409, code UpdateConflict" in outcome.reason
     ticket = desk.fake.conversations[webhook.conversation_id or ""]
     assert (ticket.team, desk.fake.replies(ticket.id)) == (None, [])
@@ -236,7 +236,7 @@ def test_labels_are_added_although_a_human_was_assigned(api: Api) -> None:
         desk.fake.assign(webhook.conversation_id or "")
         return "general"
 
-    assert said(route(desk, api, webhook, Tag("vip"), SetPriority("low"), classifier=classify)) == [
+    assert step_results(route(desk, api, webhook, Tag("vip"), SetPriority("low"), classifier=classify)) == [
         "tag+set_priority:done"
     ]
 
@@ -251,7 +251,7 @@ def test_two_processes_cannot_both_reply(api: Api) -> None:
         return "general"
 
     outcome = route(desk, api, webhook, Reply("Second"), classifier=classify)
-    assert said(outcome) == ["reply:failed"]
+    assert step_results(outcome) == ["reply:failed"]
     assert desk.fake.replies(webhook.conversation_id or "") == ["<p>First</p>"]
 
 
@@ -260,14 +260,14 @@ def test_an_update_that_conflicts_three_times_is_an_error(api: Api) -> None:
     webhook = opened(desk)
     desk.fake.fail("PUT /api/v2/tickets/*", status=409, code="UpdateConflict", times=None)
     outcome = route(desk, api, webhook, Close())
-    assert said(outcome) == ["close:failed"]
+    assert step_results(outcome) == ["close:failed"]
     assert len(updates(desk)) == 3
 
 
 def test_a_database_collision_is_retried(api: Api) -> None:
     desk = ZendeskDesk()
     desk.fake.fail("PUT /api/v2/tickets/*", status=409, code="DatabaseConflict")
-    assert said(route(desk, api, opened(desk), Close())) == ["close:done"]
+    assert step_results(route(desk, api, opened(desk), Close())) == ["close:done"]
 
 
 def test_an_update_was_performed_if_its_comment_exists(api: Api) -> None:
@@ -275,7 +275,7 @@ def test_an_update_was_performed_if_its_comment_exists(api: Api) -> None:
     webhook = opened(desk)
     desk.fake.fail("PUT /api/v2/tickets/*", timeout=True, after=True)
     outcome = route(desk, api, webhook, Reply("Hi {{{{you}}}}"), Tag("vip"), Assign(team="98701"))
-    assert said(outcome) == ["reply+tag+assign:done"]
+    assert step_results(outcome) == ["reply+tag+assign:done"]
     assert len(updates(desk)) == 1
 
 
@@ -298,7 +298,7 @@ def test_a_later_comment_is_triaged_if_the_event_is_enabled(api: Api) -> None:
     adapter = desk.adapter(events=ALL)
     got = event(desk, later, events=ALL)
     assert (got.kind, got.message_id) == ("replied", json.loads(later.body)["event"]["comment"]["id"])
-    assert classified(desk, api, later, vendor=adapter) == ["It still fails"]
+    assert collect_classified_texts(desk, api, later, vendor=adapter) == ["It still fails"]
 
 
 def test_the_event_of_the_first_comment_is_a_duplicate_of_the_tickets_event() -> None:
@@ -341,7 +341,7 @@ def test_a_messaging_message_is_triaged(api: Api) -> None:
     adapter = desk.adapter(events=ALL)
     assert parse(desk, greeting, events=ALL) == Ignored("not written by a customer")
     webhook = desk.fake.customer_messages("Where is my parcel?", conversation=greeting.conversation_id or "")
-    assert classified(desk, api, webhook, vendor=adapter) == ["Where is my parcel?"]
+    assert collect_classified_texts(desk, api, webhook, vendor=adapter) == ["Where is my parcel?"]
     payload = json.loads(webhook.body)
     payload["event"]["message"] = None
     with pytest.raises(MalformedPayload, match=r"event\.message"):
@@ -369,7 +369,7 @@ def test_a_trigger_on_updates_reports_a_later_comment(api: Api) -> None:
     later = desk.fake.customer_writes("Still there?", conversation=first.conversation_id)
     assert event(desk, later).kind == "replied"
     assert event(desk, later).key != event(desk, first).key
-    assert classified(desk, api, later) == ["Still there?"]
+    assert collect_classified_texts(desk, api, later) == ["Still there?"]
     answered = desk.fake.agent_writes("Yes.", conversation=first.conversation_id or "")
     assert parse(desk, answered) == Ignored("not a public comment of a customer")
 
@@ -378,7 +378,7 @@ def test_an_automation_needs_no_user(api: Api) -> None:
     desk = ZendeskDesk(connection="trigger")
     body = desk.fake.customer_writes("Hello").body
     payload = json.loads(body) | {"actor_id": "", "actor_role": ""}
-    assert classified(desk, api, desk.signed(payload)) == ["Hello"]
+    assert collect_classified_texts(desk, api, desk.signed(payload)) == ["Hello"]
 
 
 def test_the_template_is_the_documented_one() -> None:
@@ -576,7 +576,7 @@ def test_an_automatic_email_is_routed_but_not_answered(api: Api) -> None:
     webhook = desk.fake.customer_writes("I am out of office", subject="Re")
     desk.fake.conversations[webhook.conversation_id or ""].messages[-1].extra["flags"] = [4]
     outcome = route(desk, api, webhook, Assign(team="98703"), Reply("Hi"))
-    assert said(outcome) == ["assign:done", "reply:skipped"]
+    assert step_results(outcome) == ["assign:done", "reply:skipped"]
     assert outcome.steps[1].detail == "the message was sent by a machine"
 
 
@@ -597,7 +597,7 @@ def test_a_comment_that_the_api_does_not_show_yet_is_added_from_the_event(api: A
     webhook = desk.fake.customer_writes("Hello")
     ticket = desk.fake.conversations[webhook.conversation_id or ""]
     ticket.messages.clear()
-    assert classified(desk, api, webhook) == ["Hello"]
+    assert collect_classified_texts(desk, api, webhook) == ["Hello"]
 
 
 @pytest.mark.parametrize("assignee", [None, "9001"])
@@ -605,7 +605,7 @@ def test_a_ticket_may_be_assigned_to_nobody_or_to_us(assignee: str | None, api: 
     desk = ZendeskDesk()
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.conversations[webhook.conversation_id or ""].assignee = assignee
-    assert said(route(desk, api, webhook, Assign(team="98701"))) == ["assign:done"]
+    assert step_results(route(desk, api, webhook, Assign(team="98701"))) == ["assign:done"]
 
 
 @pytest.mark.parametrize("answer", [{"ticket": {"id": 1}}, {"ticket": None}, {}, [], "x"])
@@ -634,7 +634,7 @@ def test_a_response_that_cannot_be_parsed_is_an_error(answer: Any, api: Api) -> 
 def test_static_credentials_are_sent_with_each_call(credentials: dict[str, str], header: str, api: Api) -> None:
     desk = ZendeskDesk()
     adapter = desk.adapter(client_id=None, client_secret=None, **credentials)
-    assert said(route(desk, api, desk.fake.customer_writes("Hello"), Close(), vendor=adapter)) == ["close:done"]
+    assert step_results(route(desk, api, desk.fake.customer_writes("Hello"), Close(), vendor=adapter)) == ["close:done"]
     assert {call.headers["authorization"] for call in desk.fake.calls} == {header}
     assert not any(value in repr(adapter) for value in credentials.values())
 
