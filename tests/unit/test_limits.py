@@ -1,6 +1,8 @@
-"""What a Router may do and spend, and when it leaves a service alone."""
+"""How much a Router may do and spend, and when it stops calling a service that is down."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,32 +13,55 @@ from tests.helpers.api import Api
 from tests.helpers.desks import Desk, IntercomDesk
 from tests.helpers.routing import handle, only, step_results
 from tests.helpers.watched import WatchedInbox
-from triage import ConfigurationError, Conversation, Limits, Router, Tag, Verdict, Worker
+from triage import ConfigurationError, Conversation, Event, Limits, Router, Tag, Verdict, Worker
 from triage.classifiers import Claude, Price
 from triage.inbox import SQLiteInbox
 from triage.policy import Buckets
 from triage.testing import RateLimit
 
 
-class Scripted:
-    """Returns these verdicts in turn, repeats the last one, and counts how often it was asked."""
+class ScriptedClassifier:
+    """Returns or raises the given results in turn, repeats the last one, and counts its calls."""
 
     priced = True
 
-    def __init__(self, *verdicts: Verdict | Exception) -> None:
-        self.verdicts = list(verdicts)
-        self.asked = 0
+    def __init__(self, *results: Verdict | Exception) -> None:
+        self.results = list(results)
+        self.calls = 0
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
-        self.asked += 1
-        verdict = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
-        if isinstance(verdict, Exception):
-            raise verdict
-        return verdict
+        self.calls += 1
+        result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
 
 
-GOOD = Verdict(bucket="general")
-DOWN = Verdict(bucket="general", confidence=0, fallback=True, unavailable=True, reason="Claude answered 529")
+VERDICT = Verdict(bucket="general")
+UNAVAILABLE = Verdict(bucket="general", confidence=0, fallback=True, unavailable=True, reason="Claude answered 529")
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """Intercom, since the limits are the same for every vendor."""
+    return IntercomDesk()
+
+
+@pytest.fixture
+def inbox(desk: Desk, tmp_path: Path) -> Iterator[WatchedInbox]:
+    with contextlib.closing(WatchedInbox(tmp_path / "triage.db", clock=desk.clock)) as inbox:
+        yield inbox
+
+
+def receive(router: Router, desk: Desk) -> Event:
+    """Receive a webhook about a new message, and return its event."""
+    webhook = desk.fake.customer_writes("Hello")
+    event = router.receive(webhook.body, webhook.headers).event
+    assert event is not None
+    return event
+
+
+# Settings
 
 
 @pytest.mark.parametrize(
@@ -63,8 +88,7 @@ def test_limits_out_of_range_are_rejected(options: Any, message: str) -> None:
         Limits(**options)
 
 
-def test_a_router_that_could_not_keep_its_limits_is_refused() -> None:
-    desk = IntercomDesk()
+def test_a_router_that_cannot_enforce_its_limits_is_rejected(desk: Desk) -> None:
     with pytest.raises(ConfigurationError, match="needs an inbox, where events can wait"):
         desk.router(limits=Limits(without_verdict="wait"))
     with pytest.raises(
@@ -74,12 +98,16 @@ def test_a_router_that_could_not_keep_its_limits_is_refused() -> None:
     desk.router(classifier=Claude("claude-next", prices={"claude-next": Price(1, 1, 1, 1)}), limits=Limits(daily_usd=1))
 
 
-# The conversation
+def test_a_router_has_the_default_limits(desk: Desk) -> None:
+    assert desk.router().engine.limits == Limits()
 
 
-def test_something_is_done_for_so_many_messages_of_a_conversation_and_no_more(desk: Desk, api: Api) -> None:
-    """Two machines that answer each other come to an end."""
-    classifier = Scripted(GOOD)
+# Messages per conversation
+
+
+def test_messages_beyond_the_limit_of_a_conversation_are_ignored(desk: Desk, api: Api) -> None:
+    """This ends a loop of two machines that answer each other."""
+    classifier = ScriptedClassifier(VERDICT)
     router = desk.router(
         vendor=desk.adapter(**desk.everything),
         buckets=only(Tag("seen")),
@@ -94,87 +122,75 @@ def test_something_is_done_for_so_many_messages_of_a_conversation_and_no_more(de
         outcomes.append(handle(api, router, webhook)[1])
     assert [outcome.status for outcome in outcomes] == ["routed", "routed", "ignored", "ignored"]
     assert outcomes[3].reason == "2 messages of the conversation were already handled: left to people"
-    assert classifier.asked == 2, "nor is it paid for"
-    assert handle(api, router, desk.fake.customer_writes("Hello"))[1].status == "routed", "others are not concerned"
+    assert classifier.calls == 2, "the ignored messages cost nothing"
+    other = handle(api, router, desk.fake.customer_writes("Hello"))[1]
+    assert other.status == "routed", "each conversation has its own limit"
 
 
-# The budget
+# The daily budget
 
 
-def test_the_days_budget_is_spent_and_then_the_fallback_stands_in_and_says_so(desk: Desk, api: Api) -> None:
-    classifier = Scripted(GOOD.model_copy(update={"cost_usd": 0.6}))
+def test_messages_go_to_the_fallback_bucket_once_the_daily_budget_is_spent(desk: Desk, api: Api) -> None:
+    classifier = ScriptedClassifier(VERDICT.model_copy(update={"cost_usd": 0.6}))
     router = desk.router(buckets=only(Tag("seen")), classifier=classifier, limits=Limits(daily_usd=1))
     outcomes = [handle(api, router, desk.fake.customer_writes("Hello"))[1] for _ in range(3)]
     verdict = outcomes[2].verdict
     assert verdict is not None
-    assert (classifier.asked, verdict.fallback, verdict.reason) == (
-        2,
-        True,
-        "the daily budget of 1 USD for verdicts is spent",
-    )
+    assert (classifier.calls, verdict.fallback) == (2, True)
+    assert verdict.reason == "the daily budget of 1 USD for verdicts is spent"
     assert step_results(outcomes[2]) == ["tag:done"]
     desk.clock.now += 24 * 3600
     handle(api, router, desk.fake.customer_writes("Hello"))
-    assert classifier.asked == 3
+    assert classifier.calls == 3, "the next day has a budget of its own"
 
 
-def test_all_workers_spend_the_same_budget(tmp_path: Path) -> None:
-    desk = IntercomDesk()
-    classifier = Scripted(GOOD.model_copy(update={"cost_usd": 1.0}))
+def test_all_workers_share_one_budget(desk: Desk, tmp_path: Path) -> None:
+    classifier = ScriptedClassifier(VERDICT.model_copy(update={"cost_usd": 1.0}))
     for _ in range(2):
-        inbox = SQLiteInbox(tmp_path / "triage.db", clock=desk.clock)
-        router = desk.router(inbox=inbox, classifier=classifier, limits=Limits(daily_usd=1))
-        event = router.receive(*parts(desk.fake.customer_writes("Hello"))).event
-        assert event is not None
-        router.process(event)
-        inbox.close()
-    assert classifier.asked == 1
+        with contextlib.closing(SQLiteInbox(tmp_path / "triage.db", clock=desk.clock)) as inbox:
+            router = desk.router(inbox=inbox, classifier=classifier, limits=Limits(daily_usd=1))
+            router.process(receive(router, desk))
+    assert classifier.calls == 1
 
 
-def parts(webhook: Any) -> tuple[bytes, dict[str, str]]:
-    return webhook.body, webhook.headers
+# A classifier that is down
 
 
-# The classifier
-
-
-@pytest.mark.parametrize("failure", [DOWN, RuntimeError("down")], ids=["verdict", "error"])
-def test_a_classifier_that_is_down_is_left_alone_for_a_while(desk: Desk, api: Api, failure: Any) -> None:
-    classifier = Scripted(failure)
+@pytest.mark.parametrize("failure", [UNAVAILABLE, RuntimeError("down")], ids=["verdict", "error"])
+def test_a_classifier_that_is_down_is_not_called_during_the_pause(desk: Desk, api: Api, failure: Any) -> None:
+    classifier = ScriptedClassifier(failure)
     router = desk.router(classifier=classifier, buckets=only(Tag("seen")), limits=Limits(failures=3, pause=30))
 
-    def verdict() -> Verdict:
+    def get_verdict() -> Verdict:
         outcome = handle(api, router, desk.fake.customer_writes("Hello"))[1]
         assert outcome.verdict is not None
-        assert step_results(outcome) == ["tag:done"], "it is routed all the same"
+        assert step_results(outcome) == ["tag:done"], "the message is routed in any case"
         return outcome.verdict
 
     for _ in range(3):
-        verdict()
-    assert verdict().reason == "the classifier was down and is not asked for another 30 s"
-    assert classifier.asked == 3
+        get_verdict()
+    assert get_verdict().reason == "the classifier was down and is not asked for another 30 s"
+    assert classifier.calls == 3
     desk.clock.now += 31
-    verdict()
-    verdict()
-    assert classifier.asked == 4, "after the pause one failure is enough"
+    get_verdict()
+    get_verdict()
+    assert classifier.calls == 4, "after the pause, a single failure starts the next one"
     desk.clock.now += 31
-    classifier.verdicts = [GOOD]
-    assert not verdict().fallback
-    assert not verdict().fallback
+    classifier.results = [VERDICT]
+    assert not get_verdict().fallback
+    assert not get_verdict().fallback
 
 
-def test_a_refusal_is_no_sign_that_the_classifier_is_down(desk: Desk, api: Api) -> None:
-    classifier = Scripted(DOWN.model_copy(update={"unavailable": False}))
+def test_a_refusal_by_the_classifier_does_not_open_the_circuit_breaker(desk: Desk, api: Api) -> None:
+    classifier = ScriptedClassifier(UNAVAILABLE.model_copy(update={"unavailable": False}))
     router = desk.router(classifier=classifier, buckets=only(Tag("seen")), limits=Limits(failures=1))
     for _ in range(3):
         handle(api, router, desk.fake.customer_writes("Hello"))
-    assert classifier.asked == 3
+    assert classifier.calls == 3
 
 
-def test_a_message_may_wait_until_the_classifier_is_back(tmp_path: Path) -> None:
-    desk = IntercomDesk()
-    inbox = WatchedInbox(tmp_path / "triage.db", clock=desk.clock)
-    classifier = Scripted(DOWN, GOOD)
+def test_a_message_can_wait_until_the_classifier_is_back(desk: Desk, inbox: WatchedInbox) -> None:
+    classifier = ScriptedClassifier(UNAVAILABLE, VERDICT)
     router = desk.router(
         inbox=inbox, classifier=classifier, limits=Limits(without_verdict="wait", failures=1, pause=100)
     )
@@ -184,37 +200,31 @@ def test_a_message_may_wait_until_the_classifier_is_back(tmp_path: Path) -> None
         inbox.wait()
         (entry,) = inbox.list_entries()
         assert (entry.state, entry.error, entry.ledger.verdict) == ("ready", "Claude answered 529", None)
-        assert entry.due - desk.clock() == pytest.approx(100), "not before the classifier is asked again"
+        assert entry.due - desk.clock() == pytest.approx(100), "it waits until the classifier may be called again"
         desk.clock.now += 101
         worker._wake()
         inbox.wait()
     (entry,) = inbox.list_entries()
-    assert (entry.state, classifier.asked) == ("finished", 2)
+    assert (entry.state, classifier.calls) == ("finished", 2)
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
-    inbox.close()
 
 
-def test_who_waited_for_long_enough_goes_to_the_fallback_bucket(tmp_path: Path, api: Api) -> None:
-    desk = IntercomDesk()
-    inbox = SQLiteInbox(tmp_path / "triage.db", clock=desk.clock)
-    router = desk.router(inbox=inbox, classifier=Scripted(DOWN), limits=Limits(without_verdict="wait"))
-    webhook = desk.fake.customer_writes("Hello")
-    event = router.receive(*parts(webhook)).event
-    assert event is not None
-    key: Any = event
+def test_a_waiting_message_goes_to_the_fallback_bucket_on_its_last_attempt(
+    desk: Desk, inbox: WatchedInbox, api: Api
+) -> None:
+    router = desk.router(inbox=inbox, classifier=ScriptedClassifier(UNAVAILABLE), limits=Limits(without_verdict="wait"))
+    event = receive(router, desk)
     statuses = []
-    for _ in range(3):
-        statuses.append(api.process(router, key, attempts=3).status)
-        key = event.key
+    for event_or_key in (event, event.key, event.key):
+        statuses.append(api.process(router, event_or_key, attempts=3).status)
         desk.clock.now += 1000
     assert statuses == ["failed", "failed", "routed"]
-    inbox.close()
 
 
-# The help desk
+# A help desk that is down, or limits the rate
 
 
-def test_a_help_desk_that_is_down_is_left_alone_for_a_while(desk: Desk, api: Api) -> None:
+def test_a_help_desk_that_is_down_is_not_called_during_the_pause(desk: Desk, api: Api) -> None:
     router = desk.router(buckets=only(Tag("seen")), limits=Limits(failures=2, pause=30))
     desk.fake.fail(status=503, times=None, headers={"Retry-After": "0"})
     first = handle(api, router, desk.fake.customer_writes("Hello"))[1]
@@ -228,72 +238,57 @@ def test_a_help_desk_that_is_down_is_left_alone_for_a_while(desk: Desk, api: Api
     assert handle(api, router, desk.fake.customer_writes("Hello"))[1].status == "routed"
 
 
-def test_a_limit_that_is_used_up_is_kept_by_all_workers(tmp_path: Path, api: Api) -> None:
-    """What one worker reads in an answer's headers, another one knows before it calls."""
-    desk = IntercomDesk()
+def test_all_workers_respect_a_rate_limit_that_one_of_them_used_up(desk: Desk, tmp_path: Path, api: Api) -> None:
+    """A worker learns of it from the headers of a response, the others from the inbox."""
     desk.fake.rate_limit = RateLimit(1, 3600)
     inboxes = [SQLiteInbox(tmp_path / "triage.db", clock=desk.clock) for _ in range(2)]
     routers = [desk.router(inbox=inbox, buckets=only(Tag("seen"))) for inbox in inboxes]
-    outcomes = []
-    for router in routers:
-        event = router.receive(*parts(desk.fake.customer_writes("Hello"))).event
-        assert event is not None
-        outcomes.append(api.process(router, event))
+    outcomes = [api.process(router, receive(router, desk)) for router in routers]
     assert ["its rate limit is used up" in outcome.reason for outcome in outcomes] == [True, True]
     assert len(desk.fake.calls) == 1
     entry = inboxes[0].get_entry(outcomes[1].key or "")
     assert entry is not None
-    left = 3600 - desk.clock() % 3600
-    assert entry.due - desk.clock() == pytest.approx(left), "it is tried again when the window is over"
+    rest_of_window = 3600 - desk.clock() % 3600
+    assert entry.due - desk.clock() == pytest.approx(rest_of_window), "it is retried when the window has ended"
     for inbox in inboxes:
         inbox.close()
 
 
-def test_a_short_wait_is_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = IntercomDesk()
+def test_a_short_rate_limit_pause_is_waited_out(desk: Desk, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.fake.rate_limit = RateLimit(1, 10)
-    waited: list[float] = []
+    delays: list[float] = []
 
     async def sleep(self: object, seconds: float) -> None:
-        waited.append(seconds)
+        delays.append(seconds)
         desk.clock.now += seconds
 
     monkeypatch.setattr("triage.io.ports.SyncIO.sleep", sleep)
     monkeypatch.setattr("triage.io.ports.AsyncIO.sleep", sleep)
     outcome = handle(api, desk.router(buckets=only(Tag("seen"))), desk.fake.customer_writes("Hello"))[1]
     assert outcome.status == "routed"
-    assert len(waited) >= 2
-    assert max(waited) <= 10
+    assert len(delays) >= 2
+    assert max(delays) <= 10
 
 
-def test_a_worker_takes_nothing_while_the_help_desk_is_left_alone(tmp_path: Path) -> None:
-    desk = IntercomDesk()
-    inbox = WatchedInbox(tmp_path / "triage.db", clock=desk.clock)
-    asked = threading.Semaphore(0)
-    held = inbox.get_pause
+def test_a_worker_leases_no_events_while_the_help_desk_must_not_be_called(
+    desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = threading.Semaphore(0)
+    get_pause = inbox.get_pause
 
-    def counted(name: str) -> float:
-        asked.release()
-        return held(name)
+    def get_pause_and_count(name: str) -> float:
+        checks.release()
+        return get_pause(name)
 
-    inbox.get_pause = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(inbox, "get_pause", get_pause_and_count)
     inbox.set_pause("intercom", 60)
     router = desk.router(inbox=inbox)
     handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
     with Worker(router) as worker:
-        assert asked.acquire(timeout=20)
+        assert checks.acquire(timeout=20)
         (entry,) = inbox.list_entries()
         assert (entry.state, entry.attempts) == ("ready", 0)
         desk.clock.now += 61
         worker._wake()
         inbox.wait()
     assert inbox.count_states()["finished"] == 1
-    inbox.close()
-
-
-# Defaults
-
-
-def test_the_default_limits_are_those_of_a_router() -> None:
-    router: Router = IntercomDesk().router()
-    assert router.engine.limits == Limits()
