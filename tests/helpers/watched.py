@@ -10,6 +10,8 @@ from triage.models import Job
 
 
 class WatchedInbox(SQLiteInbox):
+    """An inbox in which a test can wait for events to be settled."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.settled = threading.Semaphore(0)
         super().__init__(*args, **kwargs)
