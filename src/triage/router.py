@@ -75,7 +75,7 @@ class Router:
 
     def __init__(
         self,
-        vendor: Vendor,
+        vendor: Vendor | HelpDesk,
         *,
         buckets: Iterable[Bucket],
         classifier: ClassifierLike | None = None,
@@ -421,7 +421,7 @@ def _check_arguments(
             f"Router needs an instance of {vendor.__name__}: {vendor.__name__}(…) or {vendor.__name__}.from_env()."
         )
     if not all(
-        hasattr(vendor, attribute) for attribute in ("name", "can", "check", "verify", "parse", "fetch", "perform")
+        hasattr(vendor, attribute) for attribute in ("name", "check", "verify", "parse", "plan", "fetch", "perform")
     ):
         raise ConfigurationError(f"Router's first argument is a help desk's adapter, not {type(vendor).__name__}.")
     if isinstance(inbox, type | str | os.PathLike):

@@ -79,8 +79,15 @@ class Attempt:
         self._job = job
         self._io = io
         self._retries = RetryPolicy(attempts=attempts, first_delay=2.0, longest_delay=300.0, jitter=0.5)
-        http = engine.clients.get(io)
-        self._transport = Transport(engine.vendor, http, io, engine.vendor_breaker, engine.tokens, engine.clock)
+        self._transport = Transport(
+            vendor=engine.vendor,
+            auth=engine.auth,
+            http=engine.clients.get(io),
+            io=io,
+            breaker=engine.vendor_breaker,
+            tokens=engine.tokens,
+            clock=engine.clock,
+        )
         self.event = job.event
         self.ledger = job.ledger
 

@@ -18,7 +18,7 @@ from triage.io.ports import IO
 from triage.limits import Limits
 from triage.models import Conversation, Ledger, Message, Step, StepResult, Verdict
 from triage.policy import Buckets
-from triage.vendors.base import Vendor
+from triage.vendors.base import Auth, HelpDesk, Vendor
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Engine:
     """
 
     owner: str
-    vendor: Vendor
+    vendor: Vendor | HelpDesk
     classifier: Classifier
     inbox: Inbox
     is_durable: bool
@@ -60,10 +60,12 @@ class Engine:
     clock: Callable[[], float]
     observers: Observers
     tokens: TokenCache = field(default_factory=TokenCache)
+    auth: Auth | None = field(init=False)
     vendor_breaker: CircuitBreaker = field(init=False)
     classifier_breaker: CircuitBreaker = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "auth", self.vendor.auth)
         for attribute, service in (("vendor_breaker", self.owner), ("classifier_breaker", "the classifier")):
             breaker = CircuitBreaker(service, self.inbox, self.limits.failures, self.limits.pause, self.clock)
             object.__setattr__(self, attribute, breaker)

@@ -13,7 +13,7 @@ from triage.io.clients import Mutex
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
 from triage.models import Request, Response, Token
-from triage.vendors.base import Vendor
+from triage.vendors.base import Auth, HelpDesk, Vendor
 from triage.vendors.responses import OUTCOME_UNKNOWN
 
 RETRIES = RetryPolicy(attempts=3)
@@ -46,7 +46,8 @@ class Transport:
     """Calls one help desk's API over one port.
 
     Args:
-        vendor: Reads errors and rate limits, and knows how to fetch a token if one is needed.
+        vendor: Reads errors and rate limits.
+        auth: How to fetch the token that requests must carry, None if they need none.
         http: The HTTP client, sync or async as the port is.
         io: The port.
         breaker: Decides when the API may be called.
@@ -54,7 +55,8 @@ class Transport:
         clock: Returns the seconds since the epoch.
     """
 
-    vendor: Vendor
+    vendor: Vendor | HelpDesk
+    auth: Auth | None
     http: HttpClient | AsyncHttpClient
     io: IO
     breaker: CircuitBreaker
@@ -74,7 +76,7 @@ class Transport:
         Raises:
             VendorError: Any other response, or none. A redirect is an error too: it could carry our token elsewhere.
         """
-        token = await self._get_token() if authorize and self.vendor.auth is not None else None
+        token = await self._get_token() if authorize and self.auth is not None else None
         content = None if request.json is None else json.dumps(request.json, ensure_ascii=False).encode()
         # The user's client may follow redirects by default. With our token in the headers it must not.
         options: dict[str, Any] = {"content": content, "headers": request.headers, "follow_redirects": False}
@@ -144,10 +146,9 @@ class Transport:
             return self.tokens.find_usable(self.clock(), rejected) or await self._fetch_token()
 
     async def _fetch_token(self) -> Token:
-        auth = self.vendor.auth
-        assert auth is not None  # noqa: S101 - the caller checks it
-        request = auth.request()
-        token = auth.token(request, await self.send(request, authorize=False), self.clock())
+        assert self.auth is not None  # noqa: S101 - the caller checks it
+        request = self.auth.request()
+        token = self.auth.token(request, await self.send(request, authorize=False), self.clock())
         self.tokens.current = token
         return token
 

@@ -27,7 +27,7 @@ import httpx
 
 from triage.actions import ACTIONS, Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Tag
 from triage.errors import ConfigurationError, InvalidSignature, VendorError
-from triage.io.run import run
+from triage.io.ports import run
 from triage.models import Conversation, Delivery, Event, Outcome, Request, Response, Step, Verdict, WebhookResponse
 from triage.policy import Bucket, Buckets
 from triage.router import Router

@@ -152,16 +152,6 @@ class Vendor(Protocol):
         ...
 
     @property
-    def can(self) -> frozenset[type[Action]]:
-        """The supported actions. A Router rejects a policy that uses others."""
-        ...
-
-    @property
-    def instead(self) -> Mapping[type[Action], str]:
-        """For each unsupported action, the end of the error message, which names an alternative."""
-        ...
-
-    @property
     def auth(self) -> Auth | None:
         """How to fetch the token that requests must carry; None if they carry all they need."""
         ...
@@ -325,7 +315,7 @@ class HelpDesk(Settings, ABC):
 
     # Settings
 
-    @cached_property
+    @property
     def auth(self) -> Auth | None:
         """How to fetch the token that requests must carry; None if `headers` carry all they need."""
         return None

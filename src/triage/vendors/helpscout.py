@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AliasChoices, AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
@@ -239,7 +238,7 @@ class HelpScout(HelpDesk):
         description="a short word of letters and digits",
     )
 
-    @cached_property
+    @property
     def auth(self) -> ClientCredentials:
         """Source: https://developer.helpscout.com/mailbox-api/overview/authentication."""
         url = f"{self.url}/v2/oauth2/token"

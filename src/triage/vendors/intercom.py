@@ -262,7 +262,7 @@ class Intercom(HelpDesk):
             case SetFields(fields=fields):
                 await send(self.request("PUT", path, {"custom_attributes": fields}))
             case Snooze(until=datetime() as until):
-                snooze = {"message_type": "snoozed", "snoozed_until": int(until.timestamp())}
+                snooze: dict[str, JsonValue] = {"message_type": "snoozed", "snoozed_until": int(until.timestamp())}
                 await send(self._post(f"{path}/parts", snooze, idempotent=True))
             case Close():
                 await send(self._post(f"{path}/parts", {"message_type": "close", "type": "admin"}, idempotent=True))

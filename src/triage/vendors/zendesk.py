@@ -7,7 +7,6 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 from urllib.parse import quote
 
@@ -305,7 +304,7 @@ class Zendesk(HelpDesk):
                     "three."
                 )
 
-    @cached_property
+    @property
     def auth(self) -> ClientCredentials | None:
         """The OAuth client, if there is one."""
         if not (self.client_id and self.client_secret):

@@ -60,8 +60,6 @@ class Desk(ContractDesk):
     """The call that sends a reply."""
     note: ClassVar[str]
     """The call that adds a note."""
-    queues: ClassVar[bool] = False
-    """True if a reply may appear some time after it was accepted."""
     tells_subject: ClassVar[bool] = True
     """True if a webhook holds the conversation's subject."""
     everything: ClassVar[Mapping[str, Any]] = {}
@@ -96,16 +94,6 @@ class Desk(ContractDesk):
     def transport(self) -> Any:
         """The transport of the fake."""
         return self.fake.transport
-
-    @property
-    def secret_setting(self) -> str:
-        """The setting that holds the signing secrets."""
-        return next(name for name in self.settings() if "secret" in name)
-
-    @property
-    def delivers_later(self) -> bool:
-        """True if a reply may appear some time after it was accepted."""
-        return self.queues
 
     def now(self) -> float:
         """Return the time of the fake."""

@@ -38,7 +38,6 @@ class CrispDesk(Desk):
     read = "GET /v1/website/*/conversation/*"
     reply = note = "POST /v1/website/*/conversation/*/message"
     human = "00000000-0000-4000-8000-00000000232a"
-    queues = True
     tells_subject = False
 
     def __init__(self, **options: Any) -> None:

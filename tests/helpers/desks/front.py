@@ -35,7 +35,6 @@ class FrontDesk(Desk):
     note = "POST /conversations/*/comments"
     everything: ClassVar = {"messages": "all"}
     human = "tea_9002"
-    queues = True
 
     def __init__(self, **options: Any) -> None:
         super().__init__()

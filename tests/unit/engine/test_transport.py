@@ -39,7 +39,7 @@ class Service(SyncIO):
         inbox = MemoryInbox(clock=lambda: self.now)
         self.breaker = CircuitBreaker("intercom", inbox, failures=4, pause=30, clock=lambda: self.now)
         http = httpx.Client(transport=httpx.MockTransport(self.answer))
-        self.transport = Transport(vendor, http, self, self.breaker, self.tokens, lambda: self.now)
+        self.transport = Transport(vendor, vendor.auth, http, self, self.breaker, self.tokens, lambda: self.now)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -142,7 +142,7 @@ def test_an_error_names_the_call_but_neither_host_nor_query() -> None:
 def test_a_token_that_no_header_can_contain_is_reported_without_it(token: str) -> None:
     """Such as the `…` of an example that was copied as it is."""
     service = Service([])
-    service.transport = Transport(INTERCOM, httpx.Client(), service, service.breaker, service.tokens, lambda: 0.0)
+    service.transport = Transport(INTERCOM, None, httpx.Client(), service, service.breaker, service.tokens, lambda: 0.0)
     with serve(lambda request: HttpResponse()) as base_url:
         request = Request("GET", base_url, headers={"Authorization": f"Bearer {token}"})
         with pytest.raises(VendorError, match="the API token, or another setting sent in a header") as caught:

@@ -40,7 +40,7 @@ from triage.testing.schedule import Fault, next_fault
 from triage.testing.server import Drop, HttpRequest, HttpResponse, serve
 
 if TYPE_CHECKING:
-    from triage.vendors.base import Vendor
+    from triage.vendors.base import HelpDesk
 
 Handler: TypeAlias = Callable[..., Any]
 """Takes the `Call` and, by name, the groups of the route's pattern. Returns a JSON value or an `HttpResponse`."""
@@ -250,7 +250,7 @@ class FakeHelpDesk(ABC):
         """
 
     @abstractmethod
-    def adapter(self, **settings: Any) -> "Vendor":
+    def adapter(self, **settings: Any) -> "HelpDesk":
         """Return the vendor's adapter, configured to call this fake.
 
         Args:
