@@ -224,7 +224,7 @@ def test_storing_does_not_wait_for_the_broker(tmp_path: Path) -> None:
 
 def test_bind_rejects_settings_that_cannot_work(tmp_path: Path) -> None:
     desk, app = IntercomDesk(), Celery("tests", broker="memory://")
-    with pytest.raises(ConfigurationError, match="has no inbox"):
+    with pytest.raises(ConfigurationError, match="needs a Router with an inbox"):
         bind(app, desk.router())
     with pytest.raises(ConfigurationError, match="sweep=0 and attempts=20"):
         bind(app, desk.router(inbox=SQLiteInbox(tmp_path / "triage.db")), sweep=0)

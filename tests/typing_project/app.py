@@ -94,14 +94,7 @@ async def by_service(text: str) -> str:
 
 
 def create_adapter(fake: FakeIntercom) -> Intercom:
-    settings = fake.settings()
-    return Intercom(
-        client_secret=settings["client_secret"],
-        access_token=settings["access_token"],
-        admin_id=settings["admin_id"],
-        region="eu",
-        topics=["conversation.user.created", "conversation.user.replied"],
-    )
+    return fake.adapter(region="eu", topics=["conversation.user.created", "conversation.user.replied"])
 
 
 def create_routers(fake: FakeIntercom) -> Sequence[Router]:
@@ -123,18 +116,18 @@ def create_routers(fake: FakeIntercom) -> Sequence[Router]:
 
 
 def respond(router: Router, body: bytes) -> tuple[bytes, int, dict[str, str]]:
-    answer = router.handle(body, {"X-Hub-Signature": "sha1=0"})
-    return answer.body, answer.status_code, answer.headers
+    response = router.handle(body, {"X-Hub-Signature": "sha1=0"})
+    return response.body, response.status_code, response.headers
 
 
 def read_outcome(router: Router, fake: FakeIntercom) -> Literal["routed", "other"]:
     webhook = fake.customer_writes("I was charged twice.")
-    answer: WebhookResponse = router.handle(webhook.body, webhook.headers)
-    outcome: Outcome = answer.outcome
+    response: WebhookResponse = router.handle(webhook.body, webhook.headers)
+    outcome: Outcome = response.outcome
     steps: list[str] = [step.detail for step in outcome.steps]
     if outcome.verdict is not None and outcome.verdict.fallback:
         steps.append(outcome.verdict.reason)
-    return "routed" if answer.outcome.status == "routed" and not steps else "other"
+    return "routed" if response.outcome.status == "routed" and not steps else "other"
 
 
 async def respond_async(router: Router, headers: list[tuple[bytes, bytes]]) -> str:

@@ -103,7 +103,7 @@ class _Sender:
             self._send(key)
         except Exception as err:  # noqa: BLE001 - whatever the broker's client raises, the sweeper sends the key again
             self._quiet_until = time.monotonic() + self._quiet
-            logger.warning("left to the sweeper: %s and the keys after it (%s)", key, type(err).__name__)
+            logger.warning("%s and the events after it are left to the sweeper: %s", key, type(err).__name__)
 
     def before_fork(self) -> None:
         """Do nothing: no resource of the executor is held."""

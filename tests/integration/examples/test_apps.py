@@ -39,7 +39,7 @@ MODULES = {
 MISTAKES = {
     "no secret": ({"INTERCOM_CLIENT_SECRET": ""}, "Set INTERCOM_CLIENT_SECRET in the environment"),
     "no team": ({"INTERCOM_TEAM_BILLING": ""}, "Set INTERCOM_TEAM_BILLING to the ids of your teams"),
-    "a typo": ({"INTERCOM_REGION": "uk"}, "one of us, eu, au, not 'uk'"),
+    "a typo": ({"INTERCOM_REGION": "uk"}, "must be 'us', 'eu' or 'au', not 'uk'"),
     "no key": ({"ANTHROPIC_API_KEY": ""}, "set ANTHROPIC_API_KEY"),
 }
 """Changes to correct settings, and a part of the error message that they cause."""

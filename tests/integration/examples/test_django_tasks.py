@@ -16,10 +16,10 @@ PAGE = DOCS / "reliability.md"
 APP = """
 from triage import Router
 from triage.inbox import SQLiteInbox
-from triage.testing import Skewed
+from triage.testing import SkewedClock
 from triage.vendors import Intercom
 
-clock = Skewed()
+clock = SkewedClock()
 router = Router.from_env(
     Intercom,
     classifier=lambda text: "billing",
