@@ -133,7 +133,7 @@ class Reply(_Action):
     """Answer the customer. A conversation gets at most one automatic reply.
 
     Args:
-        body: The text. It is left out of every `repr`: once filled in, it contains what a customer or a model wrote.
+        body: The text. It is left out of every `repr`: once filled in, it contains text by a customer or a model.
     """
 
     example = "Reply('Thank you for your message.')"
@@ -241,7 +241,7 @@ class Snooze(_Action):
 
 
 class Close(_Action):
-    """Close (resolve, archive) the conversation. It always comes last, whatever the order in the policy."""
+    """Close (resolve, archive) the conversation. It always comes last, in any order of the policy."""
 
     example = "Close()"
 

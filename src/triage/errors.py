@@ -3,7 +3,7 @@
 ```
 TriageError
 ├─ InvalidSignature      a request is not signed with one of the configured secrets
-├─ MalformedPayload      a signed request differs from what the vendor documents
+├─ MalformedPayload      a signed request does not match the vendor's documentation
 ├─ ClassifierError       the classifier returned no verdict
 ├─ InboxError            the inbox cannot be read or written
 │  └─ LeaseLost          another worker has taken over the event

@@ -16,7 +16,7 @@ from triage.router import Router
 
 @dataclass(frozen=True)
 class Treatment:
-    """What was, or would be, done with a message.
+    """The treatment of a message: its bucket and the actions that follow.
 
     Args:
         bucket: The verdict's bucket.

@@ -1,7 +1,7 @@
 """The Router: webhooks come in through `handle`, conversations are routed, a response goes back.
 
-`receive` is the pure half (verify and parse, no I/O), `process` does the work, and `handle` is both. What happens to an
-event is in `engine/attempt.py`.
+`receive` is the pure half (verify and parse, no I/O), `process` does the work, and `handle` is both. Read
+`engine/attempt.py` to see how an event is processed.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class Router:
         async_http: The client in async code, an `httpx.AsyncClient`. It must belong to the event loop in use.
         inbox: Stores each event before its webhook is acknowledged, for a `Worker` to process: durable mode. Without an
             inbox the request itself does the work, and only this process's memory knows of it.
-        limits: What may be done and spent, and when a failing service is no longer called.
+        limits: Limits on spending and on handled messages, and when to stop calling a failing service.
         dry_run: True to decide and report, but only read from the help desk and change nothing there.
         max_body: The largest webhook that is accepted, in bytes.
         on_failure: How to answer the webhook when the help desk's API failed. `accept`: 200, the event is finished.

@@ -1,4 +1,4 @@
-"""The Worker: leases events from an inbox and routes them, inside the web application or in a process of its own."""
+"""The Worker: leases events from an inbox and routes them, inside the web application or in a separate process."""
 
 import asyncio
 import logging
@@ -25,8 +25,8 @@ class Worker:
     """Routes the events of a Router's inbox: one thread with an event loop, for any web framework.
 
     Start it when the application starts. It wakes up at once when the Router of its process stores an event. In a
-    process that was forked after `start`, it starts itself with the first event stored there. Whichever worker comes
-    first resumes what a crash or a shutdown interrupted, from the event's ledger.
+    process that was forked after `start`, it starts itself with the first event stored there. After a crash or a
+    shutdown, the next worker resumes each interrupted event from its ledger.
 
     Args:
         router: A Router with an inbox.
@@ -67,8 +67,8 @@ class Worker:
         """Lease no more events, and wait for those in progress.
 
         Args:
-            deadline: Seconds to wait. What is not finished by then is interrupted, and resumed by another worker when
-                its lease has run out.
+            deadline: Seconds to wait. Unfinished events are then interrupted, and resumed by another worker when
+                their lease has expired.
 
         Returns:
             True if all events in progress were finished.

@@ -1,4 +1,4 @@
-"""The classifiers, and the base class for your own. See `as_classifier` for what a Router accepts as a classifier."""
+"""The classifiers, and the base class for your own. `as_classifier` describes everything that a Router accepts."""
 
 from triage.classifiers.base import Classifier, ClassifierLike, as_classifier
 from triage.classifiers.claude import Claude, Price

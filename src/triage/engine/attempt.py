@@ -92,7 +92,7 @@ class Attempt:
         self.ledger = job.ledger
 
     async def run(self) -> Outcome:
-        """Route the event from where its ledger stands, and settle it in the inbox.
+        """Resume the event from its ledger, route it and settle it in the inbox.
 
         Returns:
             The outcome; `failed` if the help desk's API failed.
@@ -167,8 +167,8 @@ class Attempt:
     async def _run_steps(self, conversation: Conversation) -> Outcome:
         """Run the steps in order, up to the first that fails, and return the outcome.
 
-        The ledger is recorded before each step, with everything known by then. What follows the last step is recorded
-        when the event is settled.
+        The ledger is recorded before each step, with everything known by then. The result of the last
+        step is recorded when the event is settled.
         """
         # When looking for a message with an unknown outcome, messages from before the first step must not match.
         earlier = tuple(message for message in conversation.messages if message.id in self.ledger.message_ids)

@@ -1,4 +1,4 @@
-"""What all attempts of one Router share: its settings, its breakers and tokens, how to classify and how to plan."""
+"""The engine of a Router: settings, circuit breakers and tokens that all its attempts share."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ class Engine:
         buckets: The labels.
         review: The actions for a verdict below its bucket's `min_confidence`.
         context: How many messages before the customer's last one the classifier sees.
-        limits: What may be done and spent.
+        limits: Limits on spending and on handled messages.
         dry_run: True if nothing may be changed at the help desk.
         clients: The HTTP clients.
         clock: Returns the seconds since the epoch.
@@ -74,7 +74,7 @@ class Engine:
         """Ask the classifier and plan, without calling the help desk, storing anything or counting the cost.
 
         Args:
-            conversation: What the classifier should see, such as a ledger's `conversation`.
+            conversation: The conversation for the classifier, such as a ledger's `conversation`.
             io: The port.
 
         Returns:
@@ -88,7 +88,7 @@ class Engine:
         return self.plan(Ledger(conversation=conversation, verdict=verdict), verdict, conversation)
 
     async def classify(self, conversation: Conversation, io: IO) -> Verdict:
-        """Ask the classifier. Whatever it raises or returns leads to a verdict."""
+        """Ask the classifier. Any exception or wrong answer leads to a fallback verdict."""
         try:
             if io.is_async:
                 verdict = await self.classifier.classify_async(conversation, self.buckets)

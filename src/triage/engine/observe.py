@@ -104,7 +104,7 @@ class LogObserver(Observer):
     def settled(self, outcome: Outcome) -> None:
         verdict = outcome.verdict
         fell_back = verdict is not None and verdict.fallback
-        # The reason of a fallback verdict is ours. Any other is a model's, about what a customer wrote.
+        # The reason of a fallback verdict is ours. Any other is a model's, about customer text.
         reasons = (outcome.reason, verdict.reason if verdict is not None and fell_back else "")
         logger.log(
             _LEVELS.get(outcome.status, logging.WARNING if fell_back else logging.INFO),

@@ -1,4 +1,4 @@
-"""Calls of a help desk's API: authorization, retries, rate limits. Does no I/O of its own."""
+"""Calls of a help desk's API: authorization, retries, rate limits. The port does the I/O."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -153,7 +153,7 @@ class Transport:
         return token
 
     def _explain(self, error: Exception, request: Request) -> VendorError:
-        """Turn an exception of the HTTP client into an error of ours."""
+        """Turn an exception of the HTTP client into a `VendorError`."""
         if _quotes_headers(error):
             message = "no call: the API token, or another setting sent in a header, contains a character no header can"
             sent = False

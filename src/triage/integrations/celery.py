@@ -79,7 +79,7 @@ def bind(
 
 
 class _Sender:
-    """Sends keys in a thread of its own: a broker that is down takes seconds to fail, and webhooks must not wait.
+    """Sends keys in a separate thread: a broker that is down takes seconds to fail, and webhooks must not wait.
 
     Args:
         send: Sends a key.

@@ -46,7 +46,7 @@ class Conversation(Model):
     assignee: str | None = None
     """The human to whom it is assigned."""
     has_automatic_reply: bool = False
-    """True if the messages include an automatic reply of ours."""
+    """True if we already sent an automatic reply."""
     is_automatic: bool = False
     """True if a machine sent the customer's last message (an absence notice, say): a reply could start a loop."""
     tags: tuple[str, ...] = ()

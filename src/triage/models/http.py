@@ -32,7 +32,7 @@ class Delivery:
 
     @classmethod
     def create(cls, body: bytes, headers: Headers, received_at: float) -> Self:
-        """Create a delivery from what a web framework provides.
+        """Create a delivery from a web framework's request.
 
         Args:
             body: The request's body, the bytes as they were received.

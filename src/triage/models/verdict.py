@@ -20,7 +20,7 @@ class Usage(Model):
 
 
 class Verdict(StrictModel):
-    """The bucket that a classifier chose for a conversation, and what is known about the choice.
+    """The bucket that a classifier chose for a conversation, with its confidence, reason and cost.
 
     Raises:
         ConfigurationError: There is no field of that name, or a value is out of range.

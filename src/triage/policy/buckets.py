@@ -24,7 +24,7 @@ class Bucket:
 
     Args:
         name: A slug in lower case, because models return labels of mixed case differently from one call to the next.
-        description: What belongs here. It is part of the prompt: write it for a new colleague.
+        description: The messages that belong here. It is part of the prompt: write it for a new colleague.
         actions: The actions, in this order, except that closing always comes last.
         min_confidence: Below it, the conversation gets the Router's `review` actions or, without any, those of the
             fallback bucket.

@@ -60,7 +60,7 @@ class Change:
     look: Callable[[], object]
     """Returns the part of the conversation that the action changes."""
     expected: object
-    """What `look` returns afterwards."""
+    """The value that `look` returns afterwards."""
     overlaps: frozenset[type[Action]] = frozenset()
     """Other actions that change the same part."""
 
@@ -124,7 +124,7 @@ class ContractDesk(ABC):
         return ()
 
     def forgeries(self, body: bytes) -> Mapping[str, Mapping[str, str]]:
-        """Return headers that must be rejected, by what is wrong with them."""
+        """Return headers that must be rejected, by the reason."""
         return {
             "no signature": {},
             "another secret": self.sign(body, "wrong"),
@@ -396,7 +396,7 @@ class VendorContract:
         assert wire.calls == []
 
     def test_an_event_carries_the_message_and_the_whole_payload(self, desk: ContractDesk) -> None:
-        """The event names the conversation and holds what the webhook holds."""
+        """The event names the conversation and contains the webhook's message."""
         webhook = desk.write("Where is my parcel?")
         event = self.receive(desk, webhook)
         assert (event.vendor, event.conversation_id) == (desk.vendor.name, webhook.conversation_id)
@@ -582,7 +582,7 @@ class VendorContract:
             assert "4711" not in str(error), "an error is logged"
 
     def test_odd_error_responses_never_raise(self, desk: ContractDesk) -> None:
-        """Whatever the body and the headers of an error response hold, it becomes an error."""
+        """An error response with any body and headers becomes an error."""
         adapter = desk.adapter()
         request = Request("GET", "https://desk.example.com/conversations")
         documented = [changed for _, body in desk.errors() for changed in _replace_values(body)]
@@ -591,7 +591,7 @@ class VendorContract:
             assert (error.status, error.outcome_unknown) == (500, True)
 
     def test_a_pause_is_a_finite_number_of_seconds(self, desk: ContractDesk) -> None:
-        """Whatever the headers hold."""
+        """Headers with any content are accepted."""
         adapter = desk.adapter()
         for name in _LIMIT_HEADERS:
             for value in _ODD_NUMBERS:

@@ -271,7 +271,7 @@ class HelpDesk(Settings, ABC):
     numeric_ids: ClassVar[bool] = False
     """True if teams and users have numeric ids, so that a policy with other ids is rejected."""
     appends_signature: ClassVar[bool] = False
-    """True if the vendor may append a signature to what we write."""
+    """True if the vendor may append a signature to our replies."""
     delivers_later: ClassVar[bool] = False
     """True if a reply may appear some time after the vendor accepted it."""
 
@@ -340,7 +340,7 @@ class HelpDesk(Settings, ABC):
         return Secrets(getattr(self, self.signing_setting()), name=f"{self.title}'s {self.signing_setting()}")
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show the address, and only what cannot be secret."""
+        """Show the address, and settings that cannot be secret."""
         return [(None, self.url), *super().__repr_args__()]
 
     # Planning
@@ -409,7 +409,7 @@ class HelpDesk(Settings, ABC):
         return event.add_missing_message(await self.read(event.conversation_id, send))
 
     async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
-        """Read the conversation again, and look for new messages of ours with the texts of the step.
+        """Read the conversation again, and look for our new messages with the texts of the step.
 
         Raises:
             VendorError: A text is missing, and the vendor may still deliver it.

@@ -114,7 +114,7 @@ class Crisp(HelpDesk):
             verified.
         tier: The API token's tier. If None, the same as `hook`.
         nickname: The name that replies and notes carry. Automated messages with this name count as ours.
-        teams: What a team is: `inboxes` to move conversations to, or `segments` (tags).
+        teams: The meaning of a team: `inboxes` to move conversations to, or `segments` (tags).
         spam_segment: The segment that `MarkSpam` adds before it resolves the conversation.
         block_spammers: Whether `MarkSpam` also blocks the visitor, who can then no longer write.
         replay_window: How many seconds the timestamp of a plugin's delivery may differ from ours, or None for any

@@ -180,8 +180,8 @@ class Front(HelpDesk):
         inboxes: The ids (`inb_…`) of the inboxes to triage. If empty, every inbox that sends webhooks.
         messages: Which messages of customers to triage: the `first` of each conversation, or `all`. Front has no event
             for a new conversation, so a message within a minute of its beginning counts as the first.
-        teams: What a team is, as Front cannot assign a conversation to a team: `inboxes` to move it to, or `tags` that
-            trigger a rule.
+        teams: The meaning of a team, as Front cannot assign a conversation to one: `inboxes` to move it to, or `tags`
+            that trigger a rule.
         spam_tag: The tag that `MarkSpam` adds before it archives the conversation.
         spam_status: Whether `MarkSpam` sets Front's status `spam` instead. The API cannot read that status back.
         base_url: The API's address, if it is not Front's: a proxy or a fake.
@@ -232,8 +232,9 @@ class Front(HelpDesk):
     def verify(self, delivery: Delivery) -> None:
         """Verify `X-Front-Signature`, in base64, by the scheme of `source`. The other scheme is rejected.
 
-        An application signs its timestamp (in milliseconds), a colon and the body with HMAC-SHA256; the timestamp must
-        be within 5 minutes of ours. A rule signs the body with HMAC-SHA1 and no time, so there is no replay window.
+        An application signs its timestamp (in milliseconds), a colon and the body with HMAC-SHA256. The timestamp must
+        be within 5 minutes of our clock. A rule signs the body with HMAC-SHA1 but no time, so there is no replay
+        window.
         Sources: https://dev.frontapp.com/docs/application-webhooks, https://dev.frontapp.com/docs/rule-webhooks
         """
         signature = decode_base64(delivery.headers.get("x-front-signature", ""))

@@ -207,7 +207,7 @@ class Settings(BaseModel):
         return cls.model_fields[field].description or ""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show only what cannot be secret."""
+        """Show only settings that cannot be secret."""
         return [(field, getattr(self, field)) for field in self.shown]
 
 

@@ -243,7 +243,7 @@ class Zendesk(HelpDesk):
         api_token: An API token. Zendesk issues no more of them, and all expire on 2027-04-30.
         events: The event types to act on, without `zen:event-type:`. Add `ticket.comment_added` to triage every message
             of a customer instead of a ticket's first one only. Everything that a trigger or an automation sends is
-            acted on: its conditions decide what comes.
+            acted on: its conditions decide which deliveries arrive.
         spam_tag: The tag that `MarkSpam` adds to the ticket that it solves.
         suspend_spammers: True if `MarkSpam` should use Zendesk's own spam mark instead. That deletes the ticket and
             suspends its requester, who can then neither write nor sign in.

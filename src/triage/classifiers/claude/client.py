@@ -87,7 +87,7 @@ class Clients:
 
     def _options(self) -> dict[str, Any]:
         # The SDK waits as long as a Retry-After header says, without a limit; our own retries respect the deadline.
-        # Spans never contain customer text, whatever the environment says.
+        # Spans never contain customer text, even if the environment asks for it.
         return {
             "api_key": self._api_key,
             "max_retries": 0,

@@ -35,7 +35,7 @@ class Failure:
     """The reason why an attempt yielded no verdict.
 
     Attributes:
-        reason: What happened, in our own words. The message of an exception may quote the request.
+        reason: A description in our own words, because an exception's message may quote the request.
         is_transient: True if another attempt may succeed.
         retry_after: The seconds that the API asked us to wait, or None.
         request_id: Anthropic's id of the request, or None.
