@@ -176,4 +176,4 @@ def test_a_classifier_that_is_down_leads_to_fallback_verdicts_and_does_not_open_
     route_messages(desk, inbox, *["Hello"] * 3)
     comparisons = compare(desk.router(classifier=classify, inbox=inbox, limits=Limits(failures=1)), inbox)
     assert [one.after.fallback for one in comparisons] == [True] * 3
-    assert inbox.get_pause("the classifier") == 0
+    assert inbox.get_pause("the classifier of intercom") == 0

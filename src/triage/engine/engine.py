@@ -66,7 +66,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "auth", self.vendor.auth)
-        for attribute, service in (("vendor_breaker", self.owner), ("classifier_breaker", "the classifier")):
+        for attribute, service in (("vendor_breaker", self.owner), ("classifier_breaker", f"the classifier of {self.owner}")):
             breaker = CircuitBreaker(service, self.inbox, self.limits.failures, self.limits.pause, self.clock)
             object.__setattr__(self, attribute, breaker)
 

@@ -111,7 +111,10 @@ class Settings(BaseModel):
     shown: ClassVar[tuple[str, ...]] = ()
     """The settings that a `repr` shows."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, /, *args: Any, **settings: Any) -> None:
+        if args:
+            example = ", ".join(f"{name}=…" for name, field in type(self).model_fields.items() if field.is_required())
+            raise ConfigurationError(f"{self.title} takes its settings by name: {type(self).__name__}({example}).")
         problems = _collect_errors(self, settings)
         if problems:
             raise ConfigurationError(self._describe(problems, environment=None))

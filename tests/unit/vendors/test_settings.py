@@ -114,3 +114,9 @@ def test_secrets_are_never_shown() -> None:
     assert Sample(secret="hush").model_dump()["token"] is None
     assert "hush" not in error_of(Sample, secret="hush", token=["hush"])
     assert error_of(Sample, secret=None) == "Sample's secret must be the secret that signs the webhooks."
+
+
+def test_settings_are_passed_by_name() -> None:
+    adapter: Any = Intercom
+    with pytest.raises(ConfigurationError, match=r"by name: Intercom\(client_secret=…, access_token=…, admin_id=…\)"):
+        adapter("secret", "token", "1")
