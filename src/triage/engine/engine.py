@@ -66,9 +66,11 @@ class Engine:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "auth", self.vendor.auth)
-        for attribute, service in (("vendor_breaker", self.owner), ("classifier_breaker", f"the classifier of {self.owner}")):
-            breaker = CircuitBreaker(service, self.inbox, self.limits.failures, self.limits.pause, self.clock)
-            object.__setattr__(self, attribute, breaker)
+        object.__setattr__(self, "vendor_breaker", self._create_breaker(self.owner))
+        object.__setattr__(self, "classifier_breaker", self._create_breaker(f"the classifier of {self.owner}"))
+
+    def _create_breaker(self, service: str) -> CircuitBreaker:
+        return CircuitBreaker(service, self.inbox, self.limits.failures, self.limits.pause, self.clock)
 
     async def preview(self, conversation: Conversation, io: IO) -> Ledger:
         """Ask the classifier and plan, without calling the help desk, storing anything or counting the cost.
