@@ -135,12 +135,7 @@ class Router:
             ConfigurationError: A variable is not set, or an argument is wrong.
         """
         if "buckets" not in options:
-            suffixes = {"urgent": "ONCALL", "billing": "BILLING", "general": "SUPPORT"}
-            variables = {label: f"{vendor.name}_TEAM_{suffix}".upper() for label, suffix in suffixes.items()}
-            missing = [variable for variable in variables.values() if not os.environ.get(variable)]
-            if missing:
-                raise ConfigurationError(f"Set {', '.join(missing)} to the ids of your teams.")
-            options["buckets"] = Buckets.default({label: os.environ[name] for label, name in variables.items()})
+            options["buckets"] = Buckets.default(policy.read_teams(os.environ, vendor.name.upper()))
         return cls(vendor.from_env(), **options)
 
     def _check_policy(self) -> None:
