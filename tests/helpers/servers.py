@@ -259,8 +259,15 @@ class RabbitMQ(Server):
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         super().kill(how)
-        # The port mapper runs in a separate session; epmd finds it by its port.
+        # The port mapper runs in a separate session. It refuses to exit while it believes that the node is alive.
         mapper = shutil.which("epmd")
         if mapper is not None:
-            environment = os.environ | {"ERL_EPMD_PORT": str(self.mapper)}
-            subprocess.run((mapper, "-kill"), env=environment, capture_output=True, check=False)
+            wait_until(lambda: self._stop_mapper(mapper), "the Erlang port mapper exits")
+
+    def _stop_mapper(self, mapper: str) -> bool:
+        environment = os.environ | {"ERL_EPMD_PORT": str(self.mapper)}
+        subprocess.run((mapper, "-kill"), env=environment, capture_output=True, check=False)
+        return not listens(self.mapper)
+
+    def is_gone(self) -> bool:
+        return super().is_gone() and not (self.is_ours and listens(self.mapper))
