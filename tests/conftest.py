@@ -1,6 +1,7 @@
 """Fixtures and hooks for all tests."""
 
 import os
+import ssl
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -61,6 +62,14 @@ def alternating_api(request: pytest.FixtureRequest) -> Api:
 def desk(request: pytest.FixtureRequest) -> Desk:
     """A vendor's adapter and its fake; a test that uses it runs for every vendor."""
     return DESKS[request.param]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_certificate_authorities() -> Iterator[None]:
+    """Do not load certificate authorities: it takes 25 ms for each HTTP client, and no test uses TLS."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *_, **__: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
