@@ -47,26 +47,28 @@ MISTAKES = {
 IMPORT_REPEATEDLY = """
 import importlib, json, os, sys
 
-module, *mistakes = json.load(sys.stdin)
-messages = []
-for changes in mistakes:
-    for name in [name for name in sys.modules if name.partition(".")[0] == module.partition(".")[0]]:
-        del sys.modules[name]
-    saved = dict(os.environ)
-    for name, value in changes.items():
-        if value:
-            os.environ[name] = value
-        else:
+modules, settings = json.load(sys.stdin)
+messages = {}
+for module in modules:
+    messages[module] = []
+    for changes in settings:
+        package = module.partition(".")[0]
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            del sys.modules[name]
+        saved = dict(os.environ)
+        os.environ.update(changes)
+        for name in [name for name, value in changes.items() if not value]:
             del os.environ[name]
-    try:
-        importlib.import_module(module)
-        messages.append(None)
-    except Exception as err:
-        messages.append(str(err))
-    os.environ.clear()
-    os.environ.update(saved)
+        try:
+            importlib.import_module(module)
+            messages[module].append(None)
+        except Exception as err:
+            messages[module].append(str(err))
+        os.environ.clear()
+        os.environ.update(saved)
 json.dump(messages, sys.stdout)
 """
+"""Imports each module with each of some settings, and prints the messages of the errors."""
 
 
 @dataclass(frozen=True)
@@ -104,20 +106,30 @@ def make_environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, **FakeIntercom().env(), "ANTHROPIC_API_KEY": "sk-ant-test", "TRIAGE_INBOX": inbox}
 
 
-@pytest.mark.parametrize("module", list(MODULES))
-def test_every_wrong_setting_raises_when_the_application_is_imported(module: str, tmp_path: Path) -> None:
-    imports = subprocess.run(
+@pytest.fixture(scope="module")
+def import_messages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str | None]]:
+    """For each module, the error message of each mistake, and None for correct settings."""
+    environment = make_environment(tmp_path_factory.mktemp("imports"))
+    process = subprocess.run(
         [sys.executable, "-c", IMPORT_REPEATEDLY],
-        input=json.dumps([module, *(changes for changes, _ in MISTAKES.values()), {}]),
-        env={**make_environment(tmp_path), "PYTHONPATH": os.pathsep.join([str(MODULES[module]), *sys.path])},
+        input=json.dumps([list(MODULES), [*(changes for changes, _ in MISTAKES.values()), {}]]),
+        env={**environment, "PYTHONPATH": os.pathsep.join([*map(str, MODULES.values()), *sys.path])},
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    *messages, last = json.loads(imports.stdout)
+    messages: dict[str, list[str | None]] = json.loads(process.stdout)
+    return messages
+
+
+@pytest.mark.parametrize("module", list(MODULES))
+def test_every_wrong_setting_raises_when_the_application_is_imported(
+    module: str, import_messages: dict[str, list[str | None]]
+) -> None:
+    *messages, last = import_messages[module]
     for (_, expected), message in zip(MISTAKES.values(), messages, strict=True):
-        assert expected in message
+        assert expected in (message or "")
     assert last is None, "with correct settings, it can be imported"
 
 
