@@ -230,7 +230,7 @@ def test_bind_rejects_settings_that_cannot_work(tmp_path: Path) -> None:
         bind(app, desk.router(inbox=SQLiteInbox(tmp_path / "triage.db")), sweep=0)
     for name in ("support", "sales"):
         assert bind(app, desk.router(inbox=SQLiteInbox(tmp_path / "triage.db")), name=name).name == f"{name}.process"
-    with pytest.raises(ConfigurationError, match=r"has a task sales\.process already"):
+    with pytest.raises(ConfigurationError, match=r"already has a task sales\.process"):
         bind(app, desk.router(inbox=SQLiteInbox(tmp_path / "triage.db")), name="sales")
 
 
