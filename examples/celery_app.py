@@ -1,6 +1,6 @@
 """A Flask application that stores Intercom's messages, and a Celery application that routes them.
 
-Set the variables of `.env.example` and `CELERY_BROKER_URL`, then run the application and a worker:
+Set the variables of `.env.example` and `CELERY_BROKER_URL`, then start the application and a worker:
 
     gunicorn --chdir examples --threads 8 celery_app:flask_app
     celery --workdir examples --app celery_app:celery_app worker --beat

@@ -1,4 +1,4 @@
-"""A demonstration on one machine: signed webhooks, verdicts by Claude or a stand-in, changes in fake help desks.
+"""Deliver signed webhooks to the example applications, and show what changes at the fake help desks.
 
 Run it with `make demo`. It needs no API key and no account. If `ANTHROPIC_API_KEY` is set, Claude itself classifies the
 messages.
@@ -151,7 +151,7 @@ def show_all_desks(stack: ExitStack, desks: list[FakeHelpDesk], outcomes: "Outco
     columns = {"message": 24} | {desk.prefix.lower(): 20 for desk in desks}
 
     def route(desk: FakeHelpDesk, webhook: Webhook) -> str:
-        """Deliver a webhook, and describe what changed or else the response."""
+        """Deliver a webhook, and describe the changes or, if it was not accepted, the response."""
         number = outcomes.count
         response = client.post(f"/webhooks/{desk.prefix.lower()}", content=webhook.body, headers=webhook.headers)
         status = response.json()["status"]

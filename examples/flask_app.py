@@ -15,7 +15,7 @@ from triage.inbox import open_inbox
 from triage.vendors import Intercom
 
 logging.basicConfig()
-logging.getLogger("triage").setLevel(logging.INFO)  # one line for each webhook, and one when it is routed
+logging.getLogger("triage").setLevel(logging.INFO)  # one line per webhook, and one per attempt to route it
 
 router = Router.from_env(Intercom, inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")))
 router.warm_up()
