@@ -1,0 +1,392 @@
+"""How a Router is created, and how several Routers share an inbox; `contract/test_router.py` tests what it does."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.helpers.api import Api
+from tests.helpers.desks import BASE_URL, DESKS, Desk, IntercomDesk, by_name
+from tests.helpers.routing import handle, only
+from tests.helpers.watched import WatchedInbox
+from triage import Bucket, ConfigurationError, Conversation, Event, Limits, Outcome, Router, Tag, Verdict, Worker
+from triage.classifiers import Claude, Rules
+from triage.inbox import MemoryInbox, PostgresInbox, SQLiteInbox
+from triage.inbox.base import Inbox
+from triage.policy import Buckets
+from triage.vendors import Intercom
+
+
+class CountingClassifier:
+    """Raises an error or returns a verdict, counts its calls and remembers whether it was closed."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.calls = 0
+        self.closed = False
+
+    def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+        self.calls += 1
+        if self.error is not None:
+            raise self.error
+        return Verdict(bucket="general")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """Intercom, unless a test names other vendors: a Router is created the same way for every vendor."""
+    return IntercomDesk()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def inbox(request: pytest.FixtureRequest, tmp_path: Path, desk: Desk) -> Iterator[Inbox]:
+    inbox: Inbox
+    if request.param == "memory":
+        inbox = MemoryInbox(clock=desk.clock)
+    elif request.param == "sqlite":
+        inbox = SQLiteInbox(tmp_path / "triage.db", clock=desk.clock)
+    else:
+        inbox = PostgresInbox(request.getfixturevalue("postgres").new_database(), clock=desk.clock)
+    yield inbox
+    inbox.close()
+
+
+def store(router: Router, desk: Desk) -> str:
+    """Deliver a new message and return the key of its stored event."""
+    _, outcome = handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    assert outcome.key is not None
+    return outcome.key
+
+
+def receive(router: Router, desk: Desk) -> Event:
+    """Receive a new message and return its event."""
+    webhook = desk.fake.customer_writes("Hello")
+    event = router.receive(webhook.body, webhook.headers).event
+    assert event is not None
+    return event
+
+
+# Two Routers that share an inbox
+
+
+def test_the_keys_of_events_begin_with_the_routers_name(desk: Desk, inbox: Inbox) -> None:
+    keys = [store(desk.router(inbox=inbox, name=name), desk) for name in ("sales", "support")]
+    assert [key.partition(":")[0] for key in keys] == ["sales", "support"]
+    assert [entry.key for entry in inbox.list_entries()] == [keys[1], keys[0]], "the newest first"
+
+
+def test_a_delivery_to_two_routers_is_two_events(desk: Desk, inbox: Inbox) -> None:
+    webhook = desk.fake.customer_writes("Hello")
+    routers = [desk.router(inbox=inbox, name=name) for name in ("sales", "support")]
+    assert [handle(Api("sync"), router, webhook)[1].status for router in routers] == ["accepted", "accepted"]
+    assert [handle(Api("sync"), router, webhook)[1].status for router in routers] == ["duplicate", "duplicate"]
+
+
+def test_each_router_owns_the_events_that_begin_with_its_name(desk: Desk, inbox: Inbox) -> None:
+    sales, support = (desk.router(inbox=inbox, name=name) for name in ("sales", "support"))
+    key = store(sales, desk)
+    assert (sales.owns(key), support.owns(key)) == (True, False)
+    assert not desk.router(name="sale").owns(key), "the name is the whole part before the colon"
+    assert not desk.router().owns(key)
+
+
+def test_without_a_name_the_help_desks_name_owns_the_events(desk: Desk) -> None:
+    router = desk.router()
+    assert router.name == "intercom"
+    assert router.owns(receive(router, desk).key)
+
+
+def test_a_lease_contains_only_the_events_of_its_router(desk: Desk, inbox: Inbox) -> None:
+    keys = {name: [store(desk.router(inbox=inbox, name=name), desk) for _ in range(2)] for name in ("sales", "support")}
+    for name in ("support", "sales"):
+        jobs = inbox.lease(10, 60.0, name)
+        assert [job.event.key for job in jobs] == keys[name]
+        assert {job.event.owner for job in jobs} == {name}
+        assert {job.event.vendor for job in jobs} == {"intercom"}
+
+
+def test_each_worker_processes_only_the_events_of_its_router(desk: Desk, tmp_path: Path) -> None:
+    with contextlib.closing(WatchedInbox(tmp_path / "triage.db", clock=desk.clock)) as inbox:
+        classifiers = {name: CountingClassifier() for name in ("sales", "support")}
+        routers = {
+            name: desk.router(inbox=inbox, name=name, classifier=classifier, buckets=only(Tag(name)))
+            for name, classifier in classifiers.items()
+        }
+        keys = {name: [store(router, desk) for _ in range(2)] for name, router in routers.items()}
+        for name, expected_calls in (("sales", [2, 0]), ("support", [2, 2])):
+            with Worker(routers[name]):
+                inbox.wait(2)
+            assert [classifier.calls for classifier in classifiers.values()] == expected_calls
+            assert {entry.state for key in keys[name] if (entry := inbox.get_entry(key))} == {"finished"}
+    assert [conversation.tags for conversation in desk.fake.conversations.values()] == [
+        ["sales"],
+        ["sales"],
+        ["support"],
+        ["support"],
+    ]
+
+
+def test_an_event_of_another_router_is_rejected(desk: Desk, api: Api, inbox: Inbox) -> None:
+    sales, support = (desk.router(inbox=inbox, name=name) for name in ("sales", "support"))
+    event = receive(sales, desk)
+    assert inbox.add(event)
+    for event_or_key in (event, event.key):
+        with pytest.raises(ConfigurationError, match=r"belongs to another Router, not to 'support'\. Pass it to that"):
+            api.process(support, event_or_key)
+    assert inbox.count_states()["ready"] == 1
+    assert api.process(sales, event.key).status == "routed"
+
+
+def test_an_unreadable_delivery_belongs_to_the_router_that_received_it(desk: Desk, inbox: Inbox) -> None:
+    router = desk.router(inbox=inbox, name="sales")
+    assert router.handle(b"{}", desk.sign(b"{}")).status_code == 200
+    (entry,) = inbox.list_entries()
+    assert entry.state == "dead"
+    assert router.owns(entry.key)
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one name", "two names"])
+def test_a_pause_of_the_help_desk_applies_to_the_routers_of_one_name(
+    desk: Desk, api: Api, inbox: Inbox, shared: bool
+) -> None:
+    limits = Limits(failures=1, pause=100)
+    sales, support = (
+        desk.router(inbox=inbox, name=name, limits=limits, buckets=only(Tag("seen")))
+        for name in ("sales", "sales" if shared else "support")
+    )
+    desk.fake.fail(status=503, times=None, headers={"Retry-After": "0"})
+    assert api.process(sales, receive(sales, desk)).status == "failed"
+    desk.fake.recover()
+    assert api.process(sales, receive(sales, desk)).status == "failed", "its circuit breaker is open"
+    assert api.process(support, receive(support, desk)).status == ("failed" if shared else "routed")
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["one name", "two names"])
+def test_a_pause_of_the_classifier_applies_to_the_routers_of_one_name(
+    desk: Desk, api: Api, inbox: Inbox, shared: bool
+) -> None:
+    limits = Limits(failures=1, pause=100)
+    broken, healthy = CountingClassifier(RuntimeError("down")), CountingClassifier()
+    sales = desk.router(inbox=inbox, name="sales", limits=limits, classifier=broken)
+    support = desk.router(inbox=inbox, name="sales" if shared else "support", limits=limits, classifier=healthy)
+    for _ in range(2):
+        api.process(sales, receive(sales, desk))
+    assert broken.calls == 1, "its circuit breaker is open"
+    api.process(support, receive(support, desk))
+    assert healthy.calls == (0 if shared else 1)
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["a", "0", "sales", "sales-eu.2_b", "a" * 64])
+def test_a_name_of_legal_characters_is_accepted(desk: Desk, name: str) -> None:
+    router = desk.router(name=name)
+    assert receive(router, desk).key.startswith(f"{name}:")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "Sales", "sales team", "a:b", "a/b", "a%b", "-a", ".a", "_a", "a\n", "ä", "²", "a" * 65, 7, b"sales", ["a"]],
+)
+def test_a_name_with_illegal_characters_is_rejected(desk: Desk, name: Any) -> None:
+    with pytest.raises(ConfigurationError, match="a Router's name has 1 to 64 of a-z, 0-9"):
+        desk.router(name=name)
+
+
+# Environment variables
+
+
+@pytest.fixture
+def environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The variables of the adapter and of its teams, all of them set."""
+    variables = desk.fake.env(BASE_URL)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+@pytest.mark.usefixtures("environment")
+def test_from_env_reads_the_settings_of_the_adapter_and_the_teams(desk: Desk) -> None:
+    router = Router.from_env(Intercom, classifier=by_name, name="sales", clock=desk.clock)
+    assert router.vendor == Intercom(**desk.settings())
+    teams = {
+        bucket.name: [action.team for action in bucket.actions if action.type == "assign"] for bucket in router.buckets
+    }
+    urgent, billing, general = list(desk.fake.teams)[:3]
+    assert teams == {"urgent": [urgent], "billing": [billing], "general": [general], "spam": []}
+    assert (router.name, router.buckets.fallback.name) == ("sales", "general")
+
+
+@pytest.mark.parametrize("create_desk", DESKS.values(), ids=DESKS)
+def test_from_env_works_with_the_variables_of_every_fake(
+    create_desk: Callable[[], Desk], monkeypatch: pytest.MonkeyPatch, api: Api
+) -> None:
+    desk = create_desk()
+    with desk.fake.serve() as base_url:
+        for name, value in desk.fake.env(base_url).items():
+            monkeypatch.setenv(name, value)
+        with Router.from_env(type(desk.adapter()), classifier=by_name, clock=desk.clock) as router:
+            assert handle(api, router, desk.fake.customer_writes("This is billing."))[1].status == "routed"
+
+
+def test_from_env_names_all_missing_teams_at_once(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in environment:
+        if "_TEAM_" in name:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("INTERCOM_TEAM_BILLING", " ")
+    with pytest.raises(ConfigurationError) as raised:
+        Router.from_env(Intercom, classifier=by_name)
+    names = "INTERCOM_TEAM_ONCALL, INTERCOM_TEAM_BILLING, INTERCOM_TEAM_SUPPORT"
+    assert str(raised.value) == f"Set {names} to the ids of your teams."
+
+
+def test_from_env_names_all_missing_settings_of_the_adapter_at_once(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in environment:
+        if "_TEAM_" not in name:
+            monkeypatch.delenv(name)
+    with pytest.raises(ConfigurationError) as raised:
+        Router.from_env(Intercom, classifier=by_name)
+    for name in ("INTERCOM_CLIENT_SECRET", "INTERCOM_ACCESS_TOKEN", "INTERCOM_ADMIN_ID"):
+        assert name in str(raised.value)
+
+
+def test_from_env_with_buckets_needs_no_teams(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in environment:
+        if "_TEAM_" in name:
+            monkeypatch.delenv(name)
+    router = Router.from_env(Intercom, classifier=by_name, buckets=[Bucket("general", "Everything", [Tag("seen")])])
+    assert router.buckets.names == ("general",)
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("vendor", "message"),
+    [
+        (Intercom, r"needs an instance of Intercom: Intercom\(…\) or Intercom.from_env\(\)"),
+        ("intercom", "first argument is a help desk's adapter, not str"),
+        (None, "first argument is a help desk's adapter, not NoneType"),
+        (Rules.default(), "first argument is a help desk's adapter, not Rules"),
+    ],
+)
+def test_anything_but_an_adapter_is_rejected(vendor: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Router(vendor, buckets=only(Tag("seen")), classifier=by_name)
+
+
+@pytest.mark.parametrize("inbox", ["triage.db", Path("triage.db"), SQLiteInbox, MemoryInbox])
+def test_a_path_or_a_class_is_not_an_inbox(desk: Desk, inbox: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"inbox is an inbox, such as SQLiteInbox\('triage.db'\), not "):
+        desk.router(inbox=inbox)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"context": True}, "context=True: write how many earlier messages to include, 0 or more"),
+        ({"context": 1.5}, r"context=1\.5"),
+        ({"context": "3"}, "context='3'"),
+        ({"context": None}, "context=None"),
+        ({"max_body": True}, "max_body=True: write a number of bytes, 1 or more"),
+        ({"max_body": 1e6}, r"max_body=1000000\.0"),
+        ({"max_body": -1}, "max_body=-1"),
+        ({"max_body": None}, "max_body=None"),
+        ({"on_failure": None}, "on_failure=None: write 'accept' or 'retry'"),
+        ({"on_failure": "Retry"}, "on_failure='Retry'"),
+        ({"http": httpx.AsyncClient()}, r"Router\(http=…\) takes an httpx.Client"),
+        ({"async_http": httpx.Client()}, r"Router\(async_http=…\) takes an httpx.AsyncClient"),
+        ({"http": httpx.Client}, "not the class Client"),
+        ({"classifier": Rules}, r"The classifier is the class Rules: pass an instance, such as Rules.default\(\)"),
+        ({"classifier": "gpt-5"}, "not the name of a Claude model"),
+        ({"classifier": "claude-next", "limits": Limits(daily_usd=1)}, "needs to know what a verdict costs"),
+        ({"classifier": by_name, "limits": Limits(daily_usd=0.5)}, r"Limits\(daily_usd=0\.5\) needs to know"),
+    ],
+)
+def test_an_argument_out_of_range_or_of_the_wrong_kind_is_rejected(
+    desk: Desk, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        desk.router(**options)
+
+
+def test_zero_messages_of_context_and_a_one_byte_limit_are_accepted(desk: Desk) -> None:
+    router = desk.router(context=0, max_body=1)
+    assert (router.engine.context, router.handle(b"{}", {}).status_code) == (0, 413)
+
+
+# Classifiers
+
+
+async def close(router: Router, api: Api) -> None:
+    if api.name == "sync":
+        router.close()
+    else:
+        await router.aclose()
+
+
+def test_a_classifier_created_from_a_models_name_is_closed_with_the_router(
+    desk: Desk, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    router = desk.router(classifier="claude-haiku-4-5")
+    closed: list[str] = []
+    assert isinstance(router.classifier, Claude)
+    assert repr(router.classifier) == "Claude('claude-haiku-4-5')"
+    monkeypatch.setattr(Claude, "close", lambda self: closed.append("sync"))
+
+    async def aclose(self: Claude) -> None:
+        closed.append("async")
+
+    monkeypatch.setattr(Claude, "aclose", aclose)
+    asyncio.run(close(router, api))
+    assert closed == [api.name]
+
+
+def test_a_classifier_that_was_passed_in_stays_open(desk: Desk, api: Api) -> None:
+    classifier = CountingClassifier()
+    asyncio.run(close(desk.router(classifier=classifier), api))
+    assert not classifier.closed
+
+
+def test_a_stored_message_that_needs_an_async_classifier_can_be_routed_later(desk: Desk, tmp_path: Path) -> None:
+    async def classify(text: str) -> str:
+        return "general"
+
+    with contextlib.closing(SQLiteInbox(tmp_path / "triage.db", clock=desk.clock)) as inbox:
+        router = desk.router(inbox=inbox, classifier=classify)
+        key = store(router, desk)
+        with pytest.raises(ConfigurationError, match=r"async only: call handle_async\(\)"):
+            router.process(key)
+        entry = inbox.get_entry(key)
+        assert entry is not None
+        assert entry.state == "ready"
+        desk.clock.now += 1000
+        assert Api("async").process(router, key).status == "routed"
+
+
+def test_an_async_classifier_does_not_count_as_a_classifier_that_is_down(desk: Desk) -> None:
+    async def classify(text: str) -> str:
+        return "general"
+
+    outcomes: list[Outcome] = []
+    router = desk.router(classifier=classify, limits=Limits(failures=1))
+    router.on_outcome(outcomes.append)
+    webhook = desk.fake.customer_writes("Hello")
+    for _ in range(3):
+        with pytest.raises(ConfigurationError, match="async only"):
+            router.handle(webhook.body, webhook.headers)
+    _, outcome = handle(Api("async"), router, webhook)
+    assert outcome.verdict is not None
+    assert not outcome.verdict.fallback
+    assert outcomes == [outcome]
