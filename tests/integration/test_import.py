@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import triage
+
 HEAVY = {
     "anthropic",
     "celery",
@@ -30,3 +32,8 @@ def test_importing_the_library_is_light() -> None:
 
 def test_importing_the_fakes_is_light() -> None:
     assert {"anthropic", "httpx2"} & list_imports("import triage.testing") == set()
+
+
+def test_the_package_runs_as_a_module() -> None:
+    process = subprocess.run([sys.executable, "-m", "triage", "--version"], capture_output=True, check=True, text=True)
+    assert process.stdout == f"python -m triage, version {triage.__version__}\n"
