@@ -1,4 +1,4 @@
-"""How much a Router may do and spend, and when it stops calling a service that is down."""
+"""Limits on what a Router may do and spend, and when it stops calling a service that is down."""
 
 import math
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from triage.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a Router may do and spend, and when it stops calling a service that is down.
+    """Limits on what a Router may do and spend, and when it stops calling a service that is down.
 
-    With an inbox, the limits apply to all its workers together.
+    With an inbox, all its workers share the daily budget, the messages counted per conversation, and the pauses.
 
     Args:
-        daily_usd: How much the verdicts of one day (UTC) may cost. Once it is spent, messages go to the fallback
-            bucket, and the verdict's reason says so. None for no limit.
-        max_per_conversation: How many messages of one conversation are handled; the following ones are left to humans.
-            This ends a loop of two machines that answer each other. None for no limit.
+        daily_usd: How much the verdicts of one day (UTC) may cost. Once the budget is spent, messages go to the
+            fallback bucket, and the verdict's reason says so. None for no limit.
+        max_per_conversation: How many messages of one conversation are handled. Later ones are left to humans, which
+            breaks auto-reply loops. None for no limit.
         failures: How many consecutive calls to the help desk or the classifier may fail because the service is down.
-            After that, it is not called for the duration of `pause`.
-        pause: The length of that pause, in seconds. After it, a single failure starts the next one.
+            After that, the circuit breaker opens, and the service is not called for the duration of `pause`.
+        pause: How long the circuit breaker stays open, in seconds. After that, a single failure opens it again.
         without_verdict: How to handle a message while the classifier is down. `fallback`: use the fallback bucket.
             `wait`: retry later, as after a failure of the help desk, and use the fallback bucket on the last attempt.
             Waiting requires an inbox.

@@ -1,6 +1,6 @@
-"""The Router: webhooks come in through `handle`, conversations are routed, a response goes back.
+"""The Router: receives webhooks, routes conversations and returns the responses.
 
-`receive` is the pure half (verify and parse, no I/O), `process` does the work, and `handle` is both. Read
+`receive` verifies and parses a delivery without I/O, `process` does the work, and `handle` does both. Read
 `engine/attempt.py` to see how an event is processed.
 """
 
@@ -41,36 +41,37 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 class Router:
     """Receives a help desk's webhooks and routes its conversations.
 
-    One Router serves all threads and event loops of a process. It is also a context manager, which closes the clients
-    that it created.
+    One Router serves all threads and event loops of a process. As a context manager, it closes the clients that it
+    created.
 
     Args:
         vendor: The help desk's adapter, such as `triage.vendors.Intercom(…)`.
-        buckets: The labels, and what each one leads to. `Buckets.default()` is a start. They are ordered by importance.
-        classifier: Chooses the bucket: a classifier, the name of a Claude model, or a function from the customer's
-            text to the name of a bucket. Default: `triage.classifiers.Claude()`.
-        fallback: The bucket for messages without a verdict, because the classifier failed or there was no text.
-            Default: that of `buckets` if it is a `Buckets`, otherwise `"general"`.
+        buckets: The labels and the actions for each, most important first. Start with `Buckets.default()`.
+        classifier: Chooses the bucket: a classifier, the name of a Claude model, or a function that takes the customer
+            text and returns the name of a bucket. Default: `triage.classifiers.Claude()`.
+        fallback: The bucket for messages without a verdict, because the classifier failed or the message has no text.
+            Default: the fallback of `buckets` if that is a `Buckets`, otherwise `"general"`.
         review: The actions for a verdict below its bucket's `min_confidence`. Default: those of the fallback bucket.
         context: How many messages before the customer's last one the classifier sees.
-        name: Owns the events in a shared inbox. Default: the help desk's name. Two accounts of one help desk need two
-            names.
-        http: The client for the help desk's API in sync code: an `httpx.Client`, or an object with its `request`.
-            Default: one that is created on first use and kept, with a timeout of 10 s.
+        name: The name that marks this Router's events in a shared inbox. Default: the help desk's name. Two accounts
+            of one help desk need different names.
+        http: The client for the help desk's API in sync code: an `httpx.Client`, or an object with the same
+            `request()`. By default, the Router creates one on first use, with a timeout of 10 s.
         async_http: The client in async code, an `httpx.AsyncClient`. It must belong to the event loop in use.
         inbox: Stores each event before its webhook is acknowledged, for a `Worker` to process: durable mode. Without an
-            inbox the request itself does the work, and only this process's memory knows of it.
+            inbox, the event is processed within the request and kept only in this process's memory.
         limits: Limits on spending and on handled messages, and when to stop calling a failing service.
-        dry_run: True to decide and report, but only read from the help desk and change nothing there.
-        max_body: The largest webhook that is accepted, in bytes.
-        on_failure: How to answer the webhook when the help desk's API failed. `accept`: 200, the event is finished.
-            `retry`: 503, so that it is delivered again, unless something was already done. Ignored with an inbox, which
-            retries by itself.
+        dry_run: True to decide and report without changing anything at the help desk, which is only read.
+        max_body: The size of the largest accepted webhook, in bytes.
+        on_failure: How to answer the webhook when the help desk's API failed. `accept`: 200, and the event is finished.
+            `retry`: 503, so that the help desk delivers it again, unless a step was already performed. Ignored with an
+            inbox, because a worker retries its events.
         clock: Returns the seconds since the epoch.
 
     Raises:
-        ConfigurationError: The policy cannot work: no buckets, two of one name, an unknown `fallback`, an action that
-            the help desk does not have, a text with unknown names in braces. Or another argument is wrong.
+        ConfigurationError: The policy cannot work: there are no buckets, two have the same name, `fallback` is unknown,
+            the help desk does not support an action, or a text has unknown names in braces. Or another argument is
+            wrong.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Router:
     def from_env(cls, vendor: type[HelpDesk], **options: Any) -> Self:
         """Create a Router with the default buckets from environment variables.
 
-        Reads the adapter's own variables, and the teams for urgent, billing and general messages from
+        Read the adapter's own variables, and the teams for urgent, billing and general messages from
         `{VENDOR}_TEAM_ONCALL`, `{VENDOR}_TEAM_BILLING` and `{VENDOR}_TEAM_SUPPORT`.
 
         Args:
@@ -159,15 +160,15 @@ class Router:
             )
         if limits.daily_usd is not None and not self.classifier.priced:
             raise ConfigurationError(
-                f"Limits(daily_usd={limits.daily_usd:g}) needs to know what a verdict costs, and {self.classifier!r} "
-                f"does not report it. For Claude, pass prices={{model: Price(…)}}. A classifier of your own sets "
+                f"Limits(daily_usd={limits.daily_usd:g}) needs the cost of each verdict, and {self.classifier!r} does "
+                f"not report it. For Claude, pass prices={{model: Price(…)}}. In your own classifier, set "
                 f"`priced = True`, and `cost_usd` in each verdict."
             )
 
     # Observing
 
     def owns(self, key: str) -> bool:
-        """Whether an event belongs to this Router. Several Routers may share an inbox.
+        """Return whether this Router owns an event. Several Routers may share an inbox.
 
         Args:
             key: The event's key.
@@ -175,19 +176,19 @@ class Router:
         return key.startswith(f"{self.name}:")
 
     def on_stored(self, function: Callable[[str], object]) -> None:
-        """Call a function after each event that is stored, before its webhook is acknowledged.
+        """Call a function each time an event is stored, before its webhook is acknowledged.
 
         Args:
-            function: Takes the event's key, and must be quick. If it raises, that is logged: the event is stored all
-                the same, and the inbox's `list_overdue` returns its key.
+            function: Takes the event's key, and must be quick. If it raises, the error is logged. The event stays
+                stored, and the inbox's `list_overdue` returns its key later.
         """
         self._listeners.append(function)
 
     def on_outcome(self, function: Callable[[Outcome], object]) -> None:
-        """Call a function with each outcome, of deliveries as well as of attempts to process events.
+        """Call a function with each outcome, both of deliveries and of attempts to process events.
 
         Args:
-            function: Must be quick. If it raises, that is logged.
+            function: Takes the outcome, and must be quick. If it raises, the error is logged.
         """
         self.add_observer(OutcomeListener(function))
 
@@ -202,7 +203,7 @@ class Router:
     # Receiving and processing
 
     def receive(self, raw_body: bytes, headers: Headers) -> Received:
-        """Verify and parse a delivery. Does no I/O, so it serves sync and async code alike.
+        """Verify and parse a delivery, without I/O. Call it from sync or async code.
 
         Args:
             raw_body: The request's body, exactly as it arrived: the signature covers the bytes.
@@ -238,19 +239,20 @@ class Router:
         return self._reject(200, "ignored", parsed.reason, body=body)
 
     def process(self, event: Event | str, *, attempts: int = ATTEMPTS) -> Outcome:
-        """Fetch, classify, decide and act, and return when all is done.
+        """Process an event: fetch its conversation, classify it, decide and act.
 
         Args:
-            event: From `receive`, in this process or another; it is stored first. Or the key of an event in the inbox.
+            event: An event from `receive`, in this process or another, which is stored first. Or the key of an event in
+                the inbox.
             attempts: How often an event in the inbox is tried before it is dead-lettered.
 
         Returns:
-            The outcome. `duplicate` if there is nothing to do now: the event is finished, is being processed, or waits
-            for its time or for an earlier event of its conversation.
+            The outcome. `duplicate` if there is nothing to do now: the event is finished or being processed, is not due
+            yet, or waits for an earlier event of its conversation.
 
         Raises:
-            ConfigurationError: The classifier is async only, there is a key but no inbox, or another Router owns the
-                event.
+            ConfigurationError: The classifier is async only, `event` is a key but there is no inbox, or another Router
+                owns the event.
             InboxError: The inbox cannot be read or written. `LeaseLost` if processing took so long that another worker
                 has taken over the event.
         """
@@ -261,7 +263,7 @@ class Router:
         """Do the same as `process`, in async code.
 
         Args:
-            event: From `receive`, or the key of an event in the inbox.
+            event: An event from `receive`, or the key of an event in the inbox.
             attempts: How often an event in the inbox is tried before it is dead-lettered.
         """
         self._check_event(event)
@@ -297,7 +299,7 @@ class Router:
         """
         received = self.receive(raw_body, headers)
         if self.inbox is not None:
-            # The disk takes its time, so it must not block the event loop.
+            # Writing to a disk or a database must not block the event loop.
             return await asyncio.to_thread(self._store, self.inbox, received, raw_body)
         if received.event is None:
             return received
@@ -318,13 +320,13 @@ class Router:
         self.engine.clients.warm_up()
 
     def close(self) -> None:
-        """Close the sync clients that were created here. The next use creates new ones."""
+        """Close the sync clients that the Router created. The next use creates new ones."""
         self.engine.clients.close()
         if self._owns_classifier:
             self.classifier.close()
 
     async def aclose(self) -> None:
-        """Close the clients that were created here, the async ones of the running event loop included."""
+        """Close the clients that the Router created, including the async ones of the running event loop."""
         await self.engine.clients.aclose()
         if self._owns_classifier:
             await self.classifier.aclose()
@@ -354,7 +356,7 @@ class Router:
             )
 
     def _store(self, inbox: Inbox, received: Received, body: bytes) -> WebhookResponse:
-        """Store a delivery before it is acknowledged. If that fails, the help desk must deliver it again."""
+        """Store a delivery before it is acknowledged, or answer 503 so that the help desk delivers it again."""
         event = received.event
         try:
             if event is not None:
@@ -375,7 +377,7 @@ class Router:
             try:
                 listener(key)
             except Exception as err:  # noqa: BLE001 - whatever it is, the event is stored and must be acknowledged
-                logger.error("%s is stored, but a listener raised %s", key, describe_location(err))  # noqa: TRY400
+                logger.error("%s was stored, but a listener raised %s", key, describe_location(err))  # noqa: TRY400
 
     def _respond(
         self,
@@ -385,7 +387,7 @@ class Router:
         body: Mapping[str, JsonValue] | None = None,
         event: Event | None = None,
     ) -> Received:
-        """Build the response to a webhook. A failure that changed nothing is answered 503 if `on_failure` says so."""
+        """Build the response to a webhook: 503 for a failure that changed nothing, if `on_failure` is `retry`."""
         if outcome.status == "failed" and self._on_failure == "retry":
             nothing_done = all(step.status in ("failed", "pending", "skipped") for step in outcome.steps)
             status_code = 503 if nothing_done else status_code
@@ -402,7 +404,7 @@ class Router:
         key: str | None = None,
         body: Mapping[str, JsonValue] | None = None,
     ) -> Received:
-        """Respond to a delivery that leads to no event."""
+        """Build the response to a delivery that contains no event to process."""
         outcome = Outcome(status=status, reason=reason, key=key)
         self.engine.observers.notify("received", outcome)
         return self._respond(outcome, status_code, body=body)
@@ -418,17 +420,17 @@ def _check_arguments(
     if not all(
         hasattr(vendor, attribute) for attribute in ("name", "check", "verify", "parse", "plan", "fetch", "perform")
     ):
-        raise ConfigurationError(f"Router's first argument is a help desk's adapter, not {type(vendor).__name__}.")
+        raise ConfigurationError(f"Router's first argument must be an adapter, not {type(vendor).__name__}.")
     if isinstance(inbox, type | str | os.PathLike):
-        raise ConfigurationError(f"inbox is an inbox, such as SQLiteInbox('triage.db'), not {inbox!r}.")
+        raise ConfigurationError(f"inbox must be an inbox, such as SQLiteInbox('triage.db'), not {inbox!r}.")
     if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise ConfigurationError(
-            f"name={name!r}: a Router's name has 1 to 64 of a-z, 0-9, '_', '.' and '-', and begins with a letter or a "
-            f"digit."
+            f"name={name!r}: a Router's name has 1 to 64 of the characters a-z, 0-9, '_', '.' and '-', and begins with "
+            f"a letter or a digit."
         )
     if type(context) is not int or context < 0:
-        raise ConfigurationError(f"context={context!r}: write how many earlier messages to include, 0 or more.")
+        raise ConfigurationError(f"context must be the number of earlier messages to include, not {context!r}.")
     if type(max_body) is not int or max_body < 1:
-        raise ConfigurationError(f"max_body={max_body!r}: write a number of bytes, 1 or more.")
+        raise ConfigurationError(f"max_body must be a number of bytes of at least 1, not {max_body!r}.")
     if on_failure not in ("accept", "retry"):
-        raise ConfigurationError(f"on_failure={on_failure!r}: write 'accept' or 'retry'.")
+        raise ConfigurationError(f"on_failure must be 'accept' or 'retry', not {on_failure!r}.")

@@ -361,7 +361,7 @@ def test_an_unsupported_action_is_rejected_with_an_alternative(desk: Desk) -> No
         ({"review": [Reply("{reason}")]}, "review"),
         ({"context": -1}, "context=-1"),
         ({"max_body": 0}, "max_body=0"),
-        ({"on_failure": "panic"}, "on_failure='panic': write 'accept' or 'retry'"),
+        ({"on_failure": "panic"}, "on_failure must be 'accept' or 'retry', not 'panic'"),
     ],
 )
 def test_invalid_options_raise_when_the_router_is_created(desk: Desk, options: dict[str, Any], message: str) -> None:

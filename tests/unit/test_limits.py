@@ -169,7 +169,7 @@ def test_a_classifier_that_is_down_is_not_called_during_the_pause(desk: Desk, ap
 
     for _ in range(3):
         get_verdict()
-    assert get_verdict().reason == "the classifier was down and is not asked for another 30 s"
+    assert get_verdict().reason == "the classifier was down and is not called for another 30 s"
     assert classifier.calls == 3
     desk.clock.now += 31
     get_verdict()

@@ -112,7 +112,7 @@ def test_a_listener_that_raises_does_not_affect_the_response_or_other_listeners(
     router.on_stored(stored_keys.append)
     response, outcome = handle(api, router, desk.fake.customer_writes("Hello"))
     assert (response.status_code, outcome.status, stored_keys) == (200, "accepted", [outcome.key])
-    assert f"{outcome.key} is stored, but a listener raised KeyError at {__file__}" in caplog.text
+    assert f"{outcome.key} was stored, but a listener raised KeyError at {__file__}" in caplog.text
 
 
 # Processing

@@ -1,7 +1,7 @@
 """One attempt to process an event: fetch ▸ classify ▸ decide ▸ act, then settle the event in the inbox.
 
-Nothing here does I/O or waits, except through the port. The sync entry points step these coroutines with a blocking
-port and no event loop; the async entry points await them. A lint rule forbids importing asyncio, httpx or time.
+All I/O and waiting goes through the port. The sync entry points step these coroutines with a blocking port and no event
+loop; the async entry points await them. A lint rule forbids importing asyncio, httpx or time.
 """
 
 import logging
@@ -46,7 +46,7 @@ async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> 
     inbox, key = engine.inbox, event if isinstance(event, str) else event.key
     is_known = isinstance(event, str) or not await call_inbox(inbox, io, inbox.add, event)
     if is_known and not engine.is_durable:
-        # No worker retries what failed. The help desk's next delivery does.
+        # No worker retries a failed event, so the help desk's next delivery of it does.
         await call_inbox(inbox, io, inbox.redrive, key)
     job = await call_inbox(inbox, io, inbox.lease_key, key, _LEASE)
     if job is None:
@@ -57,7 +57,7 @@ async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> 
         return await Attempt(engine, job, io, attempts).run()
     except BaseException:
         if not engine.is_durable:
-            # Interrupted, perhaps by a server that shuts down. The next delivery resumes here.
+            # Interrupted, perhaps because the server is shutting down. The next delivery resumes the event.
             with suppress(LeaseLost):
                 engine.inbox.dead_letter(job, "interrupted")
         raise
@@ -98,9 +98,9 @@ class Attempt:
             The outcome; `failed` if the help desk's API failed.
 
         Raises:
-            InboxError: The ledger could not be written, so nothing further was done. `LeaseLost` if another worker has
-                taken over the event.
-            Exception: A defect. The event is retried later.
+            InboxError: The ledger could not be written, so the remaining steps were not tried. `LeaseLost` if another
+                worker has taken over the event.
+            Exception: A defect in this library, an adapter or an HTTP client. The event is retried later.
         """
         self._engine.observers.notify("attempt_started", self.event, self._job.attempts)
         try:
@@ -117,7 +117,7 @@ class Attempt:
         except InboxError:
             raise
         except Exception as err:
-            # Without the error's own text: it may quote the customer.
+            # Leave out the error's own text, which may quote the customer.
             await self._retry_later(f"a defect: {type(err).__name__}")
             raise
         else:
@@ -128,7 +128,7 @@ class Attempt:
     # Deciding
 
     async def _decide(self, conversation: Conversation) -> Outcome | None:
-        """Get a verdict and plan the steps, unless an earlier attempt did. Return an outcome if nothing can be done."""
+        """Get a verdict and plan the steps, unless an earlier attempt did. Return an outcome to stop here."""
         latest = conversation.latest
         if latest is None:
             return self._build_outcome("ignored", "the conversation has no message from a customer")
@@ -141,7 +141,7 @@ class Attempt:
         return None
 
     async def _get_verdict(self, conversation: Conversation, latest: Message) -> Verdict:
-        """Return a verdict in any case: degrade, do not drop."""
+        """Return a verdict, a fallback verdict if the classifier cannot give one."""
         if not latest.text:
             return self._engine.fall_back(describe_missing_text(latest))
         inbox, budget = self._engine.inbox, self._engine.limits.daily_usd
@@ -150,7 +150,7 @@ class Attempt:
             return self._engine.fall_back(f"the daily budget of {budget:g} USD for verdicts is spent")
         breaker = self._engine.classifier_breaker
         if wait := await breaker.acquire(self._io):
-            reason = f"the classifier was down and is not asked for another {wait:.0f} s"
+            reason = f"the classifier was down and is not called for another {wait:.0f} s"
             verdict = self._engine.fall_back(reason, unavailable=True)
         else:
             verdict = await self._engine.classify(conversation, self._io)
@@ -167,13 +167,12 @@ class Attempt:
     async def _run_steps(self, conversation: Conversation) -> Outcome:
         """Run the steps in order, up to the first that fails, and return the outcome.
 
-        The ledger is recorded before each step, with everything known by then. The result of the last
-        step is recorded when the event is settled.
+        The ledger is recorded before each step. The result of the last step is recorded when the event is settled.
         """
         # When looking for a message with an unknown outcome, messages from before the first step must not match.
         earlier = tuple(message for message in conversation.messages if message.id in self.ledger.message_ids)
         before = conversation.model_copy(update={"messages": earlier})
-        # Ignore an assignment to a teammate that we made ourselves, before a crash.
+        # Ignore an assignment to a teammate that an earlier attempt made before it was interrupted.
         actions = [action for result in self.ledger.steps or () for action in result.step.actions]
         if conversation.assignee in {action.user for action in actions if isinstance(action, Assign) and action.user}:
             conversation = conversation.model_copy(update={"assignee": None})
@@ -192,10 +191,10 @@ class Attempt:
     async def _prepare(
         self, number: int, result: StepResult, conversation: Conversation, before: Conversation
     ) -> Step | None:
-        """Return what remains of a step to be performed, and record that it is about to be. None if nothing remains."""
+        """Record a step as about to be performed and return its allowed actions, or None if nothing remains to do."""
         if result.status in ("done", "skipped", "planned"):
             return None
-        # Another process died, or gave up, while it performed a step that must not be repeated.
+        # An earlier attempt was interrupted while it performed a step that must not be repeated.
         must_look = result.status == "unknown" and not result.step.idempotent
         if must_look and await self._vendor.was_performed(result.step, before, self._transport.send):
             self._set_result(number, StepResult(step=result.step, status="done"))
@@ -204,14 +203,14 @@ class Attempt:
         if not allowed:
             self._set_result(number, skip(result.step.actions, conversation))
             return None
-        # Until the help desk confirms the step, its outcome is unknown: that is the truth after a crash.
+        # The outcome is unknown until the help desk confirms the step, so this is what a crash must leave behind.
         step = Step(actions=allowed)
         self._set_result(number, StepResult(step=step, status="unknown"))
         await call_inbox(self._engine.inbox, self._io, self._engine.inbox.record, self._job, self.ledger)
         return step
 
     async def _took_effect(self, number: int, step: Step, error: VendorError, before: Conversation) -> bool:
-        """Whether a step took effect although its call failed. If not, record that."""
+        """Return whether a step took effect although its call failed. If not, record its result."""
         status: Literal["failed", "unknown"] = "failed"
         if error.outcome_unknown:
             status = "unknown"
@@ -233,14 +232,14 @@ class Attempt:
     # Settling
 
     def _build_outcome(self, status: Status | None = None, reason: str = "") -> Outcome:
-        """Build the outcome of the attempt, from the results of the steps unless a status is given."""
+        """Build the outcome of the attempt. If no status is passed, derive it from the results of the steps."""
         results = self.ledger.steps or ()
         if status is None:
             status, reason = self.ledger.status, "dry run" if self._engine.dry_run else ""
-            taken = [result for result in results if result.status != "skipped"]
-            if results and not taken:
+            tried = [result for result in results if result.status != "skipped"]
+            if results and not tried:
                 status, reason = "ignored", results[0].detail
-            elif status == "routed" and any(isinstance(a, Close) for result in taken for a in result.step.actions):
+            elif status == "routed" and any(isinstance(a, Close) for result in tried for a in result.step.actions):
                 status = "closed"
         return Outcome(
             status=status,
@@ -252,13 +251,13 @@ class Attempt:
         )
 
     async def _retry_later(self, error: str, retry_after: float | None = None) -> None:
-        """Give the event back to the inbox for another attempt, or dead-letter it after the last one."""
+        """Return the event to the inbox for another attempt, or dead-letter it after the last one."""
         inbox = self._engine.inbox
         delay = self._retries.next_delay(self._job.attempts, retry_after=retry_after)
         if delay is not None:
             await call_inbox(self._engine.inbox, self._io, inbox.retry, self._job, error, delay, self.ledger)
             return
-        if self._engine.is_durable:  # otherwise the outcome's own line says it all
+        if self._engine.is_durable:  # otherwise the log line of the outcome suffices
             attempts = self._job.attempts
             logger.error("%s was dead-lettered after %s attempts: %s", self.event.key, attempts, error)
         await call_inbox(self._engine.inbox, self._io, inbox.dead_letter, self._job, error, self.ledger)

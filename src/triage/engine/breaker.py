@@ -1,4 +1,4 @@
-"""The circuit breaker: stop calling a service that keeps failing, and keep to its rate limits."""
+"""The circuit breaker: stop calling a service that keeps failing, and respect its rate limits."""
 
 import logging
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from triage.io.ports import IO
 
 logger = logging.getLogger(__name__)
 
-_FRESH = 1.0  # seconds before the inbox is asked again whether another worker paused the service
-_TRIAL_POLL = 1.0  # seconds between two looks at whether a trial call has succeeded
+_FRESH = 1.0  # seconds between two checks of the inbox for pauses that other workers set
+_TRIAL_POLL = 1.0  # seconds between two checks whether a trial call has succeeded
 
 
 class CircuitBreaker:
     """Decides when a service may be called. All workers that share an inbox share its pauses.
 
-    The breaker opens after a number of failures in a row. When its pause is over it is half-open: one call is tried
-    while the others keep waiting. If that call succeeds, the breaker closes; if it fails, the breaker opens again. A
-    rate limit opens the breaker for as long as the service asks.
+    The breaker opens after a number of failures in a row. After its pause it is half-open: it permits one trial call
+    while the others keep waiting. If the trial call succeeds, the breaker closes; if it fails, the breaker opens again.
+    A rate limit opens the breaker for as long as the service asks.
 
     Args:
         name: The service's name in the inbox.
@@ -53,9 +53,10 @@ class CircuitBreaker:
         return max(0.0, self._open_until - now, trial)
 
     async def acquire(self, io: IO) -> float:
-        """Ask for permission to make a call: 0 grants it, otherwise try again after so many seconds.
+        """Return 0 to permit a call, otherwise the seconds after which to ask again.
 
-        When the breaker is half-open, the permission is for the trial call. It lapses if its result is never recorded.
+        When the breaker is half-open, it permits the trial call. The permission expires if the result is never
+        recorded.
 
         Args:
             io: The port for reading the inbox.
@@ -73,7 +74,7 @@ class CircuitBreaker:
 
         Args:
             io: The port for writing to the inbox.
-            pause: Seconds during which the service wants no further call, because a rate limit is used up.
+            pause: Seconds to wait before the next call, because a rate limit is used up.
         """
         self._failures = 0
         if pause:
@@ -84,7 +85,7 @@ class CircuitBreaker:
 
         Args:
             io: The port for writing to the inbox.
-            pause: Seconds during which the service wants no further call.
+            pause: Seconds to wait before the next call, if the service says so.
         """
         self._failures += 1
         self._trial_until = 0.0
@@ -97,7 +98,7 @@ class CircuitBreaker:
         try:
             self._open_until = self._clock() + self._inbox.get_pause(self._name)
         except InboxError as err:
-            logger.warning("cannot read whether another worker has paused %s: %s", self._name, err)
+            logger.warning("cannot check whether another worker has paused %s: %s", self._name, err)
 
     def _open(self, seconds: float) -> None:
         self._open_until = max(self._open_until, self._clock() + seconds)
@@ -105,5 +106,5 @@ class CircuitBreaker:
         try:
             self._inbox.set_pause(self._name, seconds)
         except InboxError as err:
-            # Sharing the pause is a courtesy. The response that we have matters more.
+            # This process pauses anyway, and the caller still needs the response it received.
             logger.warning("cannot share the pause of %s with other workers: %s", self._name, err)

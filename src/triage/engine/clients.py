@@ -14,7 +14,7 @@ _TIMEOUT = 10.0  # seconds for connecting, and for each read and write
 
 
 class HttpClient(Protocol):
-    """The part of an `httpx.Client` or `httpx2.Client` that is used."""
+    """The part of `httpx.Client` or `httpx2.Client` that the library uses."""
 
     def request(
         self, method: str, url: str, *, content: bytes | None, headers: Mapping[str, str], follow_redirects: bool
@@ -24,7 +24,7 @@ class HttpClient(Protocol):
 
 
 class AsyncHttpClient(Protocol):
-    """The part of an `httpx.AsyncClient` or `httpx2.AsyncClient` that is used."""
+    """The part of `httpx.AsyncClient` or `httpx2.AsyncClient` that the library uses."""
 
     async def request(
         self, method: str, url: str, *, content: bytes | None, headers: Mapping[str, str], follow_redirects: bool
@@ -37,12 +37,12 @@ class HttpClients:
     """The sync and the async HTTP client of a Router.
 
     Args:
-        http: The user's sync client. None creates one on first use, since reading the system's certificates takes
+        http: The user's sync client. None creates one on first use, because loading the system's certificates takes
             20 ms.
         async_http: The user's async client. None creates one for each event loop.
 
     Raises:
-        ConfigurationError: A client is of the other kind, or is not a client.
+        ConfigurationError: A client is async where a sync one is needed or vice versa, or is not a client.
     """
 
     def __init__(self, http: HttpClient | None, async_http: AsyncHttpClient | None) -> None:
@@ -87,5 +87,6 @@ def _check_client(client: object, name: str, expected: type, *, is_async: bool) 
     if isinstance(client, type) or not callable(request) or inspect.iscoroutinefunction(request) != is_async:
         actual = f"the class {client.__name__}" if isinstance(client, type) else type(client).__name__
         raise ConfigurationError(
-            f"Router({name}=…) takes an httpx.{expected.__name__}, or an object with the same request(), not {actual}."
+            f"Router({name}=…) must be an httpx.{expected.__name__}, or an object with the same request(), not "
+            f"{actual}."
         )

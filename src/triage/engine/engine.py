@@ -23,7 +23,7 @@ from triage.vendors.base import Auth, HelpDesk, Vendor
 logger = logging.getLogger(__name__)
 
 _SPEAKS_OR_MOVES = (Assign, Reply, Snooze, Close, MarkSpam)
-"""Not done to a conversation that a human has: it would speak for them or take it away. Labels are fine."""
+"""Actions that are skipped if a human handles the conversation, because they would interfere with that work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,12 @@ class Engine:
         vendor: The help desk.
         classifier: Chooses the bucket.
         inbox: Stores the events.
-        is_durable: False if the inbox is the Router's own memory, so that nobody retries what failed.
+        is_durable: False if the inbox is the Router's own memory, where no worker retries failed events.
         buckets: The labels.
         review: The actions for a verdict below its bucket's `min_confidence`.
         context: How many messages before the customer's last one the classifier sees.
         limits: Limits on spending and on handled messages.
-        dry_run: True if nothing may be changed at the help desk.
+        dry_run: True to change nothing at the help desk.
         clients: The HTTP clients.
         clock: Returns the seconds since the epoch.
         observers: Called as events are processed.
@@ -73,14 +73,16 @@ class Engine:
         return CircuitBreaker(service, self.inbox, self.limits.failures, self.limits.pause, self.clock)
 
     async def preview(self, conversation: Conversation, io: IO) -> Ledger:
-        """Ask the classifier and plan, without calling the help desk, storing anything or counting the cost.
+        """Classify a conversation and plan the steps, without calling the help desk or storing anything.
+
+        The cost does not count toward the daily budget.
 
         Args:
             conversation: The conversation for the classifier, such as a ledger's `conversation`.
             io: The port.
 
         Returns:
-            The verdict, and the steps that would be taken.
+            A ledger with the verdict and the planned steps.
         """
         latest = conversation.latest
         if latest is not None and not latest.text:
@@ -90,7 +92,7 @@ class Engine:
         return self.plan(Ledger(conversation=conversation, verdict=verdict), verdict, conversation)
 
     async def classify(self, conversation: Conversation, io: IO) -> Verdict:
-        """Ask the classifier. Any exception or wrong answer leads to a fallback verdict."""
+        """Call the classifier. An exception or an invalid answer results in a fallback verdict."""
         try:
             if io.is_async:
                 verdict = await self.classifier.classify_async(conversation, self.buckets)
@@ -100,7 +102,7 @@ class Engine:
         except AsyncOnlyError:
             raise
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
-            # Without the error's own text, unless we wrote it: it may quote the customer.
+            # Leave out the error's own text, which may quote the customer, unless we wrote it.
             text = f": {err}" if isinstance(err, ConfigurationError | ClassifierError) else ""
             logger.error("the classifier raised %s%s", describe_location(err), text)  # noqa: TRY400 - the same
             return self.fall_back(f"the classifier raised {type(err).__name__}{text}", unavailable=True)
@@ -113,14 +115,14 @@ class Engine:
         """Return the verdict for the fallback bucket.
 
         Args:
-            reason: Why the classifier gave no verdict, in our words.
-            unavailable: True if it may give one later.
+            reason: Why the classifier returned no verdict, in our words.
+            unavailable: True if it may return one later.
         """
         name = self.buckets.fallback.name
         return Verdict(bucket=name, confidence=0.0, reason=reason, fallback=True, unavailable=unavailable)
 
     def plan(self, ledger: Ledger, verdict: Verdict, conversation: Conversation) -> Ledger:
-        """Decide on the steps of an event.
+        """Plan the steps of an event.
 
         Args:
             ledger: The event's ledger.
@@ -150,7 +152,7 @@ def describe_missing_text(message: Message) -> str:
 
 
 def find_objection(action: Action, conversation: Conversation) -> str:
-    """Return why an action must not be done to a conversation, or an empty string if it may be done."""
+    """Return why an action must not be performed on a conversation, or an empty string if it may be."""
     if conversation.has_human and isinstance(action, _SPEAKS_OR_MOVES):
         return "the conversation is assigned to a human, or a human has answered"
     if conversation.has_automatic_reply and isinstance(action, Reply):
@@ -161,6 +163,6 @@ def find_objection(action: Action, conversation: Conversation) -> str:
 
 
 def skip(actions: tuple[Action, ...], conversation: Conversation) -> StepResult:
-    """Return the result of a step whose first action must not be done."""
+    """Return the result of a step that is skipped because its first action must not be performed."""
     detail = find_objection(actions[0], conversation)
     return StepResult(step=Step(actions=actions), status="skipped", detail=detail)

@@ -1,4 +1,4 @@
-"""Observing deliveries and attempts: one protocol for logs, metrics and traces, first implemented by the log line."""
+"""Observe deliveries and attempts: one interface for logs, metrics and traces."""
 
 import logging
 from collections.abc import Callable
@@ -19,11 +19,11 @@ _LEVELS = {"failed": logging.ERROR, "malformed": logging.WARNING, "refused": log
 class Observer:
     """Observes deliveries and attempts, for logs, metrics and traces. Override the methods that you need.
 
-    The methods must be quick. One that raises is logged, and stops nothing.
+    The methods must be quick. If one raises, the error is logged and processing continues.
     """
 
     def received(self, outcome: Outcome) -> None:
-        """A delivery was received.
+        """Handle a received delivery.
 
         Args:
             outcome: `accepted`, `duplicate`, `ignored`, `malformed` or `refused`, or `failed` if it could not be
@@ -31,7 +31,7 @@ class Observer:
         """
 
     def attempt_started(self, event: Event, attempt: int) -> None:
-        """An attempt to process an event started.
+        """Handle the start of an attempt to process an event.
 
         Args:
             event: The event.
@@ -39,7 +39,7 @@ class Observer:
         """
 
     def step_finished(self, event: Event, result: StepResult) -> None:
-        """A step was performed, skipped or failed.
+        """Handle a step that was performed, was skipped or failed.
 
         Args:
             event: The event.
@@ -47,7 +47,7 @@ class Observer:
         """
 
     def settled(self, outcome: Outcome) -> None:
-        """An attempt ended, and its result was stored.
+        """Handle the end of an attempt, after its result was stored.
 
         Args:
             outcome: `failed` if the event will be retried or was dead-lettered.
@@ -87,10 +87,10 @@ class Observers:
 
 
 class LogObserver(Observer):
-    """Logs each outcome in one line, with ids and our own words only: nothing that a customer wrote.
+    """Logs each outcome in one line, which contains only ids and our own words, never customer text.
 
     Args:
-        name: The Router's name, which begins the line.
+        name: The Router's name, with which the line begins.
     """
 
     def __init__(self, name: str) -> None:
@@ -104,7 +104,7 @@ class LogObserver(Observer):
     def settled(self, outcome: Outcome) -> None:
         verdict = outcome.verdict
         fell_back = verdict is not None and verdict.fallback
-        # The reason of a fallback verdict is ours. Any other is a model's, about customer text.
+        # We write the reason of a fallback verdict. A model writes any other, about customer text.
         reasons = (outcome.reason, verdict.reason if verdict is not None and fell_back else "")
         logger.log(
             _LEVELS.get(outcome.status, logging.WARNING if fell_back else logging.INFO),
@@ -125,7 +125,7 @@ class OutcomeListener(Observer):
     """Calls a function with each outcome.
 
     Args:
-        function: The function.
+        function: Takes the outcome.
     """
 
     def __init__(self, function: Callable[[Outcome], object]) -> None:

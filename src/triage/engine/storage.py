@@ -1,4 +1,4 @@
-"""Calling an inbox from code that is written once for sync and async."""
+"""Call an inbox from code that is written once for sync and async."""
 
 from collections.abc import Callable
 from typing import TypeVar

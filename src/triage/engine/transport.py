@@ -1,4 +1,4 @@
-"""Calls of a help desk's API: authorization, retries, rate limits. The port does the I/O."""
+"""Calls to a help desk's API: authorization, retries, rate limits. The port does the I/O."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -24,12 +24,12 @@ _RENEW_EARLY = 60.0  # seconds before a token expires
 _OVERLOADED = frozenset({420, 429, 503})  # 420 is Crisp's
 _TRANSIENT = OUTCOME_UNKNOWN | {409, 429}
 
-# Programming errors, ours or of a client that the user wrote: they are reported as such, not as a service that is down.
+# Defects in this library or in the user's client. They propagate unchanged: they do not mean that a service is down.
 _DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
 
 
 class TokenCache:
-    """Keeps the access token that was fetched last, for all threads and tasks of a process."""
+    """Keeps the most recent access token for all threads and tasks of a process."""
 
     def __init__(self) -> None:
         self.current: Token | None = None
@@ -48,7 +48,7 @@ class Transport:
     Args:
         vendor: Reads errors and rate limits.
         auth: How to fetch the token that requests must carry, None if they need none.
-        http: The HTTP client, sync or async as the port is.
+        http: The HTTP client, sync or async to match the port.
         io: The port.
         breaker: Decides when the API may be called.
         tokens: Keeps the access token.
@@ -64,7 +64,7 @@ class Transport:
     clock: Callable[[], float]
 
     async def send(self, request: Request, *, authorize: bool = True) -> Response:
-        """Make a call, and repeat it where that is safe and may help.
+        """Make a call, and retry it where that is safe and may help.
 
         Args:
             request: The call.
@@ -74,11 +74,12 @@ class Transport:
             A 2xx response.
 
         Raises:
-            VendorError: Any other response, or none. A redirect is an error too: it could carry our token elsewhere.
+            VendorError: The response was not 2xx, or there was none. A redirect is an error, too, because following it
+                could leak the token.
         """
         token = await self._get_token() if authorize and self.auth is not None else None
         content = None if request.json is None else json.dumps(request.json, ensure_ascii=False).encode()
-        # The user's client may follow redirects by default. With our token in the headers it must not.
+        # The user's client may follow redirects by default. It must not, because the headers contain the token.
         options: dict[str, Any] = {"content": content, "headers": request.headers, "follow_redirects": False}
         if token is not None:
             options["headers"] = _add_token(request.headers, token)
@@ -88,21 +89,21 @@ class Transport:
                 await self._wait_for_permission(request, wait)
             cause: Exception | None = None
             try:
-                answer = await self.io.call(partial(self.http.request, request.method, request.url, **options))
+                http_response = await self.io.call(partial(self.http.request, request.method, request.url, **options))
             except _DEFECTS:
                 raise
             except Exception as err:  # noqa: BLE001 - each client has its own exceptions for a response that never came
                 error, cause = self._explain(err, request), None if _quotes_headers(err) else err
                 await self.breaker.record_failure(self.io)
             else:
-                headers = {name.lower(): value for name, value in answer.headers.items()}
-                response = Response(answer.status_code, headers, answer.content)
+                headers = {name.lower(): value for name, value in http_response.headers.items()}
+                response = Response(http_response.status_code, headers, http_response.content)
                 await self._record(response)
                 if 200 <= response.status < 300:
                     return response
                 error = self.vendor.error(request, response, self.clock())
             if error.status == 401 and token is not None:
-                # The token was withdrawn before it expired, and the call took no effect. Try once with a new one.
+                # The token was revoked before it expired, and the call took no effect. Try once with a new token.
                 options["headers"] = _add_token(request.headers, await self._get_token(rejected=token))
                 token = None
                 attempt = 1
@@ -128,7 +129,7 @@ class Transport:
             wait = await self.breaker.acquire(self.io)
 
     async def _record(self, response: Response) -> None:
-        """Report a response to the circuit breaker. The refusal of a single call pauses nothing."""
+        """Report a response to the circuit breaker. A call that was merely rejected causes no pause."""
         pause = 0.0
         if response.status < 300 or response.status in _OVERLOADED:
             pause = min(self.vendor.pause(response, self.clock()) or 0.0, _LONGEST_PAUSE)
@@ -155,11 +156,11 @@ class Transport:
     def _explain(self, error: Exception, request: Request) -> VendorError:
         """Turn an exception of the HTTP client into a `VendorError`."""
         if _quotes_headers(error):
-            message = "no call: the API token, or another setting sent in a header, contains a character no header can"
+            message = "not called: the API token, or another setting sent in a header, contains an invalid character"
             sent = False
         else:
-            # By name, because httpx and httpx2 have the same exceptions as different classes. After any other
-            # exception the request may have been sent.
+            # Compare names, because httpx and httpx2 define the same exceptions as different classes. After any other
+            # exception, the request may have been sent.
             names = {cls.__name__ for cls in type(error).__mro__}
             sent = not names & {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL"}
             message = f"no response: {type(error).__name__}"
@@ -171,7 +172,7 @@ def _add_token(headers: Mapping[str, str], token: Token) -> Mapping[str, str]:
 
 
 def _next_delay(request: Request, error: VendorError, attempt: int) -> float | None:
-    """Return the seconds until the next attempt, or None if there is none."""
+    """Return the seconds until the next attempt, or None to give up."""
     if error.final or (error.status is not None and error.status not in _TRANSIENT):
         return None
     if error.outcome_unknown and not request.idempotent:
@@ -180,5 +181,5 @@ def _next_delay(request: Request, error: VendorError, attempt: int) -> float | N
 
 
 def _quotes_headers(error: Exception) -> bool:
-    """Whether an exception is about a header's value and quotes it, and so our token."""
+    """Return whether an exception quotes the value of a header, which may be the token."""
     return isinstance(error, UnicodeEncodeError) or str(error).startswith("Illegal header value")

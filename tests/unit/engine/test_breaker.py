@@ -121,7 +121,7 @@ def test_an_inbox_that_fails_neither_opens_nor_closes_it(caplog: pytest.LogCaptu
     assert acquire(breaker) == 30
     clock.now += 10
     assert acquire(breaker) == 20
-    assert "cannot read whether another worker has paused claude: the disk is full" in caplog.text
+    assert "cannot check whether another worker has paused claude: the disk is full" in caplog.text
     assert "cannot share the pause of claude with other workers: the disk is full" in caplog.text
 
 
