@@ -1,6 +1,6 @@
-"""The actions that a policy may take on a conversation: a closed union of small, frozen models.
+"""The actions that a policy may perform on a conversation: a closed union of small, frozen models.
 
-Bodies are plain text. `{customer_name}`, `{bucket}` and `{confidence}` are filled in; notes and fields may also use
+Texts are plain text with placeholders: `{customer_name}`, `{bucket}` and `{confidence}`. Notes and fields may also use
 `{reason}` and the classifier's extra fields. Write `{{` for a brace. The vendor's adapter converts the text to the
 vendor's format (HTML, Markdown) and escapes it.
 """
@@ -26,7 +26,7 @@ def _reject(problem: str) -> PydanticCustomError:
 
 
 def _convert_id(value: object) -> object:
-    """Accept an integer: help desks show their ids as numbers."""
+    """Accept an integer, too, because help desks show ids as numbers."""
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise _reject("must be the vendor's id, as a string or an integer")
     return str(value) if isinstance(value, int) else value
@@ -50,7 +50,7 @@ def _check_names(names: object) -> object:
 
 
 def _check_fields(fields: object) -> object:
-    """Accept integers as names, too: Zendesk identifies custom fields by number."""
+    """Accept integers as names, too, because Zendesk identifies custom fields by number."""
     if not isinstance(fields, Mapping):
         raise _reject("must be a dictionary of names and values")
     if not fields:
@@ -66,7 +66,7 @@ def _check_fields(fields: object) -> object:
 
 
 def _check_until_type(until: object, info: ValidationInfo) -> object:
-    # A number would be read as a time in 1970. In JSON both types are strings.
+    # Pydantic would convert a number to a time in 1970. In JSON, both types are strings.
     if info.mode == "python" and not isinstance(until, datetime | timedelta):
         raise _reject("must be a timedelta, or a datetime with a time zone")
     return until
@@ -75,10 +75,10 @@ def _check_until_type(until: object, info: ValidationInfo) -> object:
 def _check_until(until: datetime | timedelta) -> datetime | timedelta:
     if isinstance(until, datetime):
         if until.tzinfo is None:
-            # Each machine would read it in its own time zone.
+            # Each machine would interpret it in its own time zone.
             raise _reject("must have a time zone, as datetime.now(UTC) has")
     elif not timedelta() < until <= _LONGEST_SNOOZE:
-        raise _reject("must be more than zero and at most ten years")
+        raise _reject("must be longer than zero and at most ten years")
     return until
 
 
@@ -87,8 +87,8 @@ _Text: TypeAlias = Annotated[str, AfterValidator(_check_not_blank)]
 
 
 class _Action(StrictModel):
-    # Type checkers see the constructors under TYPE_CHECKING. At run time they all are StrictModel's, which explains
-    # a missing or superfluous argument, too.
+    # Type checkers see the constructors under TYPE_CHECKING. At run time, all actions use StrictModel's constructor,
+    # which also explains missing and superfluous arguments.
     model_config = ConfigDict(extra="forbid")
 
     _positional: ClassVar[str | None] = None
@@ -105,11 +105,11 @@ class _Action(StrictModel):
 
 
 class Assign(_Action):
-    """Assign the conversation to a team or to a teammate. A conversation that a human has is left alone.
+    """Assign the conversation to a team or to a teammate, unless a human already handles it.
 
     Args:
         team: The vendor's id of the team.
-        user: The vendor's id of the teammate. Give one of the two.
+        user: The vendor's id of the teammate. Pass either `team` or `user`.
     """
 
     example = "Assign(team='12345') or Assign(user='67890')"
@@ -133,7 +133,7 @@ class Reply(_Action):
     """Answer the customer. A conversation gets at most one automatic reply.
 
     Args:
-        body: The text. It is left out of every `repr`: once filled in, it contains text by a customer or a model.
+        body: The text. `repr()` omits it, because it may contain text by a customer or a model once it is filled in.
     """
 
     example = "Reply('Thank you for your message.')"
@@ -151,7 +151,7 @@ class Note(_Action):
     """Leave an internal note, which only teammates see.
 
     Args:
-        body: The text. It is left out of every `repr`, like a reply's.
+        body: The text. `repr()` omits it, like that of a reply.
     """
 
     example = "Note('Classified as {bucket}: {reason}')"
@@ -190,7 +190,7 @@ class SetFields(_Action):
     """Set custom fields (attributes) of the conversation. They must exist in the help desk.
 
     Args:
-        fields: Values by the field's name or id. They are left out of every `repr`, like a reply's body.
+        fields: Values by the field's name or id. `repr()` omits them, like the body of a reply.
     """
 
     example = "SetFields({'plan': 'pro'})"
@@ -208,7 +208,7 @@ class SetPriority(_Action):
     """Set the conversation's priority.
 
     Args:
-        priority: Adapters map it to the levels of the help desk.
+        priority: The priority. The adapter maps it to the levels of the help desk.
     """
 
     example = "SetPriority('high')"
@@ -226,7 +226,7 @@ class Snooze(_Action):
     """Snooze the conversation.
 
     Args:
-        until: A time with a time zone, or how long from the moment of the action, at most ten years.
+        until: A time with a time zone, or a duration of at most ten years from the moment of the action.
     """
 
     example = "Snooze(timedelta(hours=4))"
@@ -241,7 +241,7 @@ class Snooze(_Action):
 
 
 class Close(_Action):
-    """Close (resolve, archive) the conversation. It always comes last, in any order of the policy."""
+    """Close (resolve, archive) the conversation. This is always the last step, whatever its place in the policy."""
 
     example = "Close()"
 

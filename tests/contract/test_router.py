@@ -359,8 +359,8 @@ def test_an_unsupported_action_is_rejected_with_an_alternative(desk: Desk) -> No
         ({"fallback": "nowhere"}, "fallback='nowhere' is not one of the buckets"),
         ({"buckets": only(Reply("{nobody}"))}, "Bucket 'general'"),
         ({"review": [Reply("{reason}")]}, "review"),
-        ({"context": -1}, "context=-1"),
-        ({"max_body": 0}, "max_body=0"),
+        ({"context": -1}, "context must be .*, not -1"),
+        ({"max_body": 0}, "max_body must be .*, not 0"),
         ({"on_failure": "panic"}, "on_failure must be 'accept' or 'retry', not 'panic'"),
     ],
 )

@@ -90,7 +90,7 @@ MISTAKES: list[tuple[Any, dict[str, Any] | tuple[Any, ...], str]] = [
     (Snooze, ("4h",), "until must be a timedelta"),
     (Snooze, (date(2026, 11, 24),), "until must be a timedelta"),
     (Snooze, (datetime(2026, 11, 24),), "until must have a time zone"),  # noqa: DTZ001 - the point of the case
-    (Snooze, (timedelta(),), "until must be more than zero and at most ten years"),
+    (Snooze, (timedelta(),), "until must be longer than zero and at most ten years"),
     (Snooze, (timedelta(hours=-1),), "until must be more than zero"),
     (Snooze, (timedelta.max,), "at most ten years"),
     (Snooze, {"hours": 4}, "there is no field 'hours'"),

@@ -1,7 +1,7 @@
 """The data that flows through the library: delivery, event, conversation, verdict, outcome.
 
-Except for the HTTP messages, which never leave the process, all of them are pydantic models of plain JSON. No `repr`
-contains text by a customer, or by a model about a customer, so it is safe to log any of them.
+Except for the HTTP messages, which never leave the process, they are all pydantic models that can be stored as JSON.
+Their `repr()` never contains text by a customer, or by a model about a customer, so they are safe to log.
 """
 
 from triage.models.conversation import Conversation, Customer, Id, Message, Role

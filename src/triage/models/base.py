@@ -1,4 +1,4 @@
-"""The base of the models."""
+"""The base class of the models."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -14,7 +14,7 @@ Role: TypeAlias = Literal["customer", "agent", "bot", "note"]
 
 
 class Customer(Model):
-    """The person who wrote to us."""
+    """The person who wrote to the company."""
 
     id: str | None = None
     name: str | None = Field(default=None, repr=False)
@@ -27,9 +27,9 @@ class Message(Model):
     id: str
     role: Role
     text: str = Field(default="", repr=False)
-    """Plain text, without quoted history and signature."""
+    """Plain text, without quoted history or signature."""
     attachments: tuple[str, ...] = Field(default=(), repr=False)
-    """Names of attached files; `"image"` for a picture within the text."""
+    """Names of attached files; `"image"` for an inline image."""
     at: datetime | None = None
     author: str | None = None
     """The vendor's id of the author."""
@@ -44,19 +44,19 @@ class Conversation(Model):
     messages: tuple[Message, ...] = Field(default=(), repr=False)
     """Oldest first."""
     assignee: str | None = None
-    """The human to whom it is assigned."""
+    """The vendor's id of the human to whom the conversation is assigned."""
     has_automatic_reply: bool = False
     """True if we already sent an automatic reply."""
     is_automatic: bool = False
-    """True if a machine sent the customer's last message (an absence notice, say): a reply could start a loop."""
+    """True if a machine sent the customer's last message, such as an out-of-office notice. A reply could cause a loop."""
     tags: tuple[str, ...] = ()
-    """The names of its tags."""
+    """The names of the tags."""
     version: str | None = None
-    """The vendor's mark of the state that was read, for updates that must not overwrite a newer one."""
+    """The vendor's version of the state that was read, for updates that must not overwrite a newer state."""
 
     @property
     def has_human(self) -> bool:
-        """True if it is assigned to a human, or a human has written to the customer."""
+        """True if the conversation is assigned to a human, or a human has written to the customer."""
         return self.assignee is not None or any(message.role == "agent" for message in self.messages)
 
     @property
@@ -75,6 +75,6 @@ class Conversation(Model):
         Args:
             turns: How many messages before the customer's last one to keep.
         """
-        spoken = [message for message in self.messages if message.role != "note"]
-        last = max((i for i, message in enumerate(spoken) if message.role == "customer"), default=-1)
-        return self.model_copy(update={"messages": tuple(spoken[max(0, last - turns) :])})
+        public = [message for message in self.messages if message.role != "note"]
+        last = max((i for i, message in enumerate(public) if message.role == "customer"), default=-1)
+        return self.model_copy(update={"messages": tuple(public[max(0, last - turns) :])})

@@ -1,4 +1,4 @@
-"""The content of a delivery: an event, or the reason why there is none."""
+"""The content of a delivery: an event, or the reason why there is no event."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ from triage.models.conversation import Conversation, Id
 
 
 class Event(Model):
-    """A new message of a customer, in the same form for every vendor. It can cross a queue as JSON."""
+    """A customer's new message, in the same form for every vendor. It can be sent through a queue as JSON."""
 
     version: Literal[1] = 1
     owner: str
-    """The name of the Router that processes it: the vendor's name, unless the Router has another one."""
+    """The name of the Router that processes the event: the vendor's name, unless the Router has another name."""
     vendor: str
     account: Id
     """The workspace, account or site at the vendor; ids are unique only within it."""
@@ -24,7 +24,8 @@ class Event(Model):
     conversation_id: Id
     message_id: Id
     key: str
-    """Identifies the message: equal in every delivery of it, so that none is processed twice. Begins with the owner."""
+    """Identifies the message. It is the same in every delivery, so that the message is processed only once. It begins
+    with the owner."""
     occurred_at: datetime | None = None
     conversation: Conversation
     """The part that the delivery contains; the adapter's `fetch` reads the whole conversation."""
@@ -34,7 +35,7 @@ class Event(Model):
         """Return a copy that belongs to another Router, with its key changed accordingly.
 
         Args:
-            name: The Router's name. The event itself is returned if it belongs to that Router already.
+            name: The Router's name. If the event already belongs to that Router, it is returned unchanged.
         """
         if name == self.owner:
             return self
@@ -42,11 +43,11 @@ class Event(Model):
         return self.model_copy(update={"owner": name, "key": key})
 
     def add_missing_message(self, conversation: Conversation) -> Conversation:
-        """Return the conversation with the event's message, whether or not the vendor's API showed it.
+        """Return the conversation with the event's message, adding it if the vendor's API did not return it.
 
         Args:
-            conversation: As the vendor's API shows it. The API may lag behind the event, or leave out a message whose
-                plain text is empty.
+            conversation: The conversation from the vendor's API. The API may lag behind the event, or leave out a
+                message whose plain text is empty.
         """
         message = next((message for message in self.conversation.messages if message.id == self.message_id), None)
         if message is None or any(other.id == message.id for other in conversation.messages):
@@ -63,7 +64,7 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """A genuine delivery that expects a particular answer: a challenge to echo, a test call."""
+    """A genuine delivery that expects a particular response, such as a challenge to echo or a test call."""
 
     reason: str
     body: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue], repr=False)

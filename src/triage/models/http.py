@@ -1,4 +1,4 @@
-"""HTTP messages: webhooks and their responses, calls to a help desk's API and their responses."""
+"""HTTP messages: webhooks, calls to a help desk's API, and the responses to both."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from triage.models.outcome import Outcome
 Headers: TypeAlias = (
     Mapping[str, str] | Mapping[bytes, bytes] | Iterable[tuple[str, str]] | Iterable[tuple[bytes, bytes]]
 )
-"""The forms in which web frameworks provide headers: a mapping, or pairs, of text or (in ASGI) of bytes."""
+"""The forms in which web frameworks provide headers: a mapping or pairs, of text or (in ASGI) of bytes."""
 
 _NOT_SERIALIZABLE = (
     "A web framework cannot send a WebhookResponse as it is, and its status code would be lost. In FastAPI, write "
@@ -36,10 +36,10 @@ class Delivery:
 
         Args:
             body: The request's body, the bytes as they were received.
-            headers: The request's headers, in any of the forms of `Headers`.
+            headers: The request's headers, in any form that `Headers` allows.
             received_at: When it was received, in seconds since the epoch.
         """
-        # werkzeug's and Starlette's headers hold one name several times: only their items() returns every value.
+        # The headers of Werkzeug and Starlette may contain a name more than once. Only items() returns every value.
         items = getattr(headers, "items", None)
         lowered: dict[str, str] = {}
         for pair in items() if items else headers:
@@ -53,12 +53,12 @@ class Delivery:
 class WebhookResponse:
     """The response to a webhook, for the web framework to send.
 
-    It is deliberately neither a dataclass nor a pydantic model: FastAPI would serialize it and answer 200, even to a
-    forged request or to an event that could not be stored.
+    It is deliberately neither a dataclass nor a pydantic model. FastAPI would serialize either and answer 200, even to
+    a forged request or an event that could not be stored.
 
     Attributes:
         status_code: The HTTP status.
-        body: The body, JSON.
+        body: The body, which is JSON.
         headers: The headers.
         outcome: The result of the delivery.
     """
@@ -104,25 +104,25 @@ class Received(WebhookResponse):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call to a vendor's REST API, as data."""
+    """A call to a vendor's REST API."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     url: str
     json: Any = field(default=None, repr=False)
-    """The body, or None for none."""
+    """The body, which is sent as JSON; None for no body."""
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     idempotent: bool = False
     """True if the call may be repeated when its outcome is unknown."""
 
     @property
     def call(self) -> str:
-        """Method and path for errors, `"POST /conversations/1/reply"`. The query may contain customer data."""
+        """Method and path for errors, `"POST /conversations/1/reply"`, without the query, which may quote customers."""
         return f"{self.method} /{self.url.split('://', 1)[-1].partition('/')[2].partition('?')[0]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token that was fetched with a client's credentials."""
+    """An access token that was fetched with client credentials."""
 
     value: str = field(repr=False)
     expires_at: float

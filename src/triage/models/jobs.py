@@ -1,4 +1,4 @@
-"""The models of an inbox: the ledger of an event, its lease, its entry."""
+"""The models of an inbox: an event's ledger, lease and entry."""
 
 from typing import Literal, TypeAlias
 
@@ -17,7 +17,7 @@ class Ledger(Model):
     verdict: Verdict | None = None
     """Stored so that it is not paid for twice."""
     conversation: Conversation | None = Field(default=None, repr=False)
-    """The conversation as the classifier saw it, so that another policy or prompt can be tried on it later."""
+    """The conversation as the classifier saw it, so that you can try another policy or prompt on it later."""
     status: Status = "routed"
     """The status of the event once all steps are done."""
     message_ids: tuple[str, ...] = ()
@@ -34,14 +34,14 @@ class Job(Model):
     attempts: int
     """Number of attempts, including this one."""
     fencing_token: int
-    """Number of this lease. A write with an outdated token is rejected."""
+    """The number of this lease. A write with an outdated token is rejected."""
     handled: int = 0
     """Number of earlier messages of the conversation for which an action was performed."""
 
 
 State: TypeAlias = Literal["ready", "leased", "finished", "dead", "parked"]
-"""`ready`: waits for a worker. `leased`: a worker has it. `finished`: routed, or nothing was left to do. `dead`:
-dead-lettered, because it failed for good or cannot be read. `parked`: set aside by an operator."""
+"""`ready`: waits for a worker. `leased`: a worker is processing it. `finished`: routed, or there was nothing to do.
+`dead`: dead-lettered, because it failed for good or cannot be read. `parked`: parked by hand."""
 
 
 class Entry(Model):
@@ -52,8 +52,8 @@ class Entry(Model):
     key: str
     state: State
     due: float
-    """When a `ready` event may be leased, or when the lease of a `leased` one expires. All times are in seconds since
-    the epoch."""
+    """When a `ready` event may be leased, or when the lease of a `leased` event expires. All times are in seconds
+    since the epoch."""
     attempts: int
     received: float
     changed: float

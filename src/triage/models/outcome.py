@@ -1,4 +1,4 @@
-"""The result of a delivery: the steps that were taken, and their outcome."""
+"""The result of a delivery: its steps and their results."""
 
 from typing import Literal, TypeAlias
 
@@ -10,7 +10,7 @@ from triage.models.verdict import Verdict
 
 
 class Step(Model):
-    """Actions that the vendor performs together."""
+    """Actions that are performed together."""
 
     actions: tuple[Action, ...]
 
@@ -21,7 +21,7 @@ class Step(Model):
 
     @property
     def idempotent(self) -> bool:
-        """True if repeating it changes nothing; a repeated reply or note would appear twice."""
+        """True if the step may be repeated safely. A repeated reply or note would appear twice."""
         return not any(isinstance(action, (Reply, Note)) for action in self.actions)
 
 
@@ -30,8 +30,8 @@ class StepResult(Model):
 
     step: Step = Field(repr=False)
     status: Literal["done", "failed", "unknown", "skipped", "pending", "planned"]
-    """`unknown`: it may have taken effect. `skipped`: it is not allowed here, see `detail`. `pending`: it was not
-    tried, because a step before it failed. `planned`: a dry run, or the bucket's mode, prevented it."""
+    """`unknown`: the step may have taken effect. `skipped`: it is not allowed here, see `detail`. `pending`: it was not
+    tried, because an earlier step failed. `planned`: it was not tried, because of a dry run or the bucket's mode."""
     detail: str = ""
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class Outcome(Model):
 
     status: Status
     reason: str = ""
-    """An explanation in the program's own words, without customer text."""
+    """An explanation in our own words, without customer text."""
     key: str | None = None
     conversation_id: str | None = None
     verdict: Verdict | None = None

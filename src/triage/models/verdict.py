@@ -13,7 +13,7 @@ class Usage(Model):
     """The tokens that a verdict used."""
 
     input_tokens: int = 0
-    """Without those read from or written to the cache."""
+    """Excludes tokens that were read from or written to the cache."""
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
@@ -32,13 +32,13 @@ class Verdict(StrictModel):
     confidence: float = Field(default=1.0, ge=0, le=1)
     """A score, not a probability, until it is calibrated on your own messages."""
     reason: str = Field(default="", repr=False)
-    """One sentence. A model wrote it about untrusted text, so it is for internal notes only and never in a `repr`. The
-    reason of a fallback verdict is written by the program, and part of the `repr`."""
+    """One sentence. A model wrote it about untrusted text, so use it in internal notes only; `repr()` omits it. The
+    reason of a fallback verdict is in our own words, and `repr()` shows it."""
     extra: dict[str, str] = Field(default_factory=dict, repr=False)
     fallback: bool = False
     """True if the classifier returned no usable verdict: `bucket` is the fallback bucket, and `reason` says why."""
     unavailable: bool = False
-    """True if the classifier's service did not answer or rejected the request: a later call may return a verdict."""
+    """True if the classifier's service did not answer or rejected the request. A later call may return a verdict."""
     model: str | None = None
     usage: Usage = Usage()
     cost_usd: float | None = None

@@ -1,4 +1,4 @@
-"""The policy: buckets, and the actions for a verdict. A model chooses a label; only code chooses actions."""
+"""The policy: buckets, and the actions for a verdict. A model chooses a label; only your code chooses actions."""
 
 from triage.policy.buckets import Bucket, Buckets
 from triage.policy.check import check_actions

@@ -23,16 +23,17 @@ class Bucket:
     """A label, and the actions for the conversations that get it.
 
     Args:
-        name: A slug in lower case, because models return labels of mixed case differently from one call to the next.
-        description: The messages that belong here. It is part of the prompt: write it for a new colleague.
-        actions: The actions, in this order, except that closing always comes last.
-        min_confidence: Below it, the conversation gets the Router's `review` actions or, without any, those of the
-            fallback bucket.
+        name: A slug in lower case, because models do not return the case of labels reliably.
+        description: A description of the messages that belong here. It is part of the prompt: write it as you would
+            for a new colleague.
+        actions: The actions in order, except that closing always comes last.
+        min_confidence: The confidence below which the conversation gets the Router's `review` actions, or those of the
+            fallback bucket if there is no `review`.
         mode: `auto` performs the actions. `suggest` only leaves a note with the verdict. `shadow` only reports.
         examples: Messages that belong here, for the prompt.
 
     Raises:
-        ConfigurationError: An argument cannot work.
+        ConfigurationError: An argument is invalid.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Bucket:
             raise ConfigurationError(f"{where}: mode must be 'auto', 'suggest' or 'shadow', not {self.mode!r}.")
         if not _is_list_of_texts(self.examples):
             raise ConfigurationError(f"{where}: examples must be a list of messages. Write ['I was charged twice.'].")
-        # A copy, so that a later change of the caller's list cannot bypass the checks.
+        # Copy the lists, so that later changes by the caller cannot bypass the checks.
         object.__setattr__(self, "actions", check_actions(self.actions, where=where))
         object.__setattr__(self, "examples", tuple(self.examples))
 
@@ -66,11 +67,11 @@ class Buckets(Sequence[Bucket]):
 
     Args:
         buckets: The buckets.
-        fallback: The name of the bucket for conversations without a verdict. Default: the fallback of `buckets`, if
-            that is a `Buckets`, or else `"general"`.
+        fallback: The name of the bucket for conversations without a verdict. Default: the fallback of `buckets` if
+            that is a `Buckets`, otherwise `"general"`.
 
     Raises:
-        ConfigurationError: There are none, two have the same name, or `fallback` is not one of them.
+        ConfigurationError: There are no buckets, two have the same name, or `fallback` is not one of them.
     """
 
     def __init__(self, buckets: Iterable[Bucket], *, fallback: str | None = None) -> None:
@@ -92,10 +93,10 @@ class Buckets(Sequence[Bucket]):
 
     @classmethod
     def default(cls, teams: Mapping[str, str | int] | None = None) -> Self:
-        """Create the buckets urgent, billing, general and spam. Spam is closed, the others get a holding reply.
+        """Create the buckets urgent, billing, general and spam. Spam is closed; the others send a holding reply.
 
         Args:
-            teams: The vendor's team ids for `"urgent"`, `"billing"` and `"general"`. A bucket without one does not
+            teams: The vendor's team ids for `"urgent"`, `"billing"` and `"general"`. A bucket without a team does not
                 assign the conversation.
 
         Raises:
@@ -115,7 +116,7 @@ class Buckets(Sequence[Bucket]):
         return tuple(self._by_name)
 
     def get(self, name: str) -> Bucket | None:
-        """Return the bucket of that name, in any case, or None."""
+        """Return the bucket with this name, ignoring case, or None."""
         return self._by_name.get(name.strip().casefold())
 
     @overload

@@ -1,4 +1,4 @@
-"""Checks of the actions of a bucket, or of a review, before the first message arrives."""
+"""Check the actions of a bucket or a review when a Router is created, before the first message arrives."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,14 +10,14 @@ from triage.errors import ConfigurationError
 
 
 def check_actions(actions: object, *, where: str) -> tuple[Action, ...]:
-    """Return the actions as a tuple.
+    """Check a list of actions and return it as a tuple.
 
     Args:
-        actions: A list of actions, if the caller made no mistake.
-        where: Names the list in the error.
+        actions: The list. Callers without a type checker may pass anything.
+        where: The name of the list in error messages.
 
     Raises:
-        ConfigurationError: It is not a list of actions, or two of them contradict each other.
+        ConfigurationError: `actions` is not a list of actions, or two of them contradict each other.
     """
     kind = describe_type(actions)
     if _is_action(actions):
@@ -38,14 +38,14 @@ def _is_action(value: object) -> TypeGuard[Action]:
 
 
 def describe_type(value: object) -> str:
-    """Return the type of a value that the caller did not expect, for an error."""
+    """Describe the type of an unexpected value, for an error message."""
     if value is None:
         return "None"
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def _explain(element: object) -> str:
-    """Return why an element is not an action, and what to write instead."""
+    """Explain why an element is not an action, and what to write instead."""
     for action in ACTIONS:
         if element is action:
             return f"is the class {action.__name__}, not an instance of it. Write {action.example}."

@@ -1,4 +1,4 @@
-"""The step from a verdict to actions."""
+"""Choose the actions for a verdict."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,25 +19,26 @@ class Decision:
     status: Status
     actions: Sequence[Action]
     act: bool
-    """False if the actions are only reported."""
+    """False if the actions are reported but not performed."""
 
 
 def check_review(review: object, buckets: Buckets) -> tuple[Action, ...] | None:
-    """Return the review actions as a tuple.
+    """Check the review actions and return them as a tuple.
 
     Args:
         review: A list of actions, or None.
         buckets: The policy.
 
     Raises:
-        ConfigurationError: It is not a list of actions, or None although the fallback bucket has a `min_confidence`.
+        ConfigurationError: `review` is not a list of actions, or it is None although the fallback bucket has a
+            `min_confidence`.
     """
     if review is not None:
         return check_actions(review, where="review")
     if buckets.fallback.min_confidence > 0:
         raise ConfigurationError(
             f"Bucket {buckets.fallback.name!r}: min_confidence has no effect on the fallback bucket, which also gets "
-            f"the doubtful verdicts. Remove it, or write Router(…, review=[…])."
+            f"the verdicts of low confidence. Remove it, or write Router(…, review=[…])."
         )
     return None
 
@@ -46,12 +47,12 @@ def decide(verdict: Verdict, buckets: Buckets, review: Sequence[Action] | None) 
     """Choose the actions for a verdict.
 
     Args:
-        verdict: Its bucket is one of `buckets`.
+        verdict: The verdict. Its bucket is one of `buckets`.
         buckets: The policy.
         review: The actions for a verdict below its bucket's `min_confidence`. None sends it to the fallback bucket.
     """
     bucket = buckets.get(verdict.bucket) or buckets.fallback
-    # The confidence of a fallback verdict means nothing; it always belongs in the fallback bucket.
+    # The confidence of a fallback verdict is meaningless: the verdict always belongs in the fallback bucket.
     if not verdict.fallback and verdict.confidence < bucket.min_confidence:
         if review is not None:
             return Decision("review", review, act=True)

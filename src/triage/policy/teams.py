@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from triage.errors import ConfigurationError
 
 TEAM_VARIABLES: Mapping[str, str] = {"urgent": "ONCALL", "billing": "BILLING", "general": "SUPPORT"}
-"""By bucket: the end of the variable that contains the id of its team."""
+"""The suffix of the variable that contains the team's id, by bucket."""
 
 
 def read_teams(variables: Mapping[str, str], prefix: str) -> dict[str, str]:

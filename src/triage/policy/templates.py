@@ -1,4 +1,4 @@
-"""Texts of actions: checked when a Router is created, filled in for each message."""
+"""The texts of actions: checked when a Router is created, filled in for each message."""
 
 import string
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ _LONGEST_NAME = 80  # characters of a customer's name; a longer one is cut
 _LONGEST_REASON = 500
 
 PUBLIC_NAMES = frozenset({"customer_name", "bucket", "confidence"})
-"""The names that a text for customers may contain. Text by a model is for notes and fields only."""
+"""The names that a text for customers may contain. Text by a model belongs in notes and fields only."""
 
 
 def render(actions: Iterable[Action], verdict: Verdict, conversation: Conversation, now: float) -> list[Action]:
@@ -26,7 +26,7 @@ def render(actions: Iterable[Action], verdict: Verdict, conversation: Conversati
         now: Seconds since the epoch, for `Snooze(timedelta)`.
 
     Returns:
-        The actions, without replies and notes that turned out empty, such as a note of a missing reason.
+        The actions, without replies and notes whose text is empty, such as a note that contains only a missing reason.
     """
     values = {
         **{name: " ".join(text.split())[:_LONGEST_REASON] for name, text in verdict.extra.items()},
@@ -57,7 +57,7 @@ def _render_action(action: Action, values: Mapping[str, str], now: float) -> Act
 
 
 def _fill_in(template: str, values: Mapping[str, str]) -> str:
-    # An extra field that the verdict lacks is empty, not an error: a fallback verdict has none of them.
+    # Leave an extra field empty if the verdict lacks it: a fallback verdict has no extra fields.
     parts = string.Formatter().parse(template)
     return "".join(literal + (values.get(name, "") if name is not None else "") for literal, name, _, _ in parts)
 
@@ -67,7 +67,7 @@ def check_templates(actions: Iterable[Action], *, where: str, extra: Iterable[st
 
     Args:
         actions: The actions of a bucket, or the review actions.
-        where: Names them in the error.
+        where: The name of the actions in error messages.
         extra: The names of the classifier's extra fields.
 
     Raises:

@@ -1,8 +1,9 @@
-"""The base class of the adapters, and the protocol that the engine needs.
+"""The base class of the adapters, and the protocol through which the engine uses them.
 
-An adapter subclasses `HelpDesk`: it declares its settings and its actions, and translates in both directions. The base
-class does the rest: it reads settings from the environment, plans steps, builds requests and conversations, parses
-responses, and asks the help desk whether a reply was sent. This module exports everything that an adapter needs.
+An adapter subclasses `HelpDesk`, declares its settings and actions, and translates between the vendor's API and our
+models. The base class does the rest: it reads settings from the environment, plans steps, builds requests and
+conversations, parses responses, and checks whether a reply was sent. This module exports everything that an adapter
+needs.
 """
 
 from abc import ABC, abstractmethod
@@ -141,19 +142,19 @@ class Auth(Protocol):
 
 
 class Vendor(Protocol):
-    """A help desk, as the engine needs it.
+    """The interface through which the engine uses an adapter.
 
-    An adapter does no I/O, reads no clock and keeps no state: it turns bytes into events, and actions into requests.
+    An adapter is stateless, and never does I/O or reads a clock: it turns bytes into events, and actions into requests.
     """
 
     @property
     def name(self) -> str:
-        """Lower-case name, as in events and logs."""
+        """The vendor's name in lower case, as in events and logs."""
         ...
 
     @property
     def auth(self) -> Auth | None:
-        """How to fetch the token that requests must carry; None if they carry all they need."""
+        """How to fetch the token that requests must carry; None if they need no token."""
         ...
 
     def verify(self, delivery: Delivery) -> None:
@@ -168,28 +169,32 @@ class Vendor(Protocol):
         """Parse a verified delivery.
 
         Raises:
-            MalformedPayload: The vendor does not document such a delivery.
+            MalformedPayload: The delivery does not match the vendor's documentation.
         """
         ...
 
     def check(self, action: Action) -> None:
-        """Reject an action that the vendor cannot express. Called for each action when a Router is created.
+        """Reject an action that the vendor does not support. Called for each action when a Router is created.
 
         Raises:
-            ConfigurationError: The vendor cannot do this; the message says what to use instead.
+            ConfigurationError: The action is not supported; the message says what to use instead.
         """
         ...
 
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Group and order actions into steps, as the vendor needs them."""
+        """Group and order actions into steps, as the vendor's API requires."""
         ...
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
-        """Read the conversation in its present state."""
+        """Read the current state of the event's conversation."""
         ...
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
-        """Perform a step. Returns once the vendor confirmed it, raises `VendorError` otherwise."""
+        """Perform a step and return once the vendor has confirmed it.
+
+        Raises:
+            VendorError: The vendor did not confirm the step.
+        """
         ...
 
     async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
@@ -201,16 +206,16 @@ class Vendor(Protocol):
             send: Makes the calls.
 
         Raises:
-            VendorError: The vendor cannot say; the step is then not repeated.
+            VendorError: The answer cannot be determined, so the step is not repeated.
         """
         ...
 
     def pause(self, response: Response, now: float) -> float | None:
-        """Return for how many seconds to make no further call, or None if the headers do not say.
+        """Return the seconds to wait before the next call, or None if the headers do not say.
 
         Args:
-            response: Any response; a 2xx may exhaust an allowance too.
-            now: Seconds since the epoch, for limits that are given as a time.
+            response: Any response; a 2xx response may exhaust a rate limit, too.
+            now: Seconds since the epoch, for limits that reset at a given time.
         """
         ...
 
@@ -220,13 +225,13 @@ class Vendor(Protocol):
         Args:
             request: The call.
             response: The response.
-            now: Seconds since the epoch, for limits that are given as a time.
+            now: Seconds since the epoch, for limits that reset at a given time.
         """
         ...
 
 
 class ErrorFacts(NamedTuple):
-    """The facts in the body of an error response."""
+    """The details that an adapter extracts from the body of an error response."""
 
     message: str | None = None
     """The vendor's own message. It may quote the customer, so it never becomes part of the error's text."""
@@ -235,7 +240,7 @@ class ErrorFacts(NamedTuple):
     request_id: str | None = None
     """The vendor's id of the request."""
     hint: str | None = None
-    """A hint in our words, used if `hints` has none."""
+    """A hint in our words, used if `hints` contains none."""
     final: bool = False
     """True if the same call would be rejected again."""
 
@@ -244,10 +249,10 @@ class HelpDesk(Settings, ABC):
     """The base class of the adapters.
 
     Subclasses declare their settings as fields (see `triage.vendors.settings`) and define `verify`, `parse`, `read`
-    and `perform`. Exactly one field is a `SigningSecret`; `self.secrets` verifies with it.
+    and `perform`. Exactly one field is a `SigningSecret`, and `self.secrets` verifies signatures with it.
 
     Args:
-        base_url: The API's address, if it is not the vendor's own: a proxy or a fake.
+        base_url: The API's address, if it is not the vendor's own, such as that of a proxy or a fake.
 
     Raises:
         ConfigurationError: Settings are missing or invalid. The message lists all of them.
@@ -267,19 +272,19 @@ class HelpDesk(Settings, ABC):
     `{setting}` becomes the setting's name and environment variable.
     """
     retry_headers: ClassVar[tuple[str, ...]] = ("retry-after",)
-    """The headers that hold seconds to wait, most specific first."""
+    """The headers that contain the seconds to wait, most specific first."""
     numeric_ids: ClassVar[bool] = False
     """True if teams and users have numeric ids, so that a policy with other ids is rejected."""
     appends_signature: ClassVar[bool] = False
     """True if the vendor may append a signature to our replies."""
     delivers_later: ClassVar[bool] = False
-    """True if a reply may appear some time after the vendor accepted it."""
+    """True if a reply may appear only some time after the vendor accepted it."""
 
     base_url: Annotated[
         str | None, Field(pattern=r"^https?://\S+$", description="an address such as https://proxy.example.com")
     ] = None
 
-    # Supplied by a vendor
+    # Overridden by adapters
 
     @abstractmethod
     def verify(self, delivery: Delivery) -> None:
@@ -294,7 +299,7 @@ class HelpDesk(Settings, ABC):
         """Parse a verified delivery.
 
         Raises:
-            MalformedPayload: The vendor does not document such a delivery.
+            MalformedPayload: The delivery does not match the vendor's documentation.
         """
 
     @abstractmethod
@@ -303,21 +308,30 @@ class HelpDesk(Settings, ABC):
 
     @abstractmethod
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
-        """Perform a step. Returns once the vendor confirmed it, raises `VendorError` otherwise."""
+        """Perform a step and return once the vendor has confirmed it.
+
+        Raises:
+            VendorError: The vendor did not confirm the step.
+        """
 
     def headers(self) -> Mapping[str, str]:
-        """Return the headers of every request, besides those of JSON."""
+        """Return the headers of every request, in addition to those for JSON."""
         return {}
 
     def parse_error(self, data: Mapping[str, Any], response: Response) -> ErrorFacts:
-        """Extract the facts from the JSON object of an error response; empty if the body is not one."""
+        """Extract the details of an error.
+
+        Args:
+            data: The JSON object in the body of the response; empty if the body is not a JSON object.
+            response: The response.
+        """
         return ErrorFacts()
 
     # Settings
 
     @property
     def auth(self) -> Auth | None:
-        """How to fetch the token that requests must carry; None if `headers` carry all they need."""
+        """How to fetch the token that requests must carry; None if `headers` contains all credentials."""
         return None
 
     @cached_property
@@ -331,7 +345,7 @@ class HelpDesk(Settings, ABC):
 
     @cached_property
     def url(self) -> str:
-        """The API's address in use, without a slash at the end."""
+        """The API's address in use, without a trailing slash."""
         return (self.base_url or self.default_url()).rstrip("/")
 
     @cached_property
@@ -340,25 +354,25 @@ class HelpDesk(Settings, ABC):
         return Secrets(getattr(self, self.signing_setting()), name=f"{self.title}'s {self.signing_setting()}")
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show the address, and settings that cannot be secret."""
+        """Show the address, and settings that are never secret."""
         return [(None, self.url), *super().__repr_args__()]
 
     # Planning
 
     def reject(self, action: Action) -> NoReturn:
-        """Reject an action that is not in `can`; the last `case` of `perform`.
+        """Reject an action that is not in `can`. Call it in the last `case` of `perform`.
 
         Raises:
-            ConfigurationError: Always. The message says which action to use instead.
+            ConfigurationError: Always. The message says what to use instead.
         """
         advice = self.instead.get(type(action), "take it out of the policy.")
         raise ConfigurationError(f"{self.title} has no {type(action).__name__}: {advice}")
 
     def check(self, action: Action) -> None:
-        """Reject an action that this vendor cannot express.
+        """Reject an action that this vendor does not support.
 
         Raises:
-            ConfigurationError: The vendor has no such action, or the action's ids or names cannot exist there.
+            ConfigurationError: The action is not supported, or its ids or names cannot exist at this vendor.
         """
         if type(action) not in self.can:
             self.reject(action)
@@ -376,7 +390,7 @@ class HelpDesk(Settings, ABC):
 
         Args:
             method: The HTTP method.
-            path: The path behind the API's address, with the query.
+            path: The path after the API's address, with the query.
             json: The body, or None.
             idempotent: True if the call may be repeated after an unknown outcome. By default, all but POST may.
         """
@@ -405,14 +419,14 @@ class HelpDesk(Settings, ABC):
         return parse_response(model, request, await send(request), vendor=self.name)
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
-        """Read the conversation, and add the event's message if the API does not show it yet."""
+        """Read the event's conversation, and add its message if the API does not return it yet."""
         return event.add_missing_message(await self.read(event.conversation_id, send))
 
     async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
-        """Read the conversation again, and look for our new messages with the texts of the step.
+        """Read the conversation again, and look for new messages of ours with the texts of the step.
 
         Raises:
-            VendorError: A text is missing, and the vendor may still deliver it.
+            VendorError: A message is missing, and the vendor may still deliver it.
         """
         earlier = {message.id for message in conversation.messages}
         current = await self.read(conversation.id, send)
@@ -424,10 +438,12 @@ class HelpDesk(Settings, ABC):
         return is_found
 
     def _is_written(self, action: Action, messages: Iterable[Message]) -> bool:
-        return not isinstance(action, Reply | Note) or any(self.is_written_by(action, one) for one in messages)
+        if not isinstance(action, Reply | Note):
+            return True
+        return any(self.is_written_by(action, message) for message in messages)
 
     def is_written_by(self, action: Reply | Note, message: Message) -> bool:
-        """Return whether `message` is what `action` wrote."""
+        """Return whether `action` wrote `message`."""
         role = "bot" if isinstance(action, Reply) else "note"
         text, expected = normalize_for_comparison(message.text), normalize_for_comparison(action.body)
         return message.role == role and (text.startswith(expected) if self.appends_signature else text == expected)
@@ -476,10 +492,10 @@ class HelpDesk(Settings, ABC):
         """Build an event of this vendor.
 
         Args:
-            conversation: As much of the conversation as the delivery holds.
-            message_id: The message's id, or a text that identifies the message instead.
+            conversation: As much of the conversation as the delivery contains.
+            message_id: The message's id, or other text that identifies the message.
             account: The workspace, account or site.
-            kind: Whether the message began the conversation.
+            kind: `created` if the message began the conversation, otherwise `replied`.
             raw: The whole payload.
             at: When the message was written.
         """
@@ -490,7 +506,7 @@ class HelpDesk(Settings, ABC):
             kind=kind,
             conversation_id=conversation.id,
             message_id=message_id,
-            # Derived from the message and not from the delivery, because a redelivery may have another id.
+            # Use the message's id rather than the delivery's, because a redelivery may have another id.
             key=f"{self.name}:{account}:{conversation.id}:{message_id}",
             occurred_at=at,
             conversation=conversation,
@@ -511,9 +527,10 @@ class HelpDesk(Settings, ABC):
 
         Args:
             id_: The message's id.
-            role: The author: a `customer`, an `agent` (a human) or a `bot` (we, or another machine); `note` for
-                internal notes.
-            text: The text, or the result of `from_html`. Quoted history and signatures of customers are removed.
+            role: The author: a `customer`, an `agent` (a human) or a `bot` (this program, or another machine); `note`
+                for internal notes.
+            text: The text, or the result of `from_html`. Quoted history and signatures are removed from customers'
+                messages.
             author: The author's id.
             at: When it was written.
             files: The names of its attachments.
@@ -540,17 +557,17 @@ class HelpDesk(Settings, ABC):
         tags: Iterable[str] = (),
         version: str | None = None,
     ) -> Conversation:
-        """Build a conversation. Messages without text and attachments are left out.
+        """Build a conversation. Messages with neither text nor attachments are left out.
 
         Args:
             id_: The conversation's id.
             messages: The messages, oldest first.
             customer: The customer.
-            subject: Its subject.
-            assignee: The id of the user it is assigned to. Our own id counts as nobody.
+            subject: The subject.
+            assignee: The id of the user to whom the conversation is assigned. Our own id counts as unassigned.
             is_automatic: True if a machine sent the customer's last message.
-            tags: The names of its tags.
-            version: The vendor's mark of this state.
+            tags: The names of the tags.
+            version: The vendor's version of this state.
         """
         shown = tuple(message for message in messages if message.text or message.attachments)
         return Conversation(
@@ -567,7 +584,7 @@ class HelpDesk(Settings, ABC):
 
 
 def build_steps(groups: Iterable[Sequence[Action]]) -> list[Step]:
-    """Return one step for each group of actions that is not empty."""
+    """Return one step for each nonempty group of actions."""
     return [Step(actions=tuple(group)) for group in groups if group]
 
 
@@ -585,16 +602,16 @@ def merge_fields(actions: Iterable[Action]) -> dict[str, JsonValue]:
 
 
 def select(actions: Iterable[Action], *kinds: type[A]) -> list[A]:
-    """Return the actions of these kinds, in their order."""
+    """Return the actions of these kinds, in their original order."""
     return [action for action in actions if isinstance(action, kinds)]
 
 
 def add_names(names: Iterable[str], added: Iterable[str]) -> list[str]:
-    """Append names to a list of tags, except those that it holds already, in whatever case."""
+    """Append names to a list of tags, except those that it already contains, ignoring case."""
     merged = list(names)
-    seen = {name.casefold() for name in merged}
+    folded_names = {name.casefold() for name in merged}
     for name in added:
-        if name.casefold() not in seen:
-            seen.add(name.casefold())
+        if name.casefold() not in folded_names:
+            folded_names.add(name.casefold())
             merged.append(name)
     return merged

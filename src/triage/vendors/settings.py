@@ -33,7 +33,7 @@ _EMPTY = frozenset({"empty", "string_too_short", "too_short"})
 
 
 class _Mark(Enum):
-    """Something about a field that its type does not say."""
+    """A property of a field that its type does not express."""
 
     SECRET = "secret"  # noqa: S105 - a mark, not a secret
     SEVERAL = "several"
@@ -41,7 +41,7 @@ class _Mark(Enum):
 
 
 def _unquote(text: str) -> str:
-    """Remove the white space and the quotes that come along when a value is copied."""
+    """Remove white space and quotes that were copied along with a value."""
     text = text.strip()
     quoted = _QUOTED.fullmatch(text)
     return quoted[2].strip() if quoted else text
@@ -94,7 +94,7 @@ ListOf: TypeAlias = Annotated[Sequence[T], BeforeValidator(_sort_set), AfterVali
 
 
 class Settings(BaseModel):
-    """A frozen set of settings that reports everything that is wrong with it at once."""
+    """A frozen set of settings, which reports all invalid settings at once."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -105,11 +105,11 @@ class Settings(BaseModel):
     )
 
     name: ClassVar[str]
-    """Lower-case name, `"helpscout"`; in upper case, the prefix of the environment variables."""
+    """The vendor's name in lower case, `"helpscout"`. In upper case, it begins the environment variables."""
     title: ClassVar[str]
-    """Name as the vendor writes it, `"Help Scout"`."""
+    """The name as the vendor writes it, `"Help Scout"`."""
     shown: ClassVar[tuple[str, ...]] = ()
-    """The settings that a `repr` shows."""
+    """The settings that `repr()` shows."""
 
     def __init__(self, /, *args: Any, **settings: Any) -> None:
         if args:
@@ -123,7 +123,7 @@ class Settings(BaseModel):
     def from_env(cls, **settings: Any) -> Self:
         """Create an adapter from environment variables.
 
-        Reads `{NAME}_{SETTING}` for every setting that is not passed, such as `INTERCOM_ACCESS_TOKEN`. Empty variables
+        Read `{NAME}_{SETTING}`, such as `INTERCOM_ACCESS_TOKEN`, for every setting that is not passed. Empty variables
         count as not set. Lists are separated by commas.
 
         Args:
@@ -164,15 +164,15 @@ class Settings(BaseModel):
 
     @classmethod
     def setting_labels(cls) -> dict[str, str]:
-        """Return each setting as a hint names it: `"access_token (INTERCOM_ACCESS_TOKEN)"`."""
+        """Return the label of each setting in error messages: `"access_token (INTERCOM_ACCESS_TOKEN)"`."""
         return {field: f"{field} ({cls._variable(field)})" for field in cls.model_fields}
 
     @classmethod
     def _describe(cls, problems: Iterable[ErrorDetails], environment: Collection[str] | None) -> str:
-        """Describe every problem in a sentence.
+        """Describe each problem in one sentence.
 
         Args:
-            problems: The errors that pydantic found.
+            problems: Pydantic's errors.
             environment: The settings that were read from the environment, or None if it was not read.
         """
         missing: list[str] = []
@@ -210,12 +210,12 @@ class Settings(BaseModel):
         return cls.model_fields[field].description or ""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Show only settings that cannot be secret."""
+        """Show only settings that are never secret."""
         return [(field, getattr(self, field)) for field in self.shown]
 
 
 def _collect_errors(adapter: Settings, settings: Mapping[str, Any]) -> list[ErrorDetails]:
-    """Initialize the fields and return the errors. They are not raised: they would hold the values of secrets."""
+    """Initialize the fields and return the errors instead of raising them, because they contain secret values."""
     try:
         BaseModel.__init__(adapter, **settings)
     except ValidationError as error:
@@ -229,7 +229,7 @@ def _split(text: str) -> list[str]:
 
 
 def _has_metadata(annotation: object, mark: _Mark) -> bool:
-    """Look for `mark` inside of an annotation such as `Secret | None`."""
+    """Return whether `mark` is part of an annotation such as `Secret | None`."""
     return mark in getattr(annotation, "__metadata__", ()) or any(
         _has_metadata(part, mark) for part in get_args(annotation)
     )
