@@ -1,4 +1,4 @@
-"""Receive help desk webhooks, classify customer messages with Claude, route the conversation."""
+"""Receive help desk webhooks, classify customer messages with Claude, and route the conversations."""
 
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,7 @@ __version__: str
 if not TYPE_CHECKING:  # otherwise type checkers would accept any name
 
     def __getattr__(name: str) -> str:
-        """Read the version when it is needed, because that takes a search of the file system."""
+        """Read the version on first access, because that requires a search of the file system."""
         if name != "__version__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib.metadata import version

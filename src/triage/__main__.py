@@ -1,4 +1,4 @@
-"""`python -m triage`: the `triage` command, where it is not on the path."""
+"""Run the `triage` command as `python -m triage`, for when it is not on the path."""
 
 from triage.cli import main
 

@@ -26,14 +26,14 @@ class TriageError(Exception):
 
 
 class InvalidSignature(TriageError):  # noqa: N818 - the field's usual name
-    """A delivery does not carry a signature made with one of the configured secrets."""
+    """A delivery is not signed with one of the configured secrets."""
 
 
 class MalformedPayload(TriageError):  # noqa: N818 - named like InvalidSignature
     """A signed delivery cannot be parsed.
 
     Attributes:
-        event_id: The vendor's id of the delivery, if there is one, for a search in the vendor's own log.
+        event_id: The vendor's id of the delivery, if there is one, with which to search the vendor's own log.
     """
 
     def __init__(self, message: str, *, event_id: str | None = None) -> None:
@@ -50,7 +50,7 @@ class InboxError(TriageError):
 
 
 class LeaseLost(InboxError):  # noqa: N818 - says what happened
-    """The lease of an event expired and another worker has taken it over, so nothing about it may be written."""
+    """The lease of an event expired and another worker has taken over the event, so the write was rejected."""
 
 
 class VendorError(TriageError):
@@ -64,9 +64,9 @@ class VendorError(TriageError):
         request_id: The vendor's id of the request, for its support team.
         vendor_message: The vendor's error message. It may quote the request, so it is not part of the error's text.
         location: The target of a redirect, which was not followed.
-        retry_after: How many seconds the vendor asked us to wait, if it did.
-        outcome_unknown: True if the call may have taken effect nevertheless: the response was lost, or was a 5xx.
-        final: True if the same call would be rejected again, whatever its status says.
+        retry_after: The seconds that the vendor asked us to wait; None if it did not.
+        outcome_unknown: True if the call may have taken effect anyway: the response was lost, or was a 5xx.
+        final: True if the same call would be rejected again, whatever the status says.
     """
 
     def __init__(
@@ -104,7 +104,10 @@ class VendorError(TriageError):
 
 
 class ConfigurationError(Exception):
-    """The program is configured incorrectly. Raised where the object is created; the message says what to change."""
+    """The program is configured incorrectly. The message says what to change.
+
+    Constructors raise it, so a mistake is reported where the object is created.
+    """
 
 
 _TRIAGE = Path(__file__).parent

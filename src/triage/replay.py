@@ -1,6 +1,6 @@
-"""Replay: run stored events against another policy or prompt, and find who would be treated differently.
+"""Replay: run stored events against another policy or prompt, and find messages that would be treated differently.
 
-Nothing is changed: the help desk is not called, and nothing is stored. The classifier is asked, which costs.
+Nothing is changed: the help desk is not called, and nothing is stored. The classifier is called, which may cost money.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ class Treatment:
     Args:
         bucket: The verdict's bucket.
         status: `routed`, `review`, `suggested` or `shadowed`.
-        fallback: True if there was no verdict.
-        actions: The actions, in the order of the steps. Without the texts of notes and fields, because a model's
+        fallback: True if the classifier returned no usable verdict.
+        actions: The actions, in the order of the steps. The texts of notes and fields are left out, because a model's
             wording differs each time.
     """
 
@@ -41,7 +41,7 @@ class Comparison:
         conversation_id: The help desk's id of the conversation.
         before: How it was treated.
         after: How it would be treated.
-        cost_usd: The cost of the new verdict, None if the price is unknown.
+        cost_usd: The cost of the new verdict; None if the price is unknown.
     """
 
     key: str
@@ -52,7 +52,7 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """Whether the customer would be treated differently. Another bucket with the same actions does not count."""
+        """True if the message would be treated differently. Another bucket with the same actions does not count."""
         return (self.before.status, self.before.actions) != (self.after.status, self.after.actions)
 
 
@@ -61,7 +61,7 @@ async def replay(router: Router, entries: Iterable[Entry], *, concurrency: int =
 
     Args:
         router: The Router with the policy, the prompt or the model to try.
-        entries: Entries of an inbox. Those that are not comparable, see `is_comparable`, are left out.
+        entries: Entries of an inbox. Entries that are not comparable are skipped: see `is_comparable`.
         concurrency: How many events are classified at the same time.
     """
     limit, io = asyncio.Semaphore(concurrency), AsyncIO()
@@ -89,10 +89,9 @@ async def replay(router: Router, entries: Iterable[Entry], *, concurrency: int =
 
 
 def is_comparable(router: Router, entry: Entry) -> bool:
-    """Whether a Router owns a stored event, and a decision was made about it.
+    """Return whether a Router owns a stored event and its actions were decided.
 
-    There is no decision about deliveries that could not be read, nor about events that were ignored or not yet
-    processed.
+    Nothing was decided for deliveries that could not be read, or for events that were ignored or not yet processed.
 
     Args:
         router: The Router with the policy, the prompt or the model to try.
@@ -115,7 +114,7 @@ def _iterate_actions(results: Sequence[StepResult]) -> Iterator[Action]:
 
 
 def _remove_variable_parts(action: Action) -> Action:
-    """Remove what differs each time: the wording of a model, and times."""
+    """Remove the parts of an action that differ each time: times, and text by a model."""
     match action:
         case Note():
             return Note("…")

@@ -1,4 +1,4 @@
-"""Models that users construct in code: a mistake raises `ConfigurationError`, which says what to write instead."""
+"""The base class of models that users construct in code, with error messages that say what to write instead."""
 
 import re
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     example: ClassVar[str]
-    """Correct code, which ends every error message."""
+    """A correct example, with which every error message ends."""
 
     def __init__(self, /, *args: Any, **fields: Any) -> None:
         cls = type(self)
@@ -40,7 +40,7 @@ class StrictModel(BaseModel):
 
     @classmethod
     def _bind(cls, args: tuple[Any, ...], fields: dict[str, Any]) -> dict[str, Any]:
-        """Return positional and keyword arguments by the name of their field."""
+        """Return positional and keyword arguments by field name."""
         raise cls._build_error("it takes no positional arguments")
 
     @classmethod

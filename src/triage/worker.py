@@ -18,14 +18,14 @@ from triage.router import Router
 
 logger = logging.getLogger(__name__)
 
-_POLL = 1.0  # seconds between two looks at the inbox, for events stored by other processes or due by now
+_POLL = 1.0  # seconds between two polls of the inbox, for events that other processes stored or that became due
 
 
 class Worker:
-    """Routes the events of a Router's inbox: one thread with an event loop, for any web framework.
+    """Processes the events of a Router's inbox in one thread with an event loop, for any web framework.
 
     Start it when the application starts. It wakes up at once when the Router of its process stores an event. In a
-    process that was forked after `start`, it starts itself with the first event stored there. After a crash or a
+    process that was forked after `start`, it starts by itself when the first event is stored there. After a crash or a
     shutdown, the next worker resumes each interrupted event from its ledger.
 
     Args:
@@ -36,7 +36,7 @@ class Worker:
             twenty attempts take about an hour.
 
     Raises:
-        ConfigurationError: The Router has no inbox, or a number is out of range.
+        ConfigurationError: The Router has no inbox, or a value is out of range.
     """
 
     def __init__(self, router: Router, *, concurrency: int = 32, lease: float = 60.0, attempts: int = ATTEMPTS) -> None:
@@ -57,18 +57,18 @@ class Worker:
         router.on_stored(self._wake)
 
     def start(self) -> None:
-        """Start working in a new thread. Does nothing if the worker is already running."""
+        """Start working in a new thread, unless the worker is already running."""
         with self._guard:
             if self._thread is None or not self._thread.is_in_this_process():
                 self._thread = _WorkerThread(self._work)
                 _drain_at_exit(self)
 
     def drain(self, deadline: float = 30.0) -> bool:
-        """Lease no more events, and wait for those in progress.
+        """Stop leasing events, and wait for those in progress.
 
         Args:
-            deadline: Seconds to wait. Unfinished events are then interrupted, and resumed by another worker when
-                their lease has expired.
+            deadline: Seconds to wait. Events that are still unfinished are interrupted, and another worker resumes
+                them when their leases expire.
 
         Returns:
             True if all events in progress were finished.
@@ -98,11 +98,11 @@ class Worker:
             await asyncio.to_thread(self.drain)
 
     def before_fork(self) -> None:
-        """Neither start nor drain while the process forks."""
+        """Prevent the worker from starting or draining while the process forks."""
         self._guard.acquire()
 
     def after_fork(self, *, child: bool) -> None:
-        """Resume. The child process starts its thread with its first event.
+        """Resume. The child process starts its own thread when it stores its first event.
 
         Args:
             child: True in the child process.
@@ -126,7 +126,7 @@ class Worker:
             while not stopping.is_set():
                 woken.clear()
                 free = self._concurrency - len(tasks)
-                # While the help desk must not be called, events are better off in the inbox than in our hands.
+                # While the help desk must not be called, leave events in the inbox.
                 jobs = await self._lease_jobs(free) if free and not await breaker.retry_after(io) else []
                 for job in jobs:
                     task = asyncio.create_task(self._process(job, io))
@@ -147,11 +147,11 @@ class Worker:
         try:
             return list(await asyncio.to_thread(self._inbox.lease, limit, self._lease, self._router.name))
         except InboxError as err:
-            logger.error("the worker cannot lease events: %s", err)  # noqa: TRY400 - the message says it all
+            logger.error("the worker cannot lease events: %s", err)  # noqa: TRY400 - a traceback would add nothing
             return []
 
     async def _extend_leases(self, tasks: dict[asyncio.Task[None], Job]) -> None:
-        """Send the inbox heartbeats for the events in progress."""
+        """Send heartbeats to the inbox for the events in progress."""
         while True:
             await asyncio.sleep(self._lease / 3)
             try:
@@ -163,18 +163,18 @@ class Worker:
         try:
             await Attempt(self._router.engine, job, io, self._attempts).run()
         except LeaseLost as err:
-            logger.warning("%s", err)  # another worker continues with it
+            logger.warning("%s", err)  # another worker has taken over the event
         except InboxError as err:
-            logger.error("%s: %s", job.event.key, err)  # noqa: TRY400 - a worker resumes it when its lease runs out
-        except Exception as err:  # noqa: BLE001 - a defect, ours or an adapter's, must not end the worker
+            logger.error("%s: %s", job.event.key, err)  # noqa: TRY400 - a worker resumes it when its lease expires
+        except Exception as err:  # noqa: BLE001 - a defect in this library or an adapter must not stop the worker
             location = describe_location(err)
             logger.error("%s: a defect: %s", job.event.key, location)  # noqa: TRY400 - its text may quote a customer
 
 
 def _drain_at_exit(worker: Worker) -> None:
     """Drain a worker when the interpreter exits, as a server does on SIGTERM."""
-    # `atexit` runs too late: the interpreter has closed its thread pools by then, and draining needs one. This hook is
-    # the one that closes them. Where it is missing, the leases run out, and other workers resume the events.
+    # `atexit` runs too late: by then the interpreter has closed its thread pools, and draining needs one. This hook
+    # runs before they are closed. Where it is missing, the leases expire, and other workers resume the events.
     register: Callable[[Callable[[], object]], None] | None = getattr(threading, "_register_atexit", None)
     if register is not None:  # pragma: no branch
         reference = weakref.ref(worker)
@@ -207,7 +207,7 @@ class _WorkerThread:
             await work(self._woken, self._stopping)
 
     def is_in_this_process(self) -> bool:
-        """Whether the thread belongs to this process. A forked process does not inherit it."""
+        """Return whether the thread belongs to this process. A forked process does not inherit it."""
         return self._pid == os.getpid()
 
     def wake(self) -> None:

@@ -91,7 +91,7 @@ MISTAKES: list[tuple[Any, dict[str, Any] | tuple[Any, ...], str]] = [
     (Snooze, (date(2026, 11, 24),), "until must be a timedelta"),
     (Snooze, (datetime(2026, 11, 24),), "until must have a time zone"),  # noqa: DTZ001 - the point of the case
     (Snooze, (timedelta(),), "until must be longer than zero and at most ten years"),
-    (Snooze, (timedelta(hours=-1),), "until must be more than zero"),
+    (Snooze, (timedelta(hours=-1),), "until must be longer than zero"),
     (Snooze, (timedelta.max,), "at most ten years"),
     (Snooze, {"hours": 4}, "there is no field 'hours'"),
     (Close, ("now",), "it takes no positional arguments"),

@@ -1,4 +1,4 @@
-"""The classifier protocol: the base class, and `as_classifier`, which completes anything that can serve as one."""
+"""The base class of classifiers, and `as_classifier`, which completes anything that can serve as one."""
 
 import asyncio
 import inspect
@@ -13,7 +13,7 @@ from triage.policy import Buckets
 
 _CLAUDE_MODEL = re.compile(r"claude-[a-z0-9][a-z0-9.-]*")
 _ASYNC_NAMES = {"classify": "classify_async", "check": None, "warm_up": None, "close": "aclose"}
-"""The methods that must not be async, and the names of their async forms."""
+"""The methods that must not be async, and the names of their async counterparts."""
 
 
 class AsyncOnlyError(ConfigurationError):
@@ -32,8 +32,8 @@ class Classifier:
     """
 
     extra: Mapping[str, str | Sequence[str]] = MappingProxyType({})
-    """The further fields of `Verdict.extra` by name, each with a description or its allowed values. Notes and
-    fields may use these names in braces."""
+    """The names of the fields in `Verdict.extra`, each with a description or its allowed values. Notes and custom
+    fields may use these names as placeholders."""
 
     priced: bool = False
     """True if every verdict reports its cost in `cost_usd`. `Limits(daily_usd=…)` requires it."""
@@ -45,7 +45,7 @@ class Classifier:
             buckets: The buckets of the Router.
 
         Raises:
-            ConfigurationError: The classifier and the buckets do not fit together.
+            ConfigurationError: The classifier does not work with these buckets.
         """
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
@@ -77,15 +77,15 @@ class Classifier:
         """
 
     def close(self) -> None:
-        """Release what `classify` opened."""
+        """Close the clients and files that `classify` opened."""
 
     async def aclose(self) -> None:
-        """Release everything that `close` releases and what `classify_async` opened on the running event loop."""
+        """Do the same as `close`, and close what `classify_async` opened on the running event loop."""
         self.close()
 
 
 class SupportsClassify(Protocol):
-    """An object with a `classify` method. It may have any other member of `Classifier` as well."""
+    """An object with a `classify` method. It may define any other member of `Classifier`, too."""
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Choose the bucket of a conversation."""
@@ -93,7 +93,7 @@ class SupportsClassify(Protocol):
 
 
 class SupportsClassifyAsync(Protocol):
-    """An object with a `classify_async` method. It may have any other member of `Classifier` as well."""
+    """An object with a `classify_async` method. It may define any other member of `Classifier`, too."""
 
     def classify_async(self, conversation: Conversation, buckets: Buckets) -> Awaitable[Verdict]:
         """Choose the bucket of a conversation in async code."""
@@ -108,7 +108,7 @@ ClassifierLike: TypeAlias = (
     | Callable[[str], Awaitable[str | Verdict]]
     | str
 )
-"""Anything that `as_classifier` accepts: a classifier, a function from the customer's text, or a model name."""
+"""Anything that `as_classifier` accepts: a classifier, a function that takes the customer text, or a model name."""
 
 
 def as_classifier(value: ClassifierLike) -> Classifier:
@@ -117,8 +117,8 @@ def as_classifier(value: ClassifierLike) -> Classifier:
     Args:
         value: A `Classifier`, which is returned as it is. An object with `classify(conversation, buckets)`,
             `classify_async(conversation, buckets)` or both; the other members of `Classifier` are used if the object
-            has them. A function or async function from the customer's text to a bucket name or a `Verdict`. Or the
-            name of a Claude model, such as `"claude-haiku-4-5"`.
+            has them. A function, sync or async, that takes the customer text and returns a bucket name or a `Verdict`.
+            Or the name of a Claude model, such as `"claude-haiku-4-5"`.
 
     Raises:
         ConfigurationError: The value is none of these, or one of its members is unusable.
@@ -127,7 +127,7 @@ def as_classifier(value: ClassifierLike) -> Classifier:
 
 
 def _adapt(value: Any) -> Classifier:
-    """Do the work of `as_classifier` for callers without a type checker, who may pass anything."""
+    """Do the work of `as_classifier`. Callers without a type checker may pass anything."""
     if isinstance(value, str):
         return _create_claude(value)
     name = _describe(value)
@@ -151,7 +151,7 @@ def _create_claude(model: str) -> Classifier:
     from triage.classifiers.claude import Claude
 
     if not _CLAUDE_MODEL.fullmatch(model):
-        # The string is not repeated: it could be an API key.
+        # Do not repeat the string, which could be an API key.
         raise ConfigurationError(
             "The classifier is a string but not the name of a Claude model: pass a name such as 'claude-haiku-4-5', "
             "or a classifier such as Rules.default()."
@@ -203,7 +203,7 @@ class _ObjectClassifier(Classifier):
 
 
 class _FunctionClassifier(Classifier):
-    """Completes a function from the customer's text to a bucket name or a verdict."""
+    """Completes a function that takes the customer text and returns a bucket name or a verdict."""
 
     def __init__(self, function: Callable[[str], Any], name: str) -> None:
         if not _accepts(function, "text"):
@@ -236,7 +236,7 @@ class _FunctionClassifier(Classifier):
 
 
 def _check_methods(value: Any, name: str) -> None:
-    """Raise if a member of a classifier has the wrong kind or form."""
+    """Reject a classifier whose members are not methods of the required form."""
     for method_name in ("classify", "classify_async", "check", "warm_up", "close", "aclose"):
         if not _has_method(value, method_name):
             continue
@@ -288,12 +288,12 @@ def _is_async(function: object) -> bool:
 
 
 async def _resolve(answer: Any) -> Any:
-    """Await an answer if necessary: a plain function may return an awaitable."""
+    """Await an answer if necessary, because a plain function may return an awaitable."""
     return await answer if inspect.isawaitable(answer) else answer
 
 
 def _discard(answer: Any) -> None:
-    """Close a coroutine that is never awaited, because Python warns of it otherwise."""
+    """Close a coroutine that is never awaited, because Python would warn about it."""
     if inspect.iscoroutine(answer):
         answer.close()
 
@@ -303,7 +303,7 @@ def _to_verdict(answer: Any, source: str) -> Verdict:
 
 
 def _check_verdict(answer: Any, source: str, alternative: str = "") -> Verdict:
-    """Return the answer if it is a verdict. The error names its type only: the value may quote the customer."""
+    """Return the answer if it is a verdict. The error names only its type, because the value may quote the customer."""
     if isinstance(answer, Verdict):
         return answer
     _discard(answer)

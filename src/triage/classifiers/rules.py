@@ -1,4 +1,4 @@
-"""Keyword rules: a fast classifier without API key or network, to get started, for tests and for demos."""
+"""Keyword rules: a fast classifier that needs no API key or network, for first steps, tests and demos."""
 
 import re
 import unicodedata
@@ -119,7 +119,7 @@ class Rules(Classifier):
         return Verdict(bucket=best, confidence=confidence, reason=f"Found: {words}.", cost_usd=0.0)
 
     async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
-        """Choose the bucket of a conversation directly, because matching is too fast to be worth a thread.
+        """Choose the bucket of a conversation without a thread, because matching takes so little time.
 
         Args:
             conversation: The conversation, with the customer's last message to classify.
@@ -129,7 +129,7 @@ class Rules(Classifier):
 
 
 def _compile(word: str) -> re.Pattern[str]:
-    """Compile a keyword into a pattern that matches whole words, or words with this beginning if it ends in `*`."""
+    """Compile a keyword into a pattern that matches whole words, or any word that begins with it if it ends in `*`."""
     stem = re.escape(_normalize(word).strip().rstrip("*"))
     return re.compile(rf"(?<!\w){stem}" + ("" if word.rstrip().endswith("*") else r"(?!\w)"))
 

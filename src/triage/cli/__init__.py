@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command, or say which extra it needs."""
+    """Run the command, or exit with an error that names the missing extra."""
     try:
         from triage.cli.app import triage
     except ModuleNotFoundError as err:

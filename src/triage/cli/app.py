@@ -1,4 +1,4 @@
-"""The group of all commands. None of them shows customer text unless it is asked to."""
+"""The group of all commands. They show customer text only on request."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from triage.errors import InboxError
 
 
 class _TriageGroup(click.Group):
-    """Reports a failing inbox in one line, like a wrong argument."""
+    """Reports an inbox failure in one line, like an invalid argument."""
 
     @override
     def invoke(self, ctx: click.Context) -> Any:
@@ -25,7 +25,7 @@ class _TriageGroup(click.Group):
 @click.group(cls=_TriageGroup)
 @click.version_option(package_name="chat-triage")
 def triage() -> None:
-    """Route help-desk conversations: run workers, manage stored events, try another policy."""
+    """Route help desk conversations: run workers, manage stored events, try another policy."""
 
 
 triage.add_command(work)

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share. The `parse_…` functions are callbacks of click."""
+"""Arguments and options that several commands share. The `parse_…` functions are click callbacks."""
 
 import importlib
 import re
@@ -37,7 +37,7 @@ def parse_router(ctx: click.Context, param: click.Parameter, value: str) -> Rout
         raise click.BadParameter(f"{value}: {err}") from err
     except ModuleNotFoundError as err:
         if err.name is None or not f"{module}.".startswith(f"{err.name}."):
-            raise  # a module that the user's module imports
+            raise  # the user's module imports a missing module
         raise click.BadParameter(f"There is no module {err.name!r} here.") from err
     if not isinstance(router, Router):
         raise click.BadParameter(f"{value} is not a Router and does not return one.")
@@ -45,10 +45,10 @@ def parse_router(ctx: click.Context, param: click.Parameter, value: str) -> Rout
 
 
 def parse_inbox(ctx: click.Context, param: click.Parameter, value: str | None) -> Inbox | None:
-    """Open a SQLite file or a `postgresql://` address, or import the Router whose inbox to use."""
+    """Open a SQLite file or a `postgresql://` address, or import a Router and use its inbox."""
     if value is None:
         return None
-    # A missing file is most likely a typing error, so do not create it.
+    # A missing file is most likely a typo, so do not create it.
     if "://" not in value and not Path(value).exists():
         if _MODULE.fullmatch(value):
             return get_inbox(parse_router(ctx, param, value))

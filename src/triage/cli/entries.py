@@ -1,4 +1,4 @@
-"""Reading the entries of an inbox page by page."""
+"""Read the entries of an inbox page by page."""
 
 from collections.abc import Iterator
 

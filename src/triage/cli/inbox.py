@@ -65,7 +65,7 @@ def show(key: str, inbox: Operator, text: bool) -> None:
 @inbox_option
 @click.option("--all", "redrive_all", is_flag=True, help="Redrive all dead events.")
 def redrive(keys: tuple[str, ...], inbox: Operator, redrive_all: bool) -> None:
-    """Process dead or parked events again, from where they stopped.
+    """Process dead or parked events again, resuming where they stopped.
 
     Completed steps are not repeated. If it is unknown whether a reply was sent, the help desk is asked first.
     """
@@ -82,11 +82,11 @@ def redrive(keys: tuple[str, ...], inbox: Operator, redrive_all: bool) -> None:
 @inbox_group.command()
 @click.argument("key")
 @inbox_option
-@click.option("--reason", default="parked by hand", show_default=True, help="Why, for the next operator.")
+@click.option("--reason", default="parked by hand", show_default=True, help="The reason, for the next operator.")
 def park(key: str, inbox: Operator, reason: str) -> None:
-    """Set event KEY aside, so that no worker processes it.
+    """Park event KEY, so that no worker processes it.
 
-    The event must be ready: one that a worker has leased is not interrupted.
+    The event must be ready. An event that a worker has leased is not interrupted.
     """
     if not inbox.park(key, reason):
         raise click.ClickException(f"No event {key!r} is ready.")
@@ -99,9 +99,9 @@ def park(key: str, inbox: Operator, reason: str) -> None:
 )
 @click.option("--dead", is_flag=True, help="Remove dead and parked events, too.")
 def purge(inbox: Operator, before: float, dead: bool) -> None:
-    """Remove finished events that have not changed since a time.
+    """Remove finished events that have not changed since a given time.
 
-    A later delivery of a removed event is processed as a new one, so keep the events of some days.
+    A later delivery of a removed event is processed as a new one, so keep the events of the last few days.
     """
     click.echo(f"{_count_events(inbox.purge(before, dead=dead))} removed.")
 

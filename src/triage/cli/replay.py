@@ -1,4 +1,4 @@
-"""`triage replay`: compare how stored events were treated with how a Router would treat them now."""
+"""`triage replay`: compare how stored events were handled with how a Router would handle them now."""
 
 import asyncio
 import json
@@ -37,10 +37,9 @@ from triage.router import Router
 )
 @json_option
 def replay(router: Router, inbox: Inbox | None, limit: int, concurrency: int, as_json: bool) -> None:
-    """Try ROUTER on stored events and compare.
+    """Try ROUTER on stored events, and show which messages it would treat differently.
 
-    It shows which customers would be treated differently. The help desk is not called and nothing is stored. The
-    classifier is called, which may cost money: see --limit.
+    The help desk is not called, and nothing is stored. The classifier is called, which may cost money: see --limit.
     """
     entries = iterate_entries(inbox or get_inbox(router))
     selected = list(islice((entry for entry in entries if is_comparable(router, entry)), limit))

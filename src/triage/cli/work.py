@@ -43,13 +43,13 @@ from triage.worker import Worker
     type=click.FloatRange(min=0),
     default=30.0,
     show_default=True,
-    help="Seconds to wait for running events on shutdown.",
+    help="Seconds to wait for events in progress on shutdown.",
 )
 def work(router: Router, concurrency: int, lease: float, attempts: int, drain: float) -> None:
     """Process the events in the inbox of ROUTER until SIGTERM or SIGINT.
 
-    ROUTER is module:attribute. After a signal, the worker leases no more events and finishes the running ones; a second
-    signal ends the process at once. The exit status is 0 if all running events were finished.
+    ROUTER is module:attribute. After a signal, the worker stops leasing events and finishes those in progress. A second
+    signal ends the process at once. The exit status is 0 if all events in progress were finished.
     """
     get_inbox(router)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
@@ -60,7 +60,7 @@ def work(router: Router, concurrency: int, lease: float, attempts: int, drain: f
         worker.start()
         click.echo(f"Processing events for {router!r}.", err=True)
         stop.wait()
-        click.echo("Stopping: waiting for running events.", err=True)
+        click.echo("Stopping: waiting for events in progress.", err=True)
         all_finished = worker.drain(drain)
     sys.exit(0 if all_finished else 1)
 

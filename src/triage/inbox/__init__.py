@@ -1,4 +1,4 @@
-"""Inboxes store events from the moment they are acknowledged until they are processed."""
+"""Inboxes, which store events from the moment they are acknowledged until they are removed."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ def open_inbox(address: str) -> "SQLiteInbox | PostgresInbox":
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, because psycopg is an optional dependency.
+    # Import lazily, because psycopg is an optional dependency.
     if name == "PostgresInbox":
         from triage.inbox.postgres import PostgresInbox
 

@@ -1,12 +1,12 @@
 """The protocols of an inbox, one for each kind of caller.
 
-An event that is `ready` may be leased from `due` on. A `leased` event belongs to one worker until `due`; if that worker
-dies, another one leases the event again. `finished`, `dead` and `parked` events are left alone. Events of one
-conversation are leased one at a time, in the order in which they were stored; a later event waits until the earlier
-ones are finished, dead or parked.
+A `ready` event may be leased from `due` on. A `leased` event belongs to one worker until `due`; if that worker dies,
+another one leases the event again. `finished`, `dead` and `parked` events are not leased. Events of one conversation
+are leased one at a time, in the order in which they were stored. A later event waits until the earlier ones are
+finished, dead or parked.
 
-Every method may raise `InboxError`. All durations are measured by the clock of the inbox, so the clocks of the workers
-need not agree.
+Every method may raise `InboxError`. The clock of the inbox measures all durations, so the clocks of the workers need
+not agree.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from triage.errors import LeaseLost
 from triage.models import Entry, Event, Job, Ledger, Outcome, State
 
 SPENDING_KEPT = 48 * 3600.0
-"""Seconds for which `purge` keeps a total: by then its day has ended in every time zone."""
+"""Seconds for which `purge` keeps a total. After that, its day has ended in every time zone."""
 
 
 class Receiver(Protocol):
     """Stores deliveries before they are acknowledged."""
 
     def add(self, event: Event) -> bool:
-        """Store an event. It survives a crash of the process once this returns.
+        """Store an event. Once this method returns, the event survives a crash of the process.
 
         Args:
             event: The event, from `Router.receive`.
@@ -52,7 +52,7 @@ class WorkQueue(Protocol):
     """Leases events to workers and stores their progress.
 
     Methods that take a `Job` raise `LeaseLost` if the lease expired and another worker leased the event, or if the
-    event is no longer leased. Do not change a ledger after you passed it to one of them.
+    event is no longer leased. Do not change a ledger after you have passed it to one of them.
     """
 
     def lease(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[Job]:
@@ -88,7 +88,7 @@ class WorkQueue(Protocol):
         ...
 
     def extend(self, jobs: Iterable[Job], seconds: float) -> None:
-        """Extend leases: the heartbeat of a worker. A lost lease stays lost, and is not reported.
+        """Extend leases, as a worker's heartbeat. Lost leases are skipped silently.
 
         Args:
             jobs: The leases.
@@ -130,9 +130,9 @@ class WorkQueue(Protocol):
     def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[str]:
         """Return the keys of events that could have been leased for at least `seconds`.
 
-        For runners that send keys through a queue, such as Celery: messages can be lost, so the sweeper sends overdue
-        keys again. After a key has been returned, it is returned again when the event has waited twice as long, so
-        that a queue without workers does not overflow.
+        This is for runners that send keys through a queue, such as Celery. Messages can be lost, so the sweeper sends
+        overdue keys again. Once a key has been returned, it is returned again only after the event has waited twice as
+        long, so that a queue without workers does not overflow.
 
         Args:
             limit: The maximum number of keys.
@@ -150,7 +150,7 @@ class SharedLimits(Protocol):
 
         Args:
             name: The name of the service.
-            seconds: How long, from now. A pause that already lasts longer is kept.
+            seconds: The length of the pause, from now. A pause that ends later is kept.
         """
         ...
 
@@ -166,13 +166,13 @@ class SharedLimits(Protocol):
         """Add to a total.
 
         Args:
-            name: The name of the total, such as one for each day.
+            name: The name of the total, which contains the day.
             amount: The amount to add.
         """
         ...
 
     def get_spending(self, name: str) -> float:
-        """Return a total; 0 if nothing was added yet.
+        """Return a total, or 0 if nothing has been added yet.
 
         Args:
             name: The name of the total.
@@ -204,7 +204,7 @@ class Operator(Protocol):
         ...
 
     def redrive(self, key: str) -> bool:
-        """Let a dead or parked event be processed again, from where its ledger ends.
+        """Make a dead or parked event ready again, to be resumed from its ledger.
 
         Args:
             key: The key of the event.
@@ -215,11 +215,11 @@ class Operator(Protocol):
         ...
 
     def park(self, key: str, reason: str) -> bool:
-        """Set an event aside that waits for a worker.
+        """Park a ready event, so that no worker processes it.
 
         Args:
             key: The key of the event.
-            reason: Why, for the next operator.
+            reason: The reason, for the next operator.
 
         Returns:
             False if no event with this key is `ready`.
@@ -227,7 +227,7 @@ class Operator(Protocol):
         ...
 
     def purge(self, before: float, *, dead: bool = False) -> int:
-        """Remove finished events. A delivery of a removed event counts as a new one.
+        """Remove finished events. A later delivery of a removed event counts as new.
 
         Args:
             before: Only events that have not changed since this time, in seconds since the epoch.
@@ -260,7 +260,7 @@ class Inbox(Receiver, WorkQueue, SharedLimits, Operator, Protocol):
     """Stores events from the moment they are acknowledged until they are removed."""
 
     in_memory: bool
-    """True if no method waits for a disk or a network, so that an event loop may call them directly."""
+    """True if no method waits for a disk or a network, so that code on an event loop may call them directly."""
 
     def close(self) -> None:
         """Close files and connections. The next call opens them again."""
@@ -268,7 +268,7 @@ class Inbox(Receiver, WorkQueue, SharedLimits, Operator, Protocol):
 
 
 def build_unreadable_key(owner: str, body: bytes) -> str:
-    """Return the key of a delivery that cannot be read: equal bodies have equal keys.
+    """Return the key of a delivery that cannot be read. Equal bodies have equal keys.
 
     Args:
         owner: The name of the Router that received it.
@@ -283,4 +283,4 @@ def build_lease_lost(key: str) -> LeaseLost:
     Args:
         key: The key of the event.
     """
-    return LeaseLost(f"the lease of {key} is lost: another worker took the event over, or it is settled")
+    return LeaseLost(f"the lease of {key} is lost: another worker has taken over the event, or it is settled")

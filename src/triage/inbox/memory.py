@@ -1,4 +1,4 @@
-"""The inbox for one process: events in memory, for tests and for a Router without another inbox."""
+"""The inbox for one process, which stores events in memory: for tests, and for a Router without another inbox."""
 
 import threading
 import time
@@ -50,12 +50,12 @@ class _Row:
 class MemoryInbox(Inbox):
     """Stores events in the memory of this process. A crash loses them.
 
-    To save memory and to recognize repeated deliveries, it keeps of a finished event only the key and the customer, and
-    of its outcome only the status and the reason.
+    Of a finished event, it keeps only the key, to recognize repeated deliveries, and the customer. Of the outcome, it
+    keeps only the status and the reason.
 
     Args:
-        capacity: The maximum number of open events, and of finished, dead and parked events together. Further open
-            events are rejected; of the others the oldest are removed.
+        capacity: The maximum number of open events, and the maximum number of finished, dead and parked events
+            together. When the inbox is full, it rejects new events, and removes the oldest of the others.
         clock: Returns the seconds since the epoch.
 
     Raises:
@@ -324,7 +324,7 @@ class MemoryInbox(Inbox):
         self._lock.acquire()
 
     def after_fork(self, *, child: bool) -> None:
-        """Let threads in again. A child forgets the open events, which belong to its parent.
+        """Allow changes again. The child drops the open events, which belong to its parent.
 
         Args:
             child: True in the child process.
@@ -361,7 +361,7 @@ class MemoryInbox(Inbox):
         return row
 
     def _settle(self, row: _Row, state: State) -> None:
-        """Take an event out of its conversation's queue."""
+        """Set the final state of an event, and remove it from its conversation's queue."""
         row.state = state
         row.changed = self._clock()
         self._dequeue(row)

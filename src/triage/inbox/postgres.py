@@ -18,7 +18,7 @@ try:
 except ImportError as err:  # pragma: no cover - installed for the tests
     raise ConfigurationError("PostgresInbox needs psycopg: pip install 'chat-triage[postgres]'.") from err
 
-_TIMEOUT = 3.0  # seconds, to connect and for each statement; some help desks wait five seconds for our response
+_TIMEOUT = 3.0  # seconds to connect and for each statement; some help desks wait five seconds for our response
 
 # Entry n migrates the tables from version n to n + 1. Only append to this list, never change it.
 _MIGRATIONS = (
@@ -53,9 +53,9 @@ _MIGRATIONS = (
     );
     """,
 )
-_MIGRATION_LOCK = 0x7472696167650000  # "triage" in bytes, so that no other application takes the same advisory lock
+_MIGRATION_LOCK = 0x7472696167650000  # "triage" in bytes, so that no other application uses the same advisory lock
 
-# The time of the server, so that machines with different clocks agree when a lease expires.
+# The server's time, so that machines with different clocks agree on when a lease expires.
 _SERVER_TIME = "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
 
 _INHERITED: list[Any] = []
@@ -87,7 +87,7 @@ class PostgresInbox(TableInbox):
         try:
             parameters = psycopg.conninfo.conninfo_to_dict(conninfo)
         except psycopg.Error:
-            # libpq's own message would quote the string and so the password.
+            # libpq's own message would quote the string, and thus the password.
             raise ConfigurationError("PostgresInbox: the connection string is not valid for PostgreSQL.") from None
         self._name = f"{parameters.get('host', 'localhost')}/{parameters.get('dbname', '')}"
         self._conninfo = conninfo
@@ -168,7 +168,7 @@ class PostgresInbox(TableInbox):
     def _migrate(self) -> None:
         newest = len(_MIGRATIONS)
         try:
-            # Not through the pool, which retries for a while: report a wrong password at once.
+            # Connect without the pool, which would retry for a while, to report a wrong password at once.
             with psycopg.connect(self._conninfo, connect_timeout=int(_TIMEOUT)) as connection:
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
                 connection.execute("CREATE TABLE IF NOT EXISTS triage_version (version INTEGER NOT NULL)")
@@ -184,7 +184,7 @@ class PostgresInbox(TableInbox):
             raise ConfigurationError(f"The inbox cannot be opened: {self._build_error(err)}") from err
 
     def _build_error(self, err: psycopg.Error) -> InboxError:
-        # Only the server's first line: the details may quote data.
+        # Use only the server's first line, because the details may quote data.
         message = err.diag.message_primary
         if not message and isinstance(err, psycopg.OperationalError):
             message = str(err).partition("\n")[0]
@@ -204,6 +204,6 @@ def _translate(sql: str) -> str:
 
 
 def _configure_connection(connection: "psycopg.Connection[Any]") -> None:
-    # Override the default of the server: a stored event must survive a crash of the server.
+    # Override the server's default, because a stored event must survive a crash of the server.
     connection.execute("SET synchronous_commit = on")
     connection.execute("SELECT set_config('statement_timeout', %s, false)", [str(int(_TIMEOUT * 1000))])

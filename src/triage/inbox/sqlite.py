@@ -1,4 +1,4 @@
-"""The inbox for one machine: a SQLite file that any number of its processes share."""
+"""The inbox for one machine: a SQLite file that any number of processes may share."""
 
 import os
 import sqlite3
@@ -60,7 +60,7 @@ class SQLiteInbox(TableInbox):
     reliable.
 
     Args:
-        path: The file. It is created if it does not exist, and readable only by its owner.
+        path: The file. If it does not exist, it is created, readable only by its owner.
         clock: Returns the seconds since the epoch.
 
     Raises:
@@ -91,7 +91,7 @@ class SQLiteInbox(TableInbox):
 
     @override
     def before_fork(self) -> None:
-        # The locks of SQLite would stay locked in the child.
+        # A lock that SQLite holds during the fork would stay locked in the child.
         self._lock.acquire()
 
     @override
@@ -111,7 +111,7 @@ class SQLiteInbox(TableInbox):
 
     @contextmanager
     def _connect(self) -> Generator[sqlite3.Connection]:
-        """Lend the connection of this process to one thread at a time."""
+        """Yield this process's connection to one thread at a time."""
         with self._lock:
             try:
                 if self._opened is None:
@@ -122,7 +122,7 @@ class SQLiteInbox(TableInbox):
                 raise InboxError(f"the inbox {self._path}: {err}") from err
 
     def _open(self) -> sqlite3.Connection:
-        # isolation_level=None: the module opens no transactions, so each statement is one.
+        # With isolation_level=None, the module never opens a transaction, so each statement is its own.
         connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

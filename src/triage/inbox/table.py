@@ -1,4 +1,4 @@
-"""The shared part of the inboxes that are tables of a database; the statements are in `queries.sql`."""
+"""The shared part of the inboxes that store events in database tables. The statements are in `queries.sql`."""
 
 import logging
 from abc import abstractmethod
@@ -22,11 +22,11 @@ _UNDECODABLE = "this version of triage cannot read the stored event"
 
 
 class TableInbox(Inbox):
-    """An inbox that is a table of a database. A subclass connects and runs the statements."""
+    """An inbox that stores events in a database table. A subclass connects to the database and runs the statements."""
 
     in_memory = False
     _lock_rows = ""
-    """Clause that ends a SELECT whose rows are updated next: skip rows that another transaction has locked."""
+    """The clause at the end of a SELECT for update that skips rows locked by another transaction."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -39,11 +39,11 @@ class TableInbox(Inbox):
 
     @abstractmethod
     def before_fork(self) -> None:
-        """Wait until no thread is inside the database's library, and keep all of them out during the fork."""
+        """Wait until no thread uses the database's library, and block all threads during the fork."""
 
     @abstractmethod
     def after_fork(self, *, child: bool) -> None:
-        """Let threads in again. A child opens its own connections.
+        """Unblock the threads. The child opens its own connections.
 
         Args:
             child: True in the child process.
@@ -158,7 +158,7 @@ class TableInbox(Inbox):
         return dict.fromkeys(get_args(State), 0) | dict(self._fetch("count_states"))
 
     def _parse_jobs(self, rows: Iterable[Any]) -> list[Job]:
-        """Parse leased rows. Dead-letter those that cannot be parsed, or they would fail with every lease."""
+        """Parse leased rows, and dead-letter those that cannot be parsed, because they would fail again and again."""
         jobs: list[Job] = []
         for number, event, ledger, attempts, fencing_token, handled in sorted(rows):
             try:
@@ -170,7 +170,8 @@ class TableInbox(Inbox):
                     handled=handled,
                 )
             except ValidationError:
-                logger.error("event %s of the inbox is dead-lettered: %s", number, _UNDECODABLE)  # noqa: TRY400 - quotes no data
+                # Not `logger.exception`: the error may quote stored data.
+                logger.error("event %s of the inbox was dead-lettered: %s", number, _UNDECODABLE)  # noqa: TRY400
                 self._change("dead_letter_undecodable", number=number, error=_UNDECODABLE)
             else:
                 jobs.append(job)
@@ -199,7 +200,7 @@ def load_queries(**fragments: str) -> dict[str, str]:
     """Read the statements of `queries.sql` by name.
 
     Args:
-        fragments: Text for placeholders that are not names of statements.
+        fragments: Text for the placeholders that are not the name of a statement.
     """
     text = resources.files("triage.inbox").joinpath("queries.sql").read_text("utf-8")
     queries = dict(fragments)
@@ -228,12 +229,12 @@ def _parse_entry(row: Any) -> Entry:
 
 
 def _parse_document(model: type[M], text: str | None) -> M | None:
-    """Parse a stored document, or return None if another version wrote it: the other columns are still of use."""
+    """Parse a stored document, or return None if another version wrote it, so that the other columns can be shown."""
     with suppress(ValidationError):
         return model.model_validate_json(text) if text else None
     return None
 
 
 def _remove_unstorable(text: str | None) -> str:
-    # PostgreSQL stores no NUL in a text, and neither database stores half of a surrogate pair.
+    # PostgreSQL cannot store NUL in text, and neither database can store a lone surrogate.
     return (text or "").replace("\0", "").encode("utf-8", "replace").decode()

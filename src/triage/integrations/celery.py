@@ -1,7 +1,7 @@
 """Process stored events in the workers of a Celery application. Needs the extra `celery`.
 
-A broker message carries an event's key and nothing else: the row in the inbox is the truth. The sweeper sends a lost
-message again, and a message that arrives twice finds that the event is already leased or finished.
+A broker message carries only an event's key, and the inbox is the source of truth. The sweeper sends a lost message
+again. A duplicate message does nothing, because the event is already leased or finished.
 """
 
 import logging
@@ -22,7 +22,7 @@ except ImportError as err:  # pragma: no cover - the tests have it
 
 logger = logging.getLogger(__name__)
 
-_SWEEP_LIMIT = 1000  # events that are sent again each time
+_SWEEP_LIMIT = 1000  # events that one sweep sends again
 
 
 def bind(
@@ -45,7 +45,7 @@ def bind(
         The task `triage.process`, for `task_routes` and the like.
 
     Raises:
-        ConfigurationError: The Router has no inbox, the application already has tasks of this name, or a number is out
+        ConfigurationError: The Router has no inbox, the application already has tasks of this name, or a value is out
             of range.
     """
     inbox = router.inbox
@@ -56,15 +56,15 @@ def bind(
     if f"{name}.process" in app.tasks:
         raise ConfigurationError(f"{app.main} already has a task {name}.process. Pass another name: bind(…, name=…).")
 
-    # The outcome is in the inbox and in the log. A result backend would only store it a third time.
+    # Ignore the result: the outcome is already in the inbox and in the log.
     @app.task(name=f"{name}.process", ignore_result=True, shared=False)
     def process(key: str) -> None:
         try:
             router.process(key, attempts=attempts)
         except TriageError:
             raise
-        except Exception as err:  # noqa: BLE001 - it is raised as another
-            # Celery logs and stores the exception, and a defect's own text may quote a customer.
+        except Exception as err:  # noqa: BLE001 - it is replaced by an error without customer text
+            # Celery logs and stores the exception, whose own text may quote a customer.
             raise RuntimeError(f"{key}: a defect: {describe_location(err)}") from None
 
     @app.task(name=f"{name}.sweep", ignore_result=True, shared=False)
@@ -73,7 +73,7 @@ def bind(
             process.delay(key)
 
     router.on_stored(_Sender(lambda key: process.apply_async((key,), retry=False), sweep))
-    # Let an unclaimed sweep expire; the next one replaces it.
+    # Let a sweep that no worker picks up expire, because the next one replaces it.
     app.add_periodic_task(sweep, re_enqueue.s(), name=f"{name}.sweep", expires=sweep)
     return process
 
@@ -83,7 +83,7 @@ class _Sender:
 
     Args:
         send: Sends a key.
-        quiet: Seconds without sending after a failure. The sweeper sends those keys anyway.
+        quiet: Seconds to stop sending after a failure. The sweeper sends the keys of that time.
     """
 
     def __init__(self, send: Callable[[str], object], quiet: float) -> None:
@@ -109,7 +109,7 @@ class _Sender:
         """Do nothing: no resource of the executor is held."""
 
     def after_fork(self, *, child: bool) -> None:
-        """Start with a new thread in the child process.
+        """Use a new thread in the child process.
 
         Args:
             child: True in the child process.

@@ -1,4 +1,4 @@
-"""Sync and async I/O side by side, and the retry policy they share.
+"""Sync and async I/O behind one interface, and the retry policy.
 
-Claude, the inboxes and the engine all build on this layer, which knows nothing of any of them.
+The classifiers, the inboxes and the engine build on this layer, which depends on none of them.
 """

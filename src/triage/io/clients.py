@@ -58,7 +58,7 @@ class PerLoop(Generic[T]):
         loop = asyncio.get_running_loop()
         with self._lock:
             if loop not in self._objects:
-                # A WeakKeyDictionary would never release a loop: the client refers to it.
+                # A WeakKeyDictionary would never release a loop, because the client refers to it.
                 self._objects = {other: kept for other, kept in self._objects.items() if not other.is_closed()}
                 self._objects[loop] = self._create()
             return self._objects[loop]
@@ -78,7 +78,7 @@ class PerLoop(Generic[T]):
 
 
 class Mutex:
-    """A lock with two forms: one for all threads, and one for the tasks of each event loop."""
+    """A pair of locks: one for all threads, and one for the tasks of each event loop."""
 
     def __init__(self) -> None:
         self.threads = Lock()

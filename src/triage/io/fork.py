@@ -1,7 +1,7 @@
-"""Forks of the process, as made by gunicorn with `--preload`.
+"""Keep objects usable when the process forks, as gunicorn does with `--preload`.
 
 One hook of `os.register_at_fork` serves all objects, because a hook can never be removed. The standard library's
-`logging` does the same for its locks.
+`logging` module does the same for its locks.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Forkable(Protocol):
-    """An object that holds something a fork cannot inherit, such as a lock, a thread or a connection."""
+    """An object with a resource that does not survive a fork, such as a lock, a thread or a connection."""
 
     def before_fork(self) -> None:
         """Quiesce before a fork: no thread may hold a resource that does not survive it."""
@@ -29,14 +29,14 @@ class Forkable(Protocol):
 _registered: "weakref.WeakSet[Forkable]" = weakref.WeakSet()
 _quiesced: list[Forkable] = []
 _lock = threading.Lock()
-"""Guards `_registered`; also held from before a fork until after it, so that the child never inherits it locked."""
+"""Guards `_registered`. The forking thread holds it during the fork, so that it can release it in the child."""
 
 
 def register_at_fork(thing: Forkable) -> None:
-    """Call an object's methods around each fork, for as long as the object is in use.
+    """Call an object's methods before and after each fork, for as long as the object exists.
 
     Args:
-        thing: Registering does not keep it alive.
+        thing: The object. Registering does not keep it alive.
     """
     with _lock:
         _registered.add(thing)
@@ -64,9 +64,9 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows does not fork
 
 
 class Lock:
-    """A lock that is free in a forked process, even if another thread of the parent held it: that thread is gone.
+    """A lock that is free in a forked process, even if another thread of the parent held it during the fork.
 
-    Use it only for state that is consistent at every instant.
+    That thread does not exist in the child, so use the lock only for state that is consistent at every instant.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """The two ports for I/O: `SyncIO` blocks, `AsyncIO` awaits.
 
-Logic is written once, as `async def` over a port. With `SyncIO` nothing ever suspends, so `run` can step a coroutine to
-its end without an event loop.
+Logic is written once, as `async def` functions that use a port. With `SyncIO` nothing ever suspends, so `run` can run a
+coroutine to completion without an event loop.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ class IO(Protocol):
         """Call a client's function: a plain one for `SyncIO`, one that returns an awaitable for `AsyncIO`.
 
         Args:
-            function: Takes no arguments.
+            function: The function, which takes no arguments.
             limit: Seconds after which `TimeoutError` is raised. A thread cannot be interrupted, so `SyncIO` relies on
-                the time limit of the client itself.
+                the client's own time limit.
         """
         ...
 
@@ -41,7 +41,7 @@ class IO(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for a number of seconds."""
         ...
 
     def exclusive(self, mutex: Mutex) -> Any:
@@ -99,16 +99,16 @@ class AsyncIO:
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Step a coroutine over `SyncIO` to its end, without an event loop.
+    """Run a coroutine that uses `SyncIO` to completion, without an event loop.
 
     Args:
-        coroutine: Closed in any case.
+        coroutine: The coroutine, which is always closed.
 
     Returns:
-        Its return value.
+        The return value of the coroutine.
 
     Raises:
-        RuntimeError: It suspended, because something in it awaits async I/O.
+        RuntimeError: The coroutine suspended, because it awaited async I/O.
     """
     try:
         coroutine.send(None)
@@ -116,4 +116,4 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = stop.value
         return result
     coroutine.close()
-    raise RuntimeError("a blocking call was suspended by async I/O. Use the _async method instead.")
+    raise RuntimeError("a sync call awaited async I/O. Use the _async method instead.")

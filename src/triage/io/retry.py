@@ -1,6 +1,6 @@
 """The retry policy: how long to wait before the next attempt, and when to give up.
 
-Calls of a help desk's API, calls of Claude's API and events in an inbox all follow it.
+It applies to calls to a help desk's API, to calls to Claude's API and to events in an inbox.
 """
 
 import math
@@ -14,10 +14,10 @@ class RetryPolicy:
     """Exponential backoff with jitter.
 
     Args:
-        attempts: The largest number of attempts, None for no limit.
+        attempts: The maximum number of attempts; None for no limit.
         first_delay: Seconds before the second attempt. Each further delay is twice as long.
-        longest_delay: Seconds after which the delays grow no further.
-        jitter: Each delay varies randomly by this share of it, so that workers do not retry in step.
+        longest_delay: The maximum delay in seconds, before jitter.
+        jitter: The share by which each delay varies randomly, so that workers do not retry in step.
     """
 
     attempts: int | None = None
@@ -30,8 +30,8 @@ class RetryPolicy:
 
         Args:
             attempt: The number of the attempt that failed, from 1.
-            retry_after: Seconds that the service asked for. The delay is never shorter: with `Retry-After: 0` we would
-                call as fast as the network allows.
+            retry_after: Seconds that the service asked for. It can only lengthen the delay, because with
+                `Retry-After: 0` we would call as fast as the network allows.
             limit: Give up instead of waiting longer than this, in seconds.
         """
         if self.attempts is not None and attempt >= self.attempts:

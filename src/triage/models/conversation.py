@@ -48,7 +48,7 @@ class Conversation(Model):
     has_automatic_reply: bool = False
     """True if we already sent an automatic reply."""
     is_automatic: bool = False
-    """True if a machine sent the customer's last message, such as an out-of-office notice. A reply could cause a loop."""
+    """True if a machine sent the customer's last message, such as an absence notice. A reply could start a loop."""
     tags: tuple[str, ...] = ()
     """The names of the tags."""
     version: str | None = None

@@ -1,4 +1,4 @@
-"""Comparison of texts that a help desk may have reformatted."""
+"""Compare texts that a help desk may have reformatted."""
 
 
 def normalize_for_comparison(text: str) -> str:

@@ -1,8 +1,8 @@
 """Conversion of HTML to plain text, and of plain text to HTML.
 
-No function raises, whatever its input, and each takes time proportional to the length of the input. `html.parser` is
-not used for that reason: a customer can send markup that takes it quadratic time, and its treatment of broken markup
-differs between releases of Python.
+The functions never raise, whatever the input, and take time proportional to its length. That rules out `html.parser`: a
+customer can send markup for which it takes quadratic time, and it treats broken markup differently in different
+releases of Python.
 """
 
 import re
@@ -11,13 +11,14 @@ from html import escape, unescape
 from typing import NamedTuple
 
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
-# Soft hyphen, byte order mark, direction marks, tag characters: people cannot see them, so the classifier must not.
+# Soft hyphen, byte order mark, direction marks, tag characters. People cannot see them, so the classifier must not
+# see them, either.
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
 _NEWLINE = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _SPACE = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-# Persian spelling and composed emoji need joiners, but only within a word. Newsletters pad their preview with them.
+# Persian spelling and composed emoji need joiners, but only within a word. Newsletters pad their previews with them.
 _LOOSE_JOINERS = re.compile("(?<!\\S)[\u200c\u200d]++|(?<![\u200c\u200d])[\u200c\u200d]++(?!\\S)")
 
 
@@ -41,18 +42,18 @@ class Plain(NamedTuple):
 
     text: str
     images: int
-    """How many pictures it shows, without tracking pixels."""
+    """The number of images, without tracking pixels."""
 
 
 def from_html(markup: str) -> Plain:
     """Convert HTML to plain text, with `> ` before each line of a quotation.
 
     Args:
-        markup: HTML, however broken. Everything after the first million characters is ignored.
+        markup: HTML, which may be broken. Everything after the first million characters is ignored.
     """
     writer = _Writer()
     at = 0
-    # An embedded picture would use up the million characters.
+    # An embedded image would use up the million characters.
     markup = _DATA_URL.sub("data:", markup)[:_LONGEST_MARKUP]
     for token in _TOKEN.finditer(markup):
         writer.text(_unescape(markup[at : token.start()]))
@@ -66,7 +67,7 @@ def from_html(markup: str) -> Plain:
 
 
 def to_html(text: str) -> str:
-    """Convert plain text to HTML: a `<p>` for each paragraph, a `<br>` for each newline in it, the rest escaped."""
+    """Convert plain text to escaped HTML, with a `<p>` for each paragraph and a `<br>` for each newline in it."""
     paragraphs = escape(clean(text)).replace("\n\n", "</p><p>").replace("\n", "<br>")
     return f"<p>{paragraphs}</p>" if paragraphs else ""
 
@@ -103,10 +104,10 @@ _LINES = re.compile(
     "address|article|aside|body|caption|center|dd|div|dt|figcaption|figure|footer|form|header|li|main|nav|ol|option"
     "|section|tr|ul"
 )
-# Gmail and Thunderbird mark the line "On … wrote:" in any language. Gmail's div.gmail_quote is missing on purpose: it
-# contains a <blockquote>, but also the answers that its user wrote between the quoted lines.
+# Gmail and Thunderbird mark the line "On … wrote:" in any language. Gmail's div.gmail_quote is left out on purpose: it
+# contains not only a <blockquote>, but also the answers that the user wrote between the quoted lines.
 _QUOTES = frozenset({"gmail_attr", "moz-cite-prefix", "yahoo_quoted"})
-# Deeper levels are indented like this one. Otherwise 50,000 levels would produce gigabytes of indentation.
+# The deepest level of indentation. Without a limit, 50,000 levels would produce gigabytes of it.
 _DEEPEST = 4
 
 
@@ -120,7 +121,7 @@ def _parse_attributes(source: str) -> Mapping[str, str]:
 
 
 class _Writer:
-    """Lays out text in lines, roughly as a browser would. It builds no tree: end tags may be missing or superfluous."""
+    """Lays out text in lines, roughly as a browser would. End tags may be missing or superfluous."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -212,7 +213,7 @@ class _Writer:
             self._link[1].append(words)
 
     def _break_line(self, name: str) -> None:
-        """Begin a new line if the tag is a block's. There are no blank lines around a list within a list."""
+        """Begin a new line if the tag belongs to a block. A list within a list has no blank lines around it."""
         is_paragraph = bool(_PARAGRAPHS.fullmatch(name) or (_LISTS.fullmatch(name) and not self._lists))
         if self._line and (is_paragraph or _LINES.fullmatch(name)):
             self._end_line()
@@ -235,7 +236,7 @@ class _Writer:
             self._lists[-1] = number + 1
 
     def _count_image(self, attributes: Mapping[str, str]) -> None:
-        # A picture of one pixel is invisible; it reports to the sender that the mail was read.
+        # An image of one pixel is invisible. It reports to the sender that the email was read.
         if not {attributes.get("width"), attributes.get("height")} & {"0", "1", "0px", "1px"}:
             self._images += 1
 

@@ -1,4 +1,4 @@
-"""Removal of quoted history and signatures from replies by email."""
+"""Remove quoted history and signatures from email replies."""
 
 import re
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ _LONGEST_SIGNATURE = 10  # lines; if more follow, the two hyphens do not introdu
 
 
 def strip_quotes(text: str) -> str:
-    """Remove quoted history and the signature from a reply by email.
+    """Remove quoted history and the signature from an email reply.
 
     Answers between and below quoted lines are kept. If nothing would remain, the whole text is returned without its
     `>` marks.
@@ -84,7 +84,7 @@ def strip_quotes(text: str) -> str:
     while at < len(lines) and not (has_marks and _starts_history(lines, at)):
         if has_marks and (count := _count_attribution_lines(lines, at)):
             at += count
-            # If the quoted lines are marked, answers may follow them. If not, the whole rest is the quotation.
+            # If the quoted lines are marked, answers may follow them. Otherwise, everything that follows is quoted.
             if not _is_quoted_next(lines, at):
                 break
             continue
@@ -105,13 +105,13 @@ def _starts_history(lines: Sequence[str], at: int) -> bool:
         return True
     if not _FROM.match(line):
         return False
-    # Both must be present: travelers write "From: … To: … Date: …".
+    # Require both, because travelers write "From: … To: … Date: …".
     headers = [header[:1000] for header in lines[at : at + _HEADER_LINES]]
     return any(map(_SENT.search, headers)) and any(map(_SUBJECT.search, headers))
 
 
 def _count_attribution_lines(lines: Sequence[str], at: int) -> int:
-    """Return how many lines an attribution ("On … Jane wrote:") at `at` has: mail programs wrap long ones."""
+    """Return how many lines the attribution ("On … Jane wrote:") at `at` spans. Mail programs wrap long ones."""
     if len(lines[at]) <= _LONGEST_ATTRIBUTION and _NAMED.fullmatch(lines[at]):
         return 1
     if not _OPENING.match(lines[at]):
@@ -119,7 +119,7 @@ def _count_attribution_lines(lines: Sequence[str], at: int) -> int:
     for count in range(1, min(3, len(lines) - at) + 1):
         if not lines[at + count - 1]:
             return 0
-        # The attribution may begin later, below a line in which the customer's own text begins with "On".
+        # The attribution may begin on a later line, if the customer's own text begins with "On".
         if any(_is_dated(lines[at + skip : at + count]) for skip in range(1, count)):
             return 0
         window = lines[at : at + count]

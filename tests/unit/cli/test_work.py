@@ -23,7 +23,7 @@ def test_work_routes_until_a_signal_and_finishes_the_running_events(project: Pro
         worker.send_signal(number)
         _, output = worker.communicate(timeout=60)
     assert worker.returncode == 0
-    assert "Stopping: waiting for running events." in output
+    assert "Stopping: waiting for events in progress." in output
     counts = project.inbox.count_states()
     assert (counts["leased"], counts["finished"] + counts["ready"]) == (0, len(keys))
     replies = [len(project.desk.fake.replies(key)) for key in project.desk.fake.conversations]
@@ -40,7 +40,7 @@ def test_work_stops_after_a_signal_during_an_event(project: Project, monkeypatch
     with project.desk.fake.serve() as base_url:
         for name, value in project.desk.fake.env(base_url).items():
             monkeypatch.setenv(name, value)
-        assert "Stopping: waiting for running events." in project.run("work", "helpdesk:router").output
+        assert "Stopping: waiting for events in progress." in project.run("work", "helpdesk:router").output
     assert project.inbox.count_states()["finished"] == 1
 
 

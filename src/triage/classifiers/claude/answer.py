@@ -1,4 +1,4 @@
-"""Parsing Claude's answer: it yields the content of a verdict, or an `AnswerError` that says why it does not."""
+"""Parse Claude's answer: return the content of a verdict, or raise an `AnswerError` that says why there is none."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def parse_verdict(answer: Any, buckets: Buckets, extra: Mapping[str, str | Seque
 
 
 def parse_usage(answer: object) -> Usage:
-    """Return the tokens that an answer reports. A missing or impossible count becomes 0."""
+    """Return the token counts of an answer. A missing or impossible count becomes 0."""
     counts = getattr(answer, "usage", None)
 
     def get_count(name: str) -> int:
@@ -88,7 +88,7 @@ def parse_model(answer: object, requested: str) -> str:
 
 
 def is_billed(answer: object) -> bool:
-    """Return False for a refusal before any output, which is free.
+    """Return whether an answer is billed. A refusal before any output is free.
 
     https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback
     """

@@ -1,4 +1,4 @@
-"""Claude as a classifier: one call of the Messages API per verdict, and a fallback verdict for every failure."""
+"""Claude as a classifier: one call to the Messages API per verdict, and a fallback verdict for every failure."""
 
 import hashlib
 import json
@@ -34,8 +34,8 @@ _RESERVED_NAMES = ("reason", "label", "confidence", "bucket", "customer_name")
 class Claude(Classifier):
     """Classifies with Claude, which returns a bucket with a reason and a confidence.
 
-    A failure of the API never raises. The verdict then has `fallback=True`, the fallback bucket, and a reason that says
-    what happened.
+    If the API fails, no exception is raised. Instead, the verdict has `fallback=True`, the fallback bucket, and a
+    reason that says what happened.
 
     Args:
         model: The id of the model.
@@ -44,7 +44,7 @@ class Claude(Classifier):
         async_client: Your own `anthropic.AsyncAnthropic` for async code. It belongs to one event loop.
         deadline: Seconds for a verdict, including all attempts and the delays between them.
         instructions: Text to append to the system prompt, for rules that bucket descriptions cannot express.
-        extra: Further fields to request in the same call, by name. A sentence describes the value, a list restricts it:
+        extra: Further fields to request in the same call, by name. A string describes the value, a list restricts it:
             `{"language": "The message's language, as ISO 639-1", "sentiment": ["positive", "neutral", "negative"]}`
         prices: Prices by model id, for discounts and for models that the built-in table does not include.
         max_tokens: The limit for the output, instead of the model's default.
@@ -145,7 +145,7 @@ class Claude(Classifier):
         if self._thinking:
             request["thinking"] = dict(self._thinking)
         if conversation.customer.id:
-            # Anthropic asks for an opaque id, to detect abuse. The customer's real id is not sent.
+            # Anthropic asks for an opaque id to detect abuse, so do not send the customer's real id.
             request["metadata"] = {"user_id": hashlib.sha256(conversation.customer.id.encode()).hexdigest()[:32]}
         return request
 
@@ -202,7 +202,7 @@ class _Classification:
                 if verdict is None:
                     continue
                 return verdict
-            # Outside of the `except` block: a cancellation must not carry the error, which may quote the request.
+            # Leave the `except` block first: a cancellation must not carry the error, which may quote the request.
             self._failed_calls += 1
             delay = self._get_delay(failure)
             if delay is None:
@@ -231,7 +231,7 @@ class _Classification:
         return _RETRIES.next_delay(self._failed_calls, retry_after=failure.retry_after, limit=self._get_remaining())
 
     def _evaluate(self, answer: object) -> Verdict | None:
-        """Return the verdict for an answer, or None to ask again with a higher `max_tokens`, which happens once."""
+        """Return the verdict for an answer, or None to ask again, once, with a higher `max_tokens`."""
         self._count(answer)
         try:
             return self._build_verdict(**parse_verdict(answer, self.buckets, self.extra))

@@ -1,6 +1,6 @@
 """Clients of Anthropic's SDK: created on first use, or passed in by the user.
 
-The SDK is imported only when it is needed, because that takes about a second.
+The SDK is imported only when it is needed, because the import takes about a second.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class Clients:
     """The sync and the async SDK client of a `Claude`.
 
     Args:
-        api_key: The API key of the clients that are created here. None leaves the choice to the SDK.
+        api_key: The API key for clients created here. None lets the SDK look for one.
         client: The user's sync client, or None to create one.
         async_client: The user's async client, or None to create one per event loop.
 

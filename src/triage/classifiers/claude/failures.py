@@ -1,4 +1,4 @@
-"""Failed calls of Claude's API: the reason to report, and whether another attempt may succeed."""
+"""Failed calls to Claude's API: the reason to report, and whether another attempt may succeed."""
 
 import logging
 from dataclasses import dataclass
@@ -54,8 +54,8 @@ class Failure:
 def get_expected_exceptions() -> tuple[type[Exception], ...]:
     """Return the exceptions that a call may raise without a defect in our code.
 
-    Besides the SDK's own errors and our time limit, these are a client that cannot be created, and a 200 response that
-    is not JSON (`ValueError`) or is nested too deeply (`RecursionError`).
+    They are the SDK's own errors, our time limit, a client that cannot be created, and a 200 response that is not JSON
+    (`ValueError`) or is nested too deeply (`RecursionError`).
     """
     import anthropic
 

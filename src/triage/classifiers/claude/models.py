@@ -56,7 +56,7 @@ _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 @dataclass(frozen=True)
 class Profile:
-    """The settings for short verdicts of a model, and the values that its parameters accept.
+    """The settings with which a model returns short verdicts, and the values that its parameters accept.
 
     Args:
         max_tokens: The limit for the output.
