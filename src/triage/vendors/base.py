@@ -136,7 +136,7 @@ class Auth(Protocol):
             now: Seconds since the epoch.
 
         Raises:
-            VendorError: The response holds no usable token.
+            VendorError: The response does not contain a usable token.
         """
         ...
 

@@ -31,7 +31,7 @@ from triage.vendors.signing import decode_hex
 Hook: TypeAlias = Literal["plugin", "website"]
 
 _EVENT = "message:send"  # a visitor's message; messages of everybody else are `message:received`
-# Any automated message is a machine's. Every other sender is an operator.
+# Automated messages are written by machines. Every other sender is an operator.
 _ROLES: Mapping[str, Role] = {"user": "customer"}
 _KINDS: Mapping[type[Action], str] = {Reply: "text", Note: "note"}
 _FILES = frozenset({"animation", "audio", "file"})
@@ -104,22 +104,23 @@ class Crisp(HelpDesk):
     """The adapter for Crisp.
 
     Args:
-        webhook_secret: The secret that proves that Crisp sent a delivery: a plugin's signing secret; for a `website`
-            hook, which Crisp does not sign, the key that you put into its URL. During a rotation, the new and the old
-            one.
+        webhook_secret: The secret that proves that Crisp sent a delivery. For a `plugin`, its signing secret. For a
+            `website` hook, which Crisp does not sign, the key that you put into its URL. During a rotation, pass the
+            new and the old one.
         website_id: The id of the workspace, a UUID. Deliveries of another workspace are ignored.
         identifier: The API token's identifier.
         key: The API token's key.
         hook: Which hook sends the deliveries: a `plugin`, or the `website` itself. A request must not choose how it is
             verified.
-        tier: The API token's tier. If None, the same as `hook`.
-        nickname: The name that replies and notes carry. Automated messages with this name count as ours.
-        teams: The meaning of a team: `inboxes` to move conversations to, or `segments` (tags).
+        tier: The API token's tier. Default: the same as `hook`.
+        nickname: The author's name of replies and notes. Automated messages with this name count as ours.
+        teams: How a team is represented: as one of the `inboxes`, to which conversations are moved, or as one of the
+            `segments` (tags).
         spam_segment: The segment that `MarkSpam` adds before it resolves the conversation.
-        block_spammers: Whether `MarkSpam` also blocks the visitor, who can then no longer write.
-        replay_window: How many seconds the timestamp of a plugin's delivery may differ from ours, or None for any
-            number. Crisp does not document whether it signs a repeated delivery again.
-        base_url: The API's address, if it is not Crisp's: a proxy or a fake.
+        block_spammers: True if `MarkSpam` should also block the visitor, who can then no longer write.
+        replay_window: The number of seconds by which the timestamp of a plugin's delivery may differ from our time, or
+            None for no limit. Crisp does not document whether it signs a repeated delivery again.
+        base_url: The API's address, if it is not Crisp's, such as that of a proxy or a fake.
 
     Raises:
         ConfigurationError: Settings are missing or invalid. The message lists all of them.
@@ -150,7 +151,7 @@ class Crisp(HelpDesk):
     shown = ("website_id", "hook")
     delivers_later = True  # Crisp accepts a message (202) before it delivers it, and may read from a cache
     URL_KEY: ClassVar[str] = "X-Triage-Url-Key"
-    """The header in which your route passes on the `key` of a website hook's URL."""
+    """The header in which your route must pass on the `key` in a website hook's URL."""
 
     webhook_secret: SigningSecret
     website_id: str = Field(pattern=rf"^{_UUID}$", description="a UUID in lower case")
@@ -172,10 +173,10 @@ class Crisp(HelpDesk):
     # Webhooks
 
     def verify(self, delivery: Delivery) -> None:
-        """Verify a plugin's `X-Crisp-Signature`, or the key of a website hook's URL, as `hook` says.
+        """Verify a plugin's `X-Crisp-Signature` or the key in a website hook's URL, depending on `hook`.
 
         A plugin signs `[`, its timestamp, `;`, the body and `]` with HMAC-SHA256 in hex. Crisp does not sign the hooks
-        of a website; your route passes on the key of the URL in a header, `Crisp.URL_KEY`.
+        of a website, so your route passes on the key in the URL in the header `Crisp.URL_KEY`.
         Sources: https://docs.crisp.chat/guides/web-hooks/plugin-hooks and /website-hooks
         """
         if self.hook == "website":
@@ -184,7 +185,7 @@ class Crisp(HelpDesk):
             return
         stamp = delivery.headers.get("x-crisp-request-timestamp", "")
         message = b"[" + stamp.encode("utf-8", "replace") + b";" + delivery.body + b"]"
-        # One of Crisp's own clients accepts capitals as well.
+        # One of Crisp's own clients also accepts capitals.
         signature = decode_hex(delivery.headers.get("x-crisp-signature", "").lower())
         if not self.secrets.verify(message, signature, "sha256"):
             raise InvalidSignature("X-Crisp-Signature is absent or was not made with the plugin's secret")
@@ -204,7 +205,7 @@ class Crisp(HelpDesk):
         event_type = data.get("event")
         if not isinstance(event_type, str):
             raise MalformedPayload("event: missing")
-        # An allow-list: a hook that subscribes to more events would otherwise answer itself without end.
+        # Allow only this event. Otherwise, a hook that subscribes to more events would answer itself in a loop.
         if event_type != _EVENT:
             return Ignored(f"event {safe_word(event_type)}")
         if data.get("website_id") != self.website_id:
@@ -329,7 +330,7 @@ class Crisp(HelpDesk):
         await send(self.request("PATCH", f"{path}/state", {"state": "resolved"}))
 
     async def _label(self, path: str, actions: Sequence[Action], send: Send) -> None:
-        # Read as late as possible: if Crisp does not merge, anything that changes before the next call is lost.
+        # Read as late as possible: if Crisp does not merge, any change before the next call is lost.
         current = (await self.get(_LabelsResponse, f"{path}/meta", send)).data
         segments = list(current.segments)
         for action in actions:

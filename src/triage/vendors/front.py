@@ -39,10 +39,10 @@ T = TypeVar("T", bound=Payload)
 
 # The event for a customer's message, in each of the two webhook systems: https://dev.frontapp.com/reference/events
 _EVENTS: Mapping[Source, str] = {"application": "inbound_received", "rule": "inbound"}
-# The order of the steps. A failed reply leaves everything before it done.
+# The order of the steps. If a reply fails, everything before it has been done.
 _ORDER: Mapping[type[Action], int] = {Note: 1, Reply: 2, MarkSpam: 3, Close: 4}
 _WINDOW = 300.0  # seconds: https://dev.frontapp.com/docs/security-1
-_FIRST_WITHIN = timedelta(seconds=60)  # a message that comes later is not the first one of its conversation
+_FIRST_WITHIN = timedelta(seconds=60)  # a later message is not the first one of its conversation
 _CHALLENGE = re.compile(r"[\w.~+/=:-]{1,256}", re.ASCII)
 _PAGE_TOKEN = re.compile(r"[?&]page_token=([\w.~-]{1,500})(?=[&#]|$)", re.ASCII)
 _MAX_PAGES = 5  # of 100 entries each
@@ -129,7 +129,7 @@ class _EventTarget(Payload):
 
 
 class _InboundEvent(Payload):
-    """The body of a rule's webhook, or the payload of an application's."""
+    """The body of a rule's webhook, or the payload of an application's webhook."""
 
     id: Id
     conversation: _Item
@@ -148,7 +148,7 @@ class _Page(Payload, Generic[T]):
 
     @property
     def next_token(self) -> str | None:
-        """The token of the next page. The address itself is never called: the API token must not go elsewhere."""
+        """The token of the next page. The URL itself is never called, so that the API token cannot leak."""
         match = _PAGE_TOKEN.search(self.next_url or "")
         return match[1] if match else None
 
@@ -169,7 +169,7 @@ class Front(HelpDesk):
 
     Args:
         webhook_secret: The secret that signs the webhooks: the app's secret (Basic information) for an application, the
-            API secret of the Webhooks app for a rule. During a rotation, the new and the old one.
+            API secret of the Webhooks app for a rule. During a rotation, pass the new and the old one.
         api_token: An API token, created by an admin.
         company_id: The company's id (`cmp_…`, from `GET /me`). Deliveries of another company are ignored.
         author_id: The id of the teammate (`tea_…`) that writes replies and comments. Use a dedicated teammate:
@@ -177,14 +177,14 @@ class Front(HelpDesk):
         source: Which system sends the webhooks: an `application`, or the action of a `rule`. They are signed
             differently, and a request must not choose its own signature scheme.
         channel_id: The channel (`cha_…`) that sends replies. If None, Front chooses it.
-        inboxes: The ids (`inb_…`) of the inboxes to triage. If empty, every inbox that sends webhooks.
-        messages: Which messages of customers to triage: the `first` of each conversation, or `all`. Front has no event
-            for a new conversation, so a message within a minute of its beginning counts as the first.
-        teams: The meaning of a team, as Front cannot assign a conversation to one: `inboxes` to move it to, or `tags`
-            that trigger a rule.
+        inboxes: The ids (`inb_…`) of the inboxes to triage. If empty, every inbox that sends webhooks is triaged.
+        messages: Which customer messages to triage: the `first` of each conversation, or `all`. Front has no event for
+            a new conversation, so any message within a minute of its creation counts as the first.
+        teams: How a team is represented, because Front cannot assign a conversation to a team: as one of the `inboxes`,
+            to which the conversation is moved, or as one of the `tags`, which can trigger a rule.
         spam_tag: The tag that `MarkSpam` adds before it archives the conversation.
-        spam_status: Whether `MarkSpam` sets Front's status `spam` instead. The API cannot read that status back.
-        base_url: The API's address, if it is not Front's: a proxy or a fake.
+        spam_status: True if `MarkSpam` should set Front's status `spam` instead. The API cannot read that status back.
+        base_url: The API's address, if it is not Front's, such as that of a proxy or a fake.
 
     Raises:
         ConfigurationError: Settings are missing or invalid. The message lists all of them.
@@ -263,7 +263,7 @@ class Front(HelpDesk):
         if self.source == "application" and event_type == "sync":
             challenge = _CHALLENGE.fullmatch(delivery.headers.get("x-front-challenge", ""))
             return Handshake("sync", {"challenge": challenge[0]} if challenge else {})
-        # An allow-list: an app that subscribes to more events would otherwise answer itself without end.
+        # Allow only this event. Otherwise, an app that subscribes to more events would answer itself in a loop.
         if event_type != _EVENTS[self.source]:
             return Ignored(f"event {safe_word(event_type)}")
         if self.source == "rule":
@@ -307,7 +307,7 @@ class Front(HelpDesk):
         return self._translate(item, await self._list(_Page[_Message], f"/conversations/{item.id}/messages", send))
 
     def _find_merge_target(self, error: VendorError) -> str | None:
-        """Return the conversation id in a redirect. Only the id is used: the API token must not go elsewhere."""
+        """Return the conversation id in a redirect, which is not followed, so that the API token cannot leak."""
         urls = "|".join((re.escape(self.url), r"https://[a-z0-9-]+\.api\.frontapp\.com", re.escape(self.api_url)))
         match = re.fullmatch(rf"(?:{urls})?/conversations/(cnv_{_ID})/?(?:\?.*)?", error.location or "")
         return match[1] if match and error.status == 301 else None
@@ -330,7 +330,7 @@ class Front(HelpDesk):
             item.id,
             (self._translate_message(message) for message in sorted(messages, key=_sort_key) if not message.is_draft),
             subject=item.subject,
-            # Not the handle, which is an address: ids appear in logs.
+            # Do not use the handle as the id: it is an address, and ids appear in logs.
             customer=Customer(id=sender.contact_id, name=sender.name, email=sender.handle),
             assignee=item.assignee_id,
             tags=(tag.name for tag in item.tags),
@@ -382,7 +382,7 @@ class Front(HelpDesk):
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
         """Group actions: all updates in one step, then each note, then each reply.
 
-        `Close` joins the last reply, or the updates if nothing is written.
+        `Close` joins the step of the last reply, or the updates if there is neither a reply nor a note.
         """
         steps: list[list[Action]] = []
         for action in sorted(actions, key=lambda action: _ORDER.get(type(action), 0)):
@@ -422,9 +422,9 @@ class Front(HelpDesk):
         return any(normalize_for_comparison(comment.body or "") == expected for comment in ours)
 
     def _build_reply(self, path: str, body: str, *, archive: bool) -> Request:
-        """Build a reply. Front has no idempotency keys, so it must not be sent twice.
+        """Build a reply. Front has no idempotency keys, so the reply must not be sent twice.
 
-        Without `archive`, a reply would close the conversation.
+        If `archive` is not set to False, Front closes the conversation.
         Source: https://dev.frontapp.com/reference/create-message-reply
         """
         options = {"archive": archive}
@@ -445,7 +445,7 @@ class Front(HelpDesk):
             await send(self.request("POST", f"{path}/tags", {"tag_ids": tag_ids}, idempotent=True))
         fields = merge_fields(actions)
         if fields:
-            # Read as late as possible: anything that changes between this call and the next one is lost.
+            # Read as late as possible, because any change between this call and the next one is lost.
             current = await self.get(_Fields, path, send)
             changes["custom_fields"] = current.custom_fields | fields
         if changes:
@@ -468,7 +468,7 @@ class Front(HelpDesk):
                 return [], {}
 
     async def _find_tag_ids(self, tags: Iterable[str], send: Send) -> list[str]:
-        """Return the ids of tags, each given by id or name. A tag that the company does not have is created."""
+        """Return the ids of tags, which a policy names by id or name. Tags that do not exist are created."""
         names = list(dict.fromkeys(tag.strip() for tag in tags))
         ids = {name: name for name in names if _is_id("tag", name)}
         if len(ids) < len(names):
@@ -483,7 +483,7 @@ class Front(HelpDesk):
     # Errors and limits
 
     def pause(self, response: Response, now: float) -> float | None:
-        """Return the seconds to wait: for the rest of the company's minute, or for the limit of one conversation.
+        """Return the seconds to wait for the rate limit of the company, or for that of one conversation.
 
         Source: https://dev.frontapp.com/docs/rate-limiting
         """
@@ -501,7 +501,7 @@ def _is_id(kind: str, text: str) -> bool:
 
 
 def _list_signed_forms(body: bytes) -> Iterator[bytes]:
-    """Yield the bytes, and the JSON as JavaScript writes it. Front's samples disagree on which of them a rule signs."""
+    """Yield the bytes, and the JSON as JavaScript writes it. Front's samples disagree on which one a rule signs."""
     yield body
     with suppress(ValueError, RecursionError):
         yield json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()

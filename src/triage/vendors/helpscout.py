@@ -36,7 +36,7 @@ EventName: TypeAlias = Literal["convo.created", "convo.customer.reply.created"]
 
 _KINDS: Mapping[str, Kind] = {"convo.created": "created", "convo.customer.reply.created": "replied"}
 _TEST = "helpscout.test"
-# By the author's type, or by the thread's if no author is given. Anybody else is a machine, which is never answered.
+# By the author's type, or by the thread's if there is no author. Anybody else is a machine, which never gets an answer.
 _ROLES: Mapping[str | None, Role] = {"customer": "customer", "user": "agent"}
 _ROLES_WITHOUT_AUTHOR: Mapping[str | None, Role] = {"customer": "customer", "message": "agent", "phone": "agent"}
 _NOTES = frozenset({"note", "forwardparent", "forwardchild"})
@@ -64,7 +64,7 @@ class _Person(_Hal):
 
 
 class _Attachment(_Hal):
-    # Spelled differently when read and when written: https://github.com/helpscout/helpscout-api-php
+    # The name differs between reads and writes: https://github.com/helpscout/helpscout-api-php
     name: str = Field(default="file", validation_alias=AliasChoices("filename", "fileName"))
 
 
@@ -98,7 +98,9 @@ class _Embedded(_Hal):
     @property
     def shown_threads(self) -> list[_Thread]:
         """The threads that have content, and are neither drafts nor hidden."""
-        return [one for one in self.threads if one.type != "lineitem" and one.state not in ("draft", "hidden")]
+        return [
+            thread for thread in self.threads if thread.type != "lineitem" and thread.state not in ("draft", "hidden")
+        ]
 
 
 class _PageOf(_Hal):
@@ -118,14 +120,14 @@ _TagName: TypeAlias = Annotated[str, BeforeValidator(_tag_name)]
 
 
 class _Item(_Hal):
-    """A conversation, in a webhook of payload version V2 or V3 and in an answer of the API's v2 or v3."""
+    """A conversation, in a webhook of payload version V2 or V3, or in a response of API version 2 or 3."""
 
     id: Id
     status: Loose[str] = None
     state: Loose[str] = None
     subject: Loose[str] = None
     threads: Loose[int] = None
-    """How many threads are published, without notes. The threads themselves are embedded."""
+    """The number of published threads, without notes. The threads themselves are embedded."""
     tags: Loose[tuple[_TagName, ...]] = None
     assignee: Loose[_Person] = None
     created_by: Loose[_Person] = None
@@ -147,7 +149,7 @@ class _Value(_Hal):
 
 
 class _Labels(_Hal):
-    """Tags and fields are written as whole lists. They must be complete: anything that is missing is removed."""
+    """Strict: tags and fields are written as complete lists, so any that were not parsed would be removed."""
 
     mailbox_id: Id
     tags: tuple[_TagName, ...]
@@ -183,20 +185,20 @@ class HelpScout(HelpDesk):
     """The adapter for Help Scout.
 
     Args:
-        webhook_secret: The secret of the webhook, which you choose when you create it. During a rotation, the new and
-            the old one.
+        webhook_secret: The secret of the webhook, which you choose when you create it. During a rotation, pass the new
+            and the old one.
         app_id: The id of an app created under Your Profile, My apps. It acts with the rights of the user who created
             it.
         app_secret: The app's secret.
         user_id: The id of the user that writes replies and notes. Use a dedicated user: everything that it writes
             counts as automatic.
-        events: The webhook events to act on. Add `convo.customer.reply.created` to triage every message of a customer
-            instead of a conversation's first one only.
-        api_version: The API version of the calls that read a conversation. `v3` distinguishes messages of an AI from
-            those of a teammate, `v2` does not.
-        account: How events name this Help Scout account, since no delivery does. Give each account its own name if
-            several share an inbox.
-        base_url: The API's address, if it is not Help Scout's: a proxy or a fake.
+        events: The webhook events to act on. Add `convo.customer.reply.created` to triage every customer message
+            instead of only the first one of a conversation.
+        api_version: The API version of the calls that read a conversation. `v3` distinguishes messages by an AI from
+            those by a teammate; `v2` does not.
+        account: The name of this Help Scout account in events, because deliveries do not contain one. If several
+            accounts share an inbox, choose a different name for each.
+        base_url: The API's address, if it is not Help Scout's, such as that of a proxy or a fake.
 
     Raises:
         ConfigurationError: Settings are missing or invalid. The message lists all of them.
@@ -220,7 +222,7 @@ class HelpScout(HelpDesk):
         423: "the customer is locked",
     }
     shown = ("user_id",)
-    # Only a 429 says how long to wait. `Retry-After` is the old API's.
+    # Only a 429 says how long to wait. `Retry-After` belongs to the old API.
     # https://developer.helpscout.com/mailbox-api/overview/rate-limiting
     retry_headers = ("x-ratelimit-retry-after", "retry-after")
     numeric_ids = True
@@ -257,13 +259,13 @@ class HelpScout(HelpDesk):
             raise InvalidSignature("X-HelpScout-Signature is absent or was not made with the webhook's secret")
 
     def parse(self, delivery: Delivery) -> Parsed:
-        """Extract a customer's message from a `convo.*` webhook. Only a header, which is unsigned, names the event."""
+        """Extract a customer's message from a `convo.*` webhook. Only an unsigned header names the event."""
         event = delivery.headers.get("x-helpscout-event")
         if event == _TEST:
             return Handshake(_TEST)
         if event is None:
             raise MalformedPayload(_explain_missing_event(parse_json(delivery.body)))
-        # An allow-list: an app that subscribes to more events would otherwise answer itself without end.
+        # Allow only these events. Otherwise, an app that subscribes to more events would answer itself in a loop.
         if event not in self.events:
             return Ignored(f"event {safe_word(event)}")
         data = parse_json(delivery.body)
@@ -281,7 +283,7 @@ class HelpScout(HelpDesk):
         if message is None and (threads or (kind == "created" and not item.is_by_customer)):
             is_empty = any(self._find_role(thread) == "customer" for thread in threads)
             return Ignored("empty text" if is_empty else "not written by a customer")
-        # Without threads there is no message to name, and a delivery has no id: a hash of its bytes replaces it.
+        # Without threads there is no message id, and a delivery has no id, either, so use a hash of its bytes.
         message_id, at = (message.id, message.at) if message else (f"sha256-{digest[:32]}", None)
         return self.build_event(conversation, message_id, account=self.account, kind=kind, raw=raw, at=at)
 
@@ -290,7 +292,7 @@ class HelpScout(HelpDesk):
     async def read(self, conversation_id: str, send: Send) -> Conversation:
         """Read a conversation with its threads, and further pages of threads if not all are embedded.
 
-        If it was merged into another conversation, that one is read.
+        If the conversation was merged into another one, read that one.
         """
 
         async def get(id_: str) -> _Item:
@@ -298,14 +300,14 @@ class HelpScout(HelpDesk):
 
         item = await follow_merges(get, conversation_id, self._find_merge_target)
         threads = {thread.id: thread for thread in item.shown_threads}
-        # It is not documented whether all threads are embedded, but their number without notes is given.
+        # Help Scout does not document whether all threads are embedded, but returns their number without notes.
         if not threads or sum(thread.type not in _NOTES for thread in threads.values()) < (item.threads or 0):
             pages = await self._get_pages(f"/v2/conversations/{item.id}/threads", send)
             threads = {thread.id: thread for page in pages for thread in page.shown_threads} | threads
         return self._translate(item, threads.values())
 
     def _find_merge_target(self, error: VendorError) -> str | None:
-        """Return the id in a redirect. Only the id is used: the token is never sent to another address."""
+        """Return the conversation id in a redirect, which is not followed, so that the token cannot leak."""
         hosts = "|".join(re.escape(base) for base in (self.url, self.api_url))
         match = re.fullmatch(rf"(?:{hosts})?/v[23]/conversations/([0-9]{{1,20}})/?(?:\?.*)?", error.location or "")
         return match[1] if match and error.status == 301 else None
@@ -354,8 +356,8 @@ class HelpScout(HelpDesk):
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
         """Merge tags and fields, which need the same read. Snoozing, closing and the spam mark come last.
 
-        A reply or a note that is followed by `Close` alone carries the status itself. A reply may wake a conversation,
-        so it is snoozed afterwards.
+        If only `Close` follows a reply or a note, the reply or note sets the status itself. A reply may wake a snoozed
+        conversation, so snoozing comes after it.
         """
         groups: dict[object, list[Action]] = {}
         for action in sorted(actions, key=lambda action: isinstance(action, Snooze)):
@@ -367,11 +369,11 @@ class HelpScout(HelpDesk):
         return build_steps(steps)
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
-        """Perform a step: one call, except for tags and fields, which are read, merged and written as whole lists."""
+        """Perform a step with one call. Tags and fields need more: they are read, merged and written as whole lists."""
         path = f"/v2/conversations/{conversation.id}"
         match step.actions[0]:
             case Assign(team=team, user=user):
-                # Users and teams share their ids: https://github.com/superdurable/dex-connectors-library
+                # Users and teams share one range of ids: https://github.com/superdurable/dex-connectors-library
                 await send(self._patch(path, "assignTo", int(team or user or "")))
             case Reply() | Note() as action:
                 await send(self._write(path, action, conversation, _find_status(step.actions)))
@@ -385,7 +387,7 @@ class HelpScout(HelpDesk):
                 self.reject(action)
 
     async def _label(self, conversation_id: str, actions: Sequence[Action], send: Send) -> None:
-        # Read as late as possible: a change that somebody else makes between reading and writing is lost.
+        # Read as late as possible, because any change between reading and writing is lost.
         current = await self.get(_Labels, f"/{self.api_version}/conversations/{conversation_id}", send)
         path = f"/v2/conversations/{conversation_id}"
         tags = add_names(current.tags, (name for action in select(actions, Tag) for name in action.names))
@@ -421,11 +423,11 @@ class HelpScout(HelpDesk):
     def _write(self, path: str, action: Reply | Note, conversation: Conversation, status: str | None) -> Request:
         """Build a reply or a note. Help Scout has no idempotency keys, so it must not be sent twice.
 
-        Without a status it would reopen the conversation.
+        Without a status, it would reopen the conversation.
         Source: https://developer.helpscout.com/mailbox-api/endpoints/conversations/threads/reply
         """
-        # A saved reply's variables look like {%customer.firstName%}. It is not documented whether they also work in
-        # text that is sent through the API.
+        # The variables of a saved reply look like {%customer.firstName%}. Help Scout does not document whether they
+        # also work in text that is sent through the API.
         text = to_html(action.body).replace("{%", "&#123;%")
         body: dict[str, Any] = {"text": text, "user": int(self.user_id)}
         body["status"] = status or conversation.version or "active"
@@ -480,9 +482,9 @@ def _find_status(actions: Iterable[Action]) -> Literal["closed", "spam"] | None:
 
 
 def _find(name: str, fields: Iterable[_Field]) -> _Field | None:
-    """Return the first field with this id, or with this name in whatever case."""
+    """Return the first field with this id, or with this name, ignoring case."""
     folded = name.strip().casefold()
-    return next((one for one in fields if name == str(one.id) or folded == one.name.strip().casefold()), None)
+    return next((field for field in fields if name == str(field.id) or folded == field.name.strip().casefold()), None)
 
 
 def _to_text(value: object) -> str:

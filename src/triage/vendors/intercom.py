@@ -31,7 +31,7 @@ Topic: TypeAlias = Literal["conversation.user.created", "conversation.user.repli
 
 _URLS = {"us": "https://api.intercom.io", "eu": "https://api.eu.intercom.io", "au": "https://api.au.intercom.io"}
 _KINDS: Mapping[str, Kind] = {"conversation.user.created": "created", "conversation.user.replied": "replied"}
-# Any other author is a machine, which is never answered.
+# Any other author is a machine, which never gets an answer.
 _CUSTOMERS = ("user", "lead", "contact")
 _ROLES: Mapping[str, Role] = {**dict.fromkeys(_CUSTOMERS, "customer"), "admin": "agent"}
 # An outbound message carries a teammate's name, although no teammate has taken over the conversation.
@@ -114,16 +114,16 @@ class Intercom(HelpDesk):
 
     Args:
         client_secret: The app's client secret (Developer Hub, Basic information), which signs the webhooks. During a
-            rotation, the new and the old one.
+            rotation, pass the new and the old one.
         access_token: The app's access token, for the REST API.
         admin_id: The id of the teammate that writes replies and notes. Use a dedicated teammate: everything that it
             writes counts as automatic.
         region: Where the workspace is hosted.
         api_version: The `Intercom-Version` of the REST calls. The version of the webhooks is chosen in the Developer
             Hub; 2.13 to 2.16 are supported.
-        topics: The webhook topics to act on. Add `conversation.user.replied` to triage every message of a customer
-            instead of a conversation's first one only, and if a bot greets customers before they write.
-        base_url: The API's address, if it is not the region's: a proxy or a fake.
+        topics: The webhook topics to act on. Add `conversation.user.replied` to triage every customer message instead
+            of only the first one of a conversation. Also add it if a bot greets customers before they write.
+        base_url: The API's address, if it is not the region's, such as that of a proxy or a fake.
 
     Raises:
         ConfigurationError: Settings are missing or invalid. The message lists all of them.
@@ -180,18 +180,18 @@ class Intercom(HelpDesk):
             raise MalformedPayload("topic: missing", event_id=safe_word(data["id"]) if data.get("id") else None)
         if topic == "ping":
             return Handshake("ping")
-        # An allow-list: an app that subscribes to more topics would otherwise answer itself without end.
+        # Allow only these topics. Otherwise, an app that subscribes to more topics would answer itself in a loop.
         if topic not in self.topics:
             return Ignored(f"topic {safe_word(topic)}")
         return self._parse_event(_Notification.parse_data(data, event_id=data.get("id")), _KINDS[topic], data)
 
     def _parse_event(self, notification: _Notification, kind: Kind, raw: dict[str, JsonValue]) -> Event | Ignored:
         item = notification.data.item
-        # The bodies are HTML up to version 2.14. The payload does not name its version, but the times in the statistics
-        # changed their form together with the bodies: https://developers.intercom.com/docs/references/2.15/changelog
+        # The bodies are HTML up to version 2.14. The payload does not name its version, but the format of the times in
+        # the statistics changed with that of the bodies: https://developers.intercom.com/docs/references/2.15/changelog
         times = [value for name, value in (item.statistics or {}).items() if name.endswith("_at")]
         conversation = self._translate(item, is_html=any(isinstance(value, str) for value in times))
-        # The first message is the source, later ones are parts. In a reply's notification the source is old.
+        # The first message is the source, and later ones are parts. In the notification of a reply, the source is old.
         new = item.parts if kind == "replied" or item.source is None else (item.source, *item.parts)
         ids = {part.id for part in new if part.author.type in _CUSTOMERS}
         if not ids:
@@ -206,13 +206,13 @@ class Intercom(HelpDesk):
     # Conversations
 
     async def read(self, conversation_id: str, send: Send) -> Conversation:
-        """Read a conversation in plain text: the first message and up to 500 newest parts. One call."""
+        """Read a conversation in plain text with one call: the first message and up to 500 of the newest parts."""
         item = await self.get(_Item, f"/conversations/{conversation_id}?display_as=plaintext", send)
         return self._translate(item, is_html=False)
 
     def _translate(self, item: _Item, *, is_html: bool) -> Conversation:
-        # Assignments and the like are parts as well, and a customer's message may come as part_type "open": the content
-        # of a part says more than its type.
+        # Assignments and the like are parts, too, and a customer's message may have the part_type "open". Look at the
+        # content of a part rather than its type.
         parts = item.parts if item.source is None else (item.source, *item.parts)
         authors = (part.author for part in reversed(parts) if part.author.type in _CUSTOMERS)
         author = next(authors, _Author())
@@ -274,19 +274,19 @@ class Intercom(HelpDesk):
         body = {"message_type": "assignment", "type": kind, "assignee_id": assignee}
         request = self._post(f"{path}/parts", body, idempotent=True)
         assignment = parse_response(_Assignment, request, await send(request), vendor=self.name)
-        # It is not documented what happens to a team's id under another type, so the response is checked.
+        # Intercom does not document what happens if a team's id is sent with another type, so check the response.
         field = f"{kind}_assignee_id"
         if field in assignment.model_fields_set and getattr(assignment, field) != assignee:
             raise unexpected_response(request, vendor=self.name, message=f"accepted, but not assigned to {assignee}")
 
     async def _tag(self, path: str, names: Iterable[str], send: Send) -> None:
         for name in names:
-            # A conversation is tagged by the tag's id. This call returns the tag of that name, or creates it.
+            # Tagging a conversation requires the tag's id. This call returns the tag with that name, or creates it.
             tag = await self.call(_Tag, self.request("POST", "/tags", {"name": name}, idempotent=True), send)
             await send(self._post(f"{path}/tags", {"id": tag.id}, idempotent=True))
 
     def _post(self, path: str, body: Mapping[str, JsonValue], *, idempotent: bool = False) -> Request:
-        """Build a call that is made in the name of our teammate."""
+        """Build a call on behalf of our teammate."""
         return self.request("POST", path, {"admin_id": self.admin_id, **body}, idempotent=idempotent)
 
     # Errors and limits: Retry-After is not documented, but Intercom's own client looks for it first. X-RateLimit-Reset

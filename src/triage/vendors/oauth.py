@@ -20,9 +20,9 @@ class ClientCredentials:
     Args:
         url: The token endpoint.
         client_id: The client's id.
-        client_secret: Its secret.
+        client_secret: The client's secret.
         vendor: The vendor's name, for errors.
-        lifetime: Seconds that a token is assumed to live if the response does not say.
+        lifetime: The assumed lifetime of a token in seconds, if the response does not say.
         extra: Further fields that the vendor requires in the body: `scope="read"`.
     """
 
@@ -53,7 +53,7 @@ class ClientCredentials:
             now: Seconds since the epoch.
 
         Raises:
-            VendorError: The response holds no usable token.
+            VendorError: The response does not contain a usable token.
         """
         grant = parse_response(_Grant, request, response, vendor=self._vendor)
         return Token(grant.access_token, now + (grant.expires_in or self._lifetime))

@@ -25,7 +25,7 @@ class _DefaultIfInvalid:
 
 
 Loose = Annotated[T | None, _DefaultIfInvalid(None)]
-"""An optional value that becomes None if it has an undocumented type, so that the message is not lost because of it."""
+"""An optional value that becomes None if it has an undocumented type, so that the message is not lost."""
 
 LooseTuple = Annotated[tuple[T, ...], _DefaultIfInvalid(())]
 """A list that becomes empty if it has an undocumented type."""
@@ -45,7 +45,7 @@ class Payload(BaseModel):
             event_id: The vendor's id of the delivery, for the error, as it was received.
 
         Raises:
-            MalformedPayload: `data` does not fit. The message names the field, never its value.
+            MalformedPayload: `data` does not match the model. The message names the field, never its value.
         """
         try:
             return cls.model_validate(data)
@@ -55,14 +55,14 @@ class Payload(BaseModel):
 
 
 def describe_problem(error: ValidationError) -> str:
-    """Return the first field that does not fit and why, without its value."""
+    """Return the name of the first invalid field and the type of the problem, without the value."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     field = ".".join(str(part) for part in first["loc"]) or "payload"
     return f"{field}: {first['type']}"
 
 
 def parse_json(body: bytes) -> dict[str, JsonValue]:
-    """Parse a body that must hold a JSON object.
+    """Parse a body that must be a JSON object.
 
     Args:
         body: The bytes of the body.
@@ -80,8 +80,8 @@ def parse_json(body: bytes) -> dict[str, JsonValue]:
 
 
 def _parse_broken_text(body: bytes) -> JsonValue:
-    # Half an emoji (a lone surrogate) is valid JSON and must not lose a message. Only the standard library's parser
-    # accepts it, and "replace" turns it into a question mark.
+    # A lone surrogate (half an emoji) is valid JSON, so it must not cause the loss of a message. Only the standard
+    # library's parser accepts it, and "replace" turns it into a question mark.
     try:
         repaired = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
         data: JsonValue = pydantic_core.from_json(repaired, allow_inf_nan=False)
@@ -91,7 +91,7 @@ def _parse_broken_text(body: bytes) -> JsonValue:
 
 
 def parse_timestamp(seconds: float | None) -> datetime | None:
-    """Convert seconds since the epoch to a time in UTC, or return None if the calendar does not reach that far."""
+    """Convert seconds since the epoch to a time in UTC, or return None if they are out of range."""
     try:
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
@@ -99,15 +99,15 @@ def parse_timestamp(seconds: float | None) -> datetime | None:
 
 
 def sort_key(at: datetime | None, id_: str) -> tuple[datetime, int, str]:
-    """Return a key that sorts entries by time, and entries of the same time by their number.
+    """Return a key that sorts entries by time, and entries with the same time by id.
 
     Args:
         at: The entry's time.
-        id_: Its numeric id as text; a longer one is larger.
+        id_: The entry's numeric id as text. A longer id is larger.
     """
     return (at or datetime.min.replace(tzinfo=UTC), len(id_), id_)
 
 
 def safe_word(value: object) -> str:
-    """Return `value` if it is a short plain word, fit for a log line, else `"?"`."""
+    """Return `value` if it is a short plain word that is safe to log, otherwise `"?"`."""
     return value if isinstance(value, str) and re.fullmatch(r"[\w.:-]{1,80}", value, re.ASCII) else "?"

@@ -37,7 +37,7 @@ def build_error(
         response: The response.
         vendor: The vendor's name.
         message: The vendor's own message. It may quote the customer, so it is kept out of the error's text.
-        hint: The thing to check, in our words.
+        hint: A hint in our words, which becomes the error's text.
         code: The vendor's error code.
         request_id: The vendor's id of the request.
         retry_after: Seconds to wait, if the vendor sent a time.
@@ -73,7 +73,7 @@ def parse_response(model: type[P], request: Request, response: Response, *, vend
         vendor: The vendor's name, for the error.
 
     Raises:
-        VendorError: The body does not fit.
+        VendorError: The body does not match the model.
     """
     try:
         return model.model_validate_json(response.body)
@@ -107,11 +107,11 @@ async def follow_merges(
 
 
 def seconds_until_reset(response: Response, now: float) -> float | None:
-    """Return the seconds until an exhausted allowance is renewed, from `X-RateLimit-Remaining` and `-Reset`.
+    """Return the seconds until an exhausted rate limit resets, from `X-RateLimit-Remaining` and `-Reset`.
 
     Args:
         response: Any response.
-        now: Seconds since the epoch, which `-Reset` is expressed in.
+        now: Seconds since the epoch, the unit of `-Reset`.
     """
     if response.status != 429 and response.headers.get("x-ratelimit-remaining") != "0":
         return None

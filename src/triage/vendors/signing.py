@@ -1,4 +1,4 @@
-"""Sign and verify webhooks in constant time. Verification answers yes or no; no input raises."""
+"""Sign and verify webhooks in constant time. Verification returns a boolean and never raises."""
 
 import base64
 import binascii
@@ -16,11 +16,11 @@ _HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
 
 class Secrets:
-    """The signing secrets that are accepted: one, or during a rotation the new and the old one.
+    """The accepted signing secrets: one, or the new and the old one during a rotation.
 
     Args:
-        secrets: One secret, or several. The first one signs, all of them verify.
-        name: The setting that holds them, for the error message.
+        secrets: One secret, or several. The first one signs, and all of them verify.
+        name: The setting that contains them, for the error message.
 
     Raises:
         ConfigurationError: There is no secret, or one is empty.
@@ -66,7 +66,7 @@ class Secrets:
 
 
 def decode_hex(text: str) -> bytes | None:
-    """Decode lower-case hex, or return None. `bytes.fromhex` alone would accept spaces and capitals as well."""
+    """Decode lower-case hex, or return None. `bytes.fromhex` alone would also accept spaces and capitals."""
     return bytes.fromhex(text) if re.fullmatch(r"(?:[0-9a-f]{2})+", text) else None
 
 

@@ -26,27 +26,27 @@ from triage.vendors.signing import Secrets, decode_base64
 EventName: TypeAlias = Literal["ticket.created", "ticket.comment_added", "messaging_ticket.message_added"]
 
 _PREFIX = "zen:event-type:"
-# Signs the test of a webhook that is not saved yet. It is public, so everything it signs is treated as a test:
+# Signs the test of a webhook that is not saved yet. It is public, so everything signed with it is treated as a test:
 # https://developer.zendesk.com/documentation/webhooks/verifying/#signing-secrets-on-new-webhooks
 _PUBLIC_SECRET = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105 - published
 _TESTS = Secrets(_PUBLIC_SECRET)
 _CREDENTIALS = ("client_id", "client_secret", "access_token", "email", "api_token")
 _TAG = r"^[^\s,]+$"
 _WINDOW = 300.0  # seconds; Zendesk does not name a limit
-# Any other role is a machine, which is never answered.
+# Any other role is a machine, which never gets an answer.
 _ROLES: Mapping[str, Role] = {"end-user": "customer", "agent": "agent", "admin": "agent"}
 _MACHINES = frozenset({"rule", "system"})  # channels
 _AUTOMATIC = 4  # a comment's flag: https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
 _FIRST = "first"
 """Replaces the id of a ticket's first comment, which `ticket.created` does not contain."""
 _MAX_PAGES = 5  # of 100 comments each
-_MAX_ATTEMPTS = 3  # at an update that conflicts with another one
+_MAX_ATTEMPTS = 3  # to make an update that conflicts with another one
 _CONFLICT = "UpdateConflict"
 _LABELS = (Note, SetFields, SetPriority, Tag)
 
 
 class _Detail(Payload):
-    """A ticket in an event. Its ids are strings, its enumerations in capitals."""
+    """A ticket in an event. Its ids are strings, and its enumerations are in capitals."""
 
     id: Id
     subject: Loose[str] = None
@@ -82,7 +82,7 @@ class _Created(_Notification):
     event: dict[str, JsonValue] = Field(default_factory=dict)
 
     def find_message(self, user_id: str) -> _Written | None:
-        # The event does not say who wrote: an agent may enter a customer's text. The author is read from the API.
+        # The event does not name the author: an agent may enter a customer's text. `read` finds the author.
         if self.detail.actor_id == user_id:
             return None
         return _Written(_FIRST, self.detail.description, Customer(id=self.detail.requester_id))
@@ -114,7 +114,7 @@ class _CommentAdded(_Notification):
         comment, author = self.event.comment, self.event.comment.author
         if not comment.is_public or author.is_staff is not False or author.id == user_id:
             return None
-        # It is not documented whether a ticket's first comment causes this event, too.
+        # Zendesk does not document whether a ticket's first comment causes this event, too.
         is_new = self.detail.created_at and self.detail.created_at == self.detail.updated_at
         id_ = _FIRST if is_new and comment.body == self.detail.description else comment.id
         return _Written(id_, comment.body, Customer(id=author.id, name=author.name))
@@ -149,7 +149,7 @@ _NOTIFICATIONS: Mapping[str, type[_Notification]] = {
 
 
 class _Trigger(Payload):
-    """The payload of a trigger or an automation with the template of our documentation."""
+    """The payload of a trigger or an automation that uses the template in our documentation."""
 
     ticket_id: Id
     updated_at: Loose[str] = None
@@ -169,7 +169,7 @@ class _Trigger(Payload):
 class _Ticket(Payload):
     id: Id
     updated_at: str
-    # Tags are written as a whole list. They must be complete: anything that is missing is removed.
+    # Tags are written as a complete list, so any tag that is missing here would be removed.
     tags: tuple[str, ...]
     subject: Loose[str] = None
     requester_id: Loose[str] = None
@@ -231,23 +231,24 @@ class Zendesk(HelpDesk):
     Either `client_id` and `client_secret`, or `access_token`, or `email` and `api_token` authenticate the API calls.
 
     Args:
-        subdomain: The account: `acme` of `acme.zendesk.com`. Events and their keys contain it.
-        signing_secret: The webhook's secret (*Reveal secret*), or several: one for each webhook that leads here, and
-            during a rotation the new and the old one.
-        user_id: The id of the user that the credentials belong to. Use a dedicated user: everything that it writes
+        subdomain: The account, such as `acme` for `acme.zendesk.com`. Events and their keys contain it.
+        signing_secret: The webhook's secret (*Reveal secret*). Pass several if several webhooks deliver here, or the
+            new and the old one during a rotation.
+        user_id: The id of the user to whom the credentials belong. Use a dedicated user: everything that it writes
             counts as automatic.
-        client_id: The unique identifier of a confidential OAuth client; it acts as the user who created it.
-        client_secret: Its secret.
-        access_token: An OAuth access token with the scopes `read` and `write`, which you renew.
-        email: With `api_token`: the user's address.
-        api_token: An API token. Zendesk issues no more of them, and all expire on 2027-04-30.
-        events: The event types to act on, without `zen:event-type:`. Add `ticket.comment_added` to triage every message
-            of a customer instead of a ticket's first one only. Everything that a trigger or an automation sends is
-            acted on: its conditions decide which deliveries arrive.
+        client_id: The unique identifier of a confidential OAuth client, which acts as the user who created it.
+        client_secret: The OAuth client's secret.
+        access_token: An OAuth access token with the scopes `read` and `write`. You must renew it yourself.
+        email: The user's email address, for use with `api_token`.
+        api_token: An API token. Zendesk no longer issues them, and all of them expire on 2027-04-30.
+        events: The event types to act on, without `zen:event-type:`. Add `ticket.comment_added` to triage every
+            customer message instead of only the first one of a ticket. The adapter acts on everything that a trigger or
+            an automation sends, because its conditions decide which deliveries arrive.
         spam_tag: The tag that `MarkSpam` adds to the ticket that it solves.
         suspend_spammers: True if `MarkSpam` should use Zendesk's own spam mark instead. That deletes the ticket and
             suspends its requester, who can then neither write nor sign in.
-        base_url: The account's address, if it is not `https://{subdomain}.zendesk.com`: a proxy or a fake.
+        base_url: The account's address, if it is not `https://{subdomain}.zendesk.com`, such as that of a proxy or a
+            fake.
 
     Raises:
         ConfigurationError: Settings are missing or invalid. The message lists all of them.
@@ -290,14 +291,14 @@ class Zendesk(HelpDesk):
             raise ValueError("Zendesk's signing_secret is the public one for tests: anybody could sign with it.")
         return secrets
 
-    @field_validator("api_token")  # the last one, so that `info` holds the others
+    @field_validator("api_token")  # the last field, so that `info` contains the others
     @classmethod
     def _check_credentials(cls, api_token: str | None, info: ValidationInfo) -> str | None:
         match [{**info.data, "api_token": api_token}.get(name, ...) for name in _CREDENTIALS]:
             case [str(), str(), None, None, None] | [None, None, str(), None, None] | [None, None, None, str(), str()]:
                 return api_token
             case values if ... in values:
-                return api_token  # another one is invalid, and has its own message
+                return api_token  # another field is invalid, and has its own message
             case _:
                 raise ValueError(
                     "Zendesk needs client_id and client_secret, or access_token, or email and api_token: one of the "
@@ -329,10 +330,10 @@ class Zendesk(HelpDesk):
     # Webhooks
 
     def verify(self, delivery: Delivery) -> None:
-        """Verify `X-Zendesk-Webhook-Signature`: base64 of the HMAC-SHA256 of the timestamp's header and the body.
+        """Verify `X-Zendesk-Webhook-Signature`: the HMAC-SHA256 of the timestamp header and the body, in base64.
 
-        Deliveries more than 5 minutes from the timestamp are rejected. The public secret, with which Zendesk signs the
-        test of a webhook that is not saved yet, is accepted for tests only: see `parse`.
+        Reject deliveries whose timestamp is more than 5 minutes from our time. The public secret, with which Zendesk
+        signs the test of a webhook that is not saved yet, is accepted for tests only: see `parse`.
         Source: https://developer.zendesk.com/documentation/webhooks/verifying/
         """
         if not _is_signed(self.secrets, delivery) and not _is_signed(_TESTS, delivery):
@@ -379,7 +380,7 @@ class Zendesk(HelpDesk):
         reason = trigger.find_reason_to_ignore(self.user_id)
         if reason:
             return Ignored(reason)
-        # There is no placeholder for a comment's id. The state of the ticket that fired the trigger identifies it.
+        # There is no placeholder for a comment's id, so the version of the ticket that fired the trigger identifies it.
         stamp = trigger.updated_at or ""
         message_id = stamp if _parse_time(stamp) else f"sha256-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
         conversation = self.build_conversation(trigger.ticket_id, [])
@@ -390,7 +391,7 @@ class Zendesk(HelpDesk):
     async def fetch(self, event: Event, send: Send) -> Conversation:
         """Read the ticket, and add the event's message if the API does not show it yet.
 
-        The first comment has a number in the API, which the event does not contain.
+        In the API, the first comment has an id, which the event does not contain.
         """
         conversation = await self.read(event.conversation_id, send)
         is_shown = event.message_id == _FIRST and conversation.messages
@@ -402,7 +403,7 @@ class Zendesk(HelpDesk):
         ticket = (await self.get(_TicketResponse, path, send)).ticket
         comments: list[_Comment] = []
         users: dict[str, _User] = {}
-        # Newest first, so that the oldest comments of a very long ticket are left out.
+        # Read the newest first, so that the oldest comments of a very long ticket are the ones left out.
         query = f"{path}/comments?include=users&sort=-created_at&page[size]=100"
         cursor = ""
         for _ in range(_MAX_PAGES):
@@ -411,7 +412,7 @@ class Zendesk(HelpDesk):
             users |= {user.id: user for user in page.users or ()}
             if not page.has_more or not page.cursor:
                 break
-            # Not `links.next`: the token is never sent to another address.
+            # Do not follow `links.next`, so that the token is never sent to another address.
             cursor = f"&page[after]={quote(page.cursor, safe='')}"
         comments.sort(key=lambda comment: sort_key(comment.created_at, comment.id))
         return self._translate(ticket, comments, users)
@@ -448,7 +449,7 @@ class Zendesk(HelpDesk):
         if user and user.role:
             role = _ROLES.get(user.role, "bot")
         else:
-            # Without the author's role, only the requester is certainly a customer; a stranger may be a colleague.
+            # Without the author's role, only the requester is certainly a customer. Anybody else may be an agent.
             role = "customer" if comment.author_id == ticket.requester_id else "agent"
         is_machine = comment.author_id in (self.user_id, "-1") or comment.channel in _MACHINES
         return "bot" if role == "agent" and is_machine else role
@@ -471,19 +472,20 @@ class Zendesk(HelpDesk):
                 pass
 
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Merge all actions into one update. An update holds one comment, so a note besides a reply is a second one.
+        """Merge all actions into one update. It holds one comment, so a note in addition to a reply is a second step.
 
-        The spam mark of `suspend_spammers` is last, because it deletes the ticket.
+        With `suspend_spammers`, the spam mark comes last, because it deletes the ticket.
         """
         marks = select(actions, MarkSpam) if self.suspend_spammers else []
         notes = select(actions, Note) if select(actions, Reply) else []
         return build_steps([[action for action in actions if action not in (*notes, *marks)], notes, marks])
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
-        """Perform a step: one call. If the ticket has changed since it was read, it is read and updated again.
+        """Perform a step with one call. If the ticket has changed since it was read, read it and try again.
 
         Raises:
-            VendorError: Also if the ticket has been assigned to a human or automatically answered since it was read.
+            VendorError: A call failed, or the ticket was assigned to a human or answered automatically since it was
+                read.
         """
         path = f"/api/v2/tickets/{conversation.id}"
         if self.suspend_spammers and isinstance(step.actions[0], MarkSpam):
@@ -516,13 +518,13 @@ class Zendesk(HelpDesk):
     async def _update(self, path: str, step: Step, conversation: Conversation, send: Send) -> None:
         ticket = self._build_changes(step.actions, conversation)
         is_public, text = _join_comment(step.actions)
-        # A note alone changes nothing that somebody else could have changed. Never send `safe_update: false`: it acts
-        # like `true`: https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/
+        # A note alone cannot conflict with another change. Never send `safe_update: false`, which acts like `true`:
+        # https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/
         if ticket or is_public:
             ticket |= {"updated_stamp": conversation.version, "safe_update": True}
         if text:
-            # Without the author, a token may belong to somebody else; without `public`, the ticket's first comment
-            # decides whether the customer sees it.
+            # Always set the author, because the token may belong to another user. Without `public`, the ticket's first
+            # comment would decide whether the customer sees this one.
             ticket["comment"] = {"html_body": _to_html(text), "public": is_public, "author_id": int(self.user_id)}
         if ticket:
             await send(self.request("PUT", path, {"ticket": ticket}, idempotent=not text))
@@ -544,7 +546,7 @@ class Zendesk(HelpDesk):
     # Errors and limits
 
     def pause(self, response: Response, now: float) -> float | None:
-        """Return the seconds until an exhausted limit of the account or of an endpoint is renewed.
+        """Return the seconds until an exhausted rate limit of the account or of an endpoint resets.
 
         Source: https://developer.zendesk.com/documentation/ticketing/using-the-zendesk-api/best-practices-for-avoiding-rate-limiting/
         """
@@ -588,10 +590,10 @@ def _parse_time(stamp: str) -> float | None:
 
 
 def _parse_trigger_json(body: bytes) -> dict[str, JsonValue]:
-    """Parse the payload of a trigger, whose placeholders may have been replaced by anything.
+    """Parse the payload of a trigger, whose placeholders may have been replaced by any text.
 
-    It is not documented whether Zendesk escapes them. An admin may have added one that holds customer text, which could
-    add a second `ticket_id` or break the JSON. The head of the template precedes all such text, so it is trusted.
+    Zendesk does not document whether it escapes them. An admin may have added a placeholder for customer text, which
+    could add a second `ticket_id` or break the JSON. The beginning of the template precedes such text and is trusted.
     """
     try:
         data = json.loads(body, object_pairs_hook=_reject_duplicates)
@@ -631,7 +633,7 @@ def _join_comment(actions: Iterable[Action]) -> tuple[bool, str]:
 
 
 def _to_html(text: str) -> str:
-    """Convert text to HTML, and break up `{{` and `{%`, which would be expanded in a staff member's comment.
+    """Convert text to HTML, and break up `{{` and `{%`, which Zendesk would expand in a staff member's comment.
 
     Source: https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
     """
@@ -639,7 +641,7 @@ def _to_html(text: str) -> str:
 
 
 def _find_reset(response: Response) -> float | None:
-    """Return the seconds until the last exhausted limit is renewed."""
+    """Return the seconds until the last exhausted rate limit resets."""
     headers = response.headers
     is_exhausted = response.status == 429 or parse_seconds(headers, "ratelimit-remaining") == 0
     waits = [parse_seconds(headers, "ratelimit-reset") if is_exhausted else None]
