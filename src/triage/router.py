@@ -17,7 +17,8 @@ from pydantic import JsonValue
 
 from triage import policy
 from triage.actions import Action
-from triage.classifiers.base import ClassifierLike, as_classifier
+from triage.classifiers.adapt import as_classifier
+from triage.classifiers.base import ClassifierLike
 from triage.classifiers.claude import Claude
 from triage.engine.attempt import ATTEMPTS, process
 from triage.engine.clients import AsyncHttpClient, HttpClient, HttpClients
@@ -196,7 +197,10 @@ class Router:
         """Report deliveries, attempts and steps to an observer, for metrics and traces.
 
         Args:
-            observer: An object with the methods of `triage.engine.observe.Observer`.
+            observer: An instance of a subclass of `triage.engine.observe.Observer`.
+
+        Raises:
+            ConfigurationError: It is a class, or overrides none of the methods.
         """
         self.engine.observers.add(observer)
 

@@ -1,6 +1,7 @@
 """The classifiers, and the base class for your own. `as_classifier` describes everything that a Router accepts."""
 
-from triage.classifiers.base import Classifier, ClassifierLike, as_classifier
+from triage.classifiers.adapt import as_classifier
+from triage.classifiers.base import Classifier, ClassifierLike
 from triage.classifiers.claude import Claude, Price
 from triage.classifiers.rules import Rules
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from typing_extensions import override
 
-from triage.errors import describe_location
+from triage.errors import ConfigurationError, describe_location
 from triage.models import Event, Outcome, StepResult
 
 logger = logging.getLogger(__name__)
@@ -67,10 +67,22 @@ class Observers:
             self.add(observer)
 
     def add(self, observer: Observer) -> None:
-        """Add an observer. Methods that it does not override are never called."""
-        for name, methods in self._methods.items():
-            if getattr(type(observer), name) is not getattr(Observer, name):
-                methods.append(getattr(observer, name))
+        """Add an observer. Methods that it does not override are never called.
+
+        Raises:
+            ConfigurationError: It overrides none of the methods, or is a class.
+        """
+        methods = {name: getattr(observer, name, None) for name in _METHODS}
+        overridden = {
+            name: method
+            for name, method in methods.items()
+            if callable(method) and getattr(type(observer), name, None) is not getattr(Observer, name)
+        }
+        if isinstance(observer, type) or not overridden:
+            names = ", ".join(_METHODS)
+            raise ConfigurationError(f"An observer must be an instance that overrides at least one of {names}.")
+        for name, method in overridden.items():
+            self._methods[name].append(method)
 
     def notify(self, name: Literal["received", "attempt_started", "step_finished", "settled"], *args: object) -> None:
         """Call a method of each observer.

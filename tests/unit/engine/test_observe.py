@@ -12,7 +12,20 @@ from tests.helpers.api import Api
 from tests.helpers.desks import Desk, IntercomDesk, by_name
 from tests.helpers.routing import handle, only
 from tests.helpers.watched import WatchedInbox
-from triage import Conversation, Event, InboxError, Limits, Note, Outcome, Reply, StepResult, Tag, Verdict, Worker
+from triage import (
+    ConfigurationError,
+    Conversation,
+    Event,
+    InboxError,
+    Limits,
+    Note,
+    Outcome,
+    Reply,
+    StepResult,
+    Tag,
+    Verdict,
+    Worker,
+)
 from triage.engine.observe import Observer
 from triage.policy import Buckets
 
@@ -246,6 +259,26 @@ def test_only_the_methods_that_an_observer_overrides_are_called(desk: Desk, monk
     assert CountsOutcomes.statuses == ["routed"]
 
 
+@pytest.mark.parametrize("observer", [Observer(), Observer, object(), print])
+def test_an_observer_that_would_never_be_called_is_rejected(desk: Desk, observer: Any) -> None:
+    with pytest.raises(ConfigurationError, match="overrides at least one of received, attempt_started"):
+        desk.router().add_observer(observer)
+
+
+def test_an_object_with_only_some_of_the_methods_can_observe(desk: Desk) -> None:
+    class Counter:
+        settled_count = 0
+
+        def settled(self, outcome: Outcome) -> None:
+            self.settled_count += 1
+
+    counter: Any = Counter()
+    router = desk.router()
+    router.add_observer(counter)
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    assert counter.settled_count == 1
+
+
 def test_observers_are_notified_in_the_order_in_which_they_were_added(desk: Desk) -> None:
     order: list[str] = []
     router = desk.router()
@@ -340,7 +373,7 @@ FALLBACKS: dict[str, Callable[[], Fallback]] = {
         {"classifier": BrokenClassifier(), "limits": Limits(failures=1, pause=30)},
         1,
         {},
-        "the classifier was down and is not asked for another 30 s",
+        "the classifier was down and is not called for another 30 s",
     ),
 }
 
