@@ -92,7 +92,7 @@ def test_a_router_that_cannot_enforce_its_limits_is_rejected(desk: Desk) -> None
     with pytest.raises(ConfigurationError, match="needs an inbox, where events can wait"):
         desk.router(limits=Limits(without_verdict="wait"))
     with pytest.raises(
-        ConfigurationError, match=r"what a verdict costs, and Claude\('claude-next'\) does not report it"
+        ConfigurationError, match=r"the cost of each verdict, and Claude\('claude-next'\) does not report it"
     ):
         desk.router(classifier=Claude("claude-next"), limits=Limits(daily_usd=1))
     desk.router(classifier=Claude("claude-next", prices={"claude-next": Price(1, 1, 1, 1)}), limits=Limits(daily_usd=1))

@@ -59,7 +59,9 @@ class PerLoop(Generic[T]):
         with self._lock:
             if loop not in self._objects:
                 # A WeakKeyDictionary would never release a loop, because the client refers to it.
-                self._objects = {other: kept for other, kept in self._objects.items() if not other.is_closed()}
+                self._objects = {
+                    open_loop: value for open_loop, value in self._objects.items() if not open_loop.is_closed()
+                }
                 self._objects[loop] = self._create()
             return self._objects[loop]
 

@@ -43,7 +43,7 @@ _LIMIT_HEADERS = ("retry-after", "x-ratelimit-retry-after", "x-ratelimit-reset",
 
 @dataclass(frozen=True)
 class Vector:
-    """A signature that was made by somebody else's code."""
+    """A signature that other code made, such as an example in the vendor's documentation."""
 
     secret: str
     body: bytes
@@ -54,7 +54,7 @@ class Vector:
 
 @dataclass(frozen=True)
 class Change:
-    """An action, and how its effect shows in the fake."""
+    """An action, and the way to observe its effect in the fake."""
 
     action: Action
     look: Callable[[], object]
@@ -65,13 +65,13 @@ class Change:
     """Other actions that change the same part."""
 
     def overlaps_with(self, other: "Change") -> bool:
-        """Return whether both change the same part."""
+        """Return whether two actions change the same part."""
         kind, other_kind = type(self.action), type(other.action)
         return kind is other_kind or kind in other.overlaps or other_kind in self.overlaps
 
 
 class ContractDesk(ABC):
-    """A help desk, as the contract needs it: the adapter's class, a fake of its API, and signed webhooks."""
+    """A help desk under test: the adapter's class, a fake of its API, and signed webhooks."""
 
     vendor: ClassVar[Any]
     """The class of the adapter."""
@@ -95,7 +95,7 @@ class ContractDesk(ABC):
 
     @abstractmethod
     def write(self, text: str) -> Webhook:
-        """Begin a conversation with a message of a customer, and return its webhook."""
+        """Begin a conversation with a customer's message, and return its webhook."""
 
     @abstractmethod
     def replies(self, conversation_id: str) -> Sequence[str]:
@@ -120,7 +120,7 @@ class ContractDesk(ABC):
         return webhook
 
     def vectors(self) -> Iterable[Vector]:
-        """Return signatures that somebody else's code made, such as examples in the vendor's documentation."""
+        """Return signatures that other code made, such as examples in the vendor's documentation."""
         return ()
 
     def forgeries(self, body: bytes) -> Mapping[str, Mapping[str, str]]:
@@ -246,7 +246,7 @@ class VendorContract:
     # Helpers
 
     def create_router(self, desk: ContractDesk, *actions: Action, wire: Wire | None = None, **options: Any) -> Router:
-        """Create a Router that does `actions` with every message."""
+        """Create a Router that performs `actions` for every message."""
         transport = wire or Wire(desk.transport)
         defaults: dict[str, Any] = {
             "buckets": [Bucket("general", "Everything.", list(actions))],
@@ -528,7 +528,7 @@ class VendorContract:
         assert len(desk.notes(webhook.conversation_id or "")) == 1
 
     def test_a_reply_that_was_lost_may_be_sent_by_the_next_delivery(self, desk: ContractDesk) -> None:
-        """Unless the vendor may still deliver it."""
+        """A missing reply is sent again, unless the vendor may still deliver it."""
         webhook = desk.write("Hello")
         wire = Wire(desk.transport)
         router = self.create_router(desk, Reply("Your reply 4711"), wire=wire)

@@ -1,7 +1,7 @@
 """Faults for tests of your own setup; `FakeHelpDesk.fail` plans those of the help desk's API.
 
-`shuffle_deliveries` repeats webhooks in random order, `SkewedClock` is wrong or lets leases expire,
-`exhaust_rate_limit` uses up the help desk's rate limit, and `FaultyInbox` fails as if its disk were full, its database
+`shuffle_deliveries` repeats webhooks in random order. `SkewedClock` is wrong, or lets leases expire.
+`exhaust_rate_limit` uses up the help desk's rate limit. `FaultyInbox` fails as if its disk were full, its database
 locked or its connection lost, before or after a write.
 """
 
@@ -46,7 +46,7 @@ InboxCall: TypeAlias = Literal[
 """The methods of an inbox that can fail: all but `close`."""
 
 InboxFault: TypeAlias = Literal["disk full", "locked", "connection lost"]
-"""Why an inbox fails."""
+"""The reason why an inbox fails."""
 
 _ERRORS: Mapping[InboxFault, str] = {
     "disk full": "database or disk is full",
@@ -58,10 +58,10 @@ _ERRORS: Mapping[InboxFault, str] = {
 def shuffle_deliveries(
     fake: FakeHelpDesk, webhooks: Iterable[Webhook], *, copies: int = 3, seed: int = 0
 ) -> list[Webhook]:
-    """Return webhooks as they arrive in the worst case: each of them several times, in random order.
+    """Return webhooks as they may arrive in the worst case: each of them several times, in random order.
 
     Args:
-        fake: The help desk that sent them; it marks a repeated webhook as the vendor does.
+        fake: The help desk that sent them. It marks a repeated webhook as the vendor does.
         webhooks: Webhooks of this help desk.
         copies: How often each is delivered; 1 changes only the order.
         seed: Determines the order.
@@ -87,7 +87,7 @@ class SkewedClock:
     """
 
     seconds: float = 0.0
-    """How many seconds the clock is fast; negative if it is slow."""
+    """The seconds by which the clock is fast; negative if it is slow."""
     clock: Callable[[], float] = time.time
     """The accurate clock."""
 
@@ -100,8 +100,8 @@ class SkewedClock:
 def exhaust_rate_limit(fake: FakeHelpDesk, seconds: float = 60.0) -> Generator[None]:
     """Use up a help desk's rate limit: it rejects every call in the vendor's format, with the vendor's headers.
 
-    The limit stays exhausted until the `with` block ends, although the headers promise that it ends with the vendor's
-    current window.
+    The limit stays exhausted until the `with` block ends, although the headers say that it resets at the end of the
+    vendor's current window.
 
     Args:
         fake: The help desk.
@@ -125,7 +125,7 @@ if TYPE_CHECKING:
 else:
 
     class _Proxy:
-        """Passes every attribute through, and calls of the inbox's methods by way of `_call`."""
+        """Forwards every attribute to the inbox, and calls to its methods through `_call`."""
 
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):
@@ -169,7 +169,7 @@ class FaultyInbox(_Proxy):
         Raises:
             ValueError: Inboxes have no such method or no such fault.
         """
-        # For callers without a type checker: a fault that matches no call would make a test that tests nothing.
+        # For callers without a type checker: with a fault that never matches a call, a test would test nothing.
         if call is not None and call not in get_args(InboxCall):
             raise ValueError(f"An inbox has no method {call!r} that can fail.")
         if fault not in _ERRORS:

@@ -1,4 +1,4 @@
-"""When planned faults occur: the bookkeeping that the fake help desks and `FaultyInbox` share."""
+"""Decide when planned faults occur, for the fake help desks and `FaultyInbox`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ class Fault:
     skip: int
     """How many more calls succeed first."""
     after: bool
-    """True if the call takes effect and only its answer is lost."""
+    """True if the call takes effect and only its result is lost."""
 
 
 F = TypeVar("F", bound=Fault)
 
 
 def next_fault(faults: Iterable[F]) -> F | None:
-    """Count one call and return the fault that it meets, or None if it succeeds.
+    """Count a call and return the fault that makes it fail, or None if it succeeds.
 
     Args:
         faults: The faults that match the call, in the order in which they were planned.

@@ -72,7 +72,7 @@ class Stall(Exception):  # noqa: N818 - an instruction to the server, not an err
 
 
 class _Server(ThreadingTCPServer):
-    # Not `http.server.ThreadingHTTPServer`, which looks up its host name when it binds; that may take seconds.
+    # Do not use `http.server.ThreadingHTTPServer`: it looks up its host name when it binds, which may take seconds.
     daemon_threads = True
     request_queue_size = 128
 

@@ -26,7 +26,7 @@ _FAKES: Mapping[VendorName, tuple[Callable[..., FakeHelpDesk], str]] = {
     "zendesk": (FakeZendesk, "signing_secret"),
 }
 
-# Each webhook belongs to another conversation, so that a Router takes none of them for a duplicate.
+# Each webhook belongs to a different conversation, so that a Router never mistakes one for a duplicate.
 _first_ids = count(1_000_000, 1_000)
 
 

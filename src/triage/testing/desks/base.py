@@ -49,7 +49,7 @@ Routes: TypeAlias = Mapping[tuple[str, str], Handler]
 """`{("GET", r"/conversations/(?P<id>[^/]+)"): handler}`: methods and patterns of whole paths."""
 
 IN_PROCESS = "https://helpdesk.invalid"
-"""A base URL that leads nowhere: RFC 2606 reserves `.invalid`."""
+"""A base URL that never resolves, because RFC 2606 reserves `.invalid`."""
 
 
 class FakeOptions(TypedDict, total=False):
@@ -464,7 +464,7 @@ class FakeHelpDesk(ABC):
 
     @abstractmethod
     def assign_human(self, conversation: FakeConversation, agent: Person) -> Webhook:
-        """Assign a conversation to the teammate who takes it, and return the webhook for it."""
+        """Assign a conversation to a teammate, and return the webhook for it."""
 
     @abstractmethod
     def sign(self, body: bytes) -> dict[str, str]:
@@ -554,7 +554,7 @@ class FakeHelpDesk(ABC):
     def merge_messages(self, conversation: str, into: str) -> FakeConversation:
         """Move a conversation's messages into another, delete the first and return the second."""
         source, target = self.conversations.pop(conversation), self.conversations[into]
-        # Ids grow: the longer one is newer, and of two of the same length the greater.
+        # Ids increase, so the longer id is newer, or the greater of two with the same length.
         target.messages[:] = sorted(
             [*target.messages, *source.messages], key=lambda message: (message.at, len(message.id), message.id)
         )

@@ -174,21 +174,21 @@ class FakeCrisp(FakeHelpDesk):
     @override
     def build_routes(self) -> Routes:
         website = f"/v1/website/{re.escape(self.website_id)}"
-        one = f"{website}/conversation/(?P<session_id>[^/]+)"
+        conversation_path = f"{website}/conversation/(?P<session_id>[^/]+)"
         return {
             ("GET", f"{website}/operators/list"): self._get_operators,
             ("GET", rf"{website}/inboxes/list/\d+"): self._get_inboxes,
-            ("GET", one): self._get_conversation,
-            ("GET", f"{one}/messages"): self._get_messages,
-            ("POST", f"{one}/message"): self._post_message,
-            ("GET", f"{one}/meta"): self._get_meta,
-            ("PATCH", f"{one}/meta"): self._patch_meta,
-            ("GET", f"{one}/state"): self._get_state,
-            ("PATCH", f"{one}/state"): self._patch_state,
-            ("GET", f"{one}/routing"): self._get_routing,
-            ("PATCH", f"{one}/routing"): self._patch_routing,
-            ("PATCH", f"{one}/inbox"): self._patch_inbox,
-            ("PATCH", f"{one}/block"): self._patch_block,
+            ("GET", conversation_path): self._get_conversation,
+            ("GET", f"{conversation_path}/messages"): self._get_messages,
+            ("POST", f"{conversation_path}/message"): self._post_message,
+            ("GET", f"{conversation_path}/meta"): self._get_meta,
+            ("PATCH", f"{conversation_path}/meta"): self._patch_meta,
+            ("GET", f"{conversation_path}/state"): self._get_state,
+            ("PATCH", f"{conversation_path}/state"): self._patch_state,
+            ("GET", f"{conversation_path}/routing"): self._get_routing,
+            ("PATCH", f"{conversation_path}/routing"): self._patch_routing,
+            ("PATCH", f"{conversation_path}/inbox"): self._patch_inbox,
+            ("PATCH", f"{conversation_path}/block"): self._patch_block,
         }
 
     @override

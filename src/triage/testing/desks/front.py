@@ -188,7 +188,7 @@ class FakeFront(FakeHelpDesk):
 
     @override
     def build_routes(self) -> Routes:
-        one = "/conversations/(?P<conversation_id>[^/]+)"
+        conversation_path = "/conversations/(?P<conversation_id>[^/]+)"
         return {
             ("GET", "/me"): self._get_me,
             ("GET", "/teammates"): self._get_teammates,
@@ -198,15 +198,15 @@ class FakeFront(FakeHelpDesk):
             ("GET", "/tags"): self._get_tags,
             ("POST", "/company/tags"): self._post_tag,
             ("GET", "/messages/(?P<message_id>[^/]+)"): self._get_message,
-            ("GET", one): self._get_conversation,
-            ("PATCH", one): self._patch_conversation,
-            ("PUT", f"{one}/assignee"): self._put_assignee,
-            ("GET", f"{one}/messages"): self._get_messages,
-            ("POST", f"{one}/messages"): self._post_message,
-            ("GET", f"{one}/comments"): self._get_comments,
-            ("POST", f"{one}/comments"): self._post_comment,
-            ("POST", f"{one}/tags"): self._post_tags,
-            ("DELETE", f"{one}/tags"): self._delete_tags,
+            ("GET", conversation_path): self._get_conversation,
+            ("PATCH", conversation_path): self._patch_conversation,
+            ("PUT", f"{conversation_path}/assignee"): self._put_assignee,
+            ("GET", f"{conversation_path}/messages"): self._get_messages,
+            ("POST", f"{conversation_path}/messages"): self._post_message,
+            ("GET", f"{conversation_path}/comments"): self._get_comments,
+            ("POST", f"{conversation_path}/comments"): self._post_comment,
+            ("POST", f"{conversation_path}/tags"): self._post_tags,
+            ("DELETE", f"{conversation_path}/tags"): self._delete_tags,
         }
 
     @override

@@ -13,7 +13,7 @@ _PAGE_SIZE = 50
 
 
 def render_list(path: str, entries: Sequence[Any]) -> dict[str, Any]:
-    """Return a list that has no pages."""
+    """Return a list without pagination."""
     return {"_links": {"self": API + path}, "_results": entries}
 
 

@@ -212,7 +212,7 @@ class FakeHelpScout(OAuthHelpDesk):
 
     @override
     def build_routes(self) -> Routes:
-        one = r"/v2/conversations/(?P<conversation_id>[^/]+)"
+        conversation_path = r"/v2/conversations/(?P<conversation_id>[^/]+)"
         return {
             ("POST", self.token_path): self._post_token,
             ("GET", "/v2/users/me"): self._get_me,
@@ -221,13 +221,13 @@ class FakeHelpScout(OAuthHelpDesk):
             ("GET", "/v2/mailboxes"): self._get_mailboxes,
             ("GET", r"/v2/mailboxes/(?P<mailbox_id>[^/]+)/fields"): self._get_fields,
             ("GET", r"/(?P<version>v[23])/conversations/(?P<conversation_id>[^/]+)"): self._get_conversation,
-            ("GET", f"{one}/threads"): self._get_threads,
-            ("PATCH", one): self._patch_conversation,
-            ("POST", f"{one}/reply"): self._post_reply,
-            ("POST", f"{one}/notes"): self._post_note,
-            ("PUT", f"{one}/tags"): self._put_tags,
-            ("PUT", f"{one}/fields"): self._put_fields,
-            ("PUT", f"{one}/snooze"): self._put_snooze,
+            ("GET", f"{conversation_path}/threads"): self._get_threads,
+            ("PATCH", conversation_path): self._patch_conversation,
+            ("POST", f"{conversation_path}/reply"): self._post_reply,
+            ("POST", f"{conversation_path}/notes"): self._post_note,
+            ("PUT", f"{conversation_path}/tags"): self._put_tags,
+            ("PUT", f"{conversation_path}/fields"): self._put_fields,
+            ("PUT", f"{conversation_path}/snooze"): self._put_snooze,
         }
 
     @override

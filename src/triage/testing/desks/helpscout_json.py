@@ -26,7 +26,7 @@ class CustomField:
     name: str
     """The label."""
     type: FieldType = "singleline"
-    """Which values it holds."""
+    """The type of its values."""
     options: Mapping[int, str] | None = None
     """Ids and labels of a dropdown's options."""
 

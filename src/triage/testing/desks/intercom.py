@@ -151,19 +151,19 @@ class FakeIntercom(FakeHelpDesk):
 
     @override
     def build_routes(self) -> Routes:
-        one = r"/conversations/(?P<conversation_id>[^/]+)"
+        conversation_path = r"/conversations/(?P<conversation_id>[^/]+)"
         return {
             ("GET", "/me"): self._get_me,
             ("GET", "/admins"): self._get_admins,
             ("GET", "/teams"): self._get_teams,
             ("GET", "/tags"): self._get_tags,
             ("POST", "/tags"): self._post_tag,
-            ("GET", one): self._get_conversation,
-            ("PUT", one): self._put_conversation,
-            ("POST", f"{one}/reply"): self._post_reply,
-            ("POST", f"{one}/parts"): self._post_part,
-            ("POST", f"{one}/tags"): self._attach_tag,
-            ("DELETE", rf"{one}/tags/(?P<tag_id>[^/]+)"): self._detach_tag,
+            ("GET", conversation_path): self._get_conversation,
+            ("PUT", conversation_path): self._put_conversation,
+            ("POST", f"{conversation_path}/reply"): self._post_reply,
+            ("POST", f"{conversation_path}/parts"): self._post_part,
+            ("POST", f"{conversation_path}/tags"): self._attach_tag,
+            ("DELETE", rf"{conversation_path}/tags/(?P<tag_id>[^/]+)"): self._detach_tag,
         }
 
     @override
@@ -202,7 +202,9 @@ class FakeIntercom(FakeHelpDesk):
             "team_ids": [],
         }
         people = [self.get_user(user_id) for user_id in self.users]
-        admins = [{"type": "admin", "id": one.id, "name": one.name, "email": one.email, **state} for one in people]
+        admins = [
+            {"type": "admin", "id": admin.id, "name": admin.name, "email": admin.email, **state} for admin in people
+        ]
         return {"type": "admin.list", "admins": admins}
 
     def _get_teams(self, _: Call) -> Any:

@@ -1,4 +1,4 @@
-"""Checks of the JSON that a fake receives: tables of fields, and the values that each may hold."""
+"""Check the JSON that a fake receives against tables of fields and their allowed values."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -205,21 +205,21 @@ class FakeZendesk(OAuthHelpDesk):
 
     @override
     def build_routes(self) -> Routes:
-        one = "/api/v2/tickets/(?P<conversation_id>[^/]+?)"
+        conversation_path = "/api/v2/tickets/(?P<conversation_id>[^/]+?)"
         routes: Routes = {
             ("GET", "/api/v2/users/me"): self._get_me,
             ("GET", "/api/v2/users/(?P<user_id>[^/]+?)"): self._get_user,
             ("GET", "/api/v2/groups"): self._get_groups,
             ("GET", "/api/v2/groups/assignable"): self._get_groups,
-            ("GET", one): self._get_ticket,
-            ("PUT", one): self._put_ticket,
-            ("GET", f"{one}/comments"): self._get_comments,
-            ("GET", f"{one}/audits"): self._get_audits,
-            ("GET", f"{one}/tags"): self._get_tags,
-            ("PUT", f"{one}/tags"): self._put_tags,
-            ("POST", f"{one}/tags"): self._post_tags,
-            ("DELETE", f"{one}/tags"): self._delete_tags,
-            ("PUT", f"{one}/mark_as_spam"): self._put_spam,
+            ("GET", conversation_path): self._get_ticket,
+            ("PUT", conversation_path): self._put_ticket,
+            ("GET", f"{conversation_path}/comments"): self._get_comments,
+            ("GET", f"{conversation_path}/audits"): self._get_audits,
+            ("GET", f"{conversation_path}/tags"): self._get_tags,
+            ("PUT", f"{conversation_path}/tags"): self._put_tags,
+            ("POST", f"{conversation_path}/tags"): self._post_tags,
+            ("DELETE", f"{conversation_path}/tags"): self._delete_tags,
+            ("PUT", f"{conversation_path}/mark_as_spam"): self._put_spam,
         }
         return {("POST", self.token_path): self._post_token} | {
             (method, rf"{path}(?:\.json)?"): handler for (method, path), handler in routes.items()
