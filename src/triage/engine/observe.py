@@ -62,7 +62,7 @@ class Observers:
     """
 
     def __init__(self, *observers: Observer) -> None:
-        self._methods: dict[str, list[Callable[..., None]]] = {name: [] for name in _METHODS}
+        self._methods: dict[str, list[Callable[..., object]]] = {name: [] for name in _METHODS}
         for observer in observers:
             self.add(observer)
 
