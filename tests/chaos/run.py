@@ -133,7 +133,7 @@ class Run:
                     text, conversation = earlier.text, earlier.webhook.conversation_id
                 webhook = fake.customer_writes(text, conversation=conversation)
                 event = router.receive(webhook.body, webhook.headers).event
-                assert event is not None, "the help desk's webhook is no event"
+                assert event is not None, "the help desk's webhook is not an event"
                 messages.append(Message(webhook, event.key, text))
         self.report.events = len(messages)
         return messages
@@ -401,7 +401,7 @@ class Run:
         if finished and bucket == "spam" and (conversation.state != "closed" or replies):
             self._report_loss(f"{conversation_id} is spam, but {conversation.state} with {replies} replies")
         tagged = "seen" in [name.lower() for name in conversation.tags]
-        # At Front, a note with the same text as an earlier one is taken for the one whose response was lost.
+        # At Front, a note with the same text as an earlier one is mistaken for the note whose response was lost.
         missing = notes < (1 if self.desk.name == "front" else finished)
         if finished and bucket != "spam" and (team is None or not replies or not tagged or missing):
             self._report_loss(

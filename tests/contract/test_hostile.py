@@ -1,6 +1,6 @@
-"""Whatever a delivery, a response or an error of a vendor contains, nothing raises and the log stays clean of it.
+"""Whatever a delivery, a response or an error of a vendor contains, nothing raises and none of it is logged.
 
-Each part of a genuine delivery or response is replace_part by each extreme value in turn.
+Each part of a genuine delivery or response is replaced by each extreme value in turn.
 """
 
 import json
@@ -42,7 +42,7 @@ HEADERS = ["", "0", "-5", "nan", "1e400", "9" * 500, "soon", "\u0663"]
 
 
 def replace_part(payload: object, path: tuple[str | int, ...], raw: str) -> bytes:
-    """Return the payload with one of its parts replace_part by raw JSON."""
+    """Return the payload with one of its parts replaced by raw JSON."""
     mark = "@@here@@"
     changed: Any = json.loads(json.dumps(payload))
     place = changed

@@ -113,7 +113,7 @@ def test_a_webhook_holds_subject_and_kind(desk: Desk) -> None:
     event = desk.router().receive(webhook.body, webhook.headers).event
     assert event is not None
     assert event.kind == "created"
-    subject = "Parcel\n\n" if desk.tells_subject else ""
+    subject = "Parcel\n\n" if desk.webhook_has_subject else ""
     assert event.conversation.text == f"{subject}Where is my parcel?"
 
 

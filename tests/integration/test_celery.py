@@ -97,7 +97,7 @@ class Deployment:
 
 
 @pytest.fixture
-def served() -> Generator[tuple[str, FakeIntercom]]:
+def intercom_server() -> Generator[tuple[str, FakeIntercom]]:
     desk = IntercomDesk()
     desk.fake.rate_limit = None
     with desk.fake.serve() as base_url:
@@ -105,11 +105,11 @@ def served() -> Generator[tuple[str, FakeIntercom]]:
 
 
 @pytest.fixture
-def deploy(served: tuple[str, FakeIntercom], tmp_path: Path) -> Generator[Callable[..., Deployment]]:
+def deploy(intercom_server: tuple[str, FakeIntercom], tmp_path: Path) -> Generator[Callable[..., Deployment]]:
     deployments: list[Deployment] = []
 
     def new(broker: str, inbox: str | None = None) -> Deployment:
-        deployments.append(Deployment(*served, inbox or str(tmp_path / "triage.db"), broker, tmp_path))
+        deployments.append(Deployment(*intercom_server, inbox or str(tmp_path / "triage.db"), broker, tmp_path))
         return deployments[-1]
 
     yield new

@@ -1,4 +1,4 @@
-"""The documentation is correct: its Python code runs, and what it refers to exists."""
+"""The documentation is correct: its Python code runs, and everything that it refers to exists."""
 
 import os
 import re

@@ -111,7 +111,7 @@ def raise_within(*filenames: str) -> Exception:
         # The application is installed as a package.
         ([f"{TRIAGE}/io/ports.py", f"{STANDARD_LIBRARY}/threading.py", f"{SITE_PACKAGES}/app/main.py", "<string>"], 2),
         ([f"{TRIAGE}/io/ports.py", f"{SITE_PACKAGES}/app/main.py", f"{SITE_PACKAGES}/pydantic/main.py"], 1),
-        # A defect of this library: there is no code of a user.
+        # A defect of this library, in a traceback without user code.
         ([f"{TRIAGE}/engine/attempt.py", f"{TRIAGE}/vendors/front.py"], 1),
         ([f"{TRIAGE}/engine/attempt.py", f"{STANDARD_LIBRARY}/json/decoder.py"], 0),
         ([f"{TRIAGE}/models/event.py", f"{SITE_PACKAGES}/pydantic/main.py"], 0),

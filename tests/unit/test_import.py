@@ -1,4 +1,4 @@
-"""`import triage`: what it imports, and the names that it offers."""
+"""`import triage` imports little and offers the public names."""
 
 import importlib
 import sys

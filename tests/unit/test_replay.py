@@ -64,7 +64,7 @@ def compare(router: Router, inbox: WatchedInbox) -> list[Comparison]:
     return asyncio.run(collect())
 
 
-# What is compared
+# Comparing
 
 
 @pytest.mark.parametrize("desk", list(DESKS), indirect=True)

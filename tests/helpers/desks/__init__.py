@@ -1,7 +1,7 @@
-"""The help desks as the shared cases need them.
+"""The help desks as the shared tests need them.
 
-Who adds a vendor adds a module with its `Desk` and names it in `DESKS`; the cases in `test_router.py` and
-`vendors/test_contract.py` then run for it.
+To add a vendor, add a module with its `Desk` and list it in `DESKS`. The shared tests, such as
+`contract/test_router.py`, then run for it.
 """
 
 from collections.abc import Mapping

@@ -60,16 +60,16 @@ class Desk(ContractDesk):
     """The call that sends a reply."""
     note: ClassVar[str]
     """The call that adds a note."""
-    tells_subject: ClassVar[bool] = True
-    """True if a webhook holds the conversation's subject."""
+    webhook_has_subject: ClassVar[bool] = True
+    """True if a webhook contains the conversation's subject."""
     everything: ClassVar[Mapping[str, Any]] = {}
     """Settings of an adapter that acts on every message of a customer."""
     human: ClassVar[str]
-    """The id of a teammate who is not the adapter's."""
+    """The id of a teammate other than the adapter's own."""
     field: ClassVar[str] = "x"
     """A custom field for text, as a policy names it."""
     field_id: ClassVar[str | None] = None
-    """The same field as the fake names it, if that is another name."""
+    """The field's name in the fake, if it differs."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -80,7 +80,7 @@ class Desk(ContractDesk):
 
     @abstractmethod
     def forgeries(self, body: bytes) -> Mapping[str, dict[str, str]]:
-        """Return headers that must be rejected, by what is wrong with them."""
+        """Return headers that must be rejected, by what makes them invalid."""
 
     @abstractmethod
     def ignored(self) -> Iterator[tuple[str, Webhook]]:
@@ -104,7 +104,7 @@ class Desk(ContractDesk):
         return self.fake.settings(BASE_URL)
 
     def write(self, text: str) -> Webhook:
-        """Let a customer begin a conversation."""
+        """Let a customer start a conversation."""
         return self.fake.customer_writes(text)
 
     def redeliver(self, webhook: Webhook) -> Webhook:
@@ -125,21 +125,21 @@ class Desk(ContractDesk):
 
     def changes(self, conversation_id: str) -> Sequence[Change]:
         """Return a change for each supported action."""
-        known = self.fake.conversations[conversation_id]
+        conversation = self.fake.conversations[conversation_id]
         field = self.field_id or self.field
         billing = self.teams["billing"]
         wakes_at = int(self.clock()) + 3600
         changes = [
-            Change(Assign(team=billing), lambda: self.assigned(known), billing),
-            Change(Assign(user=self.human), lambda: known.assignee, self.human),
-            Change(Reply("Hi & bye"), lambda: _to_text(self.fake.replies(known.id)), "Hi & bye"),
-            Change(Note("psst & pst"), lambda: _to_text(self.fake.notes(known.id)), "psst & pst"),
-            Change(Tag("vip", "refund"), lambda: [name.lower() for name in known.tags], ["vip", "refund"]),
-            Change(SetFields({self.field: "y"}), lambda: known.fields.get(field), "y"),
-            Change(SetPriority("high"), lambda: known.priority, "high"),
-            Change(Snooze(timedelta(hours=1)), lambda: known.snoozed_until, wakes_at),
-            Change(Close(), lambda: known.state, "closed", frozenset({MarkSpam, Snooze})),
-            Change(MarkSpam(), lambda: known.state, "closed", frozenset({Snooze, Tag})),
+            Change(Assign(team=billing), lambda: self.assigned(conversation), billing),
+            Change(Assign(user=self.human), lambda: conversation.assignee, self.human),
+            Change(Reply("Hi & bye"), lambda: _to_text(self.fake.replies(conversation.id)), "Hi & bye"),
+            Change(Note("psst & pst"), lambda: _to_text(self.fake.notes(conversation.id)), "psst & pst"),
+            Change(Tag("vip", "refund"), lambda: [name.lower() for name in conversation.tags], ["vip", "refund"]),
+            Change(SetFields({self.field: "y"}), lambda: conversation.fields.get(field), "y"),
+            Change(SetPriority("high"), lambda: conversation.priority, "high"),
+            Change(Snooze(timedelta(hours=1)), lambda: conversation.snoozed_until, wakes_at),
+            Change(Close(), lambda: conversation.state, "closed", frozenset({MarkSpam, Snooze})),
+            Change(MarkSpam(), lambda: conversation.state, "closed", frozenset({Snooze, Tag})),
         ]
         return [change for change in changes if type(change.action) in self.vendor.can]
 

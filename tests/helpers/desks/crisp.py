@@ -38,7 +38,7 @@ class CrispDesk(Desk):
     read = "GET /v1/website/*/conversation/*"
     reply = note = "POST /v1/website/*/conversation/*/message"
     human = "00000000-0000-4000-8000-00000000232a"
-    tells_subject = False
+    webhook_has_subject = False
 
     def __init__(self, **options: Any) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Help Scout, as the shared cases need it."""
+"""Help Scout, as the shared tests need it."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ RAW = (
     '{"id":48213377,"number":90417,"subject":"Rückerstattung für №88213 – dringend 😡",'
     '"status":"active","mailboxId":85}'
 )
-"""The same JSON value as `ESCAPED`, in other bytes."""
+"""The same JSON value as `ESCAPED`, in different bytes."""
 ESCAPED = (
     '{"id":48213377,"number":90417,"subject":"R\\u00fcckerstattung f\\u00fcr \\u211688213 \\u2013 dringend '
     '\\ud83d\\ude21","status":"active","mailboxId":85}'
@@ -93,14 +93,17 @@ class HelpScoutDesk(Desk):
         )
         yield "event convo.assigned", self.fake.assign(conversation)
         yield "event convo.ai-answers.created", self.fake.bot_greets()
-        yield "event ?", self.signed({"id": 1}, event="not a word")
-        yield "event convo.deleted", self.signed({"id": 1}, event="convo.deleted")
-        yield "not written by a customer", self.changed_thread(createdBy={"type": "user", "id": 634102})
-        yield "not written by a customer", self.changed_thread(createdBy={"type": "system_user", "id": 7})
-        yield "not written by a customer", self.changed_thread(type="note")
-        yield "not written by a customer", self.changed(_embedded=None, createdBy={"type": "user", "id": 634102})
-        yield "state draft", self.changed(state="draft")
-        yield "status spam", self.changed(status="spam")
+        yield "event ?", self.sign_payload({"id": 1}, event="not a word")
+        yield "event convo.deleted", self.sign_payload({"id": 1}, event="convo.deleted")
+        yield "not written by a customer", self.change_thread(createdBy={"type": "user", "id": 634102})
+        yield "not written by a customer", self.change_thread(createdBy={"type": "system_user", "id": 7})
+        yield "not written by a customer", self.change_thread(type="note")
+        yield (
+            "not written by a customer",
+            self.change_conversation(_embedded=None, createdBy={"type": "user", "id": 634102}),
+        )
+        yield "state draft", self.change_conversation(state="draft")
+        yield "status spam", self.change_conversation(status="spam")
         yield "empty text", self.fake.customer_writes("   ")
 
     def malformed(self) -> Iterable[object]:
@@ -113,17 +116,17 @@ class HelpScoutDesk(Desk):
         yield good | {"id": "../etc"}
         yield good | {"id": "1/../../customers"}
 
-    def changed(self, **conversation: Any) -> Webhook:
-        """A new conversation with something else in it."""
-        return self.signed(json.loads(self.fake.customer_writes("Hello").body) | conversation)
+    def change_conversation(self, **conversation: Any) -> Webhook:
+        """Return the webhook of a new conversation with other fields."""
+        return self.sign_payload(json.loads(self.fake.customer_writes("Hello").body) | conversation)
 
-    def changed_thread(self, **thread: Any) -> Webhook:
-        """A new conversation with something else in its first thread."""
+    def change_thread(self, **thread: Any) -> Webhook:
+        """Return the webhook of a new conversation with another first thread."""
         payload = json.loads(self.fake.customer_writes("Hello").body)
         payload["_embedded"]["threads"][0] |= thread
-        return self.signed(payload)
+        return self.sign_payload(payload)
 
-    def signed(self, payload: object, event: str = "convo.created") -> Webhook:
+    def sign_payload(self, payload: object, event: str = "convo.created") -> Webhook:
         body = json.dumps(payload).encode()
         return Webhook(body, self.sign(body, event=event))
 

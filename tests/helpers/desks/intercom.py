@@ -1,4 +1,4 @@
-"""Intercom, as the shared cases need it."""
+"""Intercom, as the shared tests need it."""
 
 import hashlib
 import hmac
@@ -12,7 +12,7 @@ from triage.vendors import Intercom
 
 
 class IntercomDesk(Desk):
-    """Intercom, with an app of API version 2.13, the one of most payloads in the wild."""
+    """Intercom with an app of API version 2.13, which most payloads in the wild have."""
 
     name = "intercom"
     vendor = Intercom
@@ -58,8 +58,8 @@ class IntercomDesk(Desk):
         yield "topic conversation.admin.replied", self.fake.agent_writes("Hi", conversation=conversation)
         yield "topic conversation.user.replied", self.fake.customer_writes("Still there?", conversation=conversation)
         yield "topic conversation.admin.replied", self.fake.bot_greets()
-        yield "not written by a customer", self._changed(author={"type": "bot", "id": "7"})
-        yield "not written by a customer", self._changed(author={"type": "admin", "id": "814860"})
+        yield "not written by a customer", self._change_source(author={"type": "bot", "id": "7"})
+        yield "not written by a customer", self._change_source(author={"type": "admin", "id": "814860"})
         yield "empty text", self.fake.customer_writes("   ")
 
     def malformed(self) -> Iterable[object]:
@@ -73,12 +73,12 @@ class IntercomDesk(Desk):
         yield good | {"data": []}
         yield good | {"data": {"item": "text"}}
         yield good | {"data": {"item": good["data"]["item"] | {"id": "1/../../contacts"}}}
-        yield json.loads(self._changed(body=["text"]).body)
-        yield json.loads(self._changed(id=None).body)
+        yield json.loads(self._change_source(body=["text"]).body)
+        yield json.loads(self._change_source(id=None).body)
         yield good | {"data": {"item": good["data"]["item"] | {"conversation_parts": {"conversation_parts": 1}}}}
 
-    def _changed(self, **source: Any) -> Webhook:
-        """A new conversation with something else in its first message."""
+    def _change_source(self, **source: Any) -> Webhook:
+        """Return the webhook of a new conversation with another first message."""
         payload = json.loads(self.fake.customer_writes("Hello").body)
         payload["data"]["item"]["source"] |= source
         body = json.dumps(payload).encode()

@@ -1,4 +1,4 @@
-"""Zendesk, as the shared cases need it."""
+"""Zendesk, as the shared tests need it."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from triage.testing import FakeZendesk, Webhook
 from triage.vendors import Zendesk
 
 PUBLIC = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="
-"""The vendor's published secret, good for tests of webhooks only."""
+"""The vendor's published secret, which signs only tests of webhooks."""
 
 
 class ZendeskDesk(Desk):
@@ -35,27 +35,27 @@ class ZendeskDesk(Desk):
     def adapter(self, **overrides: Any) -> Zendesk:
         settings: dict[str, Any] = {**self.fake.settings(BASE_URL), **overrides}
         if settings["signing_secret"] == PUBLIC:
-            # It is taken without being configured, and must not be: the vectors by it are of tests.
+            # The adapter rejects this secret as a setting, because it verifies tests with it in any case.
             settings["signing_secret"] = self.secret
         return Zendesk(**settings)
 
     def sign(self, body: bytes, secret: str | None = None, stamp: str | None = None) -> dict[str, str]:
-        stamp = self.stamp() if stamp is None else stamp
+        stamp = self.format_stamp() if stamp is None else stamp
         digest = hmac.new((secret or self.secret).encode(), stamp.encode() + body, hashlib.sha256).digest()
         return {
             "X-Zendesk-Webhook-Signature": base64.b64encode(digest).decode(),
             "X-Zendesk-Webhook-Signature-Timestamp": stamp,
         }
 
-    def stamp(self, late: float = 0) -> str:
-        return datetime.fromtimestamp(self.clock() + late, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def format_stamp(self, offset: float = 0) -> str:
+        return datetime.fromtimestamp(self.clock() + offset, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def forgeries(self, body: bytes) -> Mapping[str, dict[str, str]]:
-        good = self.sign(body)
-        value, stamp = good.values()
+        genuine = self.sign(body)
+        value, stamp = genuine.values()
         key = self.secret.encode()
 
-        def made(message: bytes, algorithm: Any = hashlib.sha256, by: bytes = key) -> str:
+        def compute(message: bytes, algorithm: Any = hashlib.sha256, by: bytes = key) -> str:
             return base64.b64encode(hmac.new(by, message, algorithm).digest()).decode()
 
         values = {
@@ -69,32 +69,32 @@ class ZendeskDesk(Desk):
             "not ASCII": "é" * 44,
             "twice": f"{value}, {value}",
             "none": "None",
-            "body and then the time": made(body + stamp.encode()),
-            "the body alone": made(body),
-            "a dot between": made(stamp.encode() + b"." + body),
-            "another algorithm": made(stamp.encode() + body, hashlib.sha1),
-            "a decoded secret": made(stamp.encode() + body, by=base64.b64decode("triagetestsecret")),
-            "a body written anew": made(stamp.encode() + json.dumps(json.loads(body), indent=1).encode()),
+            "the time after the body": compute(body + stamp.encode()),
+            "the body alone": compute(body),
+            "a dot between": compute(stamp.encode() + b"." + body),
+            "another algorithm": compute(stamp.encode() + body, hashlib.sha1),
+            "a decoded secret": compute(stamp.encode() + body, by=base64.b64decode("triagetestsecret")),
+            "a re-serialized body": compute(stamp.encode() + json.dumps(json.loads(body), indent=1).encode()),
         }
-        forged = {name: {**good, "X-Zendesk-Webhook-Signature": value} for name, value in values.items()}
+        forged = {name: {**genuine, "X-Zendesk-Webhook-Signature": value} for name, value in values.items()}
         stamps = {
-            "stale": self.stamp(-301),
-            "of the future": self.stamp(301),
-            "no time": "now",
-            "no such time": "2026-13-24T09:00:00Z",
-            "an empty time": "",
+            "stale": self.format_stamp(-301),
+            "in the future": self.format_stamp(301),
+            "not a time": "now",
+            "impossible time": "2026-13-24T09:00:00Z",
+            "empty time": "",
             "seconds": str(int(self.clock())),
-            "a time without a zone": self.stamp()[:-1],
-            "a time in other digits": "２０２６-11-24T09:00:00Z",
+            "no time zone": self.format_stamp()[:-1],
+            "other digits": "２０２６-11-24T09:00:00Z",
         }
         late = {name: self.sign(body, stamp=stamp) for name, stamp in stamps.items()}
         return {
             **forged,
             **late,
             "absent": {},
-            "without the time": {"X-Zendesk-Webhook-Signature": value},
-            "another time": {**good, "X-Zendesk-Webhook-Signature-Timestamp": self.stamp(1)},
-            "a stale test": self.sign(body, PUBLIC, self.stamp(-301)),
+            "without the timestamp": {"X-Zendesk-Webhook-Signature": value},
+            "another timestamp": {**genuine, "X-Zendesk-Webhook-Signature-Timestamp": self.format_stamp(1)},
+            "a stale test": self.sign(body, PUBLIC, self.format_stamp(-301)),
         }
 
     def ignored(self) -> Iterator[tuple[str, Webhook]]:
@@ -104,19 +104,19 @@ class ZendeskDesk(Desk):
         yield "event ticket.comment_added", self.fake.customer_writes("Still there?", conversation=conversation)
         yield "event ticket.agent_assignment_changed", self.fake.assign(conversation)
         yield "event messaging_ticket.message_added", self.fake.bot_greets()
-        yield "event ?", self.signed({"type": "zen:event-type:not a word"})
-        yield "event article.published", self.signed({"type": "zen:event-type:article.published"})
-        yield "made by ourselves", self.changed(actor_id="9001")
-        # A genuine payload signed with what anybody knows is no more than a test.
+        yield "event ?", self.sign_payload({"type": "zen:event-type:not a word"})
+        yield "event article.published", self.sign_payload({"type": "zen:event-type:article.published"})
+        yield "made by ourselves", self.change_detail(actor_id="9001")
+        # A genuine payload that is signed with the public secret counts as a test only.
         body = self.fake.customer_writes("Hello").body
         yield "the test of a webhook that is not saved yet", Webhook(body, self.sign(body, PUBLIC))
-        trigger = {"ticket_id": "{{ticket.id}}", "updated_at": "{{ticket.updated_at_with_timestamp}}"}
-        yield "the test of a trigger's webhook", self.signed(trigger)
-        known = {"ticket_id": "35001", "updated_at": "2026-11-24T09:00:00Z"}
-        yield "made by ourselves", self.signed(known | {"actor_id": "9001"})
-        yield "made by ourselves", self.signed(known | {"comment_author_id": "9001"})
-        yield "not a public comment of a customer", self.signed(known | {"comment_public": "false"})
-        yield "not a public comment of a customer", self.signed(known | {"actor_role": "Agent"})
+        template = {"ticket_id": "{{ticket.id}}", "updated_at": "{{ticket.updated_at_with_timestamp}}"}
+        yield "the test of a trigger's webhook", self.sign_payload(template)
+        trigger_body = {"ticket_id": "35001", "updated_at": "2026-11-24T09:00:00Z"}
+        yield "made by ourselves", self.sign_payload(trigger_body | {"actor_id": "9001"})
+        yield "made by ourselves", self.sign_payload(trigger_body | {"comment_author_id": "9001"})
+        yield "not a public comment of a customer", self.sign_payload(trigger_body | {"comment_public": "false"})
+        yield "not a public comment of a customer", self.sign_payload(trigger_body | {"actor_role": "Agent"})
 
     def malformed(self) -> Iterable[object]:
         good = json.loads(self.fake.customer_writes("Hello").body)
@@ -133,13 +133,13 @@ class ZendeskDesk(Desk):
         yield {"ticket_id": "1/../../users"}
         yield {"ticket_id": "1", "kind": "other"}
 
-    def changed(self, **detail: Any) -> Webhook:
-        """A new ticket with something else in it."""
+    def change_detail(self, **detail: Any) -> Webhook:
+        """Return the webhook of a new ticket with other details."""
         payload = json.loads(self.fake.customer_writes("Hello").body)
         payload["detail"] |= detail
-        return self.signed(payload)
+        return self.sign_payload(payload)
 
-    def signed(self, payload: object) -> Webhook:
+    def sign_payload(self, payload: object) -> Webhook:
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         return Webhook(body, self.sign(body))
 

@@ -1,4 +1,4 @@
-"""Tests are skipped, or fail in CI, where a tool is missing, and one line summarizes them."""
+"""Tests whose tool is missing are skipped, or fail in CI, and one line summarizes the skipped tests."""
 
 import pytest
 

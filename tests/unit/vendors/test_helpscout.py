@@ -1,4 +1,4 @@
-"""What is particular to Help Scout: its token, whole-list list_writes, statuses, merged conversations, its errors."""
+"""Help Scout: its token, tags and fields that are written as whole lists, statuses, merged conversations, errors."""
 
 import asyncio
 import hashlib
@@ -126,7 +126,7 @@ def threads(desk: HelpScoutDesk, *changes: Mapping[str, Any], **conversation: An
     payload = json.loads(desk.fake.customer_writes("Hello").body)
     first = payload["_embedded"]["threads"][0]
     payload["_embedded"]["threads"] = [{**first, "id": at, **change} for at, change in enumerate(changes, 1)]
-    return desk.signed(payload | conversation)
+    return desk.sign_payload(payload | conversation)
 
 
 # Actions
@@ -159,7 +159,7 @@ def test_all_actions_together_change_the_conversation(api: Api) -> None:
         "close:done",
     ]
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
-    assert (conversation.team, conversation.assignee) == (None, "634102"), "there is one place for both"
+    assert (conversation.team, conversation.assignee) == (None, "634102"), "a team and a user share one field"
     assert conversation.tags == ["vip", "refund"]
     assert conversation.fields == {"104": "169", "105": "asked twice", "107": "7", "108": "2026-12-01"}
     assert desk.fake.replies(conversation.id) == ["<p>Hi &lt;you&gt;,</p><p>fine &amp; well.</p>"]
@@ -223,16 +223,16 @@ def _requests(action: Action, conversation: Conversation) -> list[Request]:
 def test_closing_comes_last_and_spam_takes_precedence() -> None:
     adapter = HelpScoutDesk().adapter()
 
-    def planned(*actions: Action) -> list[str]:
+    def name_steps(*actions: Action) -> list[str]:
         return [step.name for step in adapter.plan(actions)]
 
     snooze = Snooze(datetime(2026, 12, 1, tzinfo=UTC))
-    assert planned() == []
-    assert planned(Close()) == ["close"]
-    assert planned(snooze, Reply("x")) == ["reply", "snooze"]
-    assert planned(Close(), snooze, Reply("x")) == ["reply", "snooze", "close"]
-    assert planned(MarkSpam(), Reply("x"), Close()) == ["reply", "mark_spam+close"]
-    assert planned(Reply("x"), Tag("a"), Note("y"), SetFields({"b": 1}), Tag("c")) == [
+    assert name_steps() == []
+    assert name_steps(Close()) == ["close"]
+    assert name_steps(snooze, Reply("x")) == ["reply", "snooze"]
+    assert name_steps(Close(), snooze, Reply("x")) == ["reply", "snooze", "close"]
+    assert name_steps(MarkSpam(), Reply("x"), Close()) == ["reply", "mark_spam+close"]
+    assert name_steps(Reply("x"), Tag("a"), Note("y"), SetFields({"b": 1}), Tag("c")) == [
         "reply",
         "tag+set_fields+tag",
         "note",
@@ -333,7 +333,7 @@ def test_unknown_fields_and_options_are_errors(fields: dict[str, Any], message: 
 
 
 def test_labels_that_cannot_be_parsed_are_not_overwritten() -> None:
-    """A list that is missing must not become an empty one."""
+    """A missing list must not become an empty list."""
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
 
@@ -364,7 +364,7 @@ def test_tags_may_be_plain_names() -> None:
 @pytest.mark.parametrize(
     ("secret", "body", "header"),
     [
-        (KEY, RAW, "L3BUQHYlUtGK9Qh87ELOqU7wV0c="),  # the header of the same value, escaped
+        (KEY, RAW, "L3BUQHYlUtGK9Qh87ELOqU7wV0c="),  # the signature of the same JSON value, escaped
         (KEY, ESCAPED, "LfkrFxQyrpJkQhC6bGPX00IyfoI="),
         ("your secret key", SIDEBAR, "2352a5bc6a6962abc54c9809f637b37503038b22"),
         ("your secret key", SIDEBAR, "sha1=I1KlvGppYqvFTJgJ9jezdQMDiyI="),
@@ -508,12 +508,12 @@ def test_the_customer_has_the_names_of_the_payload(changes: dict[str, Any], name
 
 
 def test_an_older_payload_is_parsed() -> None:
-    """Version 1: a customer under another name, a list where a count is, no types."""
+    """In version 1 the customer has another name, a count is a list, and types are missing."""
     desk = HelpScoutDesk()
     payload = json.loads(threads(desk, {}).body)
     payload["customer"] = payload.pop("primaryCustomer")
     payload |= {"threads": [], "tags": ["vip"], "mailbox": {"id": 85, "name": "Support"}}
-    event = parse(desk.signed(payload))
+    event = parse(desk.sign_payload(payload))
     assert event.conversation.customer.name == "Mira Probe"
 
 
@@ -544,12 +544,12 @@ def test_without_threads_the_key_is_a_hash_and_the_text_is_read_from_the_api(emb
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Where is my invoice?")
     payload = json.loads(webhook.body) | {"_embedded": embedded}
-    bare = desk.signed(payload)
+    bare = desk.sign_payload(payload)
     event = parse(bare)
     assert event.message_id == f"sha256-{hashlib.sha256(bare.body).hexdigest()[:32]}"
     assert event.conversation.messages == ()
     assert collect_classified_texts(desk, api, bare) == ["Where is my invoice?"]
-    reply = desk.signed(payload | {"createdBy": {"type": "user"}}, "convo.customer.reply.created")
+    reply = desk.sign_payload(payload | {"createdBy": {"type": "user"}}, "convo.customer.reply.created")
     assert parse(reply, events=EVENTS).kind == "replied"
 
 

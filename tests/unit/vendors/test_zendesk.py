@@ -1,4 +1,4 @@
-"""What is particular to Zendesk: its two ways to be connected, the one safe update, its credentials and errors."""
+"""Zendesk: event subscriptions and triggers, the single safe update, its credentials and errors."""
 
 import asyncio
 import base64
@@ -66,18 +66,18 @@ ACTIONS: Mapping[str, tuple[Action, dict[str, Any]]] = {
 }
 
 
-def opened(desk: ZendeskDesk, text: str = "Hello", **how: Any) -> Webhook:
-    """A ticket with a tag that somebody else set."""
-    webhook = desk.fake.customer_writes(text, **how)
+def open_ticket(desk: ZendeskDesk, text: str = "Hello", **details: Any) -> Webhook:
+    """Open a ticket with a tag that somebody else set."""
+    webhook = desk.fake.customer_writes(text, **details)
     desk.fake.conversations[webhook.conversation_id or ""].tags[:] = ["web"]
     return webhook
 
 
-def updates(desk: ZendeskDesk) -> list[Any]:
+def list_updates(desk: ZendeskDesk) -> list[Any]:
     return [call.body["ticket"] for call in desk.fake.calls if call.method == "PUT"]
 
 
-def called(desk: ZendeskDesk) -> list[str]:
+def list_calls(desk: ZendeskDesk) -> list[str]:
     return [f"{call.method} {call.path}" for call in desk.fake.calls]
 
 
@@ -88,10 +88,10 @@ def parse(desk: ZendeskDesk, webhook: Webhook, **settings: Any) -> Any:
     return adapter.parse(delivery)
 
 
-def event(desk: ZendeskDesk, webhook: Webhook, **settings: Any) -> Event:
-    got = parse(desk, webhook, **settings)
-    assert isinstance(got, Event)
-    return got
+def parse_event(desk: ZendeskDesk, webhook: Webhook, **settings: Any) -> Event:
+    parsed = parse(desk, webhook, **settings)
+    assert isinstance(parsed, Event)
+    return parsed
 
 
 # Actions
@@ -101,22 +101,22 @@ def event(desk: ZendeskDesk, webhook: Webhook, **settings: Any) -> Event:
 def test_each_action_is_one_update(name: str, api: Api) -> None:
     desk = ZendeskDesk()
     action, expected = ACTIONS[name]
-    webhook = opened(desk)
+    webhook = open_ticket(desk)
     assert step_results(route(desk, api, webhook, action)) == [f"{action.type}:done"]
     ticket = f"/api/v2/tickets/{webhook.conversation_id}"
-    assert called(desk) == ["POST /oauth/tokens", f"GET {ticket}", f"GET {ticket}/comments", f"PUT {ticket}"]
-    assert updates(desk) == [expected]
+    assert list_calls(desk) == ["POST /oauth/tokens", f"GET {ticket}", f"GET {ticket}/comments", f"PUT {ticket}"]
+    assert list_updates(desk) == [expected]
 
 
-def test_all_actions_share_one_update_except_a_note_besides_a_reply(api: Api) -> None:
+def test_all_actions_share_one_update_except_a_note_in_addition_to_a_reply(api: Api) -> None:
     desk = ZendeskDesk()
-    webhook = opened(desk)
+    webhook = open_ticket(desk)
     outcome = route(desk, api, webhook, Close(), *(action for action, _ in ACTIONS.values()), Tag("VIP", "Web"))
     assert step_results(outcome) == [
         "close+assign+assign+reply+tag+set_fields+set_priority+close+mark_spam+tag:done",
         "note:done",
     ]
-    assert updates(desk)[0].keys() == {
+    assert list_updates(desk)[0].keys() == {
         "status",
         "group_id",
         "assignee_id",
@@ -129,7 +129,7 @@ def test_all_actions_share_one_update_except_a_note_besides_a_reply(api: Api) ->
     }
     ticket = desk.fake.conversations[webhook.conversation_id or ""]
     assert (ticket.team, ticket.assignee, ticket.priority) == ("98702", "9002", "urgent")
-    assert ticket.tags == ["web", "vip", "refund", "spam"], "none is there twice, none is lost"
+    assert ticket.tags == ["web", "vip", "refund", "spam"], "no tag is duplicated or lost"
     assert ticket.fields == {"27642": "billing", "27648": None}
     assert desk.fake.replies(ticket.id) == ["<p>Hi &lt;you&gt;,</p><p>fine &amp; well.</p>"]
     assert desk.fake.notes(ticket.id) == ["<p>psst</p>"]
@@ -138,20 +138,20 @@ def test_all_actions_share_one_update_except_a_note_besides_a_reply(api: Api) ->
 
 def test_several_notes_become_one_comment(api: Api) -> None:
     desk = ZendeskDesk()
-    webhook = opened(desk)
+    webhook = open_ticket(desk)
     assert step_results(route(desk, api, webhook, Note("One"), Note("Two"))) == ["note+note:done"]
     assert desk.fake.notes(webhook.conversation_id or "") == ["<p>One</p><p>Two</p>"]
 
 
 def test_existing_tags_are_not_written_again(api: Api) -> None:
     desk = ZendeskDesk()
-    assert step_results(route(desk, api, opened(desk), Tag("WEB"))) == ["tag:done"]
-    assert updates(desk) == []
+    assert step_results(route(desk, api, open_ticket(desk), Tag("WEB"))) == ["tag:done"]
+    assert list_updates(desk) == []
 
 
 def test_placeholders_in_a_comment_are_not_expanded(api: Api) -> None:
     desk = ZendeskDesk()
-    webhook = opened(desk, name="Mira", email="mira@example.com")
+    webhook = open_ticket(desk, name="Mira", email="mira@example.com")
     route(desk, api, webhook, Reply("Dear {{{{ticket.requester.email}}}} {{%if 1%}} {{{{{{ticket.id}}}}}}"))
     (reply,) = desk.fake.replies(webhook.conversation_id or "")
     assert "mira@example.com" not in reply
@@ -160,7 +160,7 @@ def test_placeholders_in_a_comment_are_not_expanded(api: Api) -> None:
 
 def test_mark_spam_suspends_nobody_by_default(api: Api) -> None:
     desk = ZendeskDesk()
-    webhook = opened(desk)
+    webhook = open_ticket(desk)
     route(desk, api, webhook, MarkSpam())
     assert desk.fake.suspended == set()
     assert desk.fake.conversations[webhook.conversation_id or ""].tags == ["web", "spam"]
@@ -168,12 +168,12 @@ def test_mark_spam_suspends_nobody_by_default(api: Api) -> None:
 
 def test_zendesks_own_spam_mark_is_opt_in_and_comes_last(api: Api) -> None:
     desk = ZendeskDesk()
-    webhook = opened(desk)
+    webhook = open_ticket(desk)
     adapter = desk.adapter(suspend_spammers=True)
     outcome = route(desk, api, webhook, MarkSpam(), Tag("junk"), Close(), vendor=adapter)
     assert step_results(outcome) == ["tag+close:done", "mark_spam:done"]
     ticket = desk.fake.conversations[webhook.conversation_id or ""]
-    assert called(desk)[-1] == f"PUT /api/v2/tickets/{ticket.id}/mark_as_spam"
+    assert list_calls(desk)[-1] == f"PUT /api/v2/tickets/{ticket.id}/mark_as_spam"
     assert (ticket.extra["deleted"], desk.fake.suspended) == (True, {ticket.contact.id})
 
 
@@ -198,7 +198,7 @@ def test_ids_and_names_that_cannot_exist_are_rejected_when_the_router_is_created
 def test_a_concurrent_change_is_kept(api: Api) -> None:
     """A trigger tags the ticket while the message is being classified."""
     desk = ZendeskDesk()
-    webhook = opened(desk)
+    webhook = open_ticket(desk)
     ticket = desk.fake.conversations[webhook.conversation_id or ""]
 
     def classify(text: str) -> str:
@@ -210,12 +210,15 @@ def test_a_concurrent_change_is_kept(api: Api) -> None:
     assert step_results(outcome) == ["tag+reply:done"]
     assert ticket.tags == ["web", "sla_gold", "vip"]
     assert len(desk.fake.replies(ticket.id)) == 1
-    assert [update["updated_stamp"] for update in updates(desk)] == ["2026-11-24T09:00:00Z", "2026-11-24T09:00:01Z"]
+    assert [update["updated_stamp"] for update in list_updates(desk)] == [
+        "2026-11-24T09:00:00Z",
+        "2026-11-24T09:00:01Z",
+    ]
 
 
 def test_a_ticket_that_was_assigned_to_a_human_since_the_read_is_left_alone(api: Api) -> None:
     desk = ZendeskDesk()
-    webhook = opened(desk)
+    webhook = open_ticket(desk)
 
     def classify(text: str) -> str:
         desk.fake.assign(webhook.conversation_id or "")
@@ -230,7 +233,7 @@ def test_a_ticket_that_was_assigned_to_a_human_since_the_read_is_left_alone(api:
 
 def test_labels_are_added_although_a_human_was_assigned(api: Api) -> None:
     desk = ZendeskDesk()
-    webhook = opened(desk)
+    webhook = open_ticket(desk)
 
     def classify(text: str) -> str:
         desk.fake.assign(webhook.conversation_id or "")
@@ -244,7 +247,7 @@ def test_labels_are_added_although_a_human_was_assigned(api: Api) -> None:
 def test_two_processes_cannot_both_reply(api: Api) -> None:
     """The second one finds its stamp outdated and a reply there."""
     desk = ZendeskDesk()
-    webhook = opened(desk)
+    webhook = open_ticket(desk)
 
     def classify(text: str) -> str:
         route(desk, Api("sync"), webhook, Reply("First"))
@@ -257,38 +260,38 @@ def test_two_processes_cannot_both_reply(api: Api) -> None:
 
 def test_an_update_that_conflicts_three_times_is_an_error(api: Api) -> None:
     desk = ZendeskDesk()
-    webhook = opened(desk)
+    webhook = open_ticket(desk)
     desk.fake.fail("PUT /api/v2/tickets/*", status=409, code="UpdateConflict", times=None)
     outcome = route(desk, api, webhook, Close())
     assert step_results(outcome) == ["close:failed"]
-    assert len(updates(desk)) == 3
+    assert len(list_updates(desk)) == 3
 
 
 def test_a_database_collision_is_retried(api: Api) -> None:
     desk = ZendeskDesk()
     desk.fake.fail("PUT /api/v2/tickets/*", status=409, code="DatabaseConflict")
-    assert step_results(route(desk, api, opened(desk), Close())) == ["close:done"]
+    assert step_results(route(desk, api, open_ticket(desk), Close())) == ["close:done"]
 
 
 def test_an_update_was_performed_if_its_comment_exists(api: Api) -> None:
     desk = ZendeskDesk()
-    webhook = opened(desk)
+    webhook = open_ticket(desk)
     desk.fake.fail("PUT /api/v2/tickets/*", timeout=True, after=True)
     outcome = route(desk, api, webhook, Reply("Hi {{{{you}}}}"), Tag("vip"), Assign(team="98701"))
     assert step_results(outcome) == ["reply+tag+assign:done"]
-    assert len(updates(desk)) == 1
+    assert len(list_updates(desk)) == 1
 
 
-# The ways to be connected
+# Event subscriptions and triggers
 
 
 def test_an_event_has_the_time_and_the_key_of_its_message() -> None:
     desk = ZendeskDesk()
     webhook = desk.fake.customer_writes("Hello", subject="Parcel")
-    got = event(desk, webhook)
-    assert got.key == f"zendesk:acme:{webhook.conversation_id}:first"
-    assert got.occurred_at == datetime(2026, 11, 24, 9, 0, 0, 672717, UTC)
-    assert (got.account, got.conversation.customer.id) == ("acme", "844700001")
+    event = parse_event(desk, webhook)
+    assert event.key == f"zendesk:acme:{webhook.conversation_id}:first"
+    assert event.occurred_at == datetime(2026, 11, 24, 9, 0, 0, 672717, UTC)
+    assert (event.account, event.conversation.customer.id) == ("acme", "844700001")
 
 
 def test_a_later_comment_is_triaged_if_the_event_is_enabled(api: Api) -> None:
@@ -296,8 +299,8 @@ def test_a_later_comment_is_triaged_if_the_event_is_enabled(api: Api) -> None:
     first = desk.fake.customer_writes("Hello")
     later = desk.fake.customer_writes("It still fails", conversation=first.conversation_id)
     adapter = desk.adapter(events=ALL)
-    got = event(desk, later, events=ALL)
-    assert (got.kind, got.message_id) == ("replied", json.loads(later.body)["event"]["comment"]["id"])
+    event = parse_event(desk, later, events=ALL)
+    assert (event.kind, event.message_id) == ("replied", json.loads(later.body)["event"]["comment"]["id"])
     assert collect_classified_texts(desk, api, later, vendor=adapter) == ["It still fails"]
 
 
@@ -308,7 +311,7 @@ def test_the_event_of_the_first_comment_is_a_duplicate_of_the_tickets_event() ->
     author = {"id": payload["detail"]["requester_id"], "is_staff": False, "name": "Mira"}
     payload["type"] = "zen:event-type:ticket.comment_added"
     payload["event"] = {"comment": {"id": 1, "body": "Hello", "is_public": True, "author": author}}
-    assert event(desk, desk.signed(payload), events=ALL).key == event(desk, created).key
+    assert parse_event(desk, desk.sign_payload(payload), events=ALL).key == parse_event(desk, created).key
 
 
 @pytest.mark.parametrize(
@@ -330,9 +333,9 @@ def test_only_public_comments_of_customers_become_events(change: dict[str, Any],
     payload["event"]["comment"] |= change
     if reason is None:
         with pytest.raises(MalformedPayload, match="author"):
-            parse(desk, desk.signed(payload), events=ALL)
+            parse(desk, desk.sign_payload(payload), events=ALL)
     else:
-        assert parse(desk, desk.signed(payload), events=ALL) == Ignored(reason)
+        assert parse(desk, desk.sign_payload(payload), events=ALL) == Ignored(reason)
 
 
 def test_a_messaging_message_is_triaged(api: Api) -> None:
@@ -345,15 +348,15 @@ def test_a_messaging_message_is_triaged(api: Api) -> None:
     payload = json.loads(webhook.body)
     payload["event"]["message"] = None
     with pytest.raises(MalformedPayload, match=r"event\.message"):
-        parse(desk, desk.signed(payload), events=ALL)
+        parse(desk, desk.sign_payload(payload), events=ALL)
 
 
 @pytest.mark.parametrize("bucket", ["urgent", "spam"])
 def test_a_trigger_routes_like_an_event(bucket: str, api: Api) -> None:
     desk = ZendeskDesk(connection="trigger")
     webhook = desk.fake.customer_writes(f"This is {bucket}.", name="Mira")
-    got = event(desk, webhook)
-    assert (got.account, got.kind, got.key) == (
+    event = parse_event(desk, webhook)
+    assert (event.account, event.kind, event.key) == (
         "acme",
         "created",
         f"zendesk:acme:{webhook.conversation_id}:2026-11-24T09:00:00Z",
@@ -367,8 +370,8 @@ def test_a_trigger_on_updates_reports_a_later_comment(api: Api) -> None:
     desk = ZendeskDesk(connection="trigger")
     first = desk.fake.customer_writes("Hello")
     later = desk.fake.customer_writes("Still there?", conversation=first.conversation_id)
-    assert event(desk, later).kind == "replied"
-    assert event(desk, later).key != event(desk, first).key
+    assert parse_event(desk, later).kind == "replied"
+    assert parse_event(desk, later).key != parse_event(desk, first).key
     assert collect_classified_texts(desk, api, later) == ["Still there?"]
     answered = desk.fake.agent_writes("Yes.", conversation=first.conversation_id or "")
     assert parse(desk, answered) == Ignored("not a public comment of a customer")
@@ -378,7 +381,7 @@ def test_an_automation_needs_no_user(api: Api) -> None:
     desk = ZendeskDesk(connection="trigger")
     body = desk.fake.customer_writes("Hello").body
     payload = json.loads(body) | {"actor_id": "", "actor_role": ""}
-    assert collect_classified_texts(desk, api, desk.signed(payload)) == ["Hello"]
+    assert collect_classified_texts(desk, api, desk.sign_payload(payload)) == ["Hello"]
 
 
 def test_the_template_is_the_documented_one() -> None:
@@ -401,21 +404,24 @@ def test_the_template_is_the_documented_one() -> None:
 def test_text_that_breaks_a_triggers_json_cannot_change_the_ticket_id(tail: str) -> None:
     desk = ZendeskDesk()
     head = '{"ticket_id": "35001", "updated_at": "2026-11-24T09:00:00Z", '
-    got = event(desk, desk.signed((head + tail).encode()))
-    assert (got.conversation_id, got.message_id) == ("35001", "2026-11-24T09:00:00Z")
+    event = parse_event(desk, desk.sign_payload((head + tail).encode()))
+    assert (event.conversation_id, event.message_id) == ("35001", "2026-11-24T09:00:00Z")
 
 
 def test_a_triggers_body_that_is_not_the_template_is_malformed() -> None:
     desk = ZendeskDesk()
     for body in (b'{"ticket_id": "1" "', b'{"ticket_id": "x", "updated_at": "y", '):
         with pytest.raises(MalformedPayload, match="documented template"):
-            parse(desk, desk.signed(body))
+            parse(desk, desk.sign_payload(body))
 
 
 @pytest.mark.parametrize("stamp", [None, "", "yesterday", "2026-11-24 09:00"])
 def test_without_a_time_the_key_is_a_hash_of_the_triggers_bytes(stamp: str | None) -> None:
     desk = ZendeskDesk()
-    keys = {event(desk, desk.signed({"ticket_id": "1", "updated_at": stamp, "n": n})).message_id for n in (1, 1, 2)}
+    keys = {
+        parse_event(desk, desk.sign_payload({"ticket_id": "1", "updated_at": stamp, "n": n})).message_id
+        for n in (1, 1, 2)
+    }
     assert len(keys) == 2
     assert all(key.startswith("sha256-") for key in keys)
 
@@ -424,8 +430,8 @@ def test_without_a_time_the_key_is_a_hash_of_the_triggers_bytes(stamp: str | Non
 def test_random_text_in_a_triggers_body_never_raises_or_changes_the_ticket(text: str) -> None:
     desk = ZendeskDesk()
     head = '{"ticket_id": "35001", "updated_at": "2026-11-24T09:00:00Z", "text": "'
-    got = parse(desk, desk.signed((head + text + '"}').encode("utf-8", "replace")))
-    assert not isinstance(got, Event) or got.conversation_id == "35001"
+    parsed = parse(desk, desk.sign_payload((head + text + '"}').encode("utf-8", "replace")))
+    assert not isinstance(parsed, Event) or parsed.conversation_id == "35001"
 
 
 # Signatures
@@ -444,7 +450,7 @@ def test_the_public_secret_signs_only_tests() -> None:
 @pytest.mark.parametrize(
     ("secret", "stamp", "body", "signature"),
     [
-        # Body and then the time, as an older copy of the vendor's page has it, with its only published vector.
+        # The timestamp after the body, as in an older copy of the vendor's page, with its only published vector.
         (PUBLIC, "2026-11-24T09:30:00Z", '{"ticket_id":"35436"}', "N49bm6LHYKdWSRI41qzQXS4q9WlpKUsTJwUxKTtMuIY="),
         (
             "HRkRd4BeOAoUkfZr-mhauJT64rvBASlJRoIyPsd3zeA=",
@@ -452,9 +458,9 @@ def test_the_public_secret_signs_only_tests() -> None:
             '{"say": "hello"}',
             "tRDSF7URY8BLCDlaBcQ7FHu051Zk+aAB0NKMP53teMw=",
         ),
-        # A decoded key.
+        # A decoded secret.
         (PUBLIC, "2026-11-24T09:30:00Z", '{"ticket_id":"35436"}', "xHajXrMpKVlssiNjcqFn5d3rp/EIum/LKieXqZ0/NVI="),
-        # A body written anew.
+        # A re-serialized body.
         (
             PUBLIC,
             "2026-11-24T09:30:00Z",
@@ -471,7 +477,7 @@ def test_a_wrong_signature_is_rejected(secret: str, stamp: str, body: str, signa
 
 
 @pytest.mark.parametrize(("late", "accepted"), [(-300, True), (300, True), (-301, False), (301, False)])
-def test_a_delivery_may_be_at_most_five_minutes_off(late: float, accepted: bool) -> None:
+def test_a_delivery_may_be_at_most_five_minutes_early_or_late(late: float, accepted: bool) -> None:
     desk = ZendeskDesk()
     webhook = desk.fake.customer_writes("Hello")
     desk.clock.now += late
@@ -498,7 +504,7 @@ def test_each_author_has_a_role(api: Api) -> None:
     ticket.messages[-1].role = "note"
     desk.fake.agent_writes("Five", conversation=ticket.id)
     ticket.messages[-1].extra["channel"] = "rule"
-    read = conversation(desk, webhook)
+    read = fetch(desk, webhook)
     assert [(message.role, message.text) for message in read.messages] == [
         ("customer", "One"),
         ("bot", "Two"),
@@ -514,19 +520,19 @@ def test_each_author_has_a_role(api: Api) -> None:
     )
 
 
-def conversation(desk: ZendeskDesk, webhook: Webhook, answers: Mapping[str, Any] | None = None) -> Conversation:
-    """What `fetch` makes of it; `answers` replaces parts of the lists of comments."""
+def fetch(desk: ZendeskDesk, webhook: Webhook, answers: Mapping[str, Any] | None = None) -> Conversation:
+    """Fetch the conversation; `answers` replaces parts of the responses with comments."""
 
     async def send(request: Request) -> Response:
         headers = {"Authorization": "Bearer fake-access-token"}
         async with httpx.AsyncClient(transport=desk.fake.transport, headers=headers) as client:
-            got = await client.get(request.url)
-        data = got.json()
+            response = await client.get(request.url)
+        data = response.json()
         if "comments" in data:
             data |= answers or {}
-        return Response(got.status_code, dict(got.headers), json.dumps(data).encode())
+        return Response(response.status_code, dict(response.headers), json.dumps(data).encode())
 
-    return asyncio.run(desk.adapter().fetch(event(desk, webhook), send))
+    return asyncio.run(desk.adapter().fetch(parse_event(desk, webhook), send))
 
 
 def test_without_users_only_the_requester_counts_as_a_customer() -> None:
@@ -535,7 +541,7 @@ def test_without_users_only_the_requester_counts_as_a_customer() -> None:
     desk.fake.agent_writes("Two", conversation=webhook.conversation_id or "", agent="9001")
     desk.fake.agent_writes("Three", conversation=webhook.conversation_id or "")
     for users in (None, [], "no", [{"id": 9002}]):
-        read = conversation(desk, webhook, {"users": users})
+        read = fetch(desk, webhook, {"users": users})
         assert [message.role for message in read.messages] == ["customer", "bot", "agent"]
 
 
@@ -546,7 +552,7 @@ def test_unknown_roles_and_the_system_count_as_machines() -> None:
         {"id": 1, "author_id": 5, "public": True, "body": "from a robot"},
         {"id": 2, "author_id": -1, "public": True, "body": "from the system"},
     ]
-    read = conversation(desk, webhook, {"comments": comments, "users": [{"id": 5, "role": "robot"}]})
+    read = fetch(desk, webhook, {"comments": comments, "users": [{"id": 5, "role": "robot"}]})
     assert [message.role for message in read.messages] == ["bot", "bot"]
     assert read.latest is None
 
@@ -555,10 +561,10 @@ def test_html_quotes_images_and_files_are_parsed() -> None:
     desk = ZendeskDesk()
     body = "<p>Hi<br>there</p><img src='https://example.com/a.png'><blockquote>old</blockquote>"
     webhook = desk.fake.customer_writes(body, html=True, attachments=["scan.pdf"])
-    (message,) = conversation(desk, webhook).messages
+    (message,) = fetch(desk, webhook).messages
     assert (message.text, message.attachments) == ("Hi\nthere", ("scan.pdf", "image"))
     comments = [{"id": 1, "author_id": 844700001, "plain_body": "plain"}, {"id": 2, "author_id": 7, "body": "body"}]
-    assert [m.text for m in conversation(desk, webhook, {"comments": comments}).messages] == ["plain", "body"]
+    assert [m.text for m in fetch(desk, webhook, {"comments": comments}).messages] == ["plain", "body"]
 
 
 def test_comments_of_the_same_second_are_sorted_by_their_ids() -> None:
@@ -567,7 +573,7 @@ def test_comments_of_the_same_second_are_sorted_by_their_ids() -> None:
     comments = [
         {"id": id_, "author_id": 1, "body": str(id_), "created_at": "2026-11-24T09:00:00Z"} for id_ in (10, 9, 2)
     ]
-    read = conversation(desk, webhook, {"comments": comments})
+    read = fetch(desk, webhook, {"comments": comments})
     assert [message.text for message in read.messages] == ["2", "9", "10"]
 
 
@@ -585,7 +591,7 @@ def test_a_long_ticket_is_read_page_by_page_newest_first(api: Api) -> None:
     webhook = desk.fake.customer_writes("0")
     for number in range(1, 640):
         desk.fake.customer_writes(str(number), conversation=webhook.conversation_id)
-    read = conversation(desk, webhook)
+    read = fetch(desk, webhook)
     assert [message.text for message in read.messages] == [str(number) for number in range(140, 640)]
     pages = [call.query.get("page[after]") for call in desk.fake.calls if call.path.endswith("comments")]
     assert len(pages) == 5
@@ -601,7 +607,7 @@ def test_a_comment_that_the_api_does_not_show_yet_is_added_from_the_event(api: A
 
 
 @pytest.mark.parametrize("assignee", [None, "9001"])
-def test_a_ticket_may_be_assigned_to_nobody_or_to_us(assignee: str | None, api: Api) -> None:
+def test_a_ticket_may_be_unassigned_or_assigned_to_us(assignee: str | None, api: Api) -> None:
     desk = ZendeskDesk()
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.conversations[webhook.conversation_id or ""].assignee = assignee
@@ -735,7 +741,7 @@ def test_an_error_says_what_to_check(status: int, body: Any, hint: str) -> None:
     error = ZendeskDesk().adapter().error(request, answer, 0)
     assert hint in str(error)
     assert "request_id abc-1" in str(error)
-    assert "prevents" not in str(error), "the vendor's own words may quote the customer"
+    assert "prevents" not in str(error), "the vendor's message may quote the customer"
 
 
 def test_the_vendors_message_is_kept_out_of_the_error_text() -> None:
@@ -771,7 +777,9 @@ def test_an_exhausted_rate_limit_is_reported(api: Api) -> None:
     desk = ZendeskDesk(rate_limit=RateLimit(3, 60))
     outcome = route(desk, api, desk.fake.customer_writes("Hello"), Close())
     assert outcome.status == "failed"
-    assert "not called for another 60 s: its rate limit is used up" in outcome.reason, "its headers told so before"
+    assert "not called for another 60 s: its rate limit is used up" in outcome.reason, (
+        "the headers of an earlier response said so"
+    )
 
 
 def test_updating_a_closed_ticket_is_an_error(api: Api) -> None:
@@ -782,18 +790,18 @@ def test_updating_a_closed_ticket_is_an_error(api: Api) -> None:
     assert "a closed ticket cannot be changed" in outcome.reason
 
 
-# The vendor's own description
+# Zendesk's OpenAPI description
 
 
 def test_every_request_matches_zendesks_openapi_description(api: Api) -> None:
     description = load_description("zendesk-support.yaml")
     desk = ZendeskDesk()
-    # The description knows no other way to sign in.
+    # The description lists no other authentication.
     basic = {"client_id": None, "client_secret": None, "email": "staff-9001@example.com", "api_token": "fake-api-token"}
     adapter = desk.adapter(suspend_spammers=True, **basic)
-    # It takes the custom fields of an update for their definitions, unlike the page on updating tickets.
+    # It describes the custom fields of an update as their definitions, unlike the page on updating tickets.
     actions = [action for action, _ in ACTIONS.values() if not isinstance(action, SetFields)]
-    outcome = route(desk, api, opened(desk), *actions, vendor=adapter)
+    outcome = route(desk, api, open_ticket(desk), *actions, vendor=adapter)
     assert outcome.status == "closed"
     assert len(desk.fake.calls) == 5
     for call in desk.fake.calls:
@@ -809,14 +817,14 @@ def test_every_request_matches_zendesks_openapi_description(api: Api) -> None:
         )
         description.validate_request(request)
         if call.body is not None and call.path.startswith("/api"):
-            assert call.body["ticket"].keys() <= described(description)
+            assert call.body["ticket"].keys() <= list_described_fields(description)
 
 
-def described(description: OpenAPI) -> set[str]:
-    """The fields of an update that are described; others the description would let pass."""
+def list_described_fields(description: OpenAPI) -> set[str]:
+    """Return the fields of an update that are described. The description itself allows any others."""
     schemas = description.spec / "components" / "schemas"
-    named = set((schemas / "TicketUpdateInput" / "properties").read_value())
-    return named | {"metadata"}
+    fields = set((schemas / "TicketUpdateInput" / "properties").read_value())
+    return fields | {"metadata"}
 
 
 def test_an_update_conflict_is_final() -> None:
