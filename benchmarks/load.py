@@ -47,7 +47,7 @@ SERVERS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Progress:
-    """What the help desk recorded about its conversations."""
+    """The progress that the help desk recorded."""
 
     done: int
     """The number of conversations that were assigned and answered."""

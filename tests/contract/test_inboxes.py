@@ -1,4 +1,4 @@
-"""The contract of an inbox, which all of them must keep."""
+"""The contract that every inbox must fulfill."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -473,7 +473,7 @@ def test_a_later_event_that_is_already_leased_is_processed_first(table_inbox: Ta
 
 @pytest.mark.parametrize("column", ["event", "ledger"])
 def test_an_event_stored_by_another_version_is_dead_lettered(table_inbox: TableInbox, column: str) -> None:
-    """As after a downgrade."""
+    """This happens after a downgrade."""
     for number in (1, 2):
         table_inbox.add(build_event(1, conversation=str(number)))
     table_inbox._execute(f"UPDATE triage_events SET {column} = '[]' WHERE number = 1", {})  # noqa: S608 - our own words

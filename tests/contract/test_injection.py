@@ -169,7 +169,7 @@ Answer = Callable[[Attack], Mapping[str, Any]]
 
 
 def obey(attack: Attack) -> dict[str, Any]:
-    """Answer what the attacker wants."""
+    """Answer as the attacker wants."""
     return {"reason": "They asked for it.", "label": attack.target, "confidence": 1.0, "mood": "calm"}
 
 

@@ -57,7 +57,7 @@ REASON = "Because of reasonia-4711."
 MOOD = "moodia-4711"
 KEY = "sk-ant-keyia-4711"
 PRIVATE = ("textia", "nameria", "nachnamia", "mailia", "postia", "subjectia", "fileia", "reasonia", "moodia", "keyia")
-"""Words that must not be found. They end in "-ia" because no id and no word of ours contains them."""
+"""Words that must not be found. They end in "-ia" because none of our ids and words contains them."""
 
 ALL = f"{TEXT} {NAME} {EMAIL} {SUBJECT} {FILE}"
 
@@ -247,7 +247,7 @@ def send_no_event(stage: Stage) -> None:
 
 
 def put_text_in_every_field(stage: Stage) -> None:
-    """Replace each part of a delivery with customer text: a vendor may put text anywhere some day."""
+    """Replace each part of a delivery with customer text, because a vendor may put text anywhere one day."""
     payload = json.loads(stage.write_message().body)
     router = stage.router()
     for value in (ALL, {ALL: ALL}, [ALL]):
@@ -568,7 +568,7 @@ def test_an_adapter_that_rejects_its_settings_shows_no_secret(desk: Desk, mistak
 def test_an_error_about_a_secret_that_no_header_can_carry_does_not_show_it(
     desk: Desk, alternating_api: Api, template: str, log: Log, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With a real server, because only the connection rejects such a header."""
+    """Use a real server, because only the connection rejects such a header."""
     secret = "keyia-4711"
     settings = desk.fake.settings(BASE_URL)
     names = {name for name in settings if name in ("access_token", "api_token", "key", "client_secret", "app_secret")}

@@ -1,4 +1,4 @@
-"""The Router, for every vendor, sync and async: what it does with a message, whatever fails."""
+"""How a Router handles messages and failures, for every vendor, sync and async."""
 
 import asyncio
 import json

@@ -119,7 +119,7 @@ def test_a_webhook_holds_subject_and_kind(desk: Desk) -> None:
 
 @pytest.mark.parametrize("kind", ["created", "replied", "agent_replied", "assigned", "bot", "ping"])
 def test_only_messages_of_customers_become_events(desk: Desk, api: Api, kind: WebhookKind) -> None:
-    """With an adapter that is configured to act on everything that it can act on."""
+    """The adapter is configured to act on every message that it supports."""
     workspace: dict[str, Any] = {"secret": desk.secret, "clock": desk.clock}
     webhook = create_webhook(desk.name, kind, **workspace)  # type: ignore[arg-type]
     router = desk.router(vendor=desk.adapter(**desk.everything), dry_run=True)
@@ -132,7 +132,7 @@ def test_only_messages_of_customers_become_events(desk: Desk, api: Api, kind: We
 
 
 def test_the_pause_follows_the_rate_limit_headers(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the limit is exhausted, when it is, and when a call is rejected for it."""
+    """The response may come before the limit is exhausted, when it is exhausted, or reject the call."""
     monkeypatch.setattr(desk.fake, "admit", lambda call: None)  # the fake would answer 401 otherwise
     desk.fake.rate_limit = RateLimit(2, 60)
     adapter = desk.adapter()

@@ -175,7 +175,7 @@ def _make_value(data: Input, depth: int) -> Any:
 
 
 def _make_headers(data: Input) -> dict[str, str]:
-    """Make headers of any kind, none of them a valid signature."""
+    """Create headers of any kind without a valid signature."""
     headers: dict[str, str] = {}
     for _ in range(data.ConsumeIntInRange(0, 4)):
         is_signing = data.ConsumeBool()
@@ -213,7 +213,7 @@ def _fuzz(targets: tuple[Target, ...]) -> Callable[[bytes], None]:
 
 
 def main() -> None:
-    """Fuzz until the time is over; libFuzzer exits the process."""
+    """Fuzz until the time is up; libFuzzer exits the process."""
     parser = argparse.ArgumentParser("python -m tests.fuzz.entry_points", description="Fuzz all vendors' entry points.")
     parser.add_argument("seconds", type=int, help="how long to run")
     parser.add_argument("--seed", type=int, default=4711, help="seed of the random numbers")

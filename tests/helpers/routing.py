@@ -1,4 +1,4 @@
-"""Deliver webhooks through either entry point, and perform given actions whatever the message says."""
+"""Deliver webhooks through either entry point, and perform fixed actions whatever the message contains."""
 
 from typing import Any
 

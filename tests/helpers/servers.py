@@ -1,4 +1,4 @@
-"""Real servers for the tests: each starts on a free port, in a directory of its own, and is stopped with the tests.
+"""Real servers for the tests: each starts on a free port, in its own directory, and is stopped with the tests.
 
 To use servers that are already running, set TRIAGE_TEST_POSTGRES, TRIAGE_TEST_REDIS and TRIAGE_TEST_RABBITMQ to their
 URLs. If a server is not installed, the tests that need it are skipped; in CI they fail.

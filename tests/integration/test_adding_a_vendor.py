@@ -31,7 +31,7 @@ def names() -> dict[str, Any]:
 
 @pytest.fixture
 def source() -> str:
-    """The first block of the page."""
+    """Return the first block of the page."""
     found = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert found
     return found[1]

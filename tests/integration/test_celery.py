@@ -119,7 +119,7 @@ def deploy(intercom_server: tuple[str, FakeIntercom], tmp_path: Path) -> Generat
 
 
 def test_a_worker_on_redis_routes_each_event_once(deploy: Callable[..., Deployment], redis_server: Redis) -> None:
-    """Even if its message arrives three times, and again after it was routed."""
+    """The broker delivers its message three times, and once more after it was routed."""
     desk = deploy(redis_server.url)
     webhook = desk.store()
     (entry,) = desk.inbox.list_entries()

@@ -1,4 +1,4 @@
-"""What happens when everything goes wrong at once: injected faults and real ones, against the whole library.
+"""The whole library under many faults at once, injected and real.
 
 `test_celery.py` kills Redis under Celery, and `tests/chaos` kills processes.
 """
@@ -94,7 +94,7 @@ def test_stored_messages_are_answered_once_in_any_order(desk: Desk, api: Api, in
 
 
 def test_a_replayed_request_does_nothing(desk: Desk, api: Api, inbox: WatchedInbox) -> None:
-    """Byte for byte, an hour later: rejected if its timestamp is signed, and a duplicate otherwise."""
+    """An exact copy, an hour later, is rejected if its timestamp is signed, and is a duplicate otherwise."""
     router = desk.router(inbox=inbox)
     webhook = desk.fake.customer_writes("This is billing.")
     handle(api, router, webhook)
@@ -179,7 +179,7 @@ def test_responses_lost_before_or_after_the_write_repeat_nothing(
 
 
 def test_broken_connections_repeat_nothing(desk: Desk, inbox: WatchedInbox) -> None:
-    """A real server that closes the connection instead of responding."""
+    """Run a real server that closes the connection instead of responding."""
     with desk.fake.serve() as base_url:
         router = desk.router(vendor=desk.adapter(base_url=base_url), inbox=inbox, http=None, async_http=None)
         desk.fake.fail("**", timeout=True, times=2)

@@ -1,4 +1,4 @@
-"""The behavior that only the PostgreSQL inbox has: many machines, and a server that goes away."""
+"""The behavior that only the PostgreSQL inbox has: many machines, and a server that becomes unavailable."""
 
 import os
 import threading
@@ -106,7 +106,7 @@ def test_tables_of_a_later_version_are_rejected(inbox: PostgresInbox, url: str) 
 def test_tables_of_an_earlier_version_are_migrated(
     inbox: PostgresInbox, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a migration that a later version may add."""
+    """The migration is an example, since no version has one yet."""
     inbox.add(build_event())
     migrations = (*_MIGRATIONS, "ALTER TABLE triage_events ADD COLUMN note TEXT; UPDATE triage_events SET note = 'new'")
     monkeypatch.setattr("triage.inbox.postgres._MIGRATIONS", migrations)

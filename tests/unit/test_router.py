@@ -1,4 +1,4 @@
-"""How a Router is created, and how several Routers share an inbox; `contract/test_router.py` tests what it does."""
+"""How a Router is created and shares an inbox; `contract/test_router.py` tests how it handles messages."""
 
 import asyncio
 import contextlib

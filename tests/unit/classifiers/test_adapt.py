@@ -1,4 +1,4 @@
-"""Everything that can serve as a classifier becomes a complete one, and everything else is rejected with advice."""
+"""Anything that can serve as a classifier becomes a complete classifier; anything else is rejected with advice."""
 
 import asyncio
 import functools

@@ -1,4 +1,4 @@
-"""The circuit breaker: when a service is called, and when it is not."""
+"""The circuit breaker: when it opens, stays open, tries a call and closes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Calls of a help desk's API: which are repeated, how long they wait, which error ends them."""
+"""Calls of a help desk's API: retries, delays, rate limits and tokens."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -140,7 +140,7 @@ def test_an_error_names_the_call_but_neither_host_nor_query() -> None:
 
 @pytest.mark.parametrize("token", ["…", "of a file that ends with\n"])
 def test_a_token_that_no_header_can_contain_is_reported_without_it(token: str) -> None:
-    """Such as the `…` of an example that was copied as it is."""
+    """An example is the `…` of documentation that was copied unchanged."""
     service = Service([])
     service.transport = Transport(INTERCOM, None, httpx.Client(), service, service.breaker, service.tokens, lambda: 0.0)
     with serve(lambda request: HttpResponse()) as base_url:

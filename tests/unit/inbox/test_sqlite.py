@@ -89,7 +89,7 @@ def test_a_locked_file_raises_inbox_error(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
 def test_a_forked_process_opens_its_own_connection(inbox: SQLiteInbox) -> None:
-    """Even while threads of its parent use the inbox."""
+    """Threads of the parent process use the inbox at the same time."""
     inbox.add(build_event())
     stopping = threading.Event()
 
@@ -131,7 +131,7 @@ def test_processes_may_create_the_tables_at_the_same_moment(tmp_path: Path) -> N
 
 
 def test_a_file_of_an_earlier_version_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a migration that a later version may add."""
+    """The migration is an example, since no version has one yet."""
     path = tmp_path / "triage.db"
     inbox = SQLiteInbox(path)
     inbox.add(build_event())
@@ -144,7 +144,7 @@ def test_a_file_of_an_earlier_version_is_migrated(tmp_path: Path, monkeypatch: p
 
 
 def test_a_lease_reads_only_the_events_of_its_owner_and_conversation(inbox: SQLiteInbox) -> None:
-    """Or it would take longer with every finished event and with every event of another Router."""
+    """Otherwise a lease would take longer with every finished event and with every event of another Router."""
     query = f"EXPLAIN QUERY PLAN {inbox._queries['lease_owned']}"
     plan, _ = inbox._execute(query, {"limit": 1, "seconds": 1, "owner": "intercom", "now": 1})
     for index in ("triage_handled_conversation", "triage_open_due", "triage_open_conversation"):

@@ -22,7 +22,7 @@ def open_conversation(fake: FakeHelpDesk, text: str = "Hi", **options: Any) -> s
 
 
 def compute_hmac(algorithm: str, key: str, message: bytes) -> bytes:
-    """Compute an HMAC by other code than Python's."""
+    """Compute an HMAC with OpenSSL instead of Python."""
     command = ["openssl", "dgst", f"-{algorithm}", "-hmac", key, "-binary"]
     return subprocess.run(command, input=message, capture_output=True, check=True).stdout
 

@@ -163,7 +163,7 @@ def test_unknown_resources_are_404(client: httpx.Client, path: str) -> None:
 # Writing.
 
 
-def test_an_update_changes_the_given_fields_and_adds_one_audit(fake: FakeZendesk, client: httpx.Client) -> None:
+def test_an_update_changes_only_its_own_fields_and_adds_one_audit(fake: FakeZendesk, client: httpx.Client) -> None:
     open_conversation(fake)
     comment = {"html_body": "<p>Hi</p>", "public": True, "author_id": 9001}
     fields = [{"id": 27642, "value": "billing"}]

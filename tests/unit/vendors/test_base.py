@@ -1,4 +1,4 @@
-"""The base class of the adapters: what every adapter inherits."""
+"""The base class of the adapters: the behavior that every adapter inherits."""
 
 import json
 from collections.abc import Mapping

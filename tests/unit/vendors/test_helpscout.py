@@ -678,7 +678,7 @@ def test_a_conversation_that_was_merged_into_a_humans_is_left_to_the_human(api: 
     ],
 )
 def test_a_conversation_that_is_merged_after_the_read_is_not_changed(action: Action, hint: str, api: Api) -> None:
-    """A human who merges it is working on it."""
+    """Merging it shows that a human is working on it."""
     desk = HelpScoutDesk()
     kept, webhook = desk.fake.customer_writes("First"), desk.fake.customer_writes("Second")
 

@@ -1,4 +1,4 @@
-"""Settings of an adapter: what is accepted, what the environment supplies, what an error says and never shows."""
+"""Settings of an adapter: accepted values, environment variables, and errors that never show a secret."""
 
 import traceback
 from typing import Any

@@ -1,4 +1,4 @@
-"""Signatures: only what one of our secrets made is accepted, and no input breaks the check."""
+"""Only signatures computed with one of our secrets are accepted, and no input makes the check raise."""
 
 import base64
 import hashlib

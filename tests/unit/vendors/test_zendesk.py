@@ -245,7 +245,7 @@ def test_labels_are_added_although_a_human_was_assigned(api: Api) -> None:
 
 
 def test_two_processes_cannot_both_reply(api: Api) -> None:
-    """The second one finds its stamp outdated and a reply there."""
+    """The second process finds that its stamp is outdated and that a reply exists."""
     desk = ZendeskDesk()
     webhook = open_ticket(desk)
 
