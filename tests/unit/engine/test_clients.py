@@ -15,9 +15,9 @@ from triage.io.ports import AsyncIO, SyncIO
 @pytest.mark.parametrize(
     ("clients", "message"),
     [
-        ((httpx.AsyncClient(), None), r"Router\(http=…\) takes an httpx.Client, .* not AsyncClient"),
-        ((None, httpx.Client()), r"Router\(async_http=…\) takes an httpx.AsyncClient, .* not Client"),
-        ((httpx2.AsyncClient(), None), r"Router\(http=…\) takes an httpx.Client, .* not AsyncClient"),
+        ((httpx.AsyncClient(), None), r"Router\(http=…\) must be an httpx.Client, .* not AsyncClient"),
+        ((None, httpx.Client()), r"Router\(async_http=…\) must be an httpx.AsyncClient, .* not Client"),
+        ((httpx2.AsyncClient(), None), r"Router\(http=…\) must be an httpx.Client, .* not AsyncClient"),
         ((httpx.Client, None), r"Router\(http=…\) .* not the class Client"),
         ((None, httpx.AsyncClient), r"Router\(async_http=…\) .* not the class AsyncClient"),
         (("https://example.com", None), r"Router\(http=…\) .* not str"),
