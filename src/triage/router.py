@@ -94,7 +94,7 @@ class Router:
         on_failure: Literal["accept", "retry"] = "accept",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _check_arguments(vendor, inbox, name, context, max_body, on_failure)
+        _check_arguments(vendor, inbox, limits, name, context, dry_run, max_body, on_failure)
         self.vendor = vendor
         self.inbox = inbox
         self.name = name or vendor.name
@@ -136,9 +136,20 @@ class Router:
         Raises:
             ConfigurationError: A variable is not set, or an argument is wrong.
         """
-        if "buckets" not in options:
-            options["buckets"] = Buckets.default(policy.read_teams(os.environ, vendor.name.upper()))
-        return cls(vendor.from_env(), **options)
+        problems: list[str] = []
+        adapter: HelpDesk | None = None
+        try:
+            adapter = vendor.from_env()
+        except ConfigurationError as err:
+            problems.append(str(err))
+        try:
+            if "buckets" not in options:
+                options["buckets"] = Buckets.default(policy.read_teams(os.environ, vendor.name.upper()))
+        except ConfigurationError as err:
+            problems.append(str(err))
+        if adapter is None or problems:
+            raise ConfigurationError(" ".join(problems))
+        return cls(adapter, **options)
 
     def _check_policy(self) -> None:
         policies = [(f"Bucket {bucket.name!r}", bucket.actions) for bucket in self.buckets]
@@ -191,6 +202,8 @@ class Router:
         Args:
             function: Takes the outcome, and must be quick. If it raises, the error is logged.
         """
+        if not callable(function):  # pyright: ignore[reportUnnecessaryComparison]
+            raise ConfigurationError(f"on_outcome() takes a function, not {function!r}.")
         self.add_observer(OutcomeListener(function))
 
     def add_observer(self, observer: Observer) -> None:
@@ -415,7 +428,14 @@ class Router:
 
 
 def _check_arguments(
-    vendor: object, inbox: object, name: object, context: object, max_body: object, on_failure: object
+    vendor: object,
+    inbox: object,
+    limits: object,
+    name: object,
+    context: object,
+    dry_run: object,
+    max_body: object,
+    on_failure: object,
 ) -> None:
     if isinstance(vendor, type):
         raise ConfigurationError(
@@ -425,13 +445,17 @@ def _check_arguments(
         hasattr(vendor, attribute) for attribute in ("name", "check", "verify", "parse", "plan", "fetch", "perform")
     ):
         raise ConfigurationError(f"Router's first argument must be an adapter, not {type(vendor).__name__}.")
-    if isinstance(inbox, type | str | os.PathLike):
+    if inbox is not None and (isinstance(inbox, type) or not hasattr(inbox, "lease_key")):
         raise ConfigurationError(f"inbox must be an inbox, such as SQLiteInbox('triage.db'), not {inbox!r}.")
     if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise ConfigurationError(
             f"name={name!r}: a Router's name has 1 to 64 of the characters a-z, 0-9, '_', '.' and '-', and begins with "
             f"a letter or a digit."
         )
+    if not isinstance(limits, Limits):
+        raise ConfigurationError(f"limits must be Limits(…), not {limits!r}.")
+    if not isinstance(dry_run, bool):
+        raise ConfigurationError(f"dry_run must be True or False, not {dry_run!r}.")
     if type(context) is not int or context < 0:
         raise ConfigurationError(f"context must be the number of earlier messages to include, not {context!r}.")
     if type(max_body) is not int or max_body < 1:

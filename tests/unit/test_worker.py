@@ -510,7 +510,10 @@ def test_a_defect_is_logged_as_an_error_and_the_event_is_retried(
     with Worker(router):
         inbox.wait()
     assert inbox.count_states()["ready"] == 1
-    assert [record.levelname for record in caplog.records if "a defect" in record.getMessage()] == ["ERROR"]
+    outcome, location = (record for record in caplog.records if "a defect" in record.getMessage())
+    assert (outcome.levelname, location.levelname) == ("ERROR", "ERROR")
+    assert "reason=a defect: KeyError" in outcome.getMessage()
+    assert f"a defect: KeyError at {__file__}" in location.getMessage()
 
 
 def test_a_worker_starts_and_drains_with_an_asgi_application(desk: Desk, inbox: WatchedInbox) -> None:

@@ -118,7 +118,9 @@ class Attempt:
             raise
         except Exception as err:
             # Leave out the error's own text, which may quote the customer.
-            await self._retry_later(f"a defect: {type(err).__name__}")
+            outcome = self._build_outcome("failed", f"a defect: {type(err).__name__}")
+            await self._retry_later(outcome.reason)
+            self._engine.observers.notify("settled", outcome)
             raise
         else:
             await call_inbox(self._engine.inbox, self._io, self._engine.inbox.finish, self._job, outcome, self.ledger)
@@ -138,6 +140,9 @@ class Attempt:
             self.ledger = self.ledger.model_copy(update={"conversation": visible, "verdict": verdict})
         if self.ledger.steps is None and self.ledger.verdict is not None:
             self.ledger = self._engine.plan(self.ledger, self.ledger.verdict, conversation)
+            for result in self.ledger.steps or ():
+                if result.status != "pending":
+                    self._engine.observers.notify("step_finished", self.event, result)
         return None
 
     async def _get_verdict(self, conversation: Conversation, latest: Message) -> Verdict:

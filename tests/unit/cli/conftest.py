@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.project import Project
+from tests.helpers.cli_project import Project
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.unit.cli.project import Project
+from tests.helpers.cli_project import Project
 
 # Inspecting
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.unit.cli.project import APP, Project
+from tests.helpers.cli_project import APP, Project
 from triage import Action, Reply, SetPriority, Tag
 from triage.cli.replay import format_action
 

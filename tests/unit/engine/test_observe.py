@@ -178,6 +178,36 @@ def test_a_step_that_a_human_made_unnecessary_is_observed_as_skipped(desk: Desk,
     assert ("step_finished", "reply:skipped") in recorder.summary
 
 
+def test_steps_that_are_skipped_or_only_planned_are_observed(desk: Desk) -> None:
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.agent_writes("I have it.", conversation=webhook.conversation_id or "")
+    results: list[str] = []
+
+    class StepObserver(Observer):
+        def step_finished(self, event: Event, result: StepResult) -> None:
+            results.append(f"{result.step.name}:{result.status}")
+
+    router = desk.router(buckets=only(Tag("seen"), Reply("Hi")), dry_run=True)
+    router.add_observer(StepObserver())
+    handle(Api("sync"), router, webhook)
+    assert results == ["tag:planned", "reply:skipped"]
+
+
+def test_an_attempt_that_ends_with_a_defect_is_settled_as_failed(desk: Desk) -> None:
+    outcomes: list[Outcome] = []
+
+    class DefectiveAdapter(type(desk.adapter())):  # type: ignore[misc]  # the class of the desk's adapter
+        async def fetch(self, *_: object) -> Conversation:
+            raise KeyError("customer text")
+
+    adapter = DefectiveAdapter(**desk.fake.settings())
+    router = desk.router(vendor=adapter)
+    router.on_outcome(outcomes.append)
+    with pytest.raises(KeyError):
+        handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    assert [(outcome.status, outcome.reason) for outcome in outcomes] == [("failed", "a defect: KeyError")]
+
+
 def test_the_number_of_the_attempt_is_passed(desk: Desk, inbox: WatchedInbox, api: Api) -> None:
     recorder = Recorder()
     router = desk.router(inbox=inbox, buckets=only(Tag("seen")))
