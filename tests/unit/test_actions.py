@@ -66,6 +66,7 @@ MISTAKES: list[tuple[Any, dict[str, Any] | tuple[Any, ...], str]] = [
     (Tag, (1,), r"names\[0\] must be a valid string"),
     (Tag, (["a", "b"],), r"names must be separate strings. Write Tag\('vip', 'refund'\)"),
     (Tag, {"names": "ab"}, "names must be separate strings"),
+    (Tag, {"names": []}, "names must not be empty"),
     (Tag, {"name": "a"}, "there is no field 'name'"),
     (SetFields, (), "fields is missing"),
     (SetFields, ({},), "fields must not be empty"),

@@ -1,4 +1,7 @@
-"""The help desks' own clients, and the most common one for Zendesk, work with our fakes."""
+"""The help desks' own clients, and the most common one for Zendesk, work with our fakes.
+
+All tests that need packages for Node.js are in this module, so that one worker installs them once.
+"""
 
 import time
 from collections.abc import Generator
@@ -21,6 +24,7 @@ from zenpy import Zenpy
 from zenpy.lib.api_objects import Comment, CustomField, Ticket
 from zenpy.lib.exception import APIException, RecordNotFoundException
 
+from tests.helpers.desks import CrispDesk
 from tests.integration.clients.conftest import Run
 from triage.testing import FakeCrisp, FakeIntercom, FakeZendesk
 
@@ -207,3 +211,16 @@ def test_crisps_node_client_handles_a_conversation(node_with_packages: Run) -> N
     )
     assert (conversation.fields, fake.blocked) == ({"triage": "billing"}, {session})
     assert (fake.replies(session), fake.notes(session)) == (["Hi there"], ["psst"])
+
+
+def test_crisps_package_accepts_the_signature_of_the_fake(node_with_packages: Run) -> None:
+    desk = CrispDesk()
+    webhook = desk.fake.customer_writes("Où est ma commande ? 😡")
+    arguments = {
+        "secret": desk.secret,
+        "body": webhook.body.decode(),
+        "timestamp": webhook.headers["X-Crisp-Request-Timestamp"],
+    }
+    signature = webhook.headers["X-Crisp-Signature"]
+    assert node_with_packages("crisp_signature.cjs", **arguments, signature=signature) is True
+    assert node_with_packages("crisp_signature.cjs", **arguments, signature="0" * 64) is False
