@@ -1,5 +1,9 @@
 """Events for tests of the inboxes."""
 
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from triage import Event
 from triage.inbox.base import Inbox
 from triage.models import Job
@@ -27,3 +31,23 @@ def lease_one(inbox: Inbox) -> Job:
     """Lease the only event that is due."""
     (job,) = inbox.lease(10, LEASE)
     return job
+
+
+@contextmanager
+def used_by_threads(inbox: Inbox) -> Generator[None]:
+    """Let three threads use the inbox without a pause, so that a fork may happen while one holds a lock."""
+    stopping = threading.Event()
+
+    def count_until_stopped() -> None:
+        while not stopping.is_set():
+            inbox.count_states()
+
+    threads = [threading.Thread(target=count_until_stopped) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()

@@ -5,6 +5,7 @@ from typing import Any
 from tests.helpers.api import Api
 from tests.helpers.desks import Desk
 from triage import Action, Bucket, Outcome, Router, WebhookResponse
+from triage.models import Delivery, Event, Parsed
 from triage.testing import Webhook
 
 
@@ -35,6 +36,22 @@ def collect_classified_texts(desk: Desk, api: Api, webhook: Webhook, **options: 
 
     route(desk, api, webhook, classifier=classify, **options)
     return texts
+
+
+def parse(desk: Desk, webhook: Webhook, **settings: Any) -> Parsed:
+    """Verify and parse a webhook with an adapter that has these settings."""
+    adapter = desk.adapter(**settings)
+    delivery = Delivery.create(webhook.body, webhook.headers, desk.clock())
+    adapter.verify(delivery)
+    parsed: Parsed = adapter.parse(delivery)
+    return parsed
+
+
+def parse_event(desk: Desk, webhook: Webhook, **settings: Any) -> Event:
+    """Do the same as `parse` for a webhook that contains an event."""
+    parsed = parse(desk, webhook, **settings)
+    assert isinstance(parsed, Event)
+    return parsed
 
 
 def step_results(outcome: Outcome) -> list[str]:

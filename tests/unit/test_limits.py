@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -45,12 +44,6 @@ UNAVAILABLE = Verdict(bucket="general", confidence=0, fallback=True, unavailable
 def desk() -> Desk:
     """Intercom, since the limits are the same for every vendor."""
     return IntercomDesk()
-
-
-@pytest.fixture
-def inbox(desk: Desk, tmp_path: Path) -> Iterator[WatchedInbox]:
-    with contextlib.closing(WatchedInbox(tmp_path / "triage.db", clock=desk.clock)) as inbox:
-        yield inbox
 
 
 def receive(router: Router, desk: Desk) -> Event:

@@ -1,10 +1,8 @@
 """Replay compares how stored events were treated with another policy, and changes nothing."""
 
 import asyncio
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,12 +35,6 @@ from triage.replay import Comparison, replay
 def desk(request: pytest.FixtureRequest) -> Desk:
     """Intercom, unless a test names other vendors: only the plan of the steps depends on the vendor."""
     return DESKS[getattr(request, "param", "intercom")]()
-
-
-@pytest.fixture
-def inbox(desk: Desk, tmp_path: Path) -> Iterator[WatchedInbox]:
-    with contextlib.closing(WatchedInbox(tmp_path / "triage.db", clock=desk.clock)) as inbox:
-        yield inbox
 
 
 def route_messages(desk: Desk, inbox: WatchedInbox, *texts: str, **options: Any) -> None:

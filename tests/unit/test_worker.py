@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,6 @@ every_vendor = pytest.mark.parametrize("desk", list(DESKS), indirect=True)
 def desk(request: pytest.FixtureRequest) -> Desk:
     """Intercom, unless a test names other vendors: the worker and the inbox are the same for all of them."""
     return DESKS[getattr(request, "param", "intercom")]()
-
-
-@pytest.fixture
-def inbox(desk: Desk, tmp_path: Path) -> Iterator[WatchedInbox]:
-    with contextlib.closing(WatchedInbox(tmp_path / "triage.db", clock=desk.clock)) as inbox:
-        yield inbox
 
 
 # Storing

@@ -260,9 +260,9 @@ class Attempt:
         inbox = self._engine.inbox
         delay = self._retries.next_delay(self._job.attempts, retry_after=retry_after)
         if delay is not None:
-            await call_inbox(self._engine.inbox, self._io, inbox.retry, self._job, error, delay, self.ledger)
+            await call_inbox(inbox, self._io, inbox.retry, self._job, error, delay, self.ledger)
             return
         if self._engine.is_durable:  # otherwise the log line of the outcome suffices
             attempts = self._job.attempts
             logger.error("%s was dead-lettered after %s attempts: %s", self.event.key, attempts, error)
-        await call_inbox(self._engine.inbox, self._io, inbox.dead_letter, self._job, error, self.ledger)
+        await call_inbox(inbox, self._io, inbox.dead_letter, self._job, error, self.ledger)

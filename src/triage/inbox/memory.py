@@ -30,14 +30,14 @@ class _Row:
     key: str
     owner: str
     conversation: str
-    customer: str | None
-    email: str | None
-    event: Event | None
-    ledger: Ledger
     state: State
     due: float
     received: float
     changed: float
+    customer: str | None = None
+    email: str | None = None
+    event: Event | None = None
+    ledger: Ledger = _EMPTY_LEDGER
     attempts: int = 0
     fencing_token: int = 0
     status: Status | None = None
@@ -104,17 +104,13 @@ class MemoryInbox(Inbox):
                 customer=customer.id,
                 email=email,
                 event=event,
-                ledger=_EMPTY_LEDGER,
                 state="ready",
                 due=now,
                 received=now,
                 changed=now,
             )
             self._rows[event.key] = row
-            if conversation in self._open:
-                self._open[conversation].append(row)
-            else:
-                self._open[conversation] = [row]
+            self._open.setdefault(conversation, []).append(row)
             return True
 
     @override
@@ -130,10 +126,6 @@ class MemoryInbox(Inbox):
                 key=key,
                 owner=owner,
                 conversation=key,
-                customer=None,
-                email=None,
-                event=None,
-                ledger=_EMPTY_LEDGER,
                 state="dead",
                 due=now,
                 received=now,

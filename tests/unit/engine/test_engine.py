@@ -1,11 +1,8 @@
 """Previewing a conversation: the verdict and the plan, without any other effect."""
 
 import asyncio
-import contextlib
 import gc
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -39,12 +36,6 @@ class BrokenClassifier:
 def desk() -> Desk:
     """Intercom, since only the plan depends on the vendor."""
     return IntercomDesk()
-
-
-@pytest.fixture
-def inbox(desk: Desk, tmp_path: Path) -> Iterator[WatchedInbox]:
-    with contextlib.closing(WatchedInbox(tmp_path / "triage.db", clock=desk.clock)) as inbox:
-        yield inbox
 
 
 def preview(api: Api, router: Router, conversation: Conversation = CONVERSATION) -> Ledger:

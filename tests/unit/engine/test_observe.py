@@ -1,9 +1,7 @@
 """Observers are notified of each delivery, attempt and step, and can neither stop nor change anything."""
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -83,12 +81,6 @@ class RaisingObserver(Observer):
 def desk() -> Desk:
     """Intercom, since observers are the same for every vendor."""
     return IntercomDesk()
-
-
-@pytest.fixture
-def inbox(desk: Desk, tmp_path: Path) -> Iterator[WatchedInbox]:
-    with contextlib.closing(WatchedInbox(tmp_path / "triage.db", clock=desk.clock)) as inbox:
-        yield inbox
 
 
 # Each notification

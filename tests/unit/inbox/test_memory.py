@@ -1,13 +1,12 @@
 """The behavior that only the memory inbox has."""
 
 import os
-import threading
 from collections.abc import Iterator
 
 import pytest
 
 from tests.helpers.desks.base import Clock
-from tests.helpers.events import LEASE, build_event, lease_one
+from tests.helpers.events import LEASE, build_event, lease_one, used_by_threads
 from tests.helpers.watched import exit_code
 from triage import ConfigurationError, InboxError, Outcome, Step, StepResult, Tag
 from triage.inbox import MemoryInbox
@@ -91,22 +90,11 @@ def test_a_forked_process_keeps_the_finished_events_and_leaves_the_open_ones_to_
     inbox.add(build_event(1))
     inbox.finish(lease_one(inbox), Outcome(status="routed"))
     inbox.add(build_event(2))
-    stopping = threading.Event()
-
-    def count_until_stopped() -> None:
-        while not stopping.is_set():
-            inbox.count_states()
-
-    threads = [threading.Thread(target=count_until_stopped) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for _ in range(5):
-        child = os.fork()
-        if child == 0:
-            is_new = [inbox.add(build_event(number)) for number in (1, 2, 3)]
-            os._exit(0 if is_new == [False, True, True] else 1)
-        assert exit_code(child) == 0
-    stopping.set()
-    for thread in threads:
-        thread.join()
+    with used_by_threads(inbox):
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                is_new = [inbox.add(build_event(number)) for number in (1, 2, 3)]
+                os._exit(0 if is_new == [False, True, True] else 1)
+            assert exit_code(child) == 0
     assert [entry.state for entry in inbox.list_entries()] == ["ready", "finished"]

@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from tests.helpers.desks import IntercomDesk
 from tests.helpers.desks.base import Clock
-from tests.helpers.events import build_event, lease_one
+from tests.helpers.events import build_event, lease_one, used_by_threads
 from tests.helpers.watched import exit_code
 from triage import ConfigurationError, InboxError
 from triage.inbox import SQLiteInbox
@@ -91,23 +90,12 @@ def test_a_locked_file_raises_inbox_error(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_forked_process_opens_its_own_connection(inbox: SQLiteInbox) -> None:
     """Threads of the parent process use the inbox at the same time."""
     inbox.add(build_event())
-    stopping = threading.Event()
-
-    def count_until_stopped() -> None:
-        while not stopping.is_set():
-            inbox.count_states()
-
-    threads = [threading.Thread(target=count_until_stopped) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for number in range(2, 12):
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if inbox.add(build_event(number)) and not inbox.add(build_event()) else 1)
-        assert exit_code(child) == 0
-    stopping.set()
-    for thread in threads:
-        thread.join()
+    with used_by_threads(inbox):
+        for number in range(2, 12):
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if inbox.add(build_event(number)) and not inbox.add(build_event()) else 1)
+            assert exit_code(child) == 0
     assert inbox.count_states()["ready"] == 11
 
 

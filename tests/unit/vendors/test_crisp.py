@@ -13,7 +13,7 @@ import pytest
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, CrispDesk
 from tests.helpers.desks.crisp import ESCAPED, KEY, VISITOR
-from tests.helpers.routing import collect_classified_texts, route, step_results
+from tests.helpers.routing import collect_classified_texts, parse_event, route, step_results
 from triage import (
     Action,
     Assign,
@@ -21,7 +21,6 @@ from triage import (
     Close,
     ConfigurationError,
     Conversation,
-    Event,
     InvalidSignature,
     MarkSpam,
     Note,
@@ -84,19 +83,6 @@ def list_writes(desk: CrispDesk) -> list[tuple[str, str, Any]]:
     calls = [(call.method, re.sub(r"^.*/session_[^/]+", "", call.path), call.body) for call in desk.fake.calls]
     assert [(method, path) for method, path, _ in calls[:2]] == [("GET", ""), ("GET", "/messages")]
     return calls[2:]
-
-
-def parse(desk: CrispDesk, webhook: Webhook, **settings: Any) -> Any:
-    adapter = desk.adapter(**settings)
-    delivery = Delivery.create(webhook.body, webhook.headers, desk.clock())
-    adapter.verify(delivery)
-    return adapter.parse(delivery)
-
-
-def parse_event(desk: CrispDesk, webhook: Webhook, **settings: Any) -> Event:
-    event = parse(desk, webhook, **settings)
-    assert isinstance(event, Event)
-    return event
 
 
 def fetch(desk: CrispDesk, webhook: Webhook, **data: Any) -> Conversation:

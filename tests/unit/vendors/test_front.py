@@ -14,7 +14,7 @@ from openapi_core.testing import MockRequest
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, FrontDesk
 from tests.helpers.desks.front import KEY, SYNC, TAGGED
-from tests.helpers.routing import collect_classified_texts, route, step_results
+from tests.helpers.routing import collect_classified_texts, parse, parse_event, route, step_results
 from tests.helpers.specs import load_description, load_document
 from triage import (
     Action,
@@ -23,7 +23,6 @@ from triage import (
     Close,
     ConfigurationError,
     Conversation,
-    Event,
     InvalidSignature,
     MarkSpam,
     Note,
@@ -68,19 +67,6 @@ def list_writes(desk: FrontDesk) -> list[tuple[str, str, Any]]:
     calls = [(call.method, re.sub(r"^/conversations/[^/]+", "", call.path), call.body) for call in desk.fake.calls]
     assert [(method, path) for method, path, _ in calls[:2]] == [("GET", ""), ("GET", "/messages")]
     return [call for call in calls[2:] if call[1] != "/company/tags"]
-
-
-def parse(desk: FrontDesk, webhook: Webhook, **settings: Any) -> Any:
-    adapter = desk.adapter(**settings)
-    delivery = Delivery.create(webhook.body, webhook.headers, desk.clock())
-    adapter.verify(delivery)
-    return adapter.parse(delivery)
-
-
-def parse_event(desk: FrontDesk, webhook: Webhook, **settings: Any) -> Event:
-    event = parse(desk, webhook, **settings)
-    assert isinstance(event, Event)
-    return event
 
 
 # Actions

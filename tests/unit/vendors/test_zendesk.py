@@ -18,7 +18,7 @@ from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, ZendeskDesk
 from tests.helpers.desks.zendesk import PUBLIC
 from tests.helpers.paths import DOCS
-from tests.helpers.routing import collect_classified_texts, route, step_results
+from tests.helpers.routing import collect_classified_texts, parse, parse_event, route, step_results
 from tests.helpers.specs import load_description
 from triage import (
     Action,
@@ -79,19 +79,6 @@ def list_updates(desk: ZendeskDesk) -> list[Any]:
 
 def list_calls(desk: ZendeskDesk) -> list[str]:
     return [f"{call.method} {call.path}" for call in desk.fake.calls]
-
-
-def parse(desk: ZendeskDesk, webhook: Webhook, **settings: Any) -> Any:
-    adapter = desk.adapter(**settings)
-    delivery = Delivery.create(webhook.body, webhook.headers, desk.clock())
-    adapter.verify(delivery)
-    return adapter.parse(delivery)
-
-
-def parse_event(desk: ZendeskDesk, webhook: Webhook, **settings: Any) -> Event:
-    parsed = parse(desk, webhook, **settings)
-    assert isinstance(parsed, Event)
-    return parsed
 
 
 # Actions
