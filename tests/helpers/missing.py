@@ -36,6 +36,11 @@ def skip_without_tool(name: str) -> NoReturn:
     skip_or_fail(f"{name} is not installed: apt-get install {PACKAGES[name]}")
 
 
+def skip_without_checker(name: str) -> NoReturn:
+    """Skip the test, in CI as well, because a linter or type checker is missing: `make lowest` installs none."""
+    pytest.skip(f"{name}, of the dependency group `check`, is not installed")
+
+
 def skip_without_description(file_name: str) -> NoReturn:
     """Skip the test, or fail it in CI, because a vendor's OpenAPI description is missing."""
     skip_or_fail(f"the OpenAPI description {file_name} is missing: make specs")

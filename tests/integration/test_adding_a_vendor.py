@@ -12,6 +12,7 @@ from sybil import Document
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 from tests.helpers.api import Api
+from tests.helpers.missing import skip_without_checker
 from tests.helpers.paths import DOCS, ROOT
 from triage import Action, ConfigurationError, Note, Reply, SetPriority
 from triage.testing.contract import ContractDesk, VendorContract, Wire
@@ -60,7 +61,7 @@ def test_the_adapter_is_short(source: str) -> None:
 def test_the_adapter_is_formatted_and_strictly_typed(command: list[str], source: str, tmp_path: Path) -> None:
     tool = shutil.which(command[0], path=str(Path(sys.executable).parent))
     if tool is None:
-        pytest.skip(f"{command[0]} is not installed")
+        skip_without_checker(command[0])
     path = tmp_path / "tinydesk.py"
     path.write_text(source)
     result = subprocess.run([tool, *command[1:], str(path)], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import triage
+from tests.helpers.missing import skip_without_checker
 
 PROJECT = Path(__file__).parents[1] / "typing_project"
 SOURCE = Path(triage.__file__).parents[1]
@@ -31,7 +32,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Check a copy of the project, in a directory without a configuration of ours."""
     checker: str = request.param
     if importlib.util.find_spec(checker) is None:
-        pytest.skip(f"{checker} is not installed; it belongs to the dependency group `check`")
+        skip_without_checker(checker)
     project = tmp_path_factory.mktemp(checker)
     for file in PROJECT.glob("*.py"):
         (project / file.name).write_text(file.read_text())

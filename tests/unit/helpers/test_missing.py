@@ -2,7 +2,13 @@
 
 import pytest
 
-from tests.helpers.missing import skip_or_fail, skip_without_description, skip_without_tool, summarize_skips
+from tests.helpers.missing import (
+    skip_or_fail,
+    skip_without_checker,
+    skip_without_description,
+    skip_without_tool,
+    summarize_skips,
+)
 
 
 def find_reason(name: str) -> str:
@@ -29,6 +35,12 @@ def test_a_missing_tool_fails_the_test_in_ci(monkeypatch: pytest.MonkeyPatch) ->
         skip_without_description("front-core.json")
     with pytest.raises(pytest.fail.Exception, match="npm could not install"):
         skip_or_fail("npm could not install crisp-api")
+
+
+def test_a_missing_checker_skips_the_test_in_ci_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.skip.Exception, match="mypy, of the dependency group `check`, is not installed"):
+        skip_without_checker("mypy")
 
 
 def test_the_summary_names_each_missing_tool_once_and_how_to_install_all() -> None:
