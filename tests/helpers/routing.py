@@ -38,6 +38,14 @@ def collect_classified_texts(desk: Desk, api: Api, webhook: Webhook, **options: 
     return texts
 
 
+def receive(router: Router, desk: Desk) -> Event:
+    """Receive a webhook about a new message, and return its event."""
+    webhook = desk.fake.customer_writes("Hello")
+    event = router.receive(webhook.body, webhook.headers).event
+    assert event is not None
+    return event
+
+
 def parse(desk: Desk, webhook: Webhook, **settings: Any) -> Parsed:
     """Verify and parse a webhook with an adapter that has these settings."""
     adapter = desk.adapter(**settings)

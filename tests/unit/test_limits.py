@@ -10,9 +10,9 @@ import pytest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import Desk, IntercomDesk
-from tests.helpers.routing import handle, only, step_results
+from tests.helpers.routing import handle, only, receive, step_results
 from tests.helpers.watched import WatchedInbox
-from triage import ConfigurationError, Conversation, Event, Limits, Router, Tag, Verdict, Worker
+from triage import ConfigurationError, Conversation, Limits, Tag, Verdict, Worker
 from triage.classifiers import Claude, Price
 from triage.inbox import SQLiteInbox
 from triage.policy import Buckets
@@ -44,14 +44,6 @@ UNAVAILABLE = Verdict(bucket="general", confidence=0, fallback=True, unavailable
 def desk() -> Desk:
     """Intercom, since the limits are the same for every vendor."""
     return IntercomDesk()
-
-
-def receive(router: Router, desk: Desk) -> Event:
-    """Receive a webhook about a new message, and return its event."""
-    webhook = desk.fake.customer_writes("Hello")
-    event = router.receive(webhook.body, webhook.headers).event
-    assert event is not None
-    return event
 
 
 # Settings

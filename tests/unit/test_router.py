@@ -11,9 +11,9 @@ import pytest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, DESKS, Desk, IntercomDesk, by_name
-from tests.helpers.routing import handle, only
+from tests.helpers.routing import handle, only, receive
 from tests.helpers.watched import WatchedInbox
-from triage import Bucket, ConfigurationError, Conversation, Event, Limits, Outcome, Router, Tag, Verdict, Worker
+from triage import Bucket, ConfigurationError, Conversation, Limits, Outcome, Router, Tag, Verdict, Worker
 from triage.classifiers import Claude, Rules
 from triage.inbox import MemoryInbox, SQLiteInbox
 from triage.inbox.base import Inbox
@@ -61,14 +61,6 @@ def store(router: Router, desk: Desk) -> str:
     _, outcome = handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
     assert outcome.key is not None
     return outcome.key
-
-
-def receive(router: Router, desk: Desk) -> Event:
-    """Receive a new message and return its event."""
-    webhook = desk.fake.customer_writes("Hello")
-    event = router.receive(webhook.body, webhook.headers).event
-    assert event is not None
-    return event
 
 
 # Two Routers that share an inbox

@@ -16,6 +16,7 @@ from pydantic import Field, JsonValue
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
+from triage.io.retry import parse_seconds
 from triage.models import (
     Conversation,
     Customer,
@@ -38,7 +39,6 @@ from triage.vendors.responses import (
     build_error,
     follow_merges,
     parse_response,
-    parse_seconds,
     seconds_until_reset,
     unexpected_response,
 )

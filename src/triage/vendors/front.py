@@ -11,6 +11,7 @@ from pydantic import AliasPath, AwareDatetime, Field, JsonValue
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
+from triage.io.retry import parse_seconds
 from triage.models import (
     Conversation,
     Customer,
@@ -29,7 +30,7 @@ from triage.models import (
 from triage.text import Plain, clean, from_html, normalize_for_comparison, to_html
 from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Send, build_steps, merge_fields
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
-from triage.vendors.responses import follow_merges, parse_seconds
+from triage.vendors.responses import follow_merges
 from triage.vendors.settings import ListOf, Secret, SigningSecret
 from triage.vendors.signing import decode_base64
 

@@ -1,11 +1,12 @@
 """Parse a vendor's API responses: bodies, errors, merged conversations, rate limits."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from triage.errors import VendorError
+from triage.io.retry import parse_seconds
 from triage.models import Request, Response
 from triage.vendors.payload import Payload, describe_problem, safe_word
 
@@ -117,12 +118,3 @@ def seconds_until_reset(response: Response, now: float) -> float | None:
         return None
     reset = parse_seconds(response.headers, "x-ratelimit-reset")
     return None if reset is None else max(0.0, reset - now)
-
-
-def parse_seconds(headers: Mapping[str, str], name: str) -> float | None:
-    """Return the number in a header, or None if it is absent or not a finite, non-negative number."""
-    try:
-        value = float(headers[name])
-    except (KeyError, ValueError):
-        return None
-    return value if 0 <= value < float("inf") else None

@@ -14,12 +14,12 @@ from pydantic import AliasPath, AwareDatetime, Field, JsonValue, ValidationInfo,
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
+from triage.io.retry import parse_seconds
 from triage.models import Conversation, Customer, Delivery, Event, Handshake, Ignored, Message, Parsed, Response, Step
 from triage.text import Plain, from_html, to_html
 from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, select
 from triage.vendors.oauth import ClientCredentials
 from triage.vendors.payload import Loose, Payload, parse_json, safe_word, sort_key
-from triage.vendors.responses import parse_seconds
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import Secrets, decode_base64
 
