@@ -134,12 +134,13 @@ class Attempt:
         latest = conversation.latest
         if latest is None:
             return self._build_outcome("ignored", "the conversation has no message from a customer")
-        if self.ledger.verdict is None:
+        verdict = self.ledger.verdict
+        if verdict is None:
             visible = conversation.last_turns(self._engine.context)
             verdict = await self._get_verdict(visible, latest)
             self.ledger = self.ledger.model_copy(update={"conversation": visible, "verdict": verdict})
-        if self.ledger.steps is None and self.ledger.verdict is not None:
-            self.ledger = self._engine.plan(self.ledger, self.ledger.verdict, conversation)
+        if self.ledger.steps is None:
+            self.ledger = self._engine.plan(self.ledger, verdict, conversation)
             for result in self.ledger.steps or ():
                 if result.status != "pending":
                     self._engine.observers.notify("step_finished", self.event, result)
