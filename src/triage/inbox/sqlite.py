@@ -125,7 +125,7 @@ class SQLiteInbox(TableInbox):
         # With isolation_level=None, the module never opens a transaction, so each statement is its own.
         connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             self._migrate(connection)
         except BaseException:
@@ -148,6 +148,21 @@ class SQLiteInbox(TableInbox):
 
     def __repr__(self) -> str:
         return f"SQLiteInbox({self._path!r})"
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # SQLite ignores its timeout here, because two processes that change the mode of a new file at the same moment would
+    # wait for each other: https://www.sqlite.org/c3ref/busy_handler.html
+    deadline = time.monotonic() + _BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as err:
+            if err.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _read_version(connection: sqlite3.Connection) -> int:

@@ -26,9 +26,6 @@ class OnDemand(Generic[T]):
 
     def get(self) -> T:
         """Return the object, creating it if necessary."""
-        existing = self._object
-        if existing is not None:
-            return existing
         with self._lock:
             if self._object is None:
                 self._object = self._create()

@@ -118,6 +118,30 @@ def test_processes_may_create_the_tables_at_the_same_moment(tmp_path: Path) -> N
         inbox.close()
 
 
+def test_a_new_file_that_another_process_is_writing_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself does not wait while it changes the journal mode."""
+    path = tmp_path / "triage.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("triage.inbox.sqlite.time.sleep", lambda seconds: other.execute("COMMIT"))
+    inbox = SQLiteInbox(path)
+    assert inbox.add(build_event())
+    inbox.close()
+    other.close()
+
+
+def test_a_new_file_that_stays_locked_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "triage.db"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("triage.inbox.sqlite._BUSY_TIMEOUT", -1)
+    with pytest.raises(ConfigurationError, match="database is locked"):
+        SQLiteInbox(path)
+    other.close()
+
+
 def test_a_file_of_an_earlier_version_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The migration is an example, since no version has one yet."""
     path = tmp_path / "triage.db"
