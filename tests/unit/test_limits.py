@@ -37,7 +37,7 @@ class ScriptedClassifier:
 
 
 VERDICT = Verdict(bucket="general")
-UNAVAILABLE = Verdict(bucket="general", confidence=0, fallback=True, unavailable=True, reason="Claude answered 529")
+UNAVAILABLE = Verdict(bucket="general", confidence=0, fallback_reason="unavailable", reason="Claude answered 529")
 
 
 @pytest.fixture

@@ -98,7 +98,9 @@ def test_no_repr_contains_customer_text() -> None:
 
 
 def test_the_reason_of_a_fallback_verdict_is_in_its_repr() -> None:
-    verdict = Verdict(bucket="general", fallback=True, reason="Claude answered 529", extra={"topic": SECRET})
+    verdict = Verdict(
+        bucket="general", fallback_reason="unavailable", reason="Claude answered 529", extra={"topic": SECRET}
+    )
     for value in (verdict, Outcome(status="routed", verdict=verdict)):
         assert "reason='Claude answered 529'" in repr(value)
         assert "Claude answered 529" in str(value)

@@ -180,7 +180,7 @@ def test_a_doubtful_verdict_gets_the_review_actions_or_else_those_of_the_fallbac
 
 def test_a_fallback_verdict_gets_the_actions_of_the_fallback_bucket_not_the_review_actions() -> None:
     buckets = Buckets([BILLING], fallback="billing")
-    decision = decide(Verdict(bucket="billing", confidence=0, fallback=True), buckets, [Note("?")])
+    decision = decide(Verdict(bucket="billing", confidence=0, fallback_reason="unavailable"), buckets, [Note("?")])
     assert decision.actions == BILLING.actions
 
 

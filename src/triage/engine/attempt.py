@@ -149,21 +149,23 @@ class Attempt:
     async def _get_verdict(self, conversation: Conversation, latest: Message) -> Verdict:
         """Return a verdict, a fallback verdict if the classifier cannot give one."""
         if not latest.text:
-            return self._engine.fall_back(describe_missing_text(latest))
+            return self._engine.fall_back("no_text", describe_missing_text(latest))
         inbox, budget = self._engine.inbox, self._engine.limits.daily_usd
         today = f"spent:{datetime.fromtimestamp(self._engine.clock(), UTC):%Y-%m-%d}"
         if budget is not None and await call_inbox(inbox, self._io, inbox.get_spending, today) >= budget:
-            return self._engine.fall_back(f"the daily budget of {budget:g} USD for verdicts is spent")
+            return self._engine.fall_back("over_budget", f"the daily budget of {budget:g} USD for verdicts is spent")
         breaker = self._engine.classifier_breaker
         if wait := await breaker.acquire(self._io):
             reason = f"the classifier was down and is not called for another {wait:.0f} s"
-            verdict = self._engine.fall_back(reason, unavailable=True)
+            verdict = self._engine.fall_back("unavailable", reason)
         else:
             verdict = await self._engine.classify(conversation, self._io)
-            await (breaker.record_failure if verdict.unavailable else breaker.record_success)(self._io)
+            await (breaker.record_failure if verdict.fallback_reason == "unavailable" else breaker.record_success)(
+                self._io
+            )
         if budget is not None and verdict.cost_usd:
             await call_inbox(inbox, self._io, inbox.add_spending, today, verdict.cost_usd)
-        must_wait = verdict.unavailable and self._engine.limits.without_verdict == "wait"
+        must_wait = verdict.fallback_reason == "unavailable" and self._engine.limits.without_verdict == "wait"
         if must_wait and self._retries.next_delay(self._job.attempts) is not None:
             raise _NotYet(verdict.reason, await breaker.retry_after(self._io))
         return verdict

@@ -16,7 +16,7 @@ from triage.errors import ClassifierError, ConfigurationError, describe_location
 from triage.inbox.base import Inbox
 from triage.io.ports import IO
 from triage.limits import Limits
-from triage.models import Conversation, Ledger, Message, Step, StepResult, Verdict
+from triage.models import Conversation, FallbackReason, Ledger, Message, Step, StepResult, Verdict
 from triage.policy import Buckets
 from triage.vendors.base import Auth, HelpDesk, Vendor
 
@@ -86,7 +86,7 @@ class Engine:
         """
         latest = conversation.latest
         if latest is not None and not latest.text:
-            verdict = self.fall_back(describe_missing_text(latest))
+            verdict = self.fall_back("no_text", describe_missing_text(latest))
         else:
             verdict = await self.classify(conversation, io)
         return self.plan(Ledger(conversation=conversation, verdict=verdict), verdict, conversation)
@@ -105,21 +105,24 @@ class Engine:
             # Leave out the error's own text, which may quote the customer, unless we wrote it.
             text = f": {err}" if isinstance(err, ConfigurationError | ClassifierError) else ""
             logger.error("the classifier raised %s%s", describe_location(err), text)  # noqa: TRY400 - the same
-            return self.fall_back(f"the classifier raised {type(err).__name__}{text}", unavailable=True)
+            cause: FallbackReason = "invalid_answer" if isinstance(err, ClassifierError) else "unavailable"
+            return self.fall_back(cause, f"the classifier raised {type(err).__name__}{text}")
         if bucket is None:
             names = ", ".join(self.buckets.names)
-            return self.fall_back(f"the classifier returned an unknown bucket; the buckets are {names}")
+            return self.fall_back(
+                "invalid_answer", f"the classifier returned an unknown bucket; the buckets are {names}"
+            )
         return verdict.model_copy(update={"bucket": bucket.name})
 
-    def fall_back(self, reason: str, *, unavailable: bool = False) -> Verdict:
+    def fall_back(self, cause: FallbackReason, reason: str) -> Verdict:
         """Return the verdict for the fallback bucket.
 
         Args:
-            reason: Why the classifier returned no verdict, in our words.
-            unavailable: True if it may return one later.
+            cause: The kind of reason why there is no verdict.
+            reason: The reason in a sentence of our own words.
         """
         name = self.buckets.fallback.name
-        return Verdict(bucket=name, confidence=0.0, reason=reason, fallback=True, unavailable=unavailable)
+        return Verdict(bucket=name, confidence=0.0, reason=reason, fallback_reason=cause)
 
     def plan(self, ledger: Ledger, verdict: Verdict, conversation: Conversation) -> Ledger:
         """Plan the steps of an event.

@@ -1,12 +1,20 @@
 """The classifier's answer."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from pydantic import Field
 
 from triage.models.base import Model
 from triage.validation import StrictModel
+
+
+FallbackReason: TypeAlias = Literal["no_text", "refused", "unavailable", "over_budget", "invalid_answer"]
+"""Why there is no verdict. `no_text`: nobody wrote a word. `refused`: the model declined to answer. `unavailable`: the
+classifier's service is down, overloaded or rejected the request. `over_budget`: the daily budget is spent.
+`invalid_answer`: the answer names no bucket, or the classifier's code raised an exception."""
+
+FALLBACK_REASONS: tuple[FallbackReason, ...] = get_args(FallbackReason)
 
 
 class Usage(Model):
@@ -35,10 +43,10 @@ class Verdict(StrictModel):
     """One sentence. A model wrote it about untrusted text, so use it in internal notes only; `repr()` omits it. The
     reason of a fallback verdict is in our own words, and `repr()` shows it."""
     extra: dict[str, str] = Field(default_factory=dict, repr=False)
-    fallback: bool = False
-    """True if the classifier returned no usable verdict: `bucket` is the fallback bucket, and `reason` says why."""
-    unavailable: bool = False
-    """True if the classifier's service did not answer or rejected the request. A later call may return a verdict."""
+    fallback_reason: FallbackReason | None = None
+    """Set if there is no usable verdict: `bucket` is the fallback bucket, and `reason` explains why in a sentence."""
+    retry_after: float | None = None
+    """Seconds after which the classifier's service can be called again, if it said so. Only for `unavailable`."""
     model: str | None = None
     usage: Usage = Usage()
     cost_usd: float | None = None
@@ -47,6 +55,11 @@ class Verdict(StrictModel):
     """Seconds."""
     prompt_version: str | None = None
     """A hash of everything that the prompt contains except the customer text."""
+
+    @property
+    def fallback(self) -> bool:
+        """True if there is no usable verdict, see `fallback_reason`."""
+        return self.fallback_reason is not None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from super().__repr_args__()

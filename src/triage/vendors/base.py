@@ -522,6 +522,7 @@ class HelpDesk(Settings, ABC):
         author: str | None = None,
         at: datetime | None = None,
         files: Iterable[str] = (),
+        is_automatic: bool = False,
     ) -> Message:
         """Build a message.
 
@@ -534,6 +535,7 @@ class HelpDesk(Settings, ABC):
             author: The author's id.
             at: When it was written.
             files: The names of its attachments.
+            is_automatic: True if the vendor says that a machine sent a customer's message.
         """
         plain = text if isinstance(text, Plain) else Plain(clean(text or ""), 0)
         return Message(
@@ -543,6 +545,8 @@ class HelpDesk(Settings, ABC):
             attachments=(*files, *["image"] * plain.images),
             at=at,
             author=author,
+            is_automatic=is_automatic,
+            is_ours=role in ("bot", "note") and author == self.own_id,
         )
 
     def build_conversation(
@@ -553,7 +557,12 @@ class HelpDesk(Settings, ABC):
         customer: Customer | None = None,
         subject: str | None = None,
         assignee: str | None = None,
-        is_automatic: bool = False,
+        team: str | None = None,
+        is_closed: bool = False,
+        closed_at: datetime | None = None,
+        channel: str | None = None,
+        inbox: str | None = None,
+        brand: str | None = None,
         tags: Iterable[str] = (),
         version: str | None = None,
     ) -> Conversation:
@@ -565,7 +574,12 @@ class HelpDesk(Settings, ABC):
             customer: The customer.
             subject: The subject.
             assignee: The id of the user to whom the conversation is assigned. Our own id counts as unassigned.
-            is_automatic: True if a machine sent the customer's last message.
+            team: The id of the team to which the conversation is assigned.
+            is_closed: True if the conversation is closed now.
+            closed_at: When it was last closed.
+            channel: Where the customer wrote, in the vendor's words.
+            inbox: The id of the inbox that received the conversation.
+            brand: The id of the brand.
             tags: The names of the tags.
             version: The vendor's version of this state.
         """
@@ -576,8 +590,12 @@ class HelpDesk(Settings, ABC):
             customer=customer or Customer(),
             messages=shown,
             assignee=None if assignee in (*_NOBODY, self.own_id) else assignee,
-            has_automatic_reply=any(message.author == self.own_id and message.role == "bot" for message in shown),
-            is_automatic=is_automatic,
+            team=None if team in _NOBODY else team,
+            is_closed=is_closed,
+            closed_at=closed_at,
+            channel=channel,
+            inbox=inbox,
+            brand=brand,
             tags=tuple(tags),
             version=version,
         )

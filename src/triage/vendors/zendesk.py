@@ -419,7 +419,7 @@ class Zendesk(HelpDesk):
 
     def _translate(self, ticket: _Ticket, comments: Sequence[_Comment], users: Mapping[str, _User]) -> Conversation:
         requester = users.get(ticket.requester_id or "") or _User(id="unknown")
-        conversation = self.build_conversation(
+        return self.build_conversation(
             ticket.id,
             (self._translate_comment(comment, ticket, users) for comment in comments),
             subject=ticket.subject,
@@ -428,9 +428,6 @@ class Zendesk(HelpDesk):
             version=ticket.updated_at,
             tags=ticket.tags,
         )
-        automatic = {comment.id for comment in comments if _AUTOMATIC in (comment.flags or ())}
-        is_automatic = conversation.latest is not None and conversation.latest.id in automatic
-        return conversation.model_copy(update={"is_automatic": is_automatic})
 
     def _translate_comment(self, comment: _Comment, ticket: _Ticket, users: Mapping[str, _User]) -> Message:
         return self.build_message(
@@ -440,6 +437,7 @@ class Zendesk(HelpDesk):
             author=comment.author_id,
             at=comment.created_at,
             files=(file.file_name for file in comment.attachments or ()),
+            is_automatic=_AUTOMATIC in (comment.flags or ()),
         )
 
     def _find_role(self, comment: _Comment, ticket: _Ticket, users: Mapping[str, _User]) -> Role:

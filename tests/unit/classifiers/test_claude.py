@@ -332,7 +332,7 @@ def test_an_answer_without_a_verdict_leads_to_the_fallback_bucket(
     ask.fake.fail(**change)
     verdict = ask()
     assert (verdict.bucket, verdict.fallback, verdict.confidence, verdict.reason) == ("general", True, 0.0, reason)
-    assert not verdict.unavailable
+    assert verdict.fallback_reason == "refused" or verdict.fallback_reason == "invalid_answer"
     assert len(ask.fake.calls) == 1
     assert get_levels(caplog) == ["WARNING"]
     assert "charged twice" not in caplog.text
@@ -537,7 +537,7 @@ def test_an_error_of_the_sdk_leads_to_the_fallback_bucket_without_its_message(ap
     )
     assert verdict.fallback
     assert verdict.reason == "Claude's SDK raised AnthropicError"
-    assert verdict.unavailable
+    assert verdict.fallback_reason == "unavailable"
 
 
 # Hostile input

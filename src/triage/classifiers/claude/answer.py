@@ -3,10 +3,10 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from triage.errors import ClassifierError
-from triage.models import Usage
+from triage.models import FallbackReason, Usage
 from triage.policy import Buckets
 
 # https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback. Reasons are logged, and an unknown
@@ -21,11 +21,15 @@ class AnswerError(ClassifierError):
     """The answer contains no verdict.
 
     Attributes:
+        kind: The kind of reason, for the verdict.
         truncated: True if a higher `max_tokens` would have helped.
     """
 
-    def __init__(self, reason: str, *, truncated: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, kind: Literal["refused", "invalid_answer"] = "invalid_answer", truncated: bool = False
+    ) -> None:
         super().__init__(reason)
+        self.kind: FallbackReason = kind
         self.truncated = truncated
 
 
@@ -101,7 +105,8 @@ def _check_stop_reason(answer: object) -> None:
         case "refusal":
             category = getattr(getattr(answer, "stop_details", None), "category", None)
             is_known = isinstance(category, str) and category in _REFUSAL_CATEGORIES
-            raise AnswerError("Claude refused to classify the message" + (f" ({category})" if is_known else ""))
+            suffix = f" ({category})" if is_known else ""
+            raise AnswerError(f"Claude refused to classify the message{suffix}", kind="refused")
         case "max_tokens":
             raise AnswerError("Claude's answer was cut off at max_tokens", truncated=True)
         case "model_context_window_exceeded":

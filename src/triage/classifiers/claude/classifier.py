@@ -34,8 +34,8 @@ _RESERVED_NAMES = ("reason", "label", "confidence", "bucket", "customer_name")
 class Claude(Classifier):
     """Classifies with Claude, which returns a bucket with a reason and a confidence.
 
-    If the API fails, no exception is raised. Instead, the verdict has `fallback=True`, the fallback bucket, and a
-    reason that says what happened.
+    If the API fails, no exception is raised. Instead, the verdict has the fallback bucket, a `fallback_reason`, and
+    a reason that says what happened.
 
     Args:
         model: The id of the model.
@@ -241,7 +241,7 @@ class _Classification:
                 self.request["max_tokens"] *= 2
                 return None
             request_id = getattr(answer, "_request_id", None)
-            return self._fall_back(Failure(reason=str(error), request_id=request_id, unavailable=False))
+            return self._fall_back(Failure(reason=str(error), request_id=request_id, kind=error.kind))
 
     def _count(self, answer: object) -> None:
         """Add the tokens and the cost of an answer, and record which model returned it."""
@@ -267,8 +267,8 @@ class _Classification:
             bucket=self.buckets.fallback.name,
             confidence=0.0,
             reason=failure.reason,
-            fallback=True,
-            unavailable=failure.unavailable,
+            fallback_reason=failure.kind,
+            retry_after=failure.retry_after,
         )
 
 

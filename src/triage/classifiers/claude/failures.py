@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from triage.errors import ConfigurationError
 from triage.io.retry import parse_seconds
+from triage.models import FallbackReason
 
 if TYPE_CHECKING:
     import anthropic
@@ -40,7 +41,7 @@ class Failure:
         retry_after: The seconds that the API asked us to wait, or None.
         request_id: Anthropic's id of the request, or None.
         level: The level to log it at: ERROR if only an operator can fix it, otherwise WARNING.
-        unavailable: True if the API failed or could not be reached. False if it returned an answer without a verdict.
+        kind: The kind of reason, for the verdict.
     """
 
     reason: str
@@ -48,7 +49,7 @@ class Failure:
     retry_after: float | None = None
     request_id: str | None = None
     level: int = logging.WARNING
-    unavailable: bool = True
+    kind: FallbackReason = "unavailable"
 
 
 def get_expected_exceptions() -> tuple[type[Exception], ...]:
