@@ -65,6 +65,15 @@ def _check_fields(fields: object) -> object:
     return checked
 
 
+def _check_arguments(arguments: object) -> object:
+    if not isinstance(arguments, Mapping):
+        raise _reject("must be a dictionary of names and values")
+    for value in cast("Mapping[object, object]", arguments).values():
+        if not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
+            raise _reject("must have values that are text, finite numbers, True, False or None")
+    return cast("object", arguments)
+
+
 def _check_until_type(until: object, info: ValidationInfo) -> object:
     # Pydantic would convert a number to a time in 1970. In JSON, both types are strings.
     if info.mode == "python" and not isinstance(until, datetime | timedelta):
@@ -264,8 +273,36 @@ class MarkSpam(_Action):
         def __init__(self) -> None: ...
 
 
+class Run(_Action):
+    """Call a function of your own, which is planned, stored and retried like any other action.
+
+    Args:
+        name: The name of the function, as in `Router(functions={"page": page})`.
+        arguments: Values for the function, such as `severity="high"`.
+    """
+
+    example = "Run('page', severity='high')"
+
+    type: Literal["run"] = "run"
+    name: _Text
+    arguments: Annotated[dict[str, FieldValue], BeforeValidator(_check_arguments)] = Field(default_factory=dict)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, name: str, **arguments: FieldValue) -> None: ...
+
+    @classmethod
+    def _bind(cls, args: tuple[Any, ...], fields: dict[str, Any]) -> dict[str, Any]:
+        if len(args) != 1:
+            return super()._bind(args, fields)
+        return {"name": args[0], "arguments": fields}
+
+
 Action = Annotated[
-    Assign | Reply | Note | Tag | SetFields | SetPriority | Snooze | Close | MarkSpam, Field(discriminator="type")
+    Assign | Reply | Note | Tag | SetFields | SetPriority | Snooze | Close | MarkSpam | Run, Field(discriminator="type")
 ]
 
-ACTIONS: tuple[type[Action], ...] = (Assign, Reply, Note, Tag, SetFields, SetPriority, Snooze, Close, MarkSpam)
+ACTIONS: tuple[type[Action], ...] = (Assign, Reply, Note, Tag, SetFields, SetPriority, Snooze, Close, MarkSpam, Run)
+
+ROUTING = (Assign, Reply, Run, Snooze, Close, MarkSpam)
+"""Actions that decide what happens to the conversation. All others only label it."""

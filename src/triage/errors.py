@@ -53,6 +53,11 @@ class LeaseLost(InboxError):  # noqa: N818 - says what happened
     """The lease of an event expired and another worker has taken over the event, so the write was rejected."""
 
 
+_CONFLICT = 409  # with newer data, the next attempt may succeed
+_REJECTIONS = frozenset({400, 404, 405, 410, 413, 415, 422})
+"""Statuses for which the same call fails again. After 401 and 403, an operator may correct a token or a permission."""
+
+
 class VendorError(TriageError):
     """A call to the vendor's API failed.
 
@@ -96,6 +101,11 @@ class VendorError(TriageError):
         self.retry_after = retry_after
         self.outcome_unknown = outcome_unknown
         self.final = final
+
+    @property
+    def is_rejection(self) -> bool:
+        """True if the vendor rejected the call for good, so that repeating it is pointless."""
+        return self.status in _REJECTIONS or (self.final and self.status != _CONFLICT)
 
     def __str__(self) -> str:
         facts: dict[str, Any] = {"status": self.status, "code": self.code, "request_id": self.request_id}

@@ -11,12 +11,12 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from pydantic import JsonValue
 
 from triage import policy
-from triage.actions import Action
+from triage.actions import Action, Run
 from triage.classifiers.adapt import as_classifier
 from triage.classifiers.base import ClassifierLike
 from triage.classifiers.claude import Claude
@@ -24,12 +24,25 @@ from triage.engine.attempt import ATTEMPTS, process
 from triage.engine.clients import AsyncHttpClient, HttpClient, HttpClients
 from triage.engine.engine import Engine
 from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener
+from triage.engine.rules import Reroute
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload, describe_location
 from triage.inbox import MemoryInbox
 from triage.inbox.base import Inbox
 from triage.io.ports import AsyncIO, SyncIO, run
-from triage.limits import Limits
-from triage.models import Delivery, Event, Handshake, Headers, Outcome, Received, Status, WebhookResponse
+from triage.limits import Duration, Limits, parse_duration
+from triage.models import (
+    Conversation,
+    Delivery,
+    Event,
+    FallbackReason,
+    Handshake,
+    Headers,
+    Outcome,
+    Received,
+    RunContext,
+    Status,
+    WebhookResponse,
+)
 from triage.policy import Bucket, Buckets
 from triage.vendors.base import HelpDesk, Vendor
 
@@ -53,7 +66,18 @@ class Router:
         fallback: The bucket for messages without a verdict, because the classifier failed or the message has no text.
             Default: the fallback of `buckets` if that is a `Buckets`, otherwise `"general"`.
         review: The actions for a verdict below its bucket's `min_confidence`. Default: those of the fallback bucket.
-        context: How many messages before the customer's last one the classifier sees.
+        fallbacks: The actions for missing verdicts, by `Verdict.fallback_reason`: `{"refused": [Assign(team="1")]}`.
+            Missing verdicts for other reasons go to the fallback bucket.
+        functions: Your own functions for `Run` actions, by name: `{"page": page}`. Each takes a `RunContext`, and may
+            be async.
+        context: How many messages before the customer's unanswered ones the classifier sees.
+        reroute: When a conversation that was routed before may be routed to another bucket. `escalate`: to an earlier,
+            more important bucket. `always` or `never`.
+        debounce: How long to wait for further messages of the customer before routing, such as `"30s"`. Requires an
+            inbox.
+        when: A function that takes the `Conversation` and returns whether to route it, such as
+            `lambda conversation: conversation.team is None`. It is called before the classifier.
+        ignore_tags: Conversations with one of these tags are not routed.
         name: The name that marks this Router's events in a shared inbox. Default: the help desk's name. Two accounts
             of one help desk need different names.
         http: The client for the help desk's API in sync code: an `httpx.Client`, or an object with the same
@@ -63,10 +87,10 @@ class Router:
             inbox, the event is processed within the request and kept only in this process's memory.
         limits: Limits on spending and on handled messages, and when to stop calling a failing service.
         dry_run: True to decide and report without changing anything at the help desk, which is only read.
-        max_body: The size of the largest accepted webhook, in bytes.
-        on_failure: How to answer the webhook when the help desk's API failed. `accept`: 200, and the event is finished.
-            `retry`: 503, so that the help desk delivers it again, unless a step was already performed. Ignored with an
-            inbox, because a worker retries its events.
+        max_body: The size of the largest accepted webhook, in bytes. Default: what the help desk may send.
+        on_failure: How to answer the webhook when the help desk's API failed before anything was done. `retry`: 503, so
+            that the help desk delivers it again. `accept`: 200, and the event is finished. Ignored with an inbox,
+            because a worker retries its events.
         clock: Returns the seconds since the epoch.
 
     Raises:
@@ -83,22 +107,30 @@ class Router:
         classifier: ClassifierLike | None = None,
         fallback: str | None = None,
         review: Sequence[Action] | None = None,
+        fallbacks: Mapping[FallbackReason, Sequence[Action]] | None = None,
+        functions: Mapping[str, Callable[[RunContext], object]] | None = None,
         context: int = 3,
+        reroute: Reroute = "escalate",
+        debounce: Duration = 0.0,
+        when: Callable[[Conversation], object] | None = None,
+        ignore_tags: Iterable[str] = (),
         name: str | None = None,
         http: HttpClient | None = None,
         async_http: AsyncHttpClient | None = None,
         inbox: Inbox | None = None,
         limits: Limits = Limits(),  # noqa: B008 - it is frozen
         dry_run: bool = False,
-        max_body: int = _MIB,
-        on_failure: Literal["accept", "retry"] = "accept",
+        max_body: int | None = None,
+        on_failure: Literal["accept", "retry"] = "retry",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _check_arguments(vendor, inbox, limits, name, context, dry_run, max_body, on_failure)
+        _check_arguments(vendor, inbox, limits, name)
+        _check_options(context, dry_run, max_body, on_failure, reroute, when)
         self.vendor = vendor
         self.inbox = inbox
         self.name = name or vendor.name
         self.buckets = Buckets(buckets, fallback=fallback)
+        self.debounce = parse_duration(debounce, "debounce")
         self._owns_classifier = classifier is None or isinstance(classifier, str)
         self.classifier = Claude() if classifier is None else as_classifier(classifier)
         self.engine = Engine(
@@ -109,7 +141,13 @@ class Router:
             is_durable=inbox is not None,
             buckets=self.buckets,
             review=policy.check_review(review, self.buckets),
+            fallbacks=policy.check_fallbacks(fallbacks),
+            functions=_check_functions(functions),
             context=context,
+            reroute=reroute,
+            debounce=self.debounce,
+            when=when,
+            ignore_tags=_check_tags(ignore_tags),
             limits=limits,
             dry_run=dry_run,
             clients=HttpClients(http, async_http),
@@ -119,7 +157,7 @@ class Router:
         self._check_policy()
         self._check_limits()
         self._listeners: list[Callable[[str], object]] = []
-        self._max_body = max_body
+        self._max_body: int = max_body or getattr(vendor, "default_max_body", _MIB)
         self._on_failure = on_failure
 
     @classmethod
@@ -153,22 +191,31 @@ class Router:
 
     def _check_policy(self) -> None:
         policies = [(f"Bucket {bucket.name!r}", bucket.actions) for bucket in self.buckets]
-        for place, actions in [*policies, ("review", self.engine.review or [])]:
+        lanes = [(f"fallbacks[{reason!r}]", actions) for reason, actions in self.engine.fallbacks.items()]
+        for place, actions in [*policies, ("review", self.engine.review or []), *lanes]:
             for action in actions:
+                if isinstance(action, Run):
+                    self._check_function(action, place)
+                    continue
                 try:
                     self.vendor.check(action)
                 except ConfigurationError as err:
                     raise ConfigurationError(f"{place}: {err}") from None
             policy.check_templates(actions, where=place, extra=self.classifier.extra)
-            self.vendor.plan(actions)
+            self.vendor.plan([action for action in actions if not isinstance(action, Run)])
         self.classifier.check(self.buckets)
+
+    def _check_function(self, action: Run, place: str) -> None:
+        if action.name not in self.engine.functions:
+            raise ConfigurationError(
+                f"{place}: there is no function {action.name!r}. Write Router(…, functions={{{action.name!r}: …}})."
+            )
 
     def _check_limits(self) -> None:
         limits = self.engine.limits
-        if limits.without_verdict == "wait" and self.inbox is None:
+        if self.debounce and self.inbox is None:
             raise ConfigurationError(
-                "Limits(without_verdict='wait') needs an inbox, where events can wait: "
-                "Router(…, inbox=SQLiteInbox(path))."
+                "debounce needs an inbox, where events can wait: Router(…, inbox=SQLiteInbox(path))."
             )
         if limits.daily_usd is not None and not self.classifier.priced:
             raise ConfigurationError(
@@ -377,7 +424,7 @@ class Router:
         event = received.event
         try:
             if event is not None:
-                status: Status = "accepted" if inbox.add(event) else "duplicate"
+                status: Status = "accepted" if self.engine.store(event) else "duplicate"
                 if status == "accepted":
                     self._notify_listeners(event.key)
                 outcome = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
@@ -404,10 +451,9 @@ class Router:
         body: Mapping[str, JsonValue] | None = None,
         event: Event | None = None,
     ) -> Received:
-        """Build the response to a webhook: 503 for a failure that changed nothing, if `on_failure` is `retry`."""
-        if outcome.status == "failed" and self._on_failure == "retry":
-            nothing_done = all(step.status in ("failed", "pending", "skipped") for step in outcome.steps)
-            status_code = 503 if nothing_done else status_code
+        """Build the response to a webhook: 503 for a failure that may pass, if the help desk delivers again."""
+        if outcome.retryable and self._on_failure == "retry" and getattr(self.vendor, "retries_deliveries", True):
+            status_code = 503
         headers = {"Content-Type": "application/json"} | ({"Retry-After": "30"} if status_code == 503 else {})
         content = json.dumps(body or {"status": outcome.status}).encode()
         return Received(status_code, content, headers, outcome, event)
@@ -427,16 +473,7 @@ class Router:
         return self._respond(outcome, status_code, body=body)
 
 
-def _check_arguments(
-    vendor: object,
-    inbox: object,
-    limits: object,
-    name: object,
-    context: object,
-    dry_run: object,
-    max_body: object,
-    on_failure: object,
-) -> None:
+def _check_arguments(vendor: object, inbox: object, limits: object, name: object) -> None:
     if isinstance(vendor, type):
         raise ConfigurationError(
             f"Router needs an instance of {vendor.__name__}: {vendor.__name__}(…) or {vendor.__name__}.from_env()."
@@ -454,11 +491,41 @@ def _check_arguments(
         )
     if not isinstance(limits, Limits):
         raise ConfigurationError(f"limits must be Limits(…), not {limits!r}.")
+
+
+def _check_options(
+    context: object, dry_run: object, max_body: object, on_failure: object, reroute: object, when: object
+) -> None:
     if not isinstance(dry_run, bool):
         raise ConfigurationError(f"dry_run must be True or False, not {dry_run!r}.")
     if type(context) is not int or context < 0:
         raise ConfigurationError(f"context must be the number of earlier messages to include, not {context!r}.")
-    if type(max_body) is not int or max_body < 1:
+    if max_body is not None and (type(max_body) is not int or max_body < 1):
         raise ConfigurationError(f"max_body must be a number of bytes of at least 1, not {max_body!r}.")
     if on_failure not in ("accept", "retry"):
         raise ConfigurationError(f"on_failure must be 'accept' or 'retry', not {on_failure!r}.")
+    if reroute not in ("escalate", "always", "never"):
+        raise ConfigurationError(f"reroute must be 'escalate', 'always' or 'never', not {reroute!r}.")
+    if isinstance(when, type) or not (when is None or callable(when)):
+        raise ConfigurationError(f"when must be a function that takes a conversation, not {when!r}.")
+
+
+def _check_functions(functions: object) -> dict[str, Callable[[RunContext], object]]:
+    if functions is None:
+        return {}
+    if not isinstance(functions, Mapping):
+        raise ConfigurationError("functions must be a dictionary. Write functions={'page': page}.")
+    checked = cast("Mapping[str, Callable[[RunContext], object]]", functions)
+    for name, function in checked.items():
+        if isinstance(function, type) or not callable(function):  # pyright: ignore[reportUnnecessaryComparison]
+            raise ConfigurationError(f"functions[{name!r}] must be a function that takes a RunContext.")
+    return dict(checked)
+
+
+def _check_tags(tags: object) -> frozenset[str]:
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise ConfigurationError("ignore_tags must be a list of tags. Write ['no-triage'].")
+    names = list(cast("Iterable[object]", tags))
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise ConfigurationError("ignore_tags must contain the names of tags. Write ['no-triage'].")
+    return frozenset(str(name).strip().casefold() for name in names)

@@ -7,16 +7,18 @@ loop; the async entry points await them. A lint rule forbids importing asyncio, 
 import logging
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Literal
 
-from triage.actions import Assign, Close
-from triage.engine.engine import Engine, describe_missing_text, find_objection, skip
+from triage.actions import ROUTING, Close, Reply
+from triage.engine.engine import Engine
+from triage.engine.history import History
+from triage.engine.rules import Objection, find_common_reason, find_objections, is_late
+from triage.engine.steps import StepRunner
 from triage.engine.storage import call_inbox
 from triage.engine.transport import Transport
 from triage.errors import InboxError, LeaseLost, VendorError
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
-from triage.models import Conversation, Event, Job, Message, Outcome, Status, Step, StepResult, Verdict
+from triage.models import Conversation, Event, Job, Outcome, Status, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,8 @@ ATTEMPTS = 20
 """How often an event is tried. The delays double up to five minutes, so twenty attempts take about an hour."""
 
 _LEASE = 300.0  # seconds; longer than an event can take with all its retries, since nobody extends this lease
+_LONGEST_DEBOUNCE = 10  # times the debounce: a customer who never stops writing is not put off forever
+_NOT_FOUND_GRACE = 120.0  # seconds in which a help desk's API may not find a conversation that it has just reported
 
 
 class _NotYet(Exception):  # noqa: N818 - it never leaves this module
@@ -32,6 +36,7 @@ class _NotYet(Exception):  # noqa: N818 - it never leaves this module
     def __init__(self, reason: str, retry_after: float) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.is_rejection = False
 
 
 async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> Outcome:
@@ -44,15 +49,24 @@ async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> 
         attempts: How often an event is tried before it is dead-lettered.
     """
     inbox, key = engine.inbox, event if isinstance(event, str) else event.key
-    is_known = isinstance(event, str) or not await call_inbox(inbox, io, inbox.add, event)
+    is_known = isinstance(event, str) or not await call_inbox(inbox, io, engine.store, event)
     if is_known and not engine.is_durable:
         # No worker retries a failed event, so the help desk's next delivery of it does.
         await call_inbox(inbox, io, inbox.redrive, key)
-    job = await call_inbox(inbox, io, inbox.lease_key, key, _LEASE)
-    if job is None:
-        outcome = Outcome(status="duplicate", reason="the message was already handled, or is being handled", key=key)
+    outcome = await _process_leased(engine, key, io, attempts)
+    if not engine.is_durable:
+        await _process_waiting(engine, key, io)
+    if outcome is None:
+        outcome = _describe_unleased(key, is_known=is_known)
         engine.observers.notify("received", outcome)
-        return outcome
+    return outcome
+
+
+async def _process_leased(engine: Engine, key: str, io: IO, attempts: int) -> Outcome | None:
+    """Lease an event and make one attempt, or return None if it cannot be leased now."""
+    job = await call_inbox(engine.inbox, io, engine.inbox.lease_key, key, _LEASE)
+    if job is None:
+        return None
     try:
         return await Attempt(engine, job, io, attempts).run()
     except BaseException:
@@ -61,6 +75,19 @@ async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> 
             with suppress(LeaseLost):
                 engine.inbox.dead_letter(job, "interrupted")
         raise
+
+
+async def _process_waiting(engine: Engine, key: str, io: IO) -> None:
+    """Process the messages of the conversation that arrived meanwhile, because there is no worker to do it."""
+    for entry in reversed(engine.inbox.list_related(key, _LONGEST_DEBOUNCE)):
+        if entry.state == "ready":
+            await _process_leased(engine, entry.key, io, 1)
+
+
+def _describe_unleased(key: str, *, is_known: bool) -> Outcome:
+    if is_known:
+        return Outcome(status="duplicate", reason="the message was already handled, or is being handled", key=key)
+    return Outcome(status="accepted", reason="it waits for an earlier message of its conversation", key=key)
 
 
 class Attempt:
@@ -75,11 +102,10 @@ class Attempt:
 
     def __init__(self, engine: Engine, job: Job, io: IO, attempts: int = ATTEMPTS) -> None:
         self._engine = engine
-        self._vendor = engine.vendor
         self._job = job
         self._io = io
         self._retries = RetryPolicy(attempts=attempts, first_delay=2.0, longest_delay=300.0, jitter=0.5)
-        self._transport = Transport(
+        self._send = Transport(
             vendor=engine.vendor,
             auth=engine.auth,
             http=engine.clients.get(io),
@@ -87,7 +113,8 @@ class Attempt:
             breaker=engine.vendor_breaker,
             tokens=engine.tokens,
             clock=engine.clock,
-        )
+        ).send
+        self._warnings: list[str] = []
         self.event = job.event
         self.ledger = job.ledger
 
@@ -104,151 +131,160 @@ class Attempt:
         """
         self._engine.observers.notify("attempt_started", self.event, self._job.attempts)
         try:
-            limit = self._engine.limits.max_per_conversation
-            if limit is not None and self._job.handled >= limit:
-                reason = f"{self._job.handled} messages of the conversation were already handled: left to people"
-                outcome = self._build_outcome("ignored", reason)
-            else:
-                conversation = await self._vendor.fetch(self.event, self._transport.send)
-                outcome = await self._decide(conversation) or await self._run_steps(conversation)
+            outcome = await self._route()
         except (VendorError, _NotYet) as err:
-            outcome = self._build_outcome("failed", str(err))
-            await self._retry_later(str(err), err.retry_after)
+            outcome = await self._fail(err)
         except InboxError:
             raise
         except Exception as err:
             # Leave out the error's own text, which may quote the customer.
             outcome = self._build_outcome("failed", f"a defect: {type(err).__name__}")
-            await self._retry_later(outcome.reason)
+            await self._retry_later(outcome)
             self._engine.observers.notify("settled", outcome)
             raise
         else:
-            await call_inbox(self._engine.inbox, self._io, self._engine.inbox.finish, self._job, outcome, self.ledger)
+            await self._settle(outcome)
         self._engine.observers.notify("settled", outcome)
         return outcome
 
+    async def _route(self) -> Outcome:
+        history = await self._read_history()
+        if self.ledger.verdict is None:
+            if self._is_superseded(history):
+                return self._build_outcome("superseded", "a newer message of the conversation covers it")
+            if reason := self._find_limit(history):
+                self._warnings.append(reason)
+                return self._build_outcome("ignored", reason)
+        conversation = await self._engine.vendor.fetch(self.event, self._send)
+        written = history.written.union(self.ledger.written)
+        conversation = self._engine.recognize_own_messages(conversation, written)
+        return await self._decide(conversation, history) or await self._act(conversation)
+
+    # Before the conversation is read
+
+    async def _read_history(self) -> History:
+        inbox, limit = self._engine.inbox, self._engine.history_limit
+        entries = await call_inbox(inbox, self._io, inbox.list_related, self.event.key, limit)
+        return History(entries, self._job.received)
+
+    def _is_superseded(self, history: History) -> bool:
+        """Return whether a newer message of the conversation waits, whose verdict will cover this one."""
+        newer = history.newer
+        longest = self._engine.debounce * _LONGEST_DEBOUNCE
+        return newer is not None and (not longest or newer.received - history.waiting_since < longest)
+
+    def _find_limit(self, history: History) -> str:
+        """Return why the conversation is left to people, because too much happened in it, or an empty string."""
+        limit = self._engine.limits.conversation_rate
+        if limit is None:
+            return ""
+        most, period = limit
+        handled = history.count_handled(self._engine.clock() - period)
+        reason = f"{handled} messages of the conversation were handled within {period:g} s: left to people"
+        return reason if handled >= most else ""
+
     # Deciding
 
-    async def _decide(self, conversation: Conversation) -> Outcome | None:
+    async def _decide(self, conversation: Conversation, history: History) -> Outcome | None:
         """Get a verdict and plan the steps, unless an earlier attempt did. Return an outcome to stop here."""
-        latest = conversation.latest
-        if latest is None:
-            return self._build_outcome("ignored", "the conversation has no message from a customer")
+        if self.ledger.steps is not None and self._job.attempts > 1:
+            return None
+        objections = find_objections(conversation, self.event, self._engine.limits, self._engine.clock())
         verdict = self.ledger.verdict
-        if verdict is None:
+        # After a redrive, ask again for a verdict that was missing.
+        if verdict is None or verdict.fallback:
+            if reason := self._find_reason_to_ignore(conversation, objections):
+                return self._build_outcome("ignored", reason)
+            judged = tuple(message.id for message in conversation.turn)
+            if history.judged.issuperset(judged):
+                return self._build_outcome("superseded", "an earlier verdict already covers the message")
             visible = conversation.last_turns(self._engine.context)
-            verdict = await self._get_verdict(visible, latest)
-            self.ledger = self.ledger.model_copy(update={"conversation": visible, "verdict": verdict})
-        if self.ledger.steps is None:
-            self.ledger = self._engine.plan(self.ledger, verdict, conversation)
-            for result in self.ledger.steps or ():
-                if result.status != "pending":
-                    self._engine.observers.notify("step_finished", self.event, result)
+            verdict = await self._get_verdict(visible)
+            self.ledger = self.ledger.model_copy(update={"conversation": visible, "verdict": verdict, "judged": judged})
+        since = self._engine.clock() - self._engine.limits.longest_hold
+        previous = history.find_bucket(since, conversation.closed_at) or self._engine.find_bucket(conversation)
+        objections += await self._check_reply_limit(verdict, conversation)
+        self.ledger = self._engine.plan(self.ledger, verdict, conversation, objections, previous)
+        for result in self.ledger.steps or ():
+            if result.status != "pending":
+                self._engine.observers.notify("step_finished", self.event, result)
         return None
 
-    async def _get_verdict(self, conversation: Conversation, latest: Message) -> Verdict:
+    def _find_reason_to_ignore(self, conversation: Conversation, objections: list[Objection]) -> str:
+        """Return why no verdict is requested, or an empty string."""
+        engine = self._engine
+        if conversation.latest is None:
+            return "the conversation has no message from a customer"
+        ignored = engine.ignore_tags.intersection(tag.casefold() for tag in conversation.tags)
+        if ignored:
+            return f"the conversation has the tag {min(ignored)!r}"
+        if not engine.accepts(conversation):
+            return "the Router's `when` function rejected the conversation"
+        if conversation.is_closed and is_late(conversation, self.event, engine.limits, engine.clock()):
+            return f"the conversation is closed, and the message is older than {engine.limits.max_age}"
+        return find_common_reason(engine.all_actions, objections)
+
+    async def _get_verdict(self, conversation: Conversation) -> Verdict:
         """Return a verdict, a fallback verdict if the classifier cannot give one."""
-        if not latest.text:
-            return self._engine.fall_back("no_text", describe_missing_text(latest))
-        inbox, budget = self._engine.inbox, self._engine.limits.daily_usd
-        today = f"spent:{datetime.fromtimestamp(self._engine.clock(), UTC):%Y-%m-%d}"
+        engine = self._engine
+        if not conversation.has_text:
+            return engine.fall_back_without_text(conversation)
+        inbox, budget = engine.inbox, engine.limits.daily_usd
+        today = f"spent:{datetime.fromtimestamp(engine.clock(), UTC):%Y-%m-%d}"
         if budget is not None and await call_inbox(inbox, self._io, inbox.get_spending, today) >= budget:
-            return self._engine.fall_back("over_budget", f"the daily budget of {budget:g} USD for verdicts is spent")
-        breaker = self._engine.classifier_breaker
+            return engine.fall_back("over_budget", f"the daily budget of {budget:g} USD for verdicts is spent")
+        breaker = engine.classifier_breaker
         if wait := await breaker.acquire(self._io):
             reason = f"the classifier was down and is not called for another {wait:.0f} s"
-            verdict = self._engine.fall_back("unavailable", reason)
+            verdict = engine.fall_back("unavailable", reason)
         else:
-            verdict = await self._engine.classify(conversation, self._io)
-            await (breaker.record_failure if verdict.fallback_reason == "unavailable" else breaker.record_success)(
-                self._io
-            )
+            verdict = await engine.classify(conversation, self._io)
+            if verdict.fallback_reason == "unavailable":
+                await breaker.record_failure(self._io, pause=verdict.retry_after or 0.0)
+            else:
+                await breaker.record_success(self._io)
         if budget is not None and verdict.cost_usd:
             await call_inbox(inbox, self._io, inbox.add_spending, today, verdict.cost_usd)
-        must_wait = verdict.fallback_reason == "unavailable" and self._engine.limits.without_verdict == "wait"
-        if must_wait and self._retries.next_delay(self._job.attempts) is not None:
+        if verdict.fallback_reason == "unavailable" and self._may_wait():
             raise _NotYet(verdict.reason, await breaker.retry_after(self._io))
         return verdict
 
-    # Acting
+    def _may_wait(self) -> bool:
+        """Return whether the event can wait for a classifier that is unavailable."""
+        waited = self._engine.clock() - self._job.received
+        is_last = self._retries.next_delay(self._job.attempts) is None
+        return self._engine.is_durable and not is_last and waited < self._engine.limits.longest_wait
 
-    async def _run_steps(self, conversation: Conversation) -> Outcome:
-        """Run the steps in order, up to the first that fails, and return the outcome.
+    async def _check_reply_limit(self, verdict: Verdict, conversation: Conversation) -> list[Objection]:
+        """Return an objection if the customer has received too many automatic replies, in whatever conversation."""
+        engine, limit, customer = self._engine, self._engine.limits.customer_rate, conversation.customer
+        if limit is None or not (customer.id or customer.email) or not engine.would_reply(verdict):
+            return []
+        most, period = limit
+        inbox = engine.inbox
+        replies = await call_inbox(inbox, self._io, inbox.count_replies, engine.owner, customer, period)
+        if replies < most:
+            return []
+        reason = f"the customer got {replies} automatic replies within {period:g} s"
+        self._warnings.append(reason)
+        return [Objection(reason, (Reply,))]
 
-        The ledger is recorded before each step. The result of the last step is recorded when the event is settled.
-        """
-        # When looking for a message with an unknown outcome, messages from before the first step must not match.
-        earlier = tuple(message for message in conversation.messages if message.id in self.ledger.message_ids)
-        before = conversation.model_copy(update={"messages": earlier})
-        # Ignore an assignment to a teammate that an earlier attempt made before it was interrupted.
-        actions = [action for result in self.ledger.steps or () for action in result.step.actions]
-        if conversation.assignee in {action.user for action in actions if isinstance(action, Assign) and action.user}:
-            conversation = conversation.model_copy(update={"assignee": None})
-        for number, result in enumerate(self.ledger.steps or ()):
-            step = await self._prepare(number, result, conversation, before)
-            if step is None:
-                continue
-            try:
-                await self._vendor.perform(step, conversation, self._transport.send)
-            except VendorError as err:
-                if not await self._took_effect(number, step, err, before):
-                    raise
-            self._set_result(number, StepResult(step=step, status="done"))
+    # Acting and settling
+
+    async def _act(self, conversation: Conversation) -> Outcome:
+        runner = StepRunner(self._engine, self._job, self.ledger, self._io, self._send)
+        try:
+            await runner.run(conversation)
+        finally:
+            self.ledger = runner.ledger
+            self._warnings += runner.warnings
         return self._build_outcome()
 
-    async def _prepare(
-        self, number: int, result: StepResult, conversation: Conversation, before: Conversation
-    ) -> Step | None:
-        """Record a step as about to be performed and return its allowed actions, or None if nothing remains to do."""
-        if result.status in ("done", "skipped", "planned"):
-            return None
-        # An earlier attempt was interrupted while it performed a step that must not be repeated.
-        must_look = result.status == "unknown" and not result.step.idempotent
-        if must_look and await self._vendor.was_performed(result.step, before, self._transport.send):
-            self._set_result(number, StepResult(step=result.step, status="done"))
-            return None
-        allowed = tuple(action for action in result.step.actions if not find_objection(action, conversation))
-        if not allowed:
-            self._set_result(number, skip(result.step.actions, conversation))
-            return None
-        # The outcome is unknown until the help desk confirms the step, so this is what a crash must leave behind.
-        step = Step(actions=allowed)
-        self._set_result(number, StepResult(step=step, status="unknown"))
-        await call_inbox(self._engine.inbox, self._io, self._engine.inbox.record, self._job, self.ledger)
-        return step
-
-    async def _took_effect(self, number: int, step: Step, error: VendorError, before: Conversation) -> bool:
-        """Return whether a step took effect although its call failed. If not, record its result."""
-        status: Literal["failed", "unknown"] = "failed"
-        if error.outcome_unknown:
-            status = "unknown"
-            if not step.idempotent:
-                with suppress(VendorError):
-                    if await self._vendor.was_performed(step, before, self._transport.send):
-                        return True
-                    status = "failed"
-        self._set_result(number, StepResult(step=step, status=status, detail=str(error)))
-        return False
-
-    def _set_result(self, number: int, result: StepResult) -> None:
-        results = list(self.ledger.steps or ())
-        results[number] = result
-        self.ledger = self.ledger.model_copy(update={"steps": tuple(results)})
-        if result.status != "unknown" or result.detail:
-            self._engine.observers.notify("step_finished", self.event, result)
-
-    # Settling
-
-    def _build_outcome(self, status: Status | None = None, reason: str = "") -> Outcome:
+    def _build_outcome(self, status: Status | None = None, reason: str = "", *, retryable: bool = False) -> Outcome:
         """Build the outcome of the attempt. If no status is passed, derive it from the results of the steps."""
         results = self.ledger.steps or ()
         if status is None:
-            status, reason = self.ledger.status, "dry run" if self._engine.dry_run else ""
-            tried = [result for result in results if result.status != "skipped"]
-            if results and not tried:
-                status, reason = "ignored", results[0].detail
-            elif status == "routed" and any(isinstance(a, Close) for result in tried for a in result.step.actions):
-                status = "closed"
+            status, reason = self._summarize()
         return Outcome(
             status=status,
             reason=reason,
@@ -256,16 +292,64 @@ class Attempt:
             conversation_id=self.event.conversation_id,
             verdict=self.ledger.verdict,
             steps=results,
+            warnings=tuple(self._warnings),
+            retryable=retryable,
         )
 
-    async def _retry_later(self, error: str, retry_after: float | None = None) -> None:
+    def _summarize(self) -> tuple[Status, str]:
+        """Return the status and the reason that follow from the results of the steps."""
+        results = self.ledger.steps or ()
+        rejected = [result for result in results if result.status == "rejected"]
+        if rejected:
+            is_routed = not any(isinstance(action, ROUTING) for result in rejected for action in result.step.actions)
+            return ("partial" if is_routed else "failed"), "; ".join(result.detail for result in rejected)
+        tried = [result for result in results if result.status != "skipped"]
+        if results and not tried:
+            return "ignored", results[0].detail
+        if self._engine.dry_run:
+            return "planned", "dry run"
+        if any(result.status == "done" and result.detail for result in tried):
+            return "partial", "; ".join(result.detail for result in tried if result.detail)
+        if self.ledger.status == "routed" and any(isinstance(a, Close) for r in tried for a in r.step.actions):
+            return "closed", ""
+        return self.ledger.status, ""
+
+    async def _fail(self, error: VendorError | _NotYet) -> Outcome:
+        """Settle an event whose attempt failed: retry it later, or give up if that is pointless."""
+        nothing_done = all(
+            result.status in ("failed", "pending", "skipped", "planned") for result in self.ledger.steps or ()
+        )
+        if error.is_rejection and not self._may_appear(error):
+            outcome = self._build_outcome("failed", str(error))
+            await self._dead_letter(outcome)
+        else:
+            outcome = self._build_outcome("failed", str(error), retryable=nothing_done)
+            await self._retry_later(outcome, error.retry_after)
+        return outcome
+
+    def _may_appear(self, error: VendorError | _NotYet) -> bool:
+        """Return whether a conversation that was not found may be found a moment later."""
+        is_missing = isinstance(error, VendorError) and error.status == 404 and not error.final
+        return is_missing and self._engine.clock() - self._job.received < _NOT_FOUND_GRACE
+
+    async def _settle(self, outcome: Outcome) -> None:
+        if outcome.status == "failed":
+            await self._dead_letter(outcome)
+            return
+        await call_inbox(self._engine.inbox, self._io, self._engine.inbox.finish, self._job, outcome, self.ledger)
+
+    async def _retry_later(self, outcome: Outcome, retry_after: float | None = None) -> None:
         """Return the event to the inbox for another attempt, or dead-letter it after the last one."""
         inbox = self._engine.inbox
         delay = self._retries.next_delay(self._job.attempts, retry_after=retry_after)
-        if delay is not None:
-            await call_inbox(inbox, self._io, inbox.retry, self._job, error, delay, self.ledger)
-            return
+        if delay is None:
+            await self._dead_letter(outcome)
+        else:
+            await call_inbox(inbox, self._io, inbox.retry, self._job, outcome.reason, delay, self.ledger)
+
+    async def _dead_letter(self, outcome: Outcome) -> None:
         if self._engine.is_durable:  # otherwise the log line of the outcome suffices
             attempts = self._job.attempts
-            logger.error("%s was dead-lettered after %s attempts: %s", self.event.key, attempts, error)
-        await call_inbox(inbox, self._io, inbox.dead_letter, self._job, error, self.ledger)
+            logger.error("%s was dead-lettered after %s attempts: %s", self.event.key, attempts, outcome.reason)
+        inbox, reason = self._engine.inbox, outcome.reason
+        await call_inbox(inbox, self._io, inbox.dead_letter, self._job, reason, self.ledger, outcome)

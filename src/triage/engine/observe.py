@@ -13,7 +13,12 @@ logger = logging.getLogger(__name__)
 
 _METHODS = ("received", "attempt_started", "step_finished", "settled")
 
-_LEVELS = {"failed": logging.ERROR, "malformed": logging.WARNING, "refused": logging.WARNING}
+_LEVELS = {
+    "failed": logging.ERROR,
+    "malformed": logging.WARNING,
+    "partial": logging.WARNING,
+    "refused": logging.WARNING,
+}
 
 
 class Observer:
@@ -117,9 +122,10 @@ class LogObserver(Observer):
         verdict = outcome.verdict
         fell_back = verdict is not None and verdict.fallback
         # We write the reason of a fallback verdict. A model writes any other, about customer text.
-        reasons = (outcome.reason, verdict.reason if verdict is not None and fell_back else "")
+        reason = verdict.reason if verdict is not None and fell_back else ""
+        reasons = dict.fromkeys((outcome.reason, reason, *outcome.warnings))
         logger.log(
-            _LEVELS.get(outcome.status, logging.WARNING if fell_back else logging.INFO),
+            _LEVELS.get(outcome.status, logging.WARNING if fell_back or outcome.warnings else logging.INFO),
             "%s %s conversation=%s key=%s bucket=%s fallback=%s steps=%s reason=%s",
             self._name,
             outcome.status,

@@ -13,8 +13,9 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from triage.actions import Reply
 from triage.errors import LeaseLost
-from triage.models import Entry, Event, Job, Ledger, Outcome, State
+from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
 
 SPENDING_KEPT = 48 * 3600.0
 """Seconds for which `purge` keeps a total. After that, its day has ended in every time zone."""
@@ -23,14 +24,16 @@ SPENDING_KEPT = 48 * 3600.0
 class Receiver(Protocol):
     """Stores deliveries before they are acknowledged."""
 
-    def add(self, event: Event) -> bool:
+    def add(self, event: Event, delay: float = 0.0, *, after_dry_run: bool = False) -> bool:
         """Store an event. Once this method returns, the event survives a crash of the process.
 
         Args:
             event: The event, from `Router.receive`.
+            delay: Seconds until the event may be leased.
+            after_dry_run: True to process an event again that is `planned`, because only a dry run has processed it.
 
         Returns:
-            False if an event with the same key is already stored, whatever its state.
+            False if an event with the same key is already stored.
         """
         ...
 
@@ -97,7 +100,7 @@ class WorkQueue(Protocol):
         ...
 
     def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
-        """Mark an event as finished.
+        """Mark an event as finished, or as `planned` if that is the outcome's status.
 
         Args:
             job: The lease of the event.
@@ -117,13 +120,14 @@ class WorkQueue(Protocol):
         """
         ...
 
-    def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
+    def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None, outcome: Outcome | None = None) -> None:
         """Give up on an event and keep it for an operator. Later events of its conversation proceed.
 
         Args:
             job: The lease of the event.
             error: The reason, without customer text.
             ledger: The ledger to store. None keeps the stored one.
+            outcome: The outcome of the last attempt.
         """
         ...
 
@@ -138,6 +142,29 @@ class WorkQueue(Protocol):
             limit: The maximum number of keys.
             seconds: How long the events must have been due.
             owner: The name of the Router whose events to list; None for those of all Routers.
+        """
+        ...
+
+
+class Past(Protocol):
+    """Knows what happened before in a conversation, and to a customer."""
+
+    def list_related(self, key: str, limit: int) -> Sequence[Entry]:
+        """List the other events of an event's conversation, the newest first, without the events themselves.
+
+        Args:
+            key: The key of the event.
+            limit: The maximum number of entries.
+        """
+        ...
+
+    def count_replies(self, owner: str, customer: Customer, seconds: float) -> int:
+        """Return how many events led to a reply to a customer, in any conversation.
+
+        Args:
+            owner: The name of the Router that replied.
+            customer: The customer, who is recognized by id or email address.
+            seconds: The length of the period, up to now.
         """
         ...
 
@@ -204,13 +231,13 @@ class Operator(Protocol):
         ...
 
     def redrive(self, key: str) -> bool:
-        """Make a dead or parked event ready again, to be resumed from its ledger.
+        """Make a dead, parked or planned event ready again, to be planned again with the current policy.
 
         Args:
             key: The key of the event.
 
         Returns:
-            False if no event with this key is dead or parked, or if the delivery could not be read.
+            False if no event with this key is dead, parked or planned, or if the delivery could not be read.
         """
         ...
 
@@ -256,7 +283,7 @@ class Operator(Protocol):
         ...
 
 
-class Inbox(Receiver, WorkQueue, SharedLimits, Operator, Protocol):
+class Inbox(Receiver, WorkQueue, Past, SharedLimits, Operator, Protocol):
     """Stores events from the moment they are acknowledged until they are removed."""
 
     in_memory: bool
@@ -275,6 +302,25 @@ def build_unreadable_key(owner: str, body: bytes) -> str:
         body: The body as it arrived.
     """
     return f"{owner}:malformed:{hashlib.sha256(body).hexdigest()[:32]}"
+
+
+def was_handled(outcome: Outcome) -> bool:
+    """Return whether a step was performed."""
+    return any(result.status == "done" for result in outcome.steps)
+
+
+def was_answered(outcome: Outcome) -> bool:
+    """Return whether the customer was, or may have been, sent a reply."""
+    return any(
+        result.status in ("done", "unknown") and any(isinstance(action, Reply) for action in result.step.actions)
+        for result in outcome.steps
+    )
+
+
+def find_customer(job: Job, ledger: Ledger | None) -> Customer:
+    """Return the customer of an event, as the help desk's API describes him, or else as the webhook does."""
+    conversation = (ledger or job.ledger).conversation or job.event.conversation
+    return conversation.customer
 
 
 def build_lease_lost(key: str) -> LeaseLost:

@@ -13,9 +13,17 @@ from typing import get_args
 from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
-from triage.inbox.base import SPENDING_KEPT, Inbox, build_lease_lost, build_unreadable_key
+from triage.inbox.base import (
+    SPENDING_KEPT,
+    Inbox,
+    build_lease_lost,
+    build_unreadable_key,
+    find_customer,
+    was_answered,
+    was_handled,
+)
 from triage.io.fork import register_at_fork
-from triage.models import Entry, Event, Job, Ledger, Outcome, State, Status
+from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
 
 _EMPTY_LEDGER = Ledger()
 
@@ -40,9 +48,9 @@ class _Row:
     ledger: Ledger = _EMPTY_LEDGER
     attempts: int = 0
     fencing_token: int = 0
-    status: Status | None = None
-    reason: str = ""
+    outcome: Outcome | None = None
     handled: bool = False
+    replied: bool = False
     error: str | None = None
     reported: float = 0.0
 
@@ -50,8 +58,8 @@ class _Row:
 class MemoryInbox(Inbox):
     """Stores events in the memory of this process. A crash loses them.
 
-    Of a finished event, it keeps only the key, to recognize repeated deliveries, and the customer. Of the outcome, it
-    keeps only the status and the reason.
+    Of a finished event, it keeps only the key, to recognize repeated deliveries, the customer and the verdict. Of the
+    outcome, it keeps only the status and the reason.
 
     Args:
         capacity: The maximum number of open events, and the maximum number of finished, dead and parked events
@@ -77,17 +85,23 @@ class MemoryInbox(Inbox):
         """The ready and leased events of each conversation, the oldest first."""
         self._settled: dict[str, _Row] = {}
         """The finished, dead and parked events by key, in the order in which they were settled."""
-        self._handled: dict[str, int] = {}
-        """The number of handled events of each conversation."""
+        self._past: dict[str, list[_Row]] = {}
+        """The settled events of each conversation, in the order in which they were settled."""
+        self._replied: dict[str, list[_Row]] = {}
+        """The events that led to a reply, for each id and email address of a customer."""
         self._limits: dict[str, tuple[float, float]] = {}
         """Pauses and totals by name, with the time of the last change."""
         register_at_fork(self)
 
     @override
-    def add(self, event: Event) -> bool:
+    def add(self, event: Event, delay: float = 0.0, *, after_dry_run: bool = False) -> bool:
         with self._lock:
-            if event.key in self._rows:
-                return False
+            existing = self._rows.get(event.key)
+            if existing is not None:
+                if not after_dry_run or existing.state != "planned":
+                    return False
+                self._reopen(existing, delay)
+                return True
             if len(self._rows) - len(self._settled) >= self._capacity:
                 raise InboxError(f"the inbox is full: {self._capacity} events are open")
             now = self._clock()
@@ -105,7 +119,7 @@ class MemoryInbox(Inbox):
                 email=email,
                 event=event,
                 state="ready",
-                due=now,
+                due=now + delay,
                 received=now,
                 changed=now,
             )
@@ -134,6 +148,7 @@ class MemoryInbox(Inbox):
             )
             self._rows[key] = row
             self._settled[key] = row
+            self._past[key] = [row]
             self._evict_oldest()
             return True
 
@@ -176,16 +191,23 @@ class MemoryInbox(Inbox):
     def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
         with self._lock:
             row = self._get_leased(job)
-            row.event = None
-            row.ledger = _EMPTY_LEDGER
-            row.status = outcome.status
-            row.reason = outcome.reason
-            for step in outcome.steps:
-                if step.status == "done":
-                    row.handled = True
-                    self._handled[row.conversation] = self._handled.get(row.conversation, 0) + 1
-                    break
-            self._settle(row, "finished")
+            row.outcome = outcome.model_copy(update={"steps": (), "verdict": None})
+            row.handled = was_handled(outcome)
+            row.replied = was_answered(outcome)
+            customer = find_customer(job, ledger)
+            row.customer = row.customer or customer.id
+            row.email = row.email or (customer.email.lower() if customer.email else None)
+            if row.replied:
+                for name in filter(None, (row.customer, row.email)):
+                    self._replied.setdefault(name, []).append(row)
+            # Without the conversation, which takes much memory.
+            row.ledger = (ledger or row.ledger).model_copy(update={"conversation": None, "steps": None})
+            if outcome.status == "planned":
+                row.ledger = _EMPTY_LEDGER
+                self._settle(row, "planned")
+            else:
+                row.event = None
+                self._settle(row, "finished")
 
     @override
     def retry(self, job: Job, error: str, seconds: float, ledger: Ledger | None = None) -> None:
@@ -198,10 +220,11 @@ class MemoryInbox(Inbox):
             row.due = row.changed + seconds
 
     @override
-    def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
+    def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None, outcome: Outcome | None = None) -> None:
         with self._lock:
             row = self._get_leased(job)
             row.error = error
+            row.outcome = outcome
             row.ledger = ledger or row.ledger
             self._settle(row, "dead")
 
@@ -215,6 +238,24 @@ class MemoryInbox(Inbox):
             for row in overdue:
                 row.reported = now
             return [row.key for row in overdue]
+
+    @override
+    def list_related(self, key: str, limit: int) -> Sequence[Entry]:
+        with self._lock:
+            row = self._rows.get(key)
+            if row is None:
+                return []
+            rows = [*self._past.get(row.conversation, ()), *self._open.get(row.conversation, ())]
+            others = sorted((other for other in rows if other is not row), key=_get_number, reverse=True)
+            return [_build_entry(other) for other in others[:limit]]
+
+    @override
+    def count_replies(self, owner: str, customer: Customer, seconds: float) -> int:
+        with self._lock:
+            since = self._clock() - seconds
+            names = filter(None, (customer.id, customer.email and customer.email.lower()))
+            rows = {row.key: row for name in names for row in self._replied.get(name, ())}
+            return sum(row.owner == owner and row.changed > since for row in rows.values())
 
     @override
     def set_pause(self, name: str, seconds: float) -> None:
@@ -262,13 +303,9 @@ class MemoryInbox(Inbox):
     def redrive(self, key: str) -> bool:
         with self._lock:
             row = self._rows.get(key)
-            if row is None or row.state not in ("dead", "parked") or row.event is None:
+            if row is None or row.state not in ("planned", "dead", "parked") or row.event is None:
                 return False
-            row.state = "ready"
-            row.attempts = 0
-            row.due = row.changed = self._clock()
-            del self._settled[key]
-            insort(self._open.setdefault(row.conversation, []), row, key=_get_number)
+            self._reopen(row)
             return True
 
     @override
@@ -287,7 +324,9 @@ class MemoryInbox(Inbox):
             unused_since = min(before, self._clock() - SPENDING_KEPT)
             self._limits = {name: limit for name, limit in self._limits.items() if limit[1] >= unused_since}
             return self._remove(
-                row for row in self._settled.values() if row.changed < before and (dead or row.state == "finished")
+                row
+                for row in self._settled.values()
+                if row.changed < before and (dead or row.state in ("finished", "planned"))
             )
 
     @override
@@ -343,7 +382,7 @@ class MemoryInbox(Inbox):
             ledger=row.ledger,
             attempts=row.attempts,
             fencing_token=row.fencing_token,
-            handled=self._handled.get(row.conversation, 0),
+            received=row.received,
         )
 
     def _get_leased(self, job: Job) -> _Row:
@@ -358,14 +397,22 @@ class MemoryInbox(Inbox):
         row.changed = self._clock()
         self._dequeue(row)
         self._settled[row.key] = row
+        self._past.setdefault(row.conversation, []).append(row)
         if len(self._settled) > self._capacity:
             self._evict_oldest()
 
+    def _reopen(self, row: _Row, delay: float = 0.0) -> None:
+        """Make a settled event ready again."""
+        row.state = "ready"
+        row.attempts = 0
+        row.changed = self._clock()
+        row.due = row.changed + delay
+        del self._settled[row.key]
+        _remove_from(self._past, row.conversation, row)
+        insort(self._open.setdefault(row.conversation, []), row, key=_get_number)
+
     def _dequeue(self, row: _Row) -> None:
-        rows = self._open[row.conversation]
-        rows.remove(row)
-        if not rows:
-            del self._open[row.conversation]
+        _remove_from(self._open, row.conversation, row)
 
     def _evict_oldest(self) -> None:
         """Remove the events that were settled first, if there are more than the capacity."""
@@ -378,14 +425,22 @@ class MemoryInbox(Inbox):
             del self._rows[row.key]
             if self._settled.pop(row.key, None) is None:
                 self._dequeue(row)
-            if row.handled:
-                self._handled[row.conversation] -= 1
-                if not self._handled[row.conversation]:
-                    del self._handled[row.conversation]
+            else:
+                _remove_from(self._past, row.conversation, row)
+            if row.replied:
+                for name in filter(None, (row.customer, row.email)):
+                    _remove_from(self._replied, name, row)
         return len(removed)
 
     def __repr__(self) -> str:
         return f"MemoryInbox({self._capacity})"
+
+
+def _remove_from(rows: dict[str, list[_Row]], name: str, row: _Row) -> None:
+    """Remove an event from a list of `rows`, and the list if nothing is left."""
+    rows[name].remove(row)
+    if not rows[name]:
+        del rows[name]
 
 
 def _find_next(rows: Sequence[_Row]) -> _Row:
@@ -404,8 +459,9 @@ def _build_entry(row: _Row) -> Entry:
         attempts=row.attempts,
         received=row.received,
         changed=row.changed,
+        handled=row.handled,
         error=row.error,
         event=row.event,
         ledger=row.ledger,
-        outcome=None if row.status is None else Outcome(status=row.status, reason=row.reason, key=row.key),
+        outcome=row.outcome,
     )

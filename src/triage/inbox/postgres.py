@@ -30,7 +30,7 @@ _MIGRATIONS = (
       conversation TEXT NOT NULL,
       customer TEXT NOT NULL DEFAULT '',
       email TEXT NOT NULL DEFAULT '',
-      state TEXT NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'leased', 'finished', 'dead', 'parked')),
+      state TEXT NOT NULL DEFAULT 'ready' CHECK (state IN ('ready', 'leased', 'finished', 'planned', 'dead', 'parked')),
       due DOUBLE PRECISION NOT NULL,
       attempts INTEGER NOT NULL DEFAULT 0,
       fencing_token INTEGER NOT NULL DEFAULT 0,
@@ -39,6 +39,7 @@ _MIGRATIONS = (
       ledger TEXT NOT NULL DEFAULT '{}',
       outcome TEXT,
       handled INTEGER NOT NULL DEFAULT 0,
+      replied INTEGER NOT NULL DEFAULT 0,
       error TEXT,
       reported DOUBLE PRECISION NOT NULL DEFAULT 0,
       received DOUBLE PRECISION NOT NULL,
@@ -46,7 +47,9 @@ _MIGRATIONS = (
     );
     CREATE INDEX triage_open_due ON triage_events (owner, due, number) WHERE state IN ('ready', 'leased');
     CREATE INDEX triage_open_conversation ON triage_events (conversation, number) WHERE state IN ('ready', 'leased');
-    CREATE INDEX triage_handled_conversation ON triage_events (conversation) WHERE handled = 1;
+    CREATE INDEX triage_conversation ON triage_events (conversation, number);
+    CREATE INDEX triage_replied_customer ON triage_events (customer, changed) WHERE replied = 1;
+    CREATE INDEX triage_replied_email ON triage_events (email, changed) WHERE replied = 1;
     CREATE UNIQUE INDEX triage_leased_conversation ON triage_events (conversation) WHERE state = 'leased';
     CREATE TABLE triage_limits (
       name TEXT PRIMARY KEY, value DOUBLE PRECISION NOT NULL, changed DOUBLE PRECISION NOT NULL

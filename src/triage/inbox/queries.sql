@@ -8,8 +8,15 @@
 
 -- name: add
 INSERT INTO triage_events (key, owner, conversation, customer, email, event, due, received, changed)
-VALUES (:key, :owner, :conversation, :customer, :email, :event, :now, :now, :now)
+VALUES (:key, :owner, :conversation, :customer, :email, :event, :now + :delay, :now, :now)
 ON CONFLICT (key) DO NOTHING;
+
+-- name: add_after_dry_run
+-- The same, but a dry run does not count as having handled the event.
+INSERT INTO triage_events (key, owner, conversation, customer, email, event, due, received, changed)
+VALUES (:key, :owner, :conversation, :customer, :email, :event, :now + :delay, :now, :now)
+ON CONFLICT (key) DO UPDATE SET state = 'ready', attempts = 0, due = :now + :delay, changed = :now
+WHERE triage_events.state = 'planned';
 
 -- name: dead_letter_unreadable
 INSERT INTO triage_events (key, owner, conversation, state, body, error, due, received, changed)
@@ -29,15 +36,11 @@ state IN ('ready', 'leased') AND due <= :now AND (state = 'leased' OR NOT EXISTS
 ))
 
 -- name: lease_picked
--- The second half of the statements below. Without the CAST, SQLite reads all events that were ever handled instead of
--- those of the conversation.
+-- The second half of the statements below.
 UPDATE triage_events
 SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fencing_token = fencing_token + 1, changed = :now
 WHERE number IN (SELECT number FROM picked)
-RETURNING number, event, ledger, attempts, fencing_token, (
-  SELECT count(*) FROM triage_events AS other
-  WHERE other.conversation = CAST(triage_events.conversation AS TEXT) AND other.handled = 1
-)
+RETURNING number, event, ledger, attempts, fencing_token, received
 
 -- name: lease
 WITH picked AS MATERIALIZED (
@@ -90,7 +93,9 @@ WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
 
 -- name: finish
 UPDATE triage_events
-SET state = 'finished', outcome = :outcome, handled = :handled, ledger = coalesce(:ledger, ledger), changed = :now
+SET state = :state, outcome = :outcome, handled = :handled, replied = :replied, changed = :now,
+  ledger = coalesce(:ledger, ledger), customer = coalesce(nullif(customer, ''), :customer),
+  email = coalesce(nullif(email, ''), :email)
 WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
 
 -- name: retry
@@ -99,12 +104,29 @@ SET state = 'ready', due = :now + :seconds, error = :error, ledger = coalesce(:l
 WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
 
 -- name: dead_letter
-UPDATE triage_events SET state = 'dead', error = :error, ledger = coalesce(:ledger, ledger), changed = :now
+UPDATE triage_events
+SET state = 'dead', outcome = coalesce(:outcome, outcome), error = :error, ledger = coalesce(:ledger, ledger),
+  changed = :now
 WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
 
 -- name: dead_letter_undecodable
 -- Another version of this library stored the event.
 UPDATE triage_events SET state = 'dead', error = :error, changed = :now WHERE number = :number;
+
+
+-- The past of a conversation and of a customer
+
+-- name: list_related
+SELECT other.number, other.key, other.state, other.due, other.attempts, other.received, other.changed, other.handled,
+  other.error, NULL, other.ledger, other.outcome
+FROM triage_events AS other JOIN triage_events AS this ON other.conversation = this.conversation
+WHERE this.key = :key AND other.number <> this.number
+ORDER BY other.number DESC LIMIT :limit;
+
+-- name: count_replies
+SELECT count(*) FROM triage_events
+WHERE owner = :owner AND replied = 1 AND changed > :now - :seconds
+  AND ((customer = :customer AND customer <> '') OR (email = :email AND email <> ''));
 
 
 -- Shared limits
@@ -129,24 +151,24 @@ SELECT value FROM triage_limits WHERE name = :name;
 -- Operators
 
 -- name: list_entries
-SELECT number, key, state, due, attempts, received, changed, error, event, ledger, outcome FROM triage_events
+SELECT number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome FROM triage_events
 WHERE (CAST(:state AS TEXT) IS NULL OR state = :state) AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
 ORDER BY number DESC LIMIT :limit;
 
 -- name: get_entry
-SELECT number, key, state, due, attempts, received, changed, error, event, ledger, outcome FROM triage_events
+SELECT number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome FROM triage_events
 WHERE key = :key;
 
 -- name: redrive
 UPDATE triage_events SET state = 'ready', attempts = 0, due = :now, changed = :now
-WHERE key = :key AND state IN ('dead', 'parked') AND event IS NOT NULL;
+WHERE key = :key AND state IN ('planned', 'dead', 'parked') AND event IS NOT NULL;
 
 -- name: park
 UPDATE triage_events SET state = 'parked', error = :reason, changed = :now WHERE key = :key AND state = 'ready';
 
 -- name: purge
 DELETE FROM triage_events
-WHERE changed < :before AND (state = 'finished' OR state IN ('dead', 'parked') AND CAST(:dead AS INTEGER) = 1);
+WHERE changed < :before AND (state IN ('finished', 'planned') OR state IN ('dead', 'parked') AND CAST(:dead AS INTEGER) = 1);
 
 -- name: purge_limits
 DELETE FROM triage_limits WHERE changed < :before AND changed < :now - :kept;

@@ -10,9 +10,17 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from typing_extensions import override
 
-from triage.inbox.base import SPENDING_KEPT, Inbox, build_lease_lost, build_unreadable_key
+from triage.inbox.base import (
+    SPENDING_KEPT,
+    Inbox,
+    build_lease_lost,
+    build_unreadable_key,
+    find_customer,
+    was_answered,
+    was_handled,
+)
 from triage.io.fork import register_at_fork
-from triage.models import Entry, Event, Job, Ledger, Outcome, State
+from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
 
 logger = logging.getLogger("triage")
 
@@ -50,11 +58,12 @@ class TableInbox(Inbox):
         """
 
     @override
-    def add(self, event: Event) -> bool:
+    def add(self, event: Event, delay: float = 0.0, *, after_dry_run: bool = False) -> bool:
         customer = event.conversation.customer
         owner = event.owner
         return self._change(
-            "add",
+            "add_after_dry_run" if after_dry_run else "add",
+            delay=delay,
             key=event.key,
             owner=owner,
             conversation=f"{owner}:{event.account}:{event.conversation_id}",
@@ -88,21 +97,47 @@ class TableInbox(Inbox):
 
     @override
     def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
-        handled = int(any(step.status == "done" for step in outcome.steps))
-        self._settle("finish", job, ledger, outcome=outcome.model_dump_json(), handled=handled)
+        customer = find_customer(job, ledger)
+        self._settle(
+            "finish",
+            job,
+            ledger,
+            state="planned" if outcome.status == "planned" else "finished",
+            outcome=outcome.model_dump_json(),
+            handled=int(was_handled(outcome)),
+            replied=int(was_answered(outcome)),
+            customer=_remove_unstorable(customer.id),
+            email=_remove_unstorable(customer.email).lower(),
+        )
 
     @override
     def retry(self, job: Job, error: str, seconds: float, ledger: Ledger | None = None) -> None:
         self._settle("retry", job, ledger, seconds=seconds, error=error)
 
     @override
-    def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None) -> None:
-        self._settle("dead_letter", job, ledger, error=error)
+    def dead_letter(self, job: Job, error: str, ledger: Ledger | None = None, outcome: Outcome | None = None) -> None:
+        settled = None if outcome is None else outcome.model_dump_json()
+        self._settle("dead_letter", job, ledger, error=error, outcome=settled)
 
     @override
     def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[str]:
         query = "list_overdue" if owner is None else "list_overdue_owned"
         return [key for (key,) in self._fetch(query, limit=limit, seconds=seconds, owner=owner)]
+
+    @override
+    def list_related(self, key: str, limit: int) -> Sequence[Entry]:
+        return [_parse_entry(row) for row in self._fetch("list_related", key=key, limit=limit)]
+
+    @override
+    def count_replies(self, owner: str, customer: Customer, seconds: float) -> int:
+        rows = self._fetch(
+            "count_replies",
+            owner=owner,
+            customer=_remove_unstorable(customer.id),
+            email=_remove_unstorable(customer.email).lower(),
+            seconds=seconds,
+        )
+        return int(rows[0][0])
 
     @override
     def set_pause(self, name: str, seconds: float) -> None:
@@ -160,14 +195,14 @@ class TableInbox(Inbox):
     def _parse_jobs(self, rows: Iterable[Any]) -> list[Job]:
         """Parse leased rows, and dead-letter those that cannot be parsed, because they would fail again and again."""
         jobs: list[Job] = []
-        for number, event, ledger, attempts, fencing_token, handled in sorted(rows):
+        for number, event, ledger, attempts, fencing_token, received in sorted(rows):
             try:
                 job = Job(
                     event=Event.model_validate_json(event),
                     ledger=Ledger.model_validate_json(ledger),
                     attempts=attempts,
                     fencing_token=fencing_token,
-                    handled=handled,
+                    received=received,
                 )
             except ValidationError:
                 # Not `logger.exception`: the error may quote stored data.
@@ -212,7 +247,7 @@ def load_queries(**fragments: str) -> dict[str, str]:
 
 
 def _parse_entry(row: Any) -> Entry:
-    number, key, state, due, attempts, received, changed, error, event, ledger, outcome = row
+    number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome = row
     return Entry(
         number=number,
         key=key,
@@ -221,6 +256,7 @@ def _parse_entry(row: Any) -> Entry:
         attempts=attempts,
         received=received,
         changed=changed,
+        handled=handled,
         error=error,
         event=_parse_document(Event, event),
         ledger=_parse_document(Ledger, ledger) or Ledger(),

@@ -8,7 +8,7 @@ from triage.models.conversation import Conversation, Customer, Id, Message, Role
 from triage.models.event import Event, Handshake, Ignored, Parsed
 from triage.models.http import Delivery, Headers, Received, Request, Response, Token, WebhookResponse
 from triage.models.jobs import Entry, Job, Ledger, State
-from triage.models.outcome import Outcome, Status, Step, StepResult
+from triage.models.outcome import Outcome, Performed, RunContext, Status, Step, StepResult
 from triage.models.verdict import FALLBACK_REASONS, FallbackReason, Usage, Verdict
 
 __all__ = [
@@ -28,10 +28,12 @@ __all__ = [
     "Message",
     "Outcome",
     "Parsed",
+    "Performed",
     "Received",
     "Request",
     "Response",
     "Role",
+    "RunContext",
     "State",
     "Status",
     "Step",

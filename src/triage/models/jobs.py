@@ -22,6 +22,10 @@ class Ledger(Model):
     """The status of the event once all steps are done."""
     message_ids: tuple[str, ...] = ()
     """Ids of the messages that existed before the first step."""
+    judged: tuple[str, ...] = ()
+    """Ids of the customer's messages that the verdict covers."""
+    written: tuple[str, ...] = ()
+    """Ids of the messages that we wrote, as the help desk's API returned them."""
     steps: tuple[StepResult, ...] | None = None
     """None until the actions are decided."""
 
@@ -35,12 +39,13 @@ class Job(Model):
     """Number of attempts, including this one."""
     fencing_token: int
     """The number of this lease. A write with an outdated token is rejected."""
-    handled: int = 0
-    """Number of earlier messages of the conversation for which an action was performed."""
+    received: float = 0.0
+    """When the event was stored, in seconds since the epoch of the inbox's clock."""
 
 
-State: TypeAlias = Literal["ready", "leased", "finished", "dead", "parked"]
+State: TypeAlias = Literal["ready", "leased", "finished", "planned", "dead", "parked"]
 """`ready`: waits for a worker. `leased`: a worker is processing it. `finished`: routed, or there was nothing to do.
+`planned`: finished by a dry run, which changed nothing.
 `dead`: dead-lettered, because it failed for good or cannot be read. `parked`: parked by hand."""
 
 
@@ -57,6 +62,8 @@ class Entry(Model):
     attempts: int
     received: float
     changed: float
+    handled: bool = False
+    """True if a step was performed."""
     error: str | None = None
     """The last error, without customer text."""
     event: Event | None = None

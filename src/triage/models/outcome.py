@@ -4,8 +4,9 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
-from triage.actions import Action, Note, Reply
+from triage.actions import Action, FieldValue, Note, Reply
 from triage.models.base import Model
+from triage.models.conversation import Conversation
 from triage.models.verdict import Verdict
 
 
@@ -25,26 +26,51 @@ class Step(Model):
         return not any(isinstance(action, (Reply, Note)) for action in self.actions)
 
 
+class Performed(Model):
+    """What the help desk's response to a step shows."""
+
+    message_ids: tuple[str, ...] = ()
+    """Ids of the messages that the step wrote."""
+    problems: tuple[str, ...] = ()
+    """What the help desk left out although it accepted the call, in our words: `"it dropped the field 'plan'"`."""
+
+
 class StepResult(Model):
     """A step and its result."""
 
     step: Step = Field(repr=False)
-    status: Literal["done", "failed", "unknown", "skipped", "pending", "planned"]
-    """`unknown`: the step may have taken effect. `skipped`: it is not allowed here, see `detail`. `pending`: it was not
-    tried, because an earlier step failed. `planned`: it was not tried, because of a dry run or the bucket's mode."""
+    status: Literal["done", "failed", "rejected", "unknown", "skipped", "pending", "planned"]
+    """`failed`: it will be tried again. `rejected`: the help desk rejected it for good. `unknown`: the step may have
+    taken effect. `skipped`: it is not allowed here, see `detail`. `pending`: it was not tried, because an earlier step
+    failed. `planned`: it was not tried, because of a dry run or the bucket's mode."""
     detail: str = ""
 
     def __str__(self) -> str:
         return f"{self.step.name}:{self.status}"
 
 
+class RunContext(Model):
+    """What a function that a `Run` action calls gets to know."""
+
+    key: str
+    """Identifies the event. A function may be called again after a crash, with the same key."""
+    arguments: dict[str, FieldValue] = Field(default_factory=dict, repr=False)
+    """The arguments of the action."""
+    conversation: Conversation
+    """The conversation before the steps."""
+    verdict: Verdict | None = None
+
+
 Status: TypeAlias = Literal[
     "accepted",
+    "superseded",
     "routed",
+    "partial",
     "closed",
     "review",
     "suggested",
     "shadowed",
+    "planned",
     "ignored",
     "duplicate",
     "malformed",
@@ -63,3 +89,7 @@ class Outcome(Model):
     conversation_id: str | None = None
     verdict: Verdict | None = None
     steps: tuple[StepResult, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What an operator should know although the event is settled, such as a limit that was reached."""
+    retryable: bool = False
+    """True if the same delivery may succeed later, because nothing was done and the failure may pass."""

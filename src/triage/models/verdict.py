@@ -8,7 +8,6 @@ from pydantic import Field
 from triage.models.base import Model
 from triage.validation import StrictModel
 
-
 FallbackReason: TypeAlias = Literal["no_text", "refused", "unavailable", "over_budget", "invalid_answer"]
 """Why there is no verdict. `no_text`: nobody wrote a word. `refused`: the model declined to answer. `unavailable`: the
 classifier's service is down, overloaded or rejected the request. `over_budget`: the daily budget is spent.

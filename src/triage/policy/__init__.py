@@ -2,7 +2,7 @@
 
 from triage.policy.buckets import Bucket, Buckets
 from triage.policy.check import check_actions
-from triage.policy.decide import SUGGESTION, Decision, check_review, decide
+from triage.policy.decide import SUGGESTION, Decision, check_fallbacks, check_review, decide
 from triage.policy.teams import read_teams
 from triage.policy.templates import PUBLIC_NAMES, check_templates, render
 
@@ -13,6 +13,7 @@ __all__ = [
     "Buckets",
     "Decision",
     "check_actions",
+    "check_fallbacks",
     "check_review",
     "check_templates",
     "decide",

@@ -1,11 +1,13 @@
 """Choose the actions for a verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import cast
 
 from triage.actions import Action, Note
 from triage.errors import ConfigurationError
-from triage.models import Status, Verdict
+from triage.models import FALLBACK_REASONS, FallbackReason, Status, Verdict
 from triage.policy.buckets import Buckets
 from triage.policy.check import check_actions
 
@@ -43,14 +45,44 @@ def check_review(review: object, buckets: Buckets) -> tuple[Action, ...] | None:
     return None
 
 
-def decide(verdict: Verdict, buckets: Buckets, review: Sequence[Action] | None) -> Decision:
+def check_fallbacks(fallbacks: object) -> dict[FallbackReason, tuple[Action, ...]]:
+    """Check the actions for missing verdicts and return them as a dictionary.
+
+    Args:
+        fallbacks: A dictionary of lists of actions by `Verdict.fallback_reason`, or None.
+
+    Raises:
+        ConfigurationError: There is no such reason, or a value is not a list of actions.
+    """
+    if fallbacks is None:
+        return {}
+    if not isinstance(fallbacks, Mapping):
+        raise ConfigurationError("fallbacks must be a dictionary. Write {'refused': [Assign(team='12345')]}.")
+    lanes = cast("Mapping[object, object]", fallbacks)
+    unknown = ", ".join(repr(name) for name in lanes if name not in FALLBACK_REASONS)
+    if unknown:
+        raise ConfigurationError(f"fallbacks contains {unknown}. The reasons are {', '.join(FALLBACK_REASONS)}.")
+    return {
+        name: check_actions(lanes[name], where=f"fallbacks[{name!r}]") for name in FALLBACK_REASONS if name in lanes
+    }
+
+
+def decide(
+    verdict: Verdict,
+    buckets: Buckets,
+    review: Sequence[Action] | None,
+    fallbacks: Mapping[FallbackReason, Sequence[Action]] = MappingProxyType({}),
+) -> Decision:
     """Choose the actions for a verdict.
 
     Args:
         verdict: The verdict. Its bucket is one of `buckets`.
         buckets: The policy.
         review: The actions for a verdict below its bucket's `min_confidence`. None sends it to the fallback bucket.
+        fallbacks: The actions for missing verdicts, by reason. Other missing verdicts go to the fallback bucket.
     """
+    if verdict.fallback_reason is not None and verdict.fallback_reason in fallbacks:
+        return Decision("review", fallbacks[verdict.fallback_reason], act=True)
     bucket = buckets.get(verdict.bucket) or buckets.fallback
     # The confidence of a fallback verdict is meaningless: the verdict always belongs in the fallback bucket.
     if not verdict.fallback and verdict.confidence < bucket.min_confidence:

@@ -27,6 +27,7 @@ from triage.models import (
     Ignored,
     Message,
     Parsed,
+    Performed,
     Request,
     Response,
     Role,
@@ -72,6 +73,7 @@ __all__ = [
     "Number",
     "Parsed",
     "Payload",
+    "Performed",
     "Plain",
     "Reply",
     "Request",
@@ -189,8 +191,11 @@ class Vendor(Protocol):
         """Read the current state of the event's conversation."""
         ...
 
-    async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
+    async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
         """Perform a step and return once the vendor has confirmed it.
+
+        Returns:
+            The ids of the messages that the step wrote, and what the vendor left out. None if neither is known.
 
         Raises:
             VendorError: The vendor did not confirm the step.
@@ -277,9 +282,14 @@ class HelpDesk(Settings, ABC):
     """True if teams and users have numeric ids, so that a policy with other ids is rejected."""
     appends_signature: ClassVar[bool] = False
     """True if the vendor may append a signature to our replies."""
+    default_max_body: ClassVar[int] = 1024 * 1024
+    """The size of the largest webhook to accept, in bytes, unless the Router says otherwise."""
     delivers_later: ClassVar[bool] = False
     """True if a reply may appear only some time after the vendor accepted it."""
 
+    machines: ListOf[str] = ()
+    """Ids of users who are not human, such as the bots of other vendors. What they write is no answer, and a
+    conversation that is assigned to one of them is assigned to nobody."""
     base_url: Annotated[
         str | None, Field(pattern=r"^https?://\S+$", description="an address such as https://proxy.example.com")
     ] = None
@@ -307,8 +317,11 @@ class HelpDesk(Settings, ABC):
         """Read a conversation from the API."""
 
     @abstractmethod
-    async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
+    async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
         """Perform a step and return once the vendor has confirmed it.
+
+        Returns:
+            The ids of the messages that the step wrote, and what the vendor left out. None if neither is known.
 
         Raises:
             VendorError: The vendor did not confirm the step.
@@ -333,6 +346,11 @@ class HelpDesk(Settings, ABC):
     def auth(self) -> Auth | None:
         """How to fetch the token that requests must carry; None if `headers` contains all credentials."""
         return None
+
+    @property
+    def retries_deliveries(self) -> bool:
+        """True if the help desk delivers a webhook again that was answered with 503."""
+        return True
 
     @cached_property
     def own_id(self) -> str:
@@ -538,6 +556,8 @@ class HelpDesk(Settings, ABC):
             is_automatic: True if the vendor says that a machine sent a customer's message.
         """
         plain = text if isinstance(text, Plain) else Plain(clean(text or ""), 0)
+        if role == "agent" and author is not None and author in self.machines:
+            role = "bot"
         return Message(
             id=id_,
             role=role,
@@ -566,7 +586,7 @@ class HelpDesk(Settings, ABC):
         tags: Iterable[str] = (),
         version: str | None = None,
     ) -> Conversation:
-        """Build a conversation. Messages with neither text nor attachments are left out.
+        """Build a conversation. Only customers' messages may have neither text nor attachments.
 
         Args:
             id_: The conversation's id.
@@ -583,13 +603,15 @@ class HelpDesk(Settings, ABC):
             tags: The names of the tags.
             version: The vendor's version of this state.
         """
-        shown = tuple(message for message in messages if message.text or message.attachments)
+        shown = tuple(
+            message for message in messages if message.text or message.attachments or message.role == "customer"
+        )
         return Conversation(
             id=id_,
             subject=clean(subject or ""),
             customer=customer or Customer(),
             messages=shown,
-            assignee=None if assignee in (*_NOBODY, self.own_id) else assignee,
+            assignee=None if assignee in (*_NOBODY, *self.machines, self.own_id) else assignee,
             team=None if team in _NOBODY else team,
             is_closed=is_closed,
             closed_at=closed_at,

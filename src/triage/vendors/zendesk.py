@@ -502,8 +502,9 @@ class Zendesk(HelpDesk):
 
     async def _read_again(self, step: Step, earlier: Conversation, error: VendorError, send: Send) -> Conversation:
         current = await self.read(earlier.id, send)
-        is_same = (current.has_human, current.has_automatic_reply) == (earlier.has_human, earlier.has_automatic_reply)
-        if is_same or all(isinstance(action, _LABELS) for action in step.actions):
+        if _describe_state(current) == _describe_state(earlier) or all(
+            isinstance(action, _LABELS) for action in step.actions
+        ):
             return current
         raise error
 
@@ -647,3 +648,9 @@ def _find_reset(response: Response) -> float | None:
         match = re.search(r"remaining=0\b.*?\bresets=(\d{1,6})", value)
         waits.append(float(match[1]) if name.startswith("zendesk-ratelimit-") and match else None)
     return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _describe_state(conversation: Conversation) -> object:
+    """Return what decides whether a step is still right: who has the conversation, and who has answered."""
+    answers = [message.id for message in conversation.messages if message.role in ("agent", "bot")]
+    return conversation.assignee, conversation.is_closed, answers

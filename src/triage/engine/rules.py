@@ -1,0 +1,128 @@
+"""The rules that rule out actions: who has the conversation, who wrote, how late it is, where it was routed before."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeAlias
+
+from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, Run, Snooze
+from triage.limits import Limits
+from triage.models import Conversation, Event
+from triage.policy import Buckets
+
+Reroute: TypeAlias = Literal["escalate", "always", "never"]
+"""When a conversation that was routed before may be routed to another bucket: to an earlier bucket only, always, or
+never."""
+
+_MOVES = (Assign, Snooze, Close, MarkSpam, Run)
+
+_Kinds: TypeAlias = tuple[type[Action], ...]
+
+
+@dataclass(frozen=True)
+class Objection:
+    """A reason why some actions must not be performed.
+
+    Args:
+        reason: The reason, in our words.
+        kinds: The kinds of actions that it rules out; None for all.
+    """
+
+    reason: str
+    kinds: _Kinds | None
+
+    def applies_to(self, action: Action) -> bool:
+        """Return whether an action is ruled out."""
+        return self.kinds is None or isinstance(action, self.kinds)
+
+
+def find_objections(conversation: Conversation, event: Event, limits: Limits, now: float) -> list[Objection]:
+    """Return what the state of a conversation rules out.
+
+    Args:
+        conversation: The conversation as it is now.
+        event: The event that is processed.
+        limits: The Router's limits.
+        now: Seconds since the epoch.
+    """
+    objections: list[Objection] = []
+    human = _describe_human(conversation, limits, now)
+    if human:
+        objections.append(Objection(human, (Reply, *_MOVES)))
+    if conversation.has_automatic_reply:
+        objections.append(Objection("the customer already has an automatic reply", (Reply,)))
+    if conversation.is_automatic:
+        objections.append(Objection("a machine sent the message", (Reply,)))
+    if conversation.is_closed:
+        objections.append(Objection("the conversation is closed", (Reply, *_MOVES)))
+    if is_late(conversation, event, limits, now):
+        objections.append(Objection(f"the message is older than {limits.max_age}", (Reply, Snooze)))
+    return objections
+
+
+def is_late(conversation: Conversation, event: Event, limits: Limits, now: float) -> bool:
+    """Return whether the last message is older than `max_age`."""
+    latest = conversation.latest
+    at = latest.at if latest is not None and latest.at is not None else event.occurred_at
+    return at is not None and now - at.timestamp() > limits.longest_age
+
+
+def find_reroute_objections(
+    bucket: str, previous: str | None, buckets: Buckets, reroute: Reroute, *, is_fallback: bool, has_lane: bool
+) -> list[Objection]:
+    """Return what is ruled out because the conversation was routed before.
+
+    Args:
+        bucket: The bucket of the verdict.
+        previous: The bucket to which the conversation was routed, or None.
+        buckets: The policy, most important bucket first.
+        reroute: When the conversation may be routed to another bucket.
+        is_fallback: True if there is no verdict. Such a conversation stays where it is.
+        has_lane: True if there are actions of their own for such a missing verdict.
+    """
+    if previous is None or previous not in buckets.names:
+        return []
+    if is_fallback:
+        reason = f"there is no verdict, so the conversation stays in {previous!r}"
+        return [Objection(reason, _MOVES if has_lane else None)]
+    if bucket == previous:
+        return [Objection(f"the conversation is already in {previous!r}", _MOVES)]
+    rises = buckets.names.index(bucket) < buckets.names.index(previous)
+    if reroute == "always" or (reroute == "escalate" and rises):
+        return []
+    return [Objection(f"the conversation stays in {previous!r}", None)]
+
+
+def explain(action: Action, objections: Iterable[Objection]) -> str:
+    """Return why an action must not be performed, or an empty string if it may be."""
+    return next((objection.reason for objection in objections if objection.applies_to(action)), "")
+
+
+def find_common_reason(actions: Sequence[Action], objections: Sequence[Objection]) -> str:
+    """Return why none of the actions may be performed, or an empty string if one may be or there are no actions."""
+    reasons = [explain(action, objections) for action in actions]
+    return reasons[0] if reasons and all(reasons) else ""
+
+
+def collect_actions(buckets: Buckets, lanes: Iterable[Sequence[Action] | None]) -> list[Action]:
+    """Return every action that a verdict could lead to.
+
+    Args:
+        buckets: The policy.
+        lanes: The actions of the review and of fallback verdicts.
+    """
+    actions = [action for bucket in buckets if bucket.mode != "suggest" for action in bucket.actions]
+    actions += [action for lane in lanes for action in lane or ()]
+    if any(bucket.mode == "suggest" for bucket in buckets):
+        actions.append(Note("…"))
+    return actions
+
+
+def _describe_human(conversation: Conversation, limits: Limits, now: float) -> str:
+    if conversation.assignee is not None:
+        return "the conversation is assigned to a human"
+    answer = conversation.last_human_answer()
+    if answer is None:
+        return ""
+    since = datetime.fromtimestamp(now, UTC) - timedelta(seconds=limits.longest_hold)
+    return "a human has answered" if answer.at is None or answer.at > since else ""

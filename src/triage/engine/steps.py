@@ -1,0 +1,190 @@
+"""Run the planned steps of an event, and record each result in the ledger."""
+
+import inspect
+from contextlib import suppress
+from functools import partial
+from typing import Literal
+
+from triage.actions import ROUTING, Assign, Close, Run
+from triage.engine.engine import Engine
+from triage.engine.rules import Objection, explain, find_objections
+from triage.engine.storage import call_inbox
+from triage.errors import ConfigurationError, TriageError, VendorError, describe_location
+from triage.io.ports import IO
+from triage.models import Conversation, Job, Ledger, Performed, RunContext, Step, StepResult
+from triage.vendors.base import Send
+
+_GONE = frozenset({404, 410})  # the conversation is gone, whatever the action
+_SETTLED = ("done", "rejected", "skipped", "planned")
+_LABELS_ONLY = frozenset({402, 403, 406, 409, 423})
+"""Rejections that are final for a label, although an operator may correct their cause."""
+
+
+class StepRunner:
+    """Runs the steps of an event.
+
+    Args:
+        engine: The Router's engine.
+        job: The event's lease.
+        ledger: The ledger with the plan.
+        io: The port.
+        send: Makes the calls to the help desk's API.
+
+    Attributes:
+        ledger: The ledger with the results so far.
+        warnings: What the help desk left out.
+    """
+
+    def __init__(self, engine: Engine, job: Job, ledger: Ledger, io: IO, send: Send) -> None:
+        self._engine = engine
+        self._vendor = engine.vendor
+        self._job = job
+        self._io = io
+        self._send = send
+        self.ledger = ledger
+        self.warnings: list[str] = []
+
+    async def run(self, conversation: Conversation) -> None:
+        """Run the steps in order.
+
+        A step that the help desk rejects for good does not stop the others; only closing waits for all of them. The
+        ledger is recorded before each step. The result of the last step is recorded when the event is settled.
+
+        Args:
+            conversation: The conversation as it is now.
+
+        Raises:
+            VendorError: A step failed in a way that may pass, so the remaining steps were not tried.
+        """
+        # When looking for a message with an unknown outcome, messages from before the first step must not match.
+        earlier = tuple(message for message in conversation.messages if message.id in self.ledger.message_ids)
+        before = conversation.model_copy(update={"messages": earlier})
+        # Ignore an assignment to a teammate that an earlier attempt made before it was interrupted.
+        actions = [action for result in self.ledger.steps or () for action in result.step.actions]
+        if conversation.assignee in {action.user for action in actions if isinstance(action, Assign) and action.user}:
+            conversation = conversation.model_copy(update={"assignee": None})
+        number = 0
+        while number < len(self.ledger.steps or ()):
+            step = await self._prepare(number, conversation, before)
+            if step is not None:
+                await self._perform(number, step, conversation, before)
+            if (self.ledger.steps or ())[number].status != "pending":
+                number += 1
+
+    async def _prepare(self, number: int, conversation: Conversation, before: Conversation) -> Step | None:
+        """Record a step as about to be performed and return its allowed actions, or None if nothing remains to do."""
+        result = (self.ledger.steps or ())[number]
+        if result.status in _SETTLED:
+            return None
+        # An earlier attempt was interrupted while it performed a step that must not be repeated.
+        must_look = result.status == "unknown" and not result.step.idempotent
+        if must_look and await self._vendor.was_performed(result.step, before, self._send):
+            self._set_result(number, StepResult(step=result.step, status="done"))
+            return None
+        if reason := self._find_obstacle(number, result, conversation):
+            self._set_result(number, StepResult(step=result.step, status="skipped", detail=reason))
+            return None
+        objections = self._list_objections(conversation)
+        allowed = tuple(action for action in result.step.actions if not explain(action, objections))
+        # The outcome is unknown until the help desk confirms the step, so this is what a crash must leave behind.
+        step = Step(actions=allowed)
+        self._set_result(number, StepResult(step=step, status="unknown"))
+        await call_inbox(self._engine.inbox, self._io, self._engine.inbox.record, self._job, self.ledger)
+        return step
+
+    def _find_obstacle(self, number: int, result: StepResult, conversation: Conversation) -> str:
+        """Return why no action of a step may be performed, or an empty string."""
+        actions = result.step.actions
+        if all(isinstance(action, Close) for action in actions):
+            earlier = (self.ledger.steps or ())[:number]
+            if any(other.status == "rejected" for other in earlier):
+                return "a step before it was rejected"
+        objections = self._list_objections(conversation)
+        reasons = [explain(action, objections) for action in actions]
+        return reasons[0] if all(reasons) else ""
+
+    def _list_objections(self, conversation: Conversation) -> list[Objection]:
+        return find_objections(conversation, self._job.event, self._engine.limits, self._engine.clock())
+
+    async def _perform(self, number: int, step: Step, conversation: Conversation, before: Conversation) -> None:
+        try:
+            performed = await self._call(step, conversation)
+        except VendorError as err:
+            if await self._took_effect(number, step, err, before):
+                performed = None
+            elif not _is_final(step, err):
+                raise
+            elif len(step.actions) > 1 and err.status not in _GONE:
+                # Find out which of the actions is rejected, and perform the others.
+                self._replace(number, [StepResult(step=Step(actions=(a,)), status="pending") for a in step.actions])
+                return
+            else:
+                self._set_result(number, StepResult(step=step, status="rejected", detail=f"{step.name}: {err}"))
+                return
+        performed = performed or Performed()
+        detail = "; ".join(performed.problems)
+        self.ledger = self.ledger.model_copy(update={"written": (*self.ledger.written, *performed.message_ids)})
+        self._set_result(number, StepResult(step=step, status="done", detail=detail))
+        self.warnings += performed.problems
+
+    async def _call(self, step: Step, conversation: Conversation) -> Performed | None:
+        action = step.actions[0]
+        if not isinstance(action, Run):
+            return await self._vendor.perform(step, conversation, self._send)
+        await self._call_function(action, conversation)
+        return None
+
+    async def _call_function(self, action: Run, conversation: Conversation) -> None:
+        """Call a function of the user. An exception counts as a failure that may pass."""
+        function = self._engine.functions[action.name]
+        context = RunContext(
+            key=self._job.event.key,
+            arguments=action.arguments,
+            conversation=conversation,
+            verdict=self.ledger.verdict,
+        )
+        is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+        if is_async and not self._io.is_async:
+            raise ConfigurationError(f"The function {action.name!r} is async only: call handle_async(), or a Worker.")
+        try:
+            if is_async:
+                await self._io.call(partial(function, context))
+            else:
+                await self._io.run_blocking(partial(function, context))
+        except (ConfigurationError, TriageError):
+            raise
+        except Exception as err:  # noqa: BLE001 - whatever the user's code raises
+            # Leave out the error's own text, which may quote the customer.
+            call = f"{action.name}()"
+            raise VendorError(f"it raised {describe_location(err)}", vendor="function", call=call) from None
+
+    async def _took_effect(self, number: int, step: Step, error: VendorError, before: Conversation) -> bool:
+        """Return whether a step took effect although its call failed. If not, record its result."""
+        status: Literal["failed", "unknown"] = "failed"
+        if error.outcome_unknown:
+            status = "unknown"
+            if not step.idempotent:
+                with suppress(VendorError):
+                    if await self._vendor.was_performed(step, before, self._send):
+                        return True
+                    status = "failed"
+        self._set_result(number, StepResult(step=step, status=status, detail=str(error)))
+        return False
+
+    def _set_result(self, number: int, result: StepResult) -> None:
+        self._replace(number, [result])
+        if result.status != "unknown" or result.detail:
+            self._engine.observers.notify("step_finished", self._job.event, result)
+
+    def _replace(self, number: int, replacements: list[StepResult]) -> None:
+        results = list(self.ledger.steps or ())
+        results[number : number + 1] = replacements
+        self.ledger = self.ledger.model_copy(update={"steps": tuple(results)})
+
+
+def _is_final(step: Step, error: VendorError) -> bool:
+    """Return whether repeating a step is pointless. A label is not worth waiting for an operator."""
+    if error.is_rejection:
+        return True
+    is_label = not any(isinstance(action, ROUTING) for action in step.actions)
+    return is_label and error.status in _LABELS_ONLY
