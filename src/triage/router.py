@@ -157,7 +157,7 @@ class Router:
         self._check_policy()
         self._check_limits()
         self._listeners: list[Callable[[str], object]] = []
-        self._max_body: int = max_body or getattr(vendor, "default_max_body", _MIB)
+        self._max_body: int = max_body or int(getattr(vendor, "default_max_body", _MIB))
         self._on_failure = on_failure
 
     @classmethod

@@ -215,6 +215,8 @@ class Attempt:
         engine = self._engine
         if conversation.latest is None:
             return "the conversation has no message from a customer"
+        if conversation.is_empty:
+            return "the message is empty"
         ignored = engine.ignore_tags.intersection(tag.casefold() for tag in conversation.tags)
         if ignored:
             return f"the conversation has the tag {min(ignored)!r}"

@@ -72,12 +72,16 @@ class Conversation(Model):
     @property
     def unanswered(self) -> tuple[Message, ...]:
         """The public messages since a human last answered, or since the conversation was last closed."""
-        return tuple(message for message in self.messages[self._start_of_turn() :] if message.role != "note")
+        return tuple(message for message in self.messages[self._find_boundary() :] if message.role != "note")
 
     @property
     def turn(self) -> tuple[Message, ...]:
-        """The customer's messages that no human has answered, oldest first: the ones to classify."""
-        return tuple(message for message in self.unanswered if message.role == "customer")
+        """The messages to classify: what the customer wrote since a human last answered, oldest first.
+
+        If everything is answered, it is the customer's last message.
+        """
+        waiting = tuple(message for message in self.unanswered if message.role == "customer")
+        return waiting or ((self.latest,) if self.latest is not None else ())
 
     @property
     def latest(self) -> Message | None:
@@ -95,6 +99,11 @@ class Conversation(Model):
         turn = self.turn
         first = next((message for message in self.messages if message.role == "customer"), None)
         return any(message.text for message in turn) or bool(self.subject and turn and turn[0] is first)
+
+    @property
+    def is_empty(self) -> bool:
+        """True if the customer sent neither words nor files."""
+        return not self.has_text and not any(message.attachments for message in self.turn)
 
     @property
     def has_automatic_reply(self) -> bool:
@@ -118,11 +127,13 @@ class Conversation(Model):
         Args:
             turns: How many messages before the customer's unanswered ones to keep.
         """
-        start = self._start_of_turn()
-        earlier = [message for message in self.messages[:start] if message.role != "note"]
-        return self.model_copy(update={"messages": (*earlier[max(0, len(earlier) - turns) :], *self.unanswered)})
+        public = [message for message in self.messages if message.role != "note"]
+        first = self.turn[0] if self.turn else None
+        start = next((number for number, message in enumerate(public) if message is first), len(public))
+        return self.model_copy(update={"messages": tuple(public[max(0, start - turns) :])})
 
-    def _start_of_turn(self) -> int:
+    def _find_boundary(self) -> int:
+        """Return the index of the first message that nobody has answered."""
         for number in range(len(self.messages), 0, -1):
             message = self.messages[number - 1]
             if message.role == "agent" or self._is_earlier_episode(message):

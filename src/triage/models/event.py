@@ -50,9 +50,11 @@ class Event(Model):
                 message whose plain text is empty.
         """
         message = next((message for message in self.conversation.messages if message.id == self.message_id), None)
-        if message is None or any(other.id == message.id for other in conversation.messages):
+        read = next((other for other in conversation.messages if other.id == self.message_id), None)
+        if message is None or (read is not None and (read.text or read.attachments)):
             return conversation
-        return conversation.model_copy(update={"messages": (*conversation.messages, message)})
+        others = tuple(other for other in conversation.messages if other is not read)
+        return conversation.model_copy(update={"messages": (*others, message)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ needs.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar, cast
@@ -548,8 +548,8 @@ class HelpDesk(Settings, ABC):
             id_: The message's id.
             role: The author: a `customer`, an `agent` (a human) or a `bot` (this program, or another machine); `note`
                 for internal notes.
-            text: The text, or the result of `from_html`. Quoted history and signatures are removed from customers'
-                messages.
+            text: The text, or the result of `from_html`. `build_conversation` removes quoted history and signatures
+                from customers' messages.
             author: The author's id.
             at: When it was written.
             files: The names of its attachments.
@@ -561,7 +561,7 @@ class HelpDesk(Settings, ABC):
         return Message(
             id=id_,
             role=role,
-            text=strip_quotes(plain.text) if role == "customer" else plain.text,
+            text=plain.text,
             attachments=(*files, *["image"] * plain.images),
             at=at,
             author=author,
@@ -585,6 +585,7 @@ class HelpDesk(Settings, ABC):
         brand: str | None = None,
         tags: Iterable[str] = (),
         version: str | None = None,
+        is_continued: bool = False,
     ) -> Conversation:
         """Build a conversation. Only customers' messages may have neither text nor attachments.
 
@@ -602,15 +603,15 @@ class HelpDesk(Settings, ABC):
             brand: The id of the brand.
             tags: The names of the tags.
             version: The vendor's version of this state.
+            is_continued: True if messages before the first one are not shown, as in a webhook about a reply.
         """
-        shown = tuple(
-            message for message in messages if message.text or message.attachments or message.role == "customer"
-        )
+        kept = [message for message in messages if message.text or message.attachments or message.role == "customer"]
+        shown = _remove_history(kept, is_continued=is_continued)
         return Conversation(
             id=id_,
             subject=clean(subject or ""),
             customer=customer or Customer(),
-            messages=shown,
+            messages=tuple(shown),
             assignee=None if assignee in (*_NOBODY, *self.machines, self.own_id) else assignee,
             team=None if team in _NOBODY else team,
             is_closed=is_closed,
@@ -621,6 +622,17 @@ class HelpDesk(Settings, ABC):
             tags=tuple(tags),
             version=version,
         )
+
+
+def _remove_history(messages: Sequence[Message], *, is_continued: bool) -> Iterator[Message]:
+    """Remove quoted history from customers' replies. What looks like history in a first message is its content."""
+    is_reply = is_continued
+    for message in messages:
+        if message.role == "customer":
+            text = strip_quotes(message.text) if is_reply else message.text
+            message = message.model_copy(update={"text": text})
+        yield message
+        is_reply = is_reply or message.role != "note"
 
 
 def build_steps(groups: Iterable[Sequence[Action]]) -> list[Step]:

@@ -223,8 +223,8 @@ class Crisp(HelpDesk):
         conversation = self.build_conversation(
             message.session_id, [self._translate_message(message)], customer=customer
         )
-        if not conversation.messages:
-            return Ignored("empty text")
+        if conversation.is_empty:
+            return Ignored("the message is empty")
         return self.build_event(
             conversation,
             message.fingerprint,

@@ -287,8 +287,8 @@ class Front(HelpDesk):
         if kind == "replied" and self.messages == "first":
             return Ignored("a later message of the conversation")
         conversation = self._translate(item, [message])
-        if not conversation.messages and not message.is_preview:
-            return Ignored("empty text")
+        if conversation.is_empty and not message.is_preview:
+            return Ignored("the message is empty")
         return self.build_event(
             conversation, message.id, account=self.company_id, kind=kind, at=message.created_at, raw=raw
         )

@@ -281,8 +281,9 @@ class HelpScout(HelpDesk):
         conversation = self._translate(item, threads)
         message = conversation.latest
         if message is None and (threads or (kind == "created" and not item.is_by_customer)):
-            is_empty = any(self._find_role(thread) == "customer" for thread in threads)
-            return Ignored("empty text" if is_empty else "not written by a customer")
+            return Ignored("not written by a customer")
+        if message is not None and conversation.is_empty:
+            return Ignored("the message is empty")
         # Without threads there is no message id, and a delivery has no id, either, so use a hash of its bytes.
         message_id, at = (message.id, message.at) if message else (f"sha256-{digest[:32]}", None)
         return self.build_event(conversation, message_id, account=self.account, kind=kind, raw=raw, at=at)

@@ -197,8 +197,8 @@ class Intercom(HelpDesk):
         if not ids:
             return Ignored("not written by a customer")
         message = next((message for message in reversed(conversation.messages) if message.id in ids), None)
-        if message is None:
-            return Ignored("empty text")
+        if message is None or conversation.is_empty:
+            return Ignored("the message is empty")
         return self.build_event(
             conversation, message.id, account=notification.app_id, kind=kind, at=message.at, raw=raw
         )

@@ -1,15 +1,26 @@
 """Parse the JSON that vendors send: strict where an adapter needs a value, tolerant everywhere else."""
 
 import json
+import logging
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar, get_args
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, JsonValue, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    JsonValue,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from triage.errors import MalformedPayload
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -27,8 +38,27 @@ class _DefaultIfInvalid:
 Loose = Annotated[T | None, _DefaultIfInvalid(None)]
 """An optional value that becomes None if it has an undocumented type, so that the message is not lost."""
 
-LooseTuple = Annotated[tuple[T, ...], _DefaultIfInvalid(())]
-"""A list that becomes empty if it has an undocumented type."""
+
+class _SkipInvalidElements:
+    """Makes a list skip the elements that cannot be parsed, and log their number."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        element = core_schema.with_default_schema(handler.generate_schema(get_args(source)[0]), on_error="omit")
+        elements = core_schema.tuple_schema([element], variadic_item_index=0)
+        counted = core_schema.with_info_wrap_validator_function(_count_skipped, elements, field_name=handler.field_name)
+        return core_schema.with_default_schema(counted, default=(), on_error="default")
+
+
+def _count_skipped(value: Any, parse: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    parsed = parse(value)
+    skipped = len(value) - len(parsed)
+    if skipped:
+        logger.warning("skipped %d of %d elements of %r, which cannot be parsed", skipped, len(value), info.field_name)
+    return parsed
+
+
+LooseTuple = Annotated[tuple[T, ...], _SkipInvalidElements()]
+"""A list without the elements that have an undocumented form. It is empty if it is not a list at all."""
 
 
 class Payload(BaseModel):

@@ -114,8 +114,8 @@ class CrispDesk(Desk):
         yield "not written by a customer", self.change_message(automated=True)
         yield "type picker", self.change_message(type="picker", content={"text": "Which?"})
         yield "type ?", self.change_message(type="")
-        yield "empty text", self.change_message(content="  ")
-        yield "empty text", self.change_message(content={"text": "x"})
+        yield "the message is empty", self.change_message(content="  ")
+        yield "the message is empty", self.change_message(content={"text": "x"})
 
     def malformed(self) -> Iterable[object]:
         good = json.loads(self.fake.customer_writes("Hello").body)

@@ -113,7 +113,7 @@ class FrontDesk(Desk):
         yield "not written by a customer", self.change_message(is_inbound=False)
         yield "not written by a customer", self.change_message(author={"id": "tea_9002", "type": "user"})
         yield "a later message of the conversation", self.change_message(created_at=self.clock() + 61)
-        yield "empty text", self.fake.customer_writes("   ")
+        yield "the message is empty", self.fake.customer_writes("   ")
 
     def malformed(self) -> Iterable[object]:
         good = json.loads(self.fake.customer_writes("Hello").body)

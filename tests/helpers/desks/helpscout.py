@@ -104,7 +104,7 @@ class HelpScoutDesk(Desk):
         )
         yield "state draft", self.change_conversation(state="draft")
         yield "status spam", self.change_conversation(status="spam")
-        yield "empty text", self.fake.customer_writes("   ")
+        yield "the message is empty", self.fake.customer_writes("   ")
 
     def malformed(self) -> Iterable[object]:
         good = json.loads(self.fake.customer_writes("Hello").body)

@@ -60,7 +60,7 @@ class IntercomDesk(Desk):
         yield "topic conversation.admin.replied", self.fake.bot_greets()
         yield "not written by a customer", self._change_source(author={"type": "bot", "id": "7"})
         yield "not written by a customer", self._change_source(author={"type": "admin", "id": "814860"})
-        yield "empty text", self.fake.customer_writes("   ")
+        yield "the message is empty", self.fake.customer_writes("   ")
 
     def malformed(self) -> Iterable[object]:
         topic = "conversation.user.created"
