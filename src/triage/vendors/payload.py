@@ -45,7 +45,7 @@ class _SkipInvalidElements:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         element = core_schema.with_default_schema(handler.generate_schema(get_args(source)[0]), on_error="omit")
         elements = core_schema.tuple_schema([element], variadic_item_index=0)
-        counted = core_schema.with_info_wrap_validator_function(_count_skipped, elements, field_name=handler.field_name)
+        counted = core_schema.with_info_wrap_validator_function(_count_skipped, elements)
         return core_schema.with_default_schema(counted, default=(), on_error="default")
 
 
