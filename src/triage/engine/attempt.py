@@ -321,11 +321,13 @@ class Attempt:
         nothing_done = all(
             result.status in ("failed", "pending", "skipped", "planned") for result in self.ledger.steps or ()
         )
+        # An operator may correct a token or a permission, but not before the help desk delivers the webhook again.
+        needs_operator = isinstance(error, VendorError) and error.status in (401, 402, 403)
         if error.is_rejection and not self._may_appear(error):
             outcome = self._build_outcome("failed", str(error))
             await self._dead_letter(outcome)
         else:
-            outcome = self._build_outcome("failed", str(error), retryable=nothing_done)
+            outcome = self._build_outcome("failed", str(error), retryable=nothing_done and not needs_operator)
             await self._retry_later(outcome, error.retry_after)
         return outcome
 
