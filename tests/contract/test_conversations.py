@@ -440,9 +440,8 @@ def test_a_redriven_event_follows_the_current_policy_and_repeats_nothing(desk: D
     assert (outcome.status, {result.status for result in outcome.steps}) == ("routed", {"done"})
     assert [reply for reply in scene.replies if "New" in reply] == scene.replies
     assert len(scene.replies) == 1
-    assert len([call for call in desk.fake.calls[calls:] if call.method != "GET"]) == 1, (
-        "the assignment is not repeated"
-    )
+    writes = [call for call in desk.fake.calls[calls:] if call.method != "GET" and "token" not in call.path]
+    assert len(writes) == 1, "the assignment is not repeated"
     assert len(scene.classifier.texts) == 1, "the verdict is not paid for twice"
 
 

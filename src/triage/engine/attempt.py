@@ -334,7 +334,9 @@ class Attempt:
     def _may_appear(self, error: VendorError | _NotYet) -> bool:
         """Return whether a conversation that was not found may be found a moment later."""
         is_missing = isinstance(error, VendorError) and error.status == 404 and not error.final
-        return is_missing and self._engine.clock() - self._job.received < _NOT_FOUND_GRACE
+        at = self.event.occurred_at
+        written = self._job.received if at is None else min(at.timestamp(), self._job.received)
+        return is_missing and self._engine.clock() - written < _NOT_FOUND_GRACE
 
     async def _settle(self, outcome: Outcome) -> None:
         if outcome.status == "failed":

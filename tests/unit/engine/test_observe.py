@@ -434,7 +434,7 @@ def test_a_normal_verdict_is_logged_as_information_without_its_reason(
     assert outcome.verdict is not None
     assert outcome.verdict.reason == SECRET
     assert SECRET not in caplog.text
-    assert "reason=" not in repr(outcome.verdict)
+    assert ", reason=" not in repr(outcome.verdict)
 
 
 @pytest.mark.parametrize(
