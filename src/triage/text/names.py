@@ -102,7 +102,7 @@ def _split(words: str) -> frozenset[str]:
 
 # Help desks' names for people who gave none. Digits, punctuation and the words before them do not matter.
 _PLACEHOLDERS = _split(
-    "anon anonymous blank caller client contact customer default empty former guest lead member name none null nan na "
+    "anon anonymous blank caller client contact customer default empty former guest lead member name none null nan "
     "nobody person sender somebody someone test there undefined unknown unnamed user visitor noreply mailerdaemon "
     "postmaster anonym benutzer benutzerin besucher besucherin gast kunde kundin nutzer nutzerin unbekannt anonyme "
     "inconnu inconnue invité utilisateur visiteur visiteuse anónima anónimo desconocida desconocido invitada invitado "

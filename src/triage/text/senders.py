@@ -167,7 +167,7 @@ _REPLY = re.compile(
 _MOST_REPLIES = 10_000  # characters
 # "[EXTERNAL]", "[#1]", "***SPAM***", "#1 - "
 _TAG = re.compile(r"\[[^\[\]]{0,60}\]\s*|\*+[^*]{1,30}\*+\s*|[#(]?\d{1,12}\)?[:\s-]+")
-_OPENING_MARKS = re.compile(r"""[\s"'(\[*<-]*""")
+_OPENING_MARKS = re.compile(r"""[\s"'(\[*<\u3010-]*""")
 _BRACKET = re.compile(r"[(\[*]\s*")
 _BRACKET_OR_DASH = re.compile(r"[(\[*]\s*|\s[-|]\s*")
 _END = re.compile(r"\s*[)\]*]*\s*\Z")
@@ -190,7 +190,11 @@ def _describe_subject(subject: str) -> str | None:
     closings = (_BRACKET_OR_DASH if prefix else _BRACKET).finditer(subject)
     closings_at = [closing.end() for closing in closings]
     openings_at = list(_find_openings(subject))
+    is_reply = any(_REPLY.match(subject, at) for at in openings_at)
     for reason, kind in phrases.subjects.items():
+        # Humans answer our own acknowledgements: "Re: Request received".
+        if reason == _RECEIPT_SUBJECT and (prefix or is_reply):
+            continue
         if any(kind.match(subject, at, phrases.subject_end) for at in openings_at):
             return reason
         if any(kind.match(subject, at, _END) for at in closings_at):
@@ -244,12 +248,13 @@ def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 # Phrases
 
+_RECEIPT_SUBJECT = "the subject is that of an acknowledgement of receipt"
 _ABSENCE_TEXT = "the text is an absence notice"
 _SUBJECT_REASONS = {
     "bounce_subjects": "the subject is that of a delivery report",
     "absence_subjects": "the subject is that of an absence notice",
     "automatic_subjects": "the subject is that of an automatic answer",
-    "receipt_subjects": "the subject is that of an acknowledgement of receipt",
+    "receipt_subjects": _RECEIPT_SUBJECT,
 }
 _TEXT_REASONS = {
     "bounce_texts": "the text is a delivery report",
@@ -273,7 +278,8 @@ class _Kind:
         for phrase in map(_fold, phrases):
             if phrase.startswith("*"):
                 self._words.append((_find_longest_word(phrase), phrase))
-            for head in _list_heads(phrase):
+            # Spaces are optional.
+            for head in _list_heads(phrase) | _list_heads(phrase.replace(" ", "")):
                 self._phrases.setdefault(head, []).append(phrase)
 
     def match(self, text: str, at: int, end: re.Pattern[str]) -> int | None:
@@ -322,7 +328,7 @@ def _load() -> _Phrases:
     # "Automatic reply: …" and "Out of office until Monday" are notices; "Automatic reply does not work" is a request.
     subject_end = rf"""
         [\])"'*>]* \s* (?:
-            [.!*\s]*\Z | :
+            [.!*\s]*\Z | : | (?<=[\])>]) | \u3011
           | (?: [|/;(\[] | -\s | (?<=\s)- | (?: re | aw | sv ): | ,?\s*\d | ,?\s*(?:{alternate("until")})(?!\w) )
             (?! .* \?\s*\Z ) )
         """
@@ -382,8 +388,8 @@ def _translate_part(part: re.Match[str]) -> str:
 
 
 def _translate_literal(text: str) -> str:
-    # A space may be missing, as in "autoreply", or be a line break.
-    return r"\s?".join(map(re.escape, text.split(" ")))
+    # A space may be missing, as in "autoreply", or follow a comma.
+    return r"[,:]?\s?".join(map(re.escape, text.split(" ")))
 
 
 _MARKS = re.compile("[\u0300-\u036f]")
