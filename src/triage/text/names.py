@@ -87,7 +87,7 @@ _DOT = re.compile("\u3002")
 _LINK = re.compile(
     r"""h(?:tt|xx)p | www
       # A dot before two letters, as in "t.me", or a loose one. "J.R.R. Tolkien", "Ph.D." and "St. Mary" have neither.
-      | \.\w{2} | \s\.
+      | \.\w[^\s.,()&'\u2019"-] | \s\.
       | \w\.\s(?: com | net | org | info | biz | io | co | me | app | dev | ru | cn | xyz | top )\b
       # "evil dot com", "evil(dot)example", "evil(.)example"
       | \w\s+dot\s+(?: com | net | org | info | io | me )\b

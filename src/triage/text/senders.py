@@ -30,7 +30,7 @@ def describe_automatic(
         address: The sender's email address, with or without a display name.
         name: The sender's display name.
         subject: The subject of the email.
-        text: The plain text of the message.
+        text: The plain text of the message, preferably without quoted history.
         headers: Headers of the email. Their names may be in any case.
     """
     return (
@@ -175,7 +175,8 @@ _END = re.compile(r"\s*[)\]*]*\s*\Z")
 # Longer texts are not notices, and a notice says so at once.
 _LONGEST_TEXT = 3000
 _BEGINNING = 600
-_LINE = re.compile(r"^[\s*_#=~>\[(-]*", re.MULTILINE)
+_QUOTED = re.compile("^>.*$", re.MULTILINE)
+_LINE = re.compile(r"^[\s*_#=~\[(-]*", re.MULTILINE)
 _GREETING = re.compile(r"[^\n.!?,]{1,40}[,、]\s*|[^\W\d_]{2,20}\s?:\s*")
 _SENTENCE = re.compile(r"[.!?。]\s*")
 _SENTENCE_END = re.compile(r"\s*[\[(]*(?:#?\d[\w-]*|#[\w-]+|\w{1,10}-\d+)?[\])]*\s*(?:[.!;:。\n-]|\Z)")
@@ -217,7 +218,8 @@ def _describe_text(text: str) -> str | None:
     text = text.strip()
     if len(text) > _LONGEST_TEXT:
         return None
-    beginning = _fold(clean(text)[:_BEGINNING])
+    # Humans quote our own automatic replies.
+    beginning = _fold(clean(_QUOTED.sub("", clean(text)))[:_BEGINNING])
     starts = sorted(set(_find_sentences(beginning)))
     for reason, kind in _load().texts.items():
         for at in starts:

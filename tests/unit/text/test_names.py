@@ -118,6 +118,7 @@ def test_placeholders_are_none(name: str) -> None:
         "evil. com",
         "evil.example",
         "evil.example/x",
+        "evil.कॉम",
         "evil\u200d.example",
         "evil\u3002example",
         "evil\uff0eexample",
