@@ -495,7 +495,7 @@ def test_a_phrase_in_the_middle_of_a_text_does_not_make_it_a_notice() -> None:
 
 
 def test_a_quoted_notice_does_not_make_a_text_a_notice() -> None:
-    text = "Still broken.\n\n> This is an automated message. We have received your request [#1].\n> Do not reply to this email."
+    text = "Still broken.\n\n> This is an automated message. We have received your request [#1].\n> Do not reply to it."
     assert describe_automatic(text=text) is None
 
 
