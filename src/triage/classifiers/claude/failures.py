@@ -86,11 +86,13 @@ def describe_failure(error: Exception) -> Failure:
             return Failure(reason="Claude did not respond in time", is_transient=True)
         case anthropic.APIConnectionError():
             return Failure(reason="Claude could not be reached", is_transient=True)
+        case anthropic.APIResponseValidationError():
+            return Failure(reason="Claude's answer was not a message", kind="invalid_answer")
         case json.JSONDecodeError() | RecursionError() | UnicodeDecodeError():
             return Failure(reason="Claude's answer was not JSON", kind="invalid_answer")
         case _:
-            level = logging.WARNING if isinstance(error, anthropic.APIError) else logging.ERROR
-            return Failure(reason=f"Claude's SDK raised {type(error).__name__}", is_of_the_account=True, level=level)
+            reason = f"Claude's SDK raised {type(error).__name__}"
+            return Failure(reason=reason, is_of_the_account=True, level=logging.ERROR)
 
 
 def combine_failures(failures: Mapping[str, Failure]) -> Failure:
