@@ -40,6 +40,16 @@ def test_messages_that_a_human_has_answered_are_context() -> None:
     assert get_texts(turn) == ["first", "answer", "second!", "third!"]
 
 
+def test_a_file_without_words_is_context() -> None:
+    file = Message(id="2", role="customer", attachments=("a.png",))
+    assert get_texts(build_turn(MESSAGE, file)) == ["Help!", ""]
+
+
+def test_a_file_is_classified_if_there_are_no_words() -> None:
+    file = Message(id="2", role="customer", attachments=("a.png",))
+    assert get_texts(build_turn(file, file)) == ["!", "!"]
+
+
 def test_an_answered_conversation_is_classified_by_its_last_message() -> None:
     turn = build_turn(*create_messages("customer: first", "customer: second", "agent: answer"))
     assert get_texts(turn) == ["first", "second!", "answer"]

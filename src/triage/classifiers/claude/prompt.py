@@ -96,8 +96,7 @@ def build_user_turn(conversation: Conversation) -> str:
     Args:
         conversation: The conversation.
     """
-    # A conversation that a human has answered has no unanswered message, but may be classified all the same.
-    turn = conversation.turn or ((conversation.latest,) if conversation.latest else ())
+    turn = _find_turn(conversation)
     entries = _build_turn(turn)
     remaining = MAX_CHARACTERS - sum(map(_measure, entries.values()))
     to_classify = set(map(id, turn))
@@ -115,6 +114,15 @@ def build_user_turn(conversation: Conversation) -> str:
     data = {"subject": _shorten(conversation.subject, 500), "messages": messages}
     # A lone surrogate, such as half an emoji, cannot be encoded.
     return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace").decode()
+
+
+def _find_turn(conversation: Conversation) -> Sequence[Message]:
+    """Return the messages to classify: the unanswered ones with words or, if there are none, the best substitute.
+
+    A conversation that a human has answered may be classified all the same. A file without words is context.
+    """
+    turn = conversation.turn or ((conversation.latest,) if conversation.latest else ())
+    return [message for message in turn if message.text] or turn
 
 
 def _build_turn(turn: Sequence[Message]) -> dict[int, dict[str, Any]]:
