@@ -5,6 +5,8 @@ import gc
 import hashlib
 import json
 import logging
+import socket
+import ssl
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +32,7 @@ from tests.helpers.claude import (
 )
 from triage import ConfigurationError, Customer, Usage, Verdict
 from triage.classifiers import Claude, Price
+from triage.classifiers.claude.failures import describe_failure
 from triage.classifiers.claude.models import PROFILES
 from triage.testing import FakeClaude
 
@@ -240,7 +243,34 @@ def test_a_stopped_server_cannot_be_reached(api: Api, monkeypatch: pytest.Monkey
         pass
     monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
     verdict = Ask(api, FakeClaude(), FakeTime(monkeypatch))(deadline=2)
-    assert verdict.reason == "Claude could not be reached"
+    assert verdict.reason == "Claude could not be reached (the connection was refused)"
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (ssl.SSLCertVerificationError("secret"), " (its TLS certificate could not be verified)"),
+        (ssl.SSLError("secret"), " (the TLS handshake failed)"),
+        (socket.gaierror("secret"), " (its host name could not be resolved)"),
+        (ConnectionRefusedError("secret"), " (the connection was refused)"),
+        (httpx2.ProxyError("secret"), " (the proxy rejected the connection)"),
+        (OSError("secret"), ""),
+    ],
+)
+def test_the_reason_says_why_there_is_no_connection(cause: Exception, words: str) -> None:
+    def fail(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("secret") from cause
+
+    client = anthropic.Anthropic(api_key="k", http_client=httpx2.Client(transport=httpx2.MockTransport(fail)))
+    verdict = Claude(client=client, deadline=0.1).classify(CHARGED, BUCKETS)
+    assert verdict.reason == f"Claude could not be reached{words}"
+
+
+def test_a_circular_chain_of_causes_ends() -> None:
+    error = anthropic.APIConnectionError(request=httpx2.Request("POST", "https://api.anthropic.com"))
+    error.__cause__ = other = OSError()
+    other.__cause__ = error
+    assert describe_failure(error).reason == "Claude could not be reached"
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404])

@@ -206,7 +206,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_merge_pairs)
 
 
 def _normalize_keys(value: Any) -> Any:
-    """Do for a value that the SDK has decoded what the decoder does for text."""
+    """Merge the keys of a value that the SDK has decoded, as the decoder does for text."""
     match value:
         case dict():
             pairs = cast("dict[str, Any]", value).items()

@@ -234,7 +234,7 @@ class _Classification:
             rejected: frozenset[Feature] = frozenset()
             try:
                 answer = await self._call(query, remaining)
-            except Exception as error:  # noqa: BLE001 - clients of other platforms raise errors of their own
+            except Exception as error:  # noqa: BLE001 - clients of other platforms raise errors of other packages
                 rejected = self._find_rejected(query, error)
                 failure = describe_failure(error)
             else:

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 _TRANSIENT = frozenset({408, 409, 429})  # and every 5xx
 _PERMANENT = frozenset({400, 401, 402, 403, 404})  # until an operator changes something
+_MAX_CAUSES = 10  # of an exception; the chain could be circular
 _OF_THE_ACCOUNT = frozenset({401, 402, 413})  # another model would return the same
 # https://platform.claude.com/docs/en/api/rate-limits. The monthly limit is a 429, and one that you set yourself a 400.
 # Older SDKs of 2.x do not expose the error code.
@@ -85,9 +88,7 @@ def describe_failure(error: Exception) -> Failure:
         case anthropic.APITimeoutError() | TimeoutError():
             return Failure(reason="Claude did not respond in time", is_transient=True)
         case anthropic.APIConnectionError():
-            return Failure(reason="Claude could not be reached", is_transient=True)
-        case anthropic.APIResponseValidationError():
-            return Failure(reason="Claude's answer was not a message", kind="invalid_answer")
+            return Failure(reason=f"Claude could not be reached{_find_cause(error)}", is_transient=True)
         case json.JSONDecodeError() | RecursionError() | UnicodeDecodeError():
             return Failure(reason="Claude's answer was not JSON", kind="invalid_answer")
         case _:
@@ -115,6 +116,28 @@ def combine_failures(failures: Mapping[str, Failure]) -> Failure:
         level=max(failure.level for failure in all_failures),
         kind="unavailable" if is_transient else "refused" if is_refused else all_failures[0].kind,
     )
+
+
+def _find_cause(error: Exception) -> str:
+    """Return why there is no connection, in parentheses, or an empty string if the cause is unknown."""
+    cause: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        match cause:
+            case None:
+                break
+            case ssl.SSLCertVerificationError():
+                return " (its TLS certificate could not be verified)"
+            case ssl.SSLError():
+                return " (the TLS handshake failed)"
+            case socket.gaierror():
+                return " (its host name could not be resolved)"
+            case ConnectionRefusedError():
+                return " (the connection was refused)"
+            case _ if type(cause).__name__ == "ProxyError":  # of the HTTP client, which only the SDK depends on
+                return " (the proxy rejected the connection)"
+            case _:
+                cause = cause.__cause__ or cause.__context__
+    return ""
 
 
 def _describe_status(error: "anthropic.APIStatusError") -> Failure:

@@ -159,7 +159,7 @@ def _check_fallback_model(fallback_model: object, model: str, *, has_client: boo
         return
     _check_model(fallback_model, "fallback_model")
     name = cast("str", fallback_model)
-    # Nobody would notice a mistake before the fallback model is needed. A gateway may use names of its own. Do not
+    # Nobody would notice a mistake before the fallback model is needed. A gateway may use any names. Do not
     # repeat the string, which could be an API key.
     if not has_client and not _CLAUDE_MODEL.fullmatch(name):
         raise ConfigurationError(
