@@ -44,7 +44,7 @@ from triage.vendors.responses import (
     unexpected_response,
 )
 from triage.vendors.settings import ListOf, Number, Secret, Settings, SigningSecret
-from triage.vendors.signing import Secrets, decode_base64, decode_hex
+from triage.vendors.signing import Secrets, decode_base64, decode_hex, explain_rejection
 
 __all__ = [
     "Action",
@@ -95,6 +95,7 @@ __all__ = [
     "clean",
     "decode_base64",
     "decode_hex",
+    "explain_rejection",
     "follow_merges",
     "from_html",
     "merge_fields",

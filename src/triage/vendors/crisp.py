@@ -26,7 +26,7 @@ from triage.models import (
 from triage.vendors.base import ErrorFacts, HelpDesk, Send, build_steps, merge_fields
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, parse_timestamp, safe_word
 from triage.vendors.settings import Secret, SigningSecret
-from triage.vendors.signing import decode_hex
+from triage.vendors.signing import decode_hex, explain_rejection
 
 Hook: TypeAlias = Literal["plugin", "website"]
 
@@ -181,14 +181,16 @@ class Crisp(HelpDesk):
         """
         if self.hook == "website":
             if not self.secrets.contains(delivery.headers.get(self.URL_KEY.lower(), "")):
-                raise InvalidSignature(f"{self.URL_KEY} is absent, or is not the key of the URL")
+                name = self.URL_KEY
+                is_sent = bool(delivery.headers.get(name.lower()))
+                raise InvalidSignature(f"{name} is not the key in the URL" if is_sent else f"{name} is absent")
             return
         stamp = delivery.headers.get("x-crisp-request-timestamp", "")
         message = b"[" + stamp.encode("utf-8", "replace") + b";" + delivery.body + b"]"
         # One of Crisp's own clients also accepts capitals.
         signature = decode_hex(delivery.headers.get("x-crisp-signature", "").lower())
         if not self.secrets.verify(message, signature, "sha256"):
-            raise InvalidSignature("X-Crisp-Signature is absent or was not made with the plugin's secret")
+            raise InvalidSignature(explain_rejection(delivery.headers, "X-Crisp-Signature", "the plugin's secret"))
         if not self._is_recent(stamp, delivery.received_at):
             raise InvalidSignature("X-Crisp-Request-Timestamp is not within the replay window")
 

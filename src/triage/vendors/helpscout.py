@@ -30,7 +30,7 @@ from triage.vendors.oauth import ClientCredentials
 from triage.vendors.payload import Loose, Payload, parse_json, safe_word, sort_key
 from triage.vendors.responses import follow_merges, unexpected_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
-from triage.vendors.signing import decode_base64
+from triage.vendors.signing import decode_base64, explain_rejection
 
 EventName: TypeAlias = Literal["convo.created", "convo.customer.reply.created"]
 
@@ -256,7 +256,7 @@ class HelpScout(HelpDesk):
         """
         signature = decode_base64(delivery.headers.get("x-helpscout-signature", ""))
         if not self.secrets.verify(delivery.body, signature, "sha1"):
-            raise InvalidSignature("X-HelpScout-Signature is absent or was not made with the webhook's secret")
+            raise InvalidSignature(explain_rejection(delivery.headers, "X-HelpScout-Signature", "the webhook's secret"))
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from a `convo.*` webhook. Only an unsigned header names the event."""
