@@ -242,7 +242,9 @@ class Front(HelpDesk):
         if self.source == "rule":
             forms = _list_signed_forms(delivery.body) if signature else ()
             if not any(self.secrets.verify(form, signature, "sha1") for form in forms):
-                raise InvalidSignature(explain_rejection(delivery.headers, "X-Front-Signature", "the rule's API secret"))
+                raise InvalidSignature(
+                    explain_rejection(delivery.headers, "X-Front-Signature", "the rule's API secret")
+                )
             return
         stamp = delivery.headers.get("x-front-request-timestamp", "")
         message = stamp.encode("utf-8", "replace") + b":" + delivery.body

@@ -337,7 +337,9 @@ class Zendesk(HelpDesk):
         Source: https://developer.zendesk.com/documentation/webhooks/verifying/
         """
         if not _is_signed(self.secrets, delivery) and not _is_signed(_TESTS, delivery):
-            raise InvalidSignature(explain_rejection(delivery.headers, "X-Zendesk-Webhook-Signature", "the webhook's secret"))
+            raise InvalidSignature(
+                explain_rejection(delivery.headers, "X-Zendesk-Webhook-Signature", "the webhook's secret")
+            )
         signed_at = _parse_time(delivery.headers.get("x-zendesk-webhook-signature-timestamp", ""))
         if signed_at is None or abs(delivery.received_at - signed_at) > _WINDOW:
             raise InvalidSignature("X-Zendesk-Webhook-Signature-Timestamp is not within 5 minutes of our time")
