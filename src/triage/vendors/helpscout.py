@@ -25,7 +25,7 @@ from triage.models import (
     Response,
     Step,
 )
-from triage.text import from_html, to_html
+from triage.text import describe_automatic, from_html, to_html
 from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, select
 from triage.vendors.oauth import ClientCredentials
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
@@ -427,14 +427,17 @@ class HelpScout(HelpDesk):
         )
 
     def _translate_thread(self, thread: _Thread) -> Message:
+        role, author, plain = self._find_role(thread), thread.author, from_html(thread.body or "")
+        # Not every customer's message is by the conversation's customer: a bounce comes from a mail server.
+        reason = describe_automatic(address=author.email, name=author.full_name, text=plain.text)
         return self.build_message(
             thread.id,
-            self._find_role(thread),
-            from_html(thread.body or ""),
-            author=thread.author.id,
+            role,
+            plain,
+            author=author.id,
             at=thread.created_at,
             files=thread.files,
-            is_automatic=thread.is_by_machine,
+            is_automatic=role == "customer" and (thread.is_by_machine or reason is not None),
         )
 
     def _find_role(self, thread: _Thread) -> Role:

@@ -352,6 +352,15 @@ def test_a_field_that_does_not_fit_is_named_and_stops_nothing_else(
     assert (conversation.fields, conversation.tags, conversation.team) == ({"105": "late"}, ["a"], "771202")
 
 
+def test_fields_are_not_written_if_none_fits(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    outcome = route(desk, api, webhook, SetFields({"Mood": "good", "Score": "high"}))
+    expected = "the inbox has no custom field 'Mood'; the custom field 'Score' needs an integer: correct the policy"
+    assert expected in outcome.reason
+    assert list_writes(desk, webhook.conversation_id) == []
+
+
 @pytest.mark.parametrize(
     ("action", "call", "message"),
     [
@@ -611,6 +620,21 @@ def test_a_message_that_a_machine_wrote_for_a_customer_is_not_answered(source: s
     ]
 
 
+@pytest.mark.parametrize(
+    ("thread", "is_automatic"),
+    [
+        ({"createdBy": {"type": "customer", "id": 8, "email": "mailer-daemon@mx.example"}}, True),
+        ({"createdBy": {"type": "customer", "id": 8, "first": "Mail Delivery", "last": "Subsystem"}}, True),
+        ({"createdBy": {"type": "customer", "id": 8, "email": "mira@example.com"}}, False),
+        ({"createdBy": {"type": "user", "id": 634102, "email": "no-reply@shop.example"}, "type": "message"}, False),
+    ],
+)
+def test_the_author_of_each_message_may_be_a_machine(thread: dict[str, Any], is_automatic: bool) -> None:
+    """A bounce joins the conversation of the customer to whom we wrote."""
+    conversation = parse(threads(HelpScoutDesk(), {}, thread)).conversation
+    assert [message.is_automatic for message in conversation.messages] == [False, is_automatic]
+
+
 @pytest.mark.parametrize("source", ["zendesk", "csv", "desk.com", "Desk", "imap-import", "uservoice"])
 @pytest.mark.parametrize(("age", "status"), [(0, "closed"), (2 * 86_400, "active")])
 def test_an_imported_archive_is_ignored(source: str, age: int, status: str, api: Api) -> None:
@@ -720,7 +744,8 @@ def test_one_odd_thread_does_not_hide_the_rest() -> None:
 
 def test_only_a_first_message_keeps_what_looks_like_history() -> None:
     desk = HelpScoutDesk()
-    text = "See below.<br><br>On Mon, Nov 23, 2026 at 10:00, Bob &lt;bob@example.com&gt; wrote:<blockquote>It broke</blockquote>"
+    line = "On Mon, Nov 23, 2026 at 10:00, Bob &lt;bob@example.com&gt; wrote:"
+    text = f"See below.<br><br>{line}<blockquote>It broke</blockquote>"
     assert "It broke" in parse(threads(desk, {"body": text})).conversation.text
     reply = desk.sign_payload(json.loads(threads(desk, {"body": text}).body), "convo.customer.reply.created")
     assert "It broke" not in parse(reply, events=EVENTS).conversation.text
