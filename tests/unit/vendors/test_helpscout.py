@@ -264,9 +264,9 @@ def test_spam_and_close_are_one_call(api: Api) -> None:
 
 def test_variables_of_saved_replies_are_not_expanded(api: Api) -> None:
     desk = HelpScoutDesk()
-    webhook = desk.fake.customer_writes("Hello", name="{%user.email%}")
-    route(desk, api, webhook, Reply("Hi {customer_name}"))
-    assert desk.fake.replies(webhook.conversation_id or "") == ["<p>Hi &#123;%user.email%}</p>"]
+    webhook = desk.fake.customer_writes("Hello")
+    route(desk, api, webhook, Note("Hi {{%user.email%}}"))
+    assert desk.fake.notes(webhook.conversation_id or "") == ["<p>Hi &#123;%user.email%}</p>"]
 
 
 def test_a_snoozed_conversation_wakes_when_the_customer_writes(api: Api) -> None:

@@ -177,6 +177,13 @@ class FakeCrisp(FakeHelpDesk):
 
         return Crisp(**(self.settings() | settings))
 
+    def state(self, conversation_id: str) -> str:
+        """Return a conversation's state: `"pending"`, `"unresolved"` or `"resolved"`."""
+        conversation = self.conversations[conversation_id]
+        if conversation.state == "closed":
+            return "resolved"
+        return "pending" if conversation.extra["state"] == "pending" else "unresolved"
+
     # The API.
 
     @override
@@ -239,7 +246,7 @@ class FakeCrisp(FakeHelpDesk):
                 "session_id": conversation.id,
                 "website_id": conversation.extra["website"],
                 "inbox_id": conversation.team,
-                "state": conversation.extra["state"],
+                "state": self.state(conversation.id),
                 "is_blocked": conversation.id in self.blocked,
                 "availability": "online",
                 "last_message": conversation.messages[-1].body if conversation.messages else "",
@@ -296,7 +303,7 @@ class FakeCrisp(FakeHelpDesk):
         return _wrap({}, "updated")
 
     def _get_state(self, _: Call, session_id: str) -> Any:
-        return _wrap({"state": self.find_conversation(session_id).extra["state"]})
+        return _wrap({"state": self.state(self.find_conversation(session_id).id)})
 
     def _patch_state(self, call: Call, session_id: str) -> Any:
         state = _read_fields(call, _STATE, "state")["state"]
@@ -332,7 +339,7 @@ class FakeCrisp(FakeHelpDesk):
         return _wrap({}, "updated")
 
     def _set_state(self, conversation: FakeConversation, state: str, person: Person | None = None) -> None:
-        if state == "resolved" and conversation.extra["state"] != state:
+        if state == "resolved" and self.state(conversation.id) != state:
             author = person or Person("", "website", "Website")
             self.add_message(conversation, "event", "state:resolved", author, kind="event")
         conversation.extra["state"] = state
