@@ -53,7 +53,7 @@ from triage.vendors.responses import (
     unexpected_response,
 )
 from triage.vendors.settings import ListOf, Number, Secret, Settings, SigningSecret
-from triage.vendors.signing import Secrets, decode_base64, decode_hex
+from triage.vendors.signing import Secrets, decode_base64, decode_hex, explain_rejection
 
 __all__ = [
     "Action",
@@ -106,6 +106,7 @@ __all__ = [
     "decode_base64",
     "decode_hex",
     "describe_automatic",
+    "explain_rejection",
     "follow_merges",
     "from_html",
     "merge_fields",
@@ -451,6 +452,10 @@ class HelpDesk(Settings, ABC):
         """Read the event's conversation, and add its message if the API does not return it yet."""
         return event.add_missing_message(await self.read(event.conversation_id, send))
 
+    async def reread(self, conversation: Conversation, send: Send) -> Conversation:
+        """Read a conversation again. Override it if the id alone does not identify the conversation."""
+        return await self.read(conversation.id, send)
+
     async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
         """Read the conversation again, and look for new messages of ours with the texts of the step.
 
@@ -458,7 +463,7 @@ class HelpDesk(Settings, ABC):
             VendorError: A message is missing, and the vendor may still deliver it.
         """
         earlier = {message.id for message in conversation.messages}
-        current = await self.read(conversation.id, send)
+        current = await self.reread(conversation, send)
         new = [message for message in current.messages if message.id not in earlier and message.author == self.own_id]
         is_found = all(self._is_written(action, new) for action in step.actions)
         if self.delivers_later and not is_found:

@@ -25,7 +25,7 @@ from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send
 from triage.vendors.payload import Loose, Payload, parse_json, safe_word
 from triage.vendors.responses import parse_response, unexpected_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
-from triage.vendors.signing import decode_hex
+from triage.vendors.signing import decode_hex, explain_rejection
 
 Topic: TypeAlias = Literal["conversation.user.created", "conversation.user.replied"]
 
@@ -170,7 +170,7 @@ class Intercom(HelpDesk):
         """
         scheme, _, digest = delivery.headers.get("x-hub-signature", "").partition("=")
         if scheme != "sha1" or not self.secrets.verify(delivery.body, decode_hex(digest), "sha1"):
-            raise InvalidSignature("X-Hub-Signature is absent or was not made with the client secret")
+            raise InvalidSignature(explain_rejection(delivery.headers, "X-Hub-Signature", "the client secret"))
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from a `conversation.user.*` notification."""
