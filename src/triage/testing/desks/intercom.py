@@ -138,6 +138,7 @@ class FakeIntercom(FakeHelpDesk):
             "client_secret": self.client_secret,
             "access_token": self.access_token,
             "admin_id": self.own_id,
+            "workspace_id": self.app_id,
             "base_url": base_url,
         }
 
