@@ -7,7 +7,8 @@ from typing import cast
 
 from triage.actions import Action, Note
 from triage.errors import ConfigurationError
-from triage.models import FALLBACK_REASONS, FallbackReason, Status, Verdict
+from triage.models import FallbackReason, Status, Verdict
+from triage.models.verdict import FALLBACK_REASONS
 from triage.policy.buckets import Buckets
 from triage.policy.check import check_actions
 
