@@ -226,6 +226,9 @@ class _Item(Payload):
     old_source: Loose[_Part] = Field(default=None, validation_alias="conversation_message")
     """The first message in API version 1.x."""
     parts: LooseTuple[_Part] = Field(default=(), validation_alias=AliasPath("conversation_parts", "conversation_parts"))
+    raw_parts: Loose[list[Any]] = Field(
+        default=None, validation_alias=AliasPath("conversation_parts", "conversation_parts")
+    )
     admin_assignee_id: Loose[str] = None
     team_assignee_id: Loose[str] = None
     open: Loose[bool] = None
@@ -517,6 +520,8 @@ class Intercom(HelpDesk):
         """
         names = {self._name(part, item) for part in new}
         conversation = self._translate(item, is_continued=kind == "replied", new=names)
+        if not new and item.raw_parts:
+            raise MalformedPayload("conversation_parts: no part can be parsed", event_id=item.id)
         if not new:
             # Identify the message by its time, and read it from the API.
             message_id = f"{item.id}.{safe_word(item.updated_at)}"
