@@ -668,10 +668,10 @@ class Intercom(HelpDesk):
         # content of a part rather than its type.
         first = item.first
         parts = [part for part in (first, *item.parts) if part is not None and not part.is_notice]
-        roles = [self._find_role(part, is_new=self._name(part, item) in new) for part in parts]
-        senders = [
-            part.sender for part, role in zip(parts, roles, strict=True) if role == "customer" and not part.is_call
+        written: list[tuple[_Part, Role]] = [
+            (part, self._find_role(part, is_new=self._name(part, item) in new)) for part in parts
         ]
+        senders = [part.sender for part, role in written if role == "customer" and not part.is_call]
         machines = {part.writer.id for part in parts if part.writer.is_machine} | {
             part.assigned_to.id for part in item.parts if part.assigned_to and part.assigned_to.type == "bot"
         }
@@ -687,7 +687,7 @@ class Intercom(HelpDesk):
                     at=part.created_at or item.created_at,
                     files=_list_files(part),
                 )
-                for part, role in zip(parts, roles, strict=True)
+                for part, role in written
             ),
             subject=_to_plain(subject or "", is_plain=is_plain).text,
             customer=senders[-1] if senders else None,
