@@ -23,7 +23,7 @@ from triage.models import (
     Response,
     Step,
 )
-from triage.text import Plain, clean, from_html, to_html
+from triage.text import Plain, clean, describe_automatic, from_html, to_html
 from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word
 from triage.vendors.responses import parse_response
@@ -112,6 +112,7 @@ class _Address(Payload):
 
 
 class _Email(Payload):
+    subject: Loose[str] = None
     addresses: LooseTuple[_Address] = Field(default=(), validation_alias="email_address_headers")
     history: Loose[str] = None
     """The quoted or forwarded email, which Intercom cuts off the body since version 2.16."""
@@ -529,7 +530,8 @@ class Intercom(HelpDesk):
         written = [message for message in conversation.messages if message.role == "customer" and message.id in names]
         if not written:
             return Ignored("not written by a customer")
-        if conversation.is_empty:
+        # Plain text does not show images, so look for them in the API's HTML.
+        if conversation.is_empty and any(part.body or part.is_redacted for part in new):
             return Ignored("the message is empty")
         message = written[-1]
         return self.build_event(conversation, message.id, account=account, kind=kind, at=message.at, raw=raw)
@@ -550,7 +552,10 @@ class Intercom(HelpDesk):
         """Return why a delivery is ignored because it is about another workspace, or an empty string."""
         own = self.workspace_id or self._token_workspace
         if own:
-            return f"workspace {account}, not {own}" if account != own else ""
+            if account != own:
+                self._warn(f"deliveries of workspace {account} are ignored, because {own} is the one to act on")
+                return f"workspace {account}, not {own}"
+            return ""
         self._workspaces.add(account)
         if len(self._workspaces) > 1:
             names = ", ".join(sorted(self._workspaces))
@@ -574,14 +579,18 @@ class Intercom(HelpDesk):
         """
         own = self.workspace_id or await self._find_token_workspace(send)
         if own and event.account != own:
-            reason = f"workspace {event.account}, not {own}, to which the access token belongs"
-            self._warn(f"a delivery is ignored because it is about {reason}")
-            raise ConversationIgnored(reason)
+            raise ConversationIgnored(self._find_other_workspace(event.account))
         item = await self._load(event.conversation_id, send)
         if self.after_ai and item.is_with_ai_agent:
             raise ConversationIgnored("the AI agent still handles the conversation")
         conversation = await self._present(item, send)
-        return conversation if self._contains(item, event) else event.add_missing_message(conversation)
+        if self._contains(item, event):
+            return conversation
+        conversation = event.add_missing_message(conversation)
+        if conversation.is_empty and not item.id.startswith(_TICKET):
+            item = await self.get(_Item, _build_path(item.id), send)  # in HTML, which shows images
+            conversation = await self._present(item, send, is_plain=False)
+        return conversation
 
     async def _find_token_workspace(self, send: Send) -> str:
         """Ask the API once for the access token's workspace; return an empty string if it does not answer."""
@@ -622,8 +631,8 @@ class Intercom(HelpDesk):
             return (await self.get(_Ticket, path, send)).as_conversation()
         return await self.get(_Item, f"{path}?display_as=plaintext", send)
 
-    async def _present(self, item: _Item, send: Send) -> Conversation:
-        conversation = self._translate(item, is_plain=not item.id.startswith(_TICKET))
+    async def _present(self, item: _Item, send: Send, *, is_plain: bool = True) -> Conversation:
+        conversation = self._translate(item, is_plain=is_plain and not item.id.startswith(_TICKET))
         assignee = conversation.assignee
         is_known = assignee is None or any(
             message.role == "agent" and message.author == assignee for message in conversation.messages
@@ -686,6 +695,7 @@ class Intercom(HelpDesk):
                     author=part.writer.id,
                     at=part.created_at or item.created_at,
                     files=_list_files(part),
+                    is_automatic=role == "customer" and _is_automatic(part),
                 )
                 for part, role in written
             ),
@@ -793,7 +803,8 @@ class Intercom(HelpDesk):
         # A teammate who is away may have Intercom reassign conversations. Then somebody else has it.
         if kind == "admin" and (holder := _describe_holder(changed)):
             return Performed(problems=(f"assigned to {holder} instead of teammate {assignee}, who may be away",))
-        message = f"accepted, but not assigned to {assignee}: check that it is the id of a {kind}"
+        noun = "team" if kind == "team" else "teammate"
+        message = f"accepted, but not assigned to {assignee}: check that it is the id of a {noun}"
         raise VendorError(message, vendor=self.name, call=request.call, final=True)
 
     async def _write(self, path: str, action: Reply | Note, send: Send) -> Performed:
@@ -893,6 +904,12 @@ def _read_text(part: _Part, *, is_plain: bool, is_first: bool) -> Plain:
     history = part.email.history if is_first and part.email else None
     more = [part.speech, from_html(history).text if history else ""]
     return Plain("\n\n".join([text, *(one for one in more if one and one not in text)]).strip(), images)
+
+
+def _is_automatic(part: _Part) -> bool:
+    """Return whether a machine sent the email that a part contains. Other people may write in a conversation, too."""
+    sender, subject = part.sender, part.email.subject if part.email else None
+    return describe_automatic(address=sender.email, name=sender.name, subject=subject or "") is not None
 
 
 def _list_files(part: _Part) -> list[str]:

@@ -308,8 +308,10 @@ def test_a_reply_without_a_readable_part_is_malformed() -> None:
     assert response.outcome.status == "malformed"
 
 
-def test_an_image_without_text_goes_to_the_fallback_bucket(api: Api) -> None:
-    desk = IntercomDesk()
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_image_without_text_goes_to_the_fallback_bucket(version: str, api: Api) -> None:
+    """Plain text does not show it, neither in the notification nor in the API."""
+    desk = IntercomDesk(version)
     webhook = desk.fake.customer_writes('<img src="https://files.example.com/1.png">', html=True)
     outcome = route(desk, api, webhook, Assign(team="12345"))
     assert outcome.verdict is not None
@@ -539,6 +541,20 @@ def test_an_answer_goes_to_the_address_that_the_email_names() -> None:
     assert (conversation.customer.name, conversation.customer.email) == ("Web form", "c@d.example")
 
 
+def test_a_bounce_in_the_conversation_of_a_human_is_automatic() -> None:
+    daemon = {"type": "user", "id": "8", "name": "Mail Delivery System", "email": "mailer-daemon@example.com"}
+    bounce = part(body="It could not be delivered", author=daemon)
+    human = part(id="4", body="Hello again", author={"type": "user", "id": "7", "email": "mira@example.com"})
+    absence = part(
+        id="5",
+        body="Back on Monday",
+        author=human["author"],
+        email_message_metadata={"subject": "Automatic reply: Order"},
+    )
+    conversation = translate(bounce, human, absence)
+    assert [message.is_automatic for message in conversation.messages] == [False, True, False, True]
+
+
 def test_the_state_of_a_conversation_is_read() -> None:
     item: dict[str, Any] = {
         "team_assignee_id": 12345,
@@ -610,9 +626,10 @@ def test_without_a_setting_the_api_says_to_which_workspace_the_token_belongs(
     assert webhook.conversation_id == stranger.conversation_id, "ids repeat in other workspaces"
     outcome = route(ours, api, webhook, Reply("Hi"), vendor=vendor)
     assert outcome.status == "ignored"
-    assert outcome.reason == "workspace test0001, not abc123de, to which the access token belongs"
+    assert outcome.reason == "workspace test0001, not abc123de"
     assert ours.fake.replies(stranger.conversation_id or "") == []
-    assert "a delivery is ignored because it is about workspace test0001" in caplog.text
+    warning = "deliveries of workspace test0001 are ignored, because abc123de is the one to act on"
+    assert caplog.text.count(warning) == 1
     assert route(ours, api, stranger, Reply("Hi"), vendor=vendor).status == "routed"
     later = route(ours, api, other.customer_writes("Again"), vendor=vendor)
     assert later.reason == "workspace test0001, not abc123de"
@@ -835,7 +852,7 @@ def test_a_teammate_who_is_away_does_not_stop_the_rest() -> None:
     ):
         performed = run(_exchange(Assign(user="88888"), answer)[1])
         assert performed.problems == (f"assigned to {holder} instead of teammate 88888, who may be away",)
-    with pytest.raises(VendorError, match="accepted, but not assigned to 88888: check that it is the id of a admin"):
+    with pytest.raises(VendorError, match="accepted, but not assigned to 88888: check that it is the id of a teammate"):
         run(_exchange(Assign(user="88888"), {"admin_assignee_id": 0, "team_assignee_id": None})[1])
 
 
