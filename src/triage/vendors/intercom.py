@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable, Collection, Container, Iterable
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import AliasChoices, AliasPath, Field, JsonValue, PrivateAttr
+from pydantic import Field, JsonValue, PrivateAttr
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
 from triage.models import (
     Conversation,
-    Customer,
     Delivery,
     Event,
     Handshake,
@@ -23,9 +22,30 @@ from triage.models import (
     Response,
     Step,
 )
-from triage.text import Plain, clean, describe_automatic, from_html, to_html
-from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send
-from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word
+from triage.text import to_html
+from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Role, Send
+from triage.vendors.intercom_payload import (
+    OUTBOUND,
+    TICKET,
+    Admins,
+    Changed,
+    Error,
+    Errors,
+    Item,
+    Me,
+    Notification,
+    Part,
+    TagId,
+    Ticket,
+    TicketItem,
+    TicketNotification,
+    Written,
+    is_automatic,
+    list_files,
+    read_text,
+    to_plain,
+)
+from triage.vendors.payload import parse_json, safe_word
 from triage.vendors.responses import parse_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import decode_hex
@@ -47,342 +67,6 @@ _KINDS: Mapping[str, Kind] = {
 _HANDOVERS = frozenset(
     {"conversation.operator.replied", "conversation.admin.assigned", "conversation.admin.open.assigned"}
 )
-_TICKET = "ticket:"  # begins the id of a conversation that is a ticket, because tickets have another API
-_CUSTOMERS = ("user", "lead", "contact", "visitor")
-# An outbound message carries a teammate's name, although no teammate has taken over the conversation.
-_OUTBOUND = frozenset({"operator_initiated", "automated", "campaigns_initiated"})
-# Intercom's bots use such an address even where they write as an admin:
-# https://developers.intercom.com/docs/references/rest-api/api.intercom.io/conversations/updateconversation
-_OPERATOR = re.compile(r"operator(\+[^@]*)?@intercom(-mail)?\.(io|com)", re.IGNORECASE)
-# States in which Fin no longer handles the conversation. Since 2.15, the last three replace the first two:
-# https://developers.intercom.com/docs/references/2.15/changelog
-_HANDED_OVER = frozenset({"routed_to_team", "abandoned", "escalated", "negative_feedback", "procedure_handoff"})
-
-# Parts that a customer causes without writing: ratings, changed attributes, service levels, participants.
-_NOTICE = re.compile(
-    r"rating|attribute|_sla_|state_(updated|change)|participant|language_detection|custom_action|company_updated"
-    r"|tags_updated|priority|title_updated|merged_|_event$"
-)
-_CALL = re.compile(r"call_summary|transcri|voicemail")  # parts in which a bot writes down what the customer said
-_DELETED = "this message was deleted"
-# https://developers.intercom.com/docs/build-an-integration/learn-more/rest-apis/unversioned-changes
-_WITHHELD = re.compile(r"\s*(<p>)?we.{1,6}ve removed this part of the conversation to comply with", re.IGNORECASE)
-# The plain text shows a bare URL as a link whose label is the URL itself.
-_BARE_LINK = re.compile(r"(?<![^\s(<])((?:https?://|www\.)[^\s()]++) \((?:https?://|mailto:)?\1/?\)", re.IGNORECASE)
-# Plain text may contain "<", but it rarely begins with a tag or closes one.
-_TAGS = (
-    "p|div|span|br|a|b|i|u|em|strong|h[1-6]|ul|ol|li|table|tbody|tr|td|img|blockquote|pre|code|center|font|hr|style"
-    "|section|html|head|body|meta|video"
-)
-_MARKUP = re.compile(rf"\A\s*+<(!doctype|(?:{_TAGS})[\s/>])|</(?:{_TAGS})>|<br\s*/?>|<img\s", re.IGNORECASE)
-
-
-class _Author(Payload):
-    type: Loose[str] = None
-    id: Loose[str] = None
-    name: Loose[str] = None
-    email: Loose[str] = None
-    from_ai_agent: Loose[bool] = None
-    is_ai_answer: Loose[bool] = None
-
-    @property
-    def is_customer(self) -> bool:
-        return self.type in _CUSTOMERS
-
-    @property
-    def is_machine(self) -> bool:
-        """True for Operator, Fin and other bots, which may write as an admin."""
-        if self.is_customer:
-            return False
-        is_marked = bool(self.from_ai_agent or self.is_ai_answer)
-        is_operator = bool(_OPERATOR.fullmatch(self.email or "")) or (self.name or "").casefold() == "operator"
-        return is_marked or is_operator or self.type in ("bot", "team")
-
-
-class _Attachment(Payload):
-    name: Loose[str] = None
-
-
-class _Address(Payload):
-    """An address of an email: `type` and `email_address` in its headers, `email` in `reply_to`."""
-
-    type: Loose[str] = None
-    address: Loose[str] = Field(default=None, validation_alias=AliasChoices("email_address", "email"))
-    name: Loose[str] = None
-
-
-class _Email(Payload):
-    subject: Loose[str] = None
-    addresses: LooseTuple[_Address] = Field(default=(), validation_alias="email_address_headers")
-    history: Loose[str] = None
-    """The quoted or forwarded email, which Intercom cuts off the body since version 2.16."""
-
-
-class _Spoken(Payload):
-    """An entry of a call's transcript."""
-
-    text: Loose[str] = Field(
-        default=None, validation_alias=AliasChoices("text", "body", "content", "transcript", "message")
-    )
-
-
-class _Reference(Payload):
-    type: Loose[str] = None
-    id: Loose[str] = None
-
-
-class _Part(Payload):
-    id: Loose[Id] = None
-    type: Loose[str] = None
-    part_type: Loose[str] = None
-    delivered_as: Loose[str] = None
-    subject: Loose[str] = None
-    body: str | None = None
-    author: Loose[_Author] = None
-    assigned_to: Loose[_Reference] = None
-    created_at: Loose[datetime] = None
-    attachments: LooseTuple[_Attachment] = ()
-    redacted: Loose[bool] = None
-    reply_to: LooseTuple[_Address] = ()
-    email: Loose[_Email] = Field(default=None, validation_alias="email_message_metadata")
-    transcript: Loose[str | tuple[_Spoken, ...]] = Field(
-        default=None,
-        validation_alias=AliasChoices(
-            "transcript", "transcription", "call_transcript", "voicemail_transcript", "voicemail_transcription"
-        ),
-    )
-
-    @property
-    def writer(self) -> _Author:
-        return self.author or _Author()
-
-    @property
-    def kind(self) -> str:
-        return self.part_type or ""
-
-    @property
-    def is_note(self) -> bool:
-        """True for `note`, `note_and_reopen` and the like."""
-        return self.kind.startswith("note")
-
-    @property
-    def is_call(self) -> bool:
-        """True for the text of a phone call, which a bot adds to it."""
-        return _CALL.search(self.kind) is not None
-
-    @property
-    def is_notice(self) -> bool:
-        """True for a change that nobody wrote, and for an event without text, such as `open`."""
-        is_empty = not (self.body or self.attachments or self.transcript)
-        return _NOTICE.search(self.kind) is not None or (is_empty and self.kind not in ("", "comment", "quick_reply"))
-
-    @property
-    def is_redacted(self) -> bool:
-        return bool(self.redacted) or (self.body or "").strip().casefold() in (_DELETED, f"<p>{_DELETED}</p>")
-
-    @property
-    def is_withheld(self) -> bool:
-        """True if Intercom may not pass on the text, as with posts on X."""
-        return _WITHHELD.match(self.body or "") is not None
-
-    @property
-    def speech(self) -> str:
-        """The text of a call."""
-        if isinstance(self.transcript, str):
-            return self.transcript
-        return "\n".join(spoken.text for spoken in self.transcript or () if spoken.text)
-
-    @property
-    def sender(self) -> Customer:
-        """The customer who wrote it. Prefer the address to which an answer goes."""
-        headers = self.email.addresses if self.email else ()
-        replies = [*self.reply_to, *(one for one in headers if (one.type or "").replace("-", "_") == "reply_to")]
-        reply_to = next((one for one in replies if one.address), _Address())
-        return Customer(
-            id=self.writer.id,
-            name=reply_to.name or self.writer.name,
-            email=reply_to.address or self.writer.email,
-        )
-
-
-class _Name(Payload):
-    name: str
-
-
-class _Statistics(Payload):
-    last_close_at: Loose[datetime] = None
-
-
-class _AiAgent(Payload):
-    resolution_state: Loose[str] = None
-
-
-class _Item(Payload):
-    """A conversation, in the shapes of API versions 2.0 to 2.16."""
-
-    id: Id
-    created_at: Loose[datetime] = None
-    updated_at: Loose[str] = None
-    source: _Part | None = None
-    old_source: Loose[_Part] = Field(default=None, validation_alias="conversation_message")
-    """The first message in API version 1.x."""
-    parts: LooseTuple[_Part] = Field(default=(), validation_alias=AliasPath("conversation_parts", "conversation_parts"))
-    raw_parts: Loose[list[Any]] = Field(
-        default=None, validation_alias=AliasPath("conversation_parts", "conversation_parts")
-    )
-    admin_assignee_id: Loose[str] = None
-    team_assignee_id: Loose[str] = None
-    open: Loose[bool] = None
-    state: Loose[str] = None
-    statistics: Loose[_Statistics] = None
-    tags: LooseTuple[_Name] = Field(default=(), validation_alias=AliasPath("tags", "tags"))
-    channel: Loose[str] = Field(default=None, validation_alias=AliasPath("channel", "initial"))
-    ai_agent: Loose[_AiAgent] = None
-    ai_agent_participated: Loose[bool] = None
-
-    @property
-    def first(self) -> _Part | None:
-        return self.source or self.old_source
-
-    @property
-    def is_closed(self) -> bool:
-        return self.state == "closed" or self.open is False
-
-    @property
-    def is_with_ai_agent(self) -> bool:
-        """True if Fin takes part in the conversation and has not handed it over."""
-        state = self.ai_agent.resolution_state if self.ai_agent else None
-        return bool(self.ai_agent_participated) and state not in _HANDED_OVER
-
-    @property
-    def has_been_handed_over(self) -> bool:
-        return bool(self.ai_agent_participated) and not self.is_with_ai_agent
-
-    @property
-    def closed_at(self) -> datetime | None:
-        closed = self.statistics.last_close_at if self.statistics else None
-        times = [part.created_at for part in self.parts if "close" in part.kind and part.created_at]
-        return closed or max(times, default=None)
-
-
-class _State(Payload):
-    category: Loose[str] = None
-
-
-class _Ticket(Payload):
-    """A ticket.
-
-    Source: https://developers.intercom.com/docs/references/rest-api/api.intercom.io/tickets/ticket
-    """
-
-    id: Id
-    category: Loose[str] = None
-    kind: Loose[str] = Field(default=None, validation_alias=AliasPath("ticket_type", "category"))
-    title: Loose[str] = Field(default=None, validation_alias=AliasPath("ticket_attributes", "_default_title_"))
-    description: Loose[str] = Field(
-        default=None, validation_alias=AliasPath("ticket_attributes", "_default_description_")
-    )
-    contacts: LooseTuple[_Reference] = Field(default=(), validation_alias=AliasPath("contacts", "contacts"))
-    created_at: Loose[datetime] = None
-    updated_at: Loose[str] = None
-    admin_assignee_id: Loose[str] = None
-    team_assignee_id: Loose[str] = None
-    open: Loose[bool] = None
-    state: Loose[_State] = Field(default=None, validation_alias="ticket_state")
-    parts: LooseTuple[_Part] = Field(default=(), validation_alias=AliasPath("ticket_parts", "ticket_parts"))
-
-    @property
-    def is_internal(self) -> bool:
-        """True if customers do not see the ticket."""
-        return (self.category or self.kind or "Customer") != "Customer"
-
-    def as_conversation(self, *new: _Part) -> _Item:
-        """Return the ticket as a conversation whose first message is the description.
-
-        Args:
-            new: A part that the ticket does not contain yet.
-        """
-        contact = next((contact.id for contact in self.contacts), None)
-        source = _Part(
-            id=self.id,
-            type="ticket",
-            subject=self.title,
-            body=self.description,
-            author=_Author(type="user", id=contact),
-            created_at=self.created_at,
-        )
-        is_resolved = self.state is not None and self.state.category == "resolved"
-        return _Item.model_construct(
-            id=f"{_TICKET}{self.id}",
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-            source=source if self.title or self.description else None,
-            parts=(*self.parts, *new),
-            admin_assignee_id=self.admin_assignee_id,
-            team_assignee_id=self.team_assignee_id,
-            open=False if is_resolved else self.open,
-        )
-
-
-class _ConversationData(Payload):
-    item: _Item
-
-
-class _Notification(Payload):
-    app_id: Id
-    data: _ConversationData
-
-
-class _TicketItem(Payload):
-    """A ticket with the part that caused the notification, as `ticket.contact.replied` contains it."""
-
-    ticket: _Ticket
-    part: _Part | None = Field(default=None, validation_alias="ticket_part")
-
-
-class _TicketData(Payload):
-    item: _TicketItem | _Ticket = Field(union_mode="left_to_right")
-
-
-class _TicketNotification(Payload):
-    app_id: Id
-    data: _TicketData
-
-
-class _Written(_Part):
-    """The response to a reply: a conversation with the new part, or the new part of a ticket."""
-
-    parts: LooseTuple[_Part] = Field(default=(), validation_alias=AliasPath("conversation_parts", "conversation_parts"))
-
-
-class _Changed(Payload):
-    admin_assignee_id: Loose[str] = None
-    team_assignee_id: Loose[str] = None
-    fields: Loose[dict[str, Any]] = Field(
-        default=None, validation_alias=AliasChoices("custom_attributes", "ticket_attributes")
-    )
-
-
-class _Tag(Payload):
-    id: str
-
-
-class _Me(Payload):
-    workspace: Loose[str] = Field(default=None, validation_alias=AliasPath("app", "id_code"))
-
-
-class _Admins(Payload):
-    admins: LooseTuple[_Author] = ()
-
-
-class _Error(Payload):
-    code: Loose[str] = None
-    message: Loose[str] = None
-
-
-class _Errors(Payload):
-    request_id: Loose[str] = None
-    errors: Loose[list[_Error]] = None
 
 
 class Intercom(HelpDesk):
@@ -438,7 +122,7 @@ class Intercom(HelpDesk):
     topics: ListOf[Topic] = Field(default=("conversation.user.created",), min_length=1, description="webhook topics")
     after_ai: bool = False
 
-    # What the API or the deliveries have shown; never part of the settings.
+    # Learned from the API and the deliveries.
     _token_workspace: str | None = PrivateAttr(default=None)
     _workspaces: set[str] = PrivateAttr(default_factory=set[str])
     _humans: set[str] = PrivateAttr(default_factory=set[str])
@@ -477,8 +161,8 @@ class Intercom(HelpDesk):
         if topic not in self.topics and not is_handover:
             return Ignored(f"topic {safe_word(topic)}")
         if topic.startswith("ticket."):
-            return self._parse_ticket(_TicketNotification.parse_data(data, event_id=event_id), _KINDS[topic], data)
-        notification = _Notification.parse_data(data, event_id=event_id)
+            return self._parse_ticket(TicketNotification.parse_data(data, event_id=event_id), _KINDS[topic], data)
+        notification = Notification.parse_data(data, event_id=event_id)
         if reason := self._find_other_workspace(notification.app_id):
             return Ignored(reason)
         if is_handover:
@@ -494,13 +178,11 @@ class Intercom(HelpDesk):
         new = item.parts if kind == "replied" or item.first is None else (item.first, *item.parts)
         return self._parse_message(notification.app_id, item, new, kind, data)
 
-    def _parse_ticket(
-        self, notification: _TicketNotification, kind: Kind, raw: dict[str, JsonValue]
-    ) -> Event | Ignored:
+    def _parse_ticket(self, notification: TicketNotification, kind: Kind, raw: dict[str, JsonValue]) -> Event | Ignored:
         if reason := self._find_other_workspace(notification.app_id):
             return Ignored(reason)
         found = notification.data.item
-        ticket, part = (found.ticket, found.part) if isinstance(found, _TicketItem) else (found, None)
+        ticket, part = (found.ticket, found.part) if isinstance(found, TicketItem) else (found, None)
         if ticket.is_internal:
             return Ignored("the ticket is internal")
         item = ticket.as_conversation(*([part] if part else []))
@@ -508,7 +190,7 @@ class Intercom(HelpDesk):
         return self._parse_message(notification.app_id, item, [part] if part else new, kind, raw)
 
     def _parse_message(
-        self, account: str, item: _Item, new: Sequence[_Part], kind: Kind, raw: dict[str, JsonValue]
+        self, account: str, item: Item, new: Sequence[Part], kind: Kind, raw: dict[str, JsonValue]
     ) -> Event | Ignored:
         """Build the event for the newest message of a customer.
 
@@ -536,10 +218,10 @@ class Intercom(HelpDesk):
         message = written[-1]
         return self.build_event(conversation, message.id, account=account, kind=kind, at=message.at, raw=raw)
 
-    def _parse_handover(self, notification: _Notification, raw: dict[str, JsonValue]) -> Event | Ignored:
+    def _parse_handover(self, notification: Notification, raw: dict[str, JsonValue]) -> Event | Ignored:
         """Build an event for a conversation that Fin hands over, whose messages were left alone before."""
         item = notification.data.item
-        part = item.parts[-1] if item.parts else _Part()
+        part = item.parts[-1] if item.parts else Part()
         if not item.has_been_handed_over:
             return Ignored("the AI agent did not hand the conversation over")
         if part.writer.id == self.admin_id:
@@ -587,8 +269,8 @@ class Intercom(HelpDesk):
         if self._contains(item, event):
             return conversation
         conversation = event.add_missing_message(conversation)
-        if conversation.is_empty and not item.id.startswith(_TICKET):
-            item = await self.get(_Item, _build_path(item.id), send)  # in HTML, which shows images
+        if conversation.is_empty and not item.id.startswith(TICKET):
+            item = await self.get(Item, _build_path(item.id), send)  # in HTML, which shows images
             conversation = await self._present(item, send, is_plain=False)
         return conversation
 
@@ -596,23 +278,23 @@ class Intercom(HelpDesk):
         """Ask the API once for the access token's workspace; return an empty string if it does not answer."""
         if self._token_workspace is None:
             try:
-                me = await self.get(_Me, "/me", send)
+                me = await self.get(Me, "/me", send)
             except VendorError as err:
                 if not err.is_rejection:
                     raise
-                me = _Me()
+                me = Me()
             if me.workspace is None:
                 self._warn("the API does not say to which workspace the access token belongs; set workspace_id")
             self._token_workspace = me.workspace or ""
         return self._token_workspace
 
-    def _contains(self, item: _Item, event: Event) -> bool:
+    def _contains(self, item: Item, event: Event) -> bool:
         """Return whether a conversation contains an event's message under another id, or redacted."""
         for part in (item.first, *item.parts):
             if part is not None and part.is_redacted and self._name(part, item) == event.message_id:
                 return True
-        first, told = item.first, event.conversation.messages
-        is_first = event.kind == "created" and bool(told) and told[0].id == event.message_id
+        first, messages = item.first, event.conversation.messages
+        is_first = event.kind == "created" and bool(messages) and messages[0].id == event.message_id
         if first is None or not is_first:
             return False
         # A delivery may lack the id of the first message, or come from an old API version with other ids.
@@ -625,14 +307,14 @@ class Intercom(HelpDesk):
         """
         return await self._present(await self._load(conversation_id, send), send)
 
-    async def _load(self, conversation_id: str, send: Send) -> _Item:
+    async def _load(self, conversation_id: str, send: Send) -> Item:
         path = _build_path(conversation_id)
-        if conversation_id.startswith(_TICKET):
-            return (await self.get(_Ticket, path, send)).as_conversation()
-        return await self.get(_Item, f"{path}?display_as=plaintext", send)
+        if conversation_id.startswith(TICKET):
+            return (await self.get(Ticket, path, send)).as_conversation()
+        return await self.get(Item, f"{path}?display_as=plaintext", send)
 
-    async def _present(self, item: _Item, send: Send, *, is_plain: bool = True) -> Conversation:
-        conversation = self._translate(item, is_plain=is_plain and not item.id.startswith(_TICKET))
+    async def _present(self, item: Item, send: Send, *, is_plain: bool = True) -> Conversation:
+        conversation = self._translate(item, is_plain=is_plain and not item.id.startswith(TICKET))
         assignee = conversation.assignee
         is_known = assignee is None or any(
             message.role == "agent" and message.author == assignee for message in conversation.messages
@@ -648,7 +330,7 @@ class Intercom(HelpDesk):
         """
         if admin_id not in self._humans:
             try:
-                found = (await self.get(_Admins, "/admins", send)).admins
+                found = (await self.get(Admins, "/admins", send)).admins
             except VendorError as err:
                 if not err.is_rejection and err.status != 403:
                     raise
@@ -659,7 +341,7 @@ class Intercom(HelpDesk):
 
     def _translate(
         self,
-        item: _Item,
+        item: Item,
         *,
         is_plain: bool = False,
         is_continued: bool = False,
@@ -677,7 +359,7 @@ class Intercom(HelpDesk):
         # content of a part rather than its type.
         first = item.first
         parts = [part for part in (first, *item.parts) if part is not None and not part.is_notice]
-        written: list[tuple[_Part, Role]] = [
+        written: list[tuple[Part, Role]] = [
             (part, self._find_role(part, is_new=self._name(part, item) in new)) for part in parts
         ]
         senders = [part.sender for part, role in written if role == "customer" and not part.is_call]
@@ -691,15 +373,15 @@ class Intercom(HelpDesk):
                 self.build_message(
                     self._name(part, item),
                     role,
-                    _read_text(part, is_plain=is_plain, is_first=part is first),
+                    read_text(part, is_plain=is_plain, is_first=part is first),
                     author=part.writer.id,
                     at=part.created_at or item.created_at,
-                    files=_list_files(part),
-                    is_automatic=role == "customer" and _is_automatic(part),
+                    files=list_files(part),
+                    is_automatic=role == "customer" and is_automatic(part),
                 )
                 for part, role in written
             ),
-            subject=_to_plain(subject or "", is_plain=is_plain).text,
+            subject=to_plain(subject or "", is_plain=is_plain).text,
             customer=senders[-1] if senders else None,
             # Unassigned is null before API version 2.16, and 0 since then.
             assignee=None if item.admin_assignee_id in machines else item.admin_assignee_id,
@@ -712,7 +394,7 @@ class Intercom(HelpDesk):
             is_continued=is_continued and (first is None or first not in parts or not first.body),
         )
 
-    def _find_role(self, part: _Part, *, is_new: bool) -> Role:
+    def _find_role(self, part: Part, *, is_new: bool) -> Role:
         """Return the role of a part's author.
 
         Args:
@@ -728,12 +410,12 @@ class Intercom(HelpDesk):
         if part.is_call:
             return "customer"
         is_ours = writer.id == self.admin_id
-        if is_ours or writer.is_machine or part.delivered_as in _OUTBOUND:
+        if is_ours or writer.is_machine or part.delivered_as in OUTBOUND:
             return "bot"
         return "agent" if is_blank or writer.type == "admin" else "bot"
 
     @staticmethod
-    def _name(part: _Part, item: _Item) -> str:
+    def _name(part: Part, item: Item) -> str:
         """Return the id of a part, or a substitute that is the same in every delivery."""
         if part.id or part is item.first:
             return part.id or item.id
@@ -751,7 +433,7 @@ class Intercom(HelpDesk):
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
         """Perform a step: two calls for each tag, one call for anything else."""
-        path, is_ticket = _build_path(conversation.id), conversation.id.startswith(_TICKET)
+        path, is_ticket = _build_path(conversation.id), conversation.id.startswith(TICKET)
         match step.actions[0]:
             case Assign() as action:
                 return await self._assign(path, action, send, is_ticket=is_ticket)
@@ -795,12 +477,12 @@ class Intercom(HelpDesk):
         elif not self._is_since(14):
             change = {"assignment": {"admin_id": self.admin_id, **change}}
         request = self._change(path, change, is_ticket=is_ticket)
-        changed = parse_response(_Changed, request, await send(request), vendor=self.name)
+        changed = parse_response(Changed, request, await send(request), vendor=self.name)
         # Intercom does not document what happens if a team's id is sent with another type, so check the response.
         field = f"{kind}_assignee_id"
         if field not in changed.model_fields_set or getattr(changed, field) == assignee:
             return None
-        # A teammate who is away may have Intercom reassign conversations. Then somebody else has it.
+        # Intercom may reassign the conversations of a teammate who is away.
         if kind == "admin" and (holder := _describe_holder(changed)):
             return Performed(problems=(f"assigned to {holder} instead of teammate {assignee}, who may be away",))
         noun = "team" if kind == "team" else "teammate"
@@ -814,11 +496,11 @@ class Intercom(HelpDesk):
         request = self._post(f"{path}/reply", body)
         response = await send(request)
         try:
-            written = parse_response(_Written, request, response, vendor=self.name)
+            written = parse_response(Written, request, response, vendor=self.name)
         except VendorError:
             return Performed()  # it was written; only its id is unknown
         ours = (part for part in reversed(written.parts) if part.writer.id == self.admin_id and part.body)
-        part = written if written.part_type else next(ours, _Part())
+        part = written if written.part_type else next(ours, Part())
         if part.id is None:
             return Performed()
         if kind == "comment" and part.is_note:
@@ -828,7 +510,7 @@ class Intercom(HelpDesk):
 
     async def _tag(self, path: str, name: str, send: Send) -> None:
         # Tagging a conversation requires the tag's id. This call returns the tag with that name, or creates it.
-        tag = await self.call(_Tag, self.request("POST", "/tags", {"name": name}, idempotent=True), send)
+        tag = await self.call(TagId, self.request("POST", "/tags", {"name": name}, idempotent=True), send)
         await send(self._post(f"{path}/tags", {"id": tag.id}, idempotent=True))
 
     async def _set_fields(
@@ -841,10 +523,10 @@ class Intercom(HelpDesk):
             request = self.request("PUT", path, {key: values})
             response = await send(request)
             try:
-                shown = parse_response(_Changed, request, response, vendor=self.name).fields
+                attributes = parse_response(Changed, request, response, vendor=self.name).fields
             except VendorError:
                 return None
-            lost = [] if shown is None else [name for name, value in values.items() if value and not shown.get(name)]
+            lost = [] if attributes is None else [n for n, value in values.items() if value and not attributes.get(n)]
             return Performed(
                 problems=tuple(f"the attribute {name!r} was dropped: check that it exists" for name in lost)
             )
@@ -870,57 +552,15 @@ class Intercom(HelpDesk):
 
         Source: https://developers.intercom.com/docs/references/rest-api/errors/http-responses
         """
-        errors = _Errors.model_validate(data)
-        first = errors.errors[0] if errors.errors else _Error()
+        errors = Errors.model_validate(data)
+        first = errors.errors[0] if errors.errors else Error()
         return ErrorFacts(first.message, first.code, errors.request_id)
 
 
 def _build_path(conversation_id: str) -> str:
-    if conversation_id.startswith(_TICKET):
-        return f"/tickets/{conversation_id.removeprefix(_TICKET)}"
+    if conversation_id.startswith(TICKET):
+        return f"/tickets/{conversation_id.removeprefix(TICKET)}"
     return f"/conversations/{conversation_id}"
-
-
-# Text
-
-
-def _to_plain(text: str, *, is_plain: bool) -> Plain:
-    """Return the plain text of a body or subject. Notifications do not say whether they contain HTML."""
-    plain = from_html(text) if not is_plain and _MARKUP.search(text) else Plain(clean(text), 0)
-    return Plain(_BARE_LINK.sub(r"\1", plain.text), plain.images)
-
-
-def _read_text(part: _Part, *, is_plain: bool, is_first: bool) -> Plain:
-    """Return the text of a part: its body, what was said in a call, and what the customer has forwarded.
-
-    Args:
-        part: The part.
-        is_plain: True if its body is plain text.
-        is_first: True if it began the conversation, so that an email in it is what the customer writes about.
-    """
-    if part.is_redacted or part.is_withheld:
-        return Plain("", 0)
-    text, images = _to_plain(part.body or "", is_plain=is_plain)
-    history = part.email.history if is_first and part.email else None
-    more = [part.speech, from_html(history).text if history else ""]
-    return Plain("\n\n".join([text, *(one for one in more if one and one not in text)]).strip(), images)
-
-
-def _is_automatic(part: _Part) -> bool:
-    """Return whether a machine sent the email that a part contains. Other people may write in a conversation, too."""
-    sender, subject = part.sender, part.email.subject if part.email else None
-    return describe_automatic(address=sender.email, name=sender.name, subject=subject or "") is not None
-
-
-def _list_files(part: _Part) -> list[str]:
-    """Return the names of a part's attachments, and a placeholder for text that is missing."""
-    if part.is_redacted:
-        return []
-    if part.is_withheld:
-        return ["withheld text"]
-    files = [file.name or "file" for file in part.attachments]
-    is_silent_call = (part.type or "").startswith("phone") and not (part.body or part.speech)
-    return [*files, "phone call"] if is_silent_call else files
 
 
 # Labels
@@ -934,7 +574,7 @@ def _is_label_rejection(error: VendorError) -> bool:
 async def _try_each(
     names: Collection[str], noun: str, attempt: Callable[[str], Awaitable[Performed | None]]
 ) -> Performed | None:
-    """Set each label, and report those that are rejected.
+    """Set each label and report every rejected one.
 
     Args:
         names: The names of the tags or attributes.
@@ -975,8 +615,8 @@ def _reword(error: VendorError, message: str) -> VendorError:
     )
 
 
-def _describe_holder(changed: _Changed) -> str:
-    """Return who has a conversation, or an empty string if nobody has it."""
+def _describe_holder(changed: Changed) -> str:
+    """Return the teammate or team of a conversation, or an empty string if it is unassigned."""
     admin, team = (
         "" if id_ in (None, "", "0") else id_ for id_ in (changed.admin_assignee_id, changed.team_assignee_id)
     )
