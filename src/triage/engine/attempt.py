@@ -8,14 +8,14 @@ import logging
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from triage.actions import ROUTING, Close, Reply
+from triage.actions import ROUTING, Close, MarkSpam, Reply
 from triage.engine.engine import Engine
 from triage.engine.history import MOST_ENTRIES, History
 from triage.engine.rules import Objection, find_common_reason, find_objections, is_late
 from triage.engine.steps import StepRunner
 from triage.engine.storage import call_inbox
 from triage.engine.transport import Transport
-from triage.errors import InboxError, LeaseLost, VendorError
+from triage.errors import ConversationIgnored, InboxError, LeaseLost, VendorError
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
 from triage.models import Conversation, Event, Job, Ledger, Outcome, Status, Verdict
@@ -138,15 +138,16 @@ class Attempt:
             history = await self._read_history()
             outcome = self._find_early_outcome(history)
             if outcome is None:
-                read = await self._engine.vendor.fetch(self.event, self._send)
-                written = history.written.union(self.ledger.written)
-                conversation = self._engine.recognize_own_messages(read, written)
+                conversation = self._interpret(await self._engine.vendor.fetch(self.event, self._send), history)
                 outcome = await self._decide(conversation, history)
                 if outcome is None:
                     await self._steps.run(conversation)
                     outcome = self._build_outcome()
         except (VendorError, _NotYet) as err:
             outcome = await self._fail(err)
+        except ConversationIgnored as err:
+            outcome = self._build_outcome("ignored", str(err))
+            await self._settle(outcome)
         except InboxError:
             raise
         except Exception as err:
@@ -195,7 +196,18 @@ class Attempt:
         reason = f"{handled} messages of the conversation were handled within {period:g} s: left to people"
         return reason if handled >= most else ""
 
+    def _may_have_closed(self) -> bool:
+        """Return whether an earlier attempt may have closed the conversation. Closing it again is harmless."""
+        unknown = (result.step for result in self.ledger.steps or () if result.status == "unknown")
+        return any(isinstance(action, Close | MarkSpam) for step in unknown for action in step.actions)
+
     # Deciding
+
+    def _interpret(self, conversation: Conversation, history: History) -> Conversation:
+        """Add to a conversation what only we know: which messages are ours, and that we may have closed it."""
+        written = history.written.union(self.ledger.written)
+        conversation = self._engine.recognize_own_messages(conversation, written)
+        return conversation.model_copy(update={"is_closed": False}) if self._may_have_closed() else conversation
 
     async def _decide(self, conversation: Conversation, history: History) -> Outcome | None:
         """Get a verdict and plan the steps, unless an earlier attempt did. Return an outcome to stop here."""
