@@ -79,25 +79,21 @@ _MAX_RETRY_AFTER = 600.0  # seconds; some sources give Retry-After in millisecon
 _ID = r"[a-z0-9]{1,40}"
 
 
-def _to_list(value: Any) -> Any:
+def _to_list(value: object) -> object:
     """Put an object into a list, because Front's own samples show either of them in the same place."""
     return [value] if isinstance(value, dict) else value
 
 
-def _get_first(value: Any) -> Any:
+def _get_first(value: list[Any] | object) -> object:
     """Return the first element of a list. Anything else is returned unchanged."""
-    if not isinstance(value, list):
-        return value
-    entries: list[Any] = value
-    return next(iter(entries), None)
+    return next(iter(value), None) if isinstance(value, list) else value
 
 
-def _require_list(value: Any) -> Any:
+def _require_list(value: list[Any] | object) -> list[Any]:
     """Reject a response whose list is not one. Otherwise it would count as an empty list."""
     if not isinstance(value, list):
         raise ValueError("not a list")  # noqa: TRY004 - pydantic expects a ValueError
-    entries: list[Any] = value
-    return entries
+    return value
 
 
 Several = Annotated[LooseTuple[T], BeforeValidator(_to_list)]

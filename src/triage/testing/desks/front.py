@@ -362,7 +362,8 @@ class FakeFront(FakeHelpDesk):
     def _get_events(self, call: Call, conversation_id: str) -> Any:
         conversation = self.find_conversation(conversation_id)
         events = [(message.at + 0.25, _MESSAGE_EVENTS[message.role], message.id) for message in conversation.messages]
-        events += [(at, kind, f"{at:x}") for at, kind in conversation.extra.get("changes", ()) if kind]
+        changes = conversation.extra.get("changes", ())
+        events += [(at, kind, f"c{number:x}") for number, (at, kind) in enumerate(changes) if kind]
         newest_first = sorted(events, key=lambda event: event[0], reverse=True)
         shown = self._render_conversation(conversation)
         return render_page(call, [render_event(f"evt_{name}", kind, at, shown) for at, kind, name in newest_first])

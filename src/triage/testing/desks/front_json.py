@@ -138,8 +138,8 @@ def render_preview(event: dict[str, Any]) -> dict[str, Any]:
     """Return the part of an event that a preview shows: ids and links."""
     shown = {**event, "conversation": {name: event["conversation"][name] for name in ("_links", "id", "subject")}}
     for name in shown.keys() & {"source", "target"}:
-        data = shown[name]["data"]
         # Of the inboxes, a preview shows one, which is not in a list.
+        data: list[Any] | dict[str, Any] = shown[name]["data"]
         one = data[0] if isinstance(data, list) else data
         shown[name] = {**shown[name], "data": {key: one[key] for key in ("_links", "id")}}
     return shown
