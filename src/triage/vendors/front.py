@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, 
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
 
 from pydantic import AliasPath, AwareDatetime, BeforeValidator, Field, JsonValue
 
@@ -81,19 +81,19 @@ _ID = r"[a-z0-9]{1,40}"
 
 def _to_list(value: object) -> object:
     """Put an object into a list, because Front's own samples show either of them in the same place."""
-    return [value] if isinstance(value, dict) else value
+    return cast("list[object]", [value]) if isinstance(value, dict) else value
 
 
-def _get_first(value: list[Any] | object) -> object:
+def _get_first(value: object) -> object:
     """Return the first element of a list. Anything else is returned unchanged."""
-    return next(iter(value), None) if isinstance(value, list) else value
+    return next(iter(cast("list[object]", value)), None) if isinstance(value, list) else value
 
 
-def _require_list(value: list[Any] | object) -> list[Any]:
+def _require_list(value: object) -> list[object]:
     """Reject a response whose list is not one. Otherwise it would count as an empty list."""
     if not isinstance(value, list):
         raise ValueError("not a list")  # noqa: TRY004 - pydantic expects a ValueError
-    return value
+    return cast("list[object]", value)
 
 
 Several = Annotated[LooseTuple[T], BeforeValidator(_to_list)]
@@ -410,18 +410,17 @@ class Front(HelpDesk):
         if self.source == "application" and event_type == "sync":
             challenge = _CHALLENGE.fullmatch(delivery.headers.get("x-front-challenge", ""))
             return Handshake("sync", {"challenge": challenge[0]} if challenge else {})
+        # Allow only these events. Otherwise, an app that subscribes to more events would answer itself in a loop.
+        if event_type not in (_EVENTS[self.source], *_FAILURES):
+            return Ignored(f"event {safe_word(event_type)}")
+        event = data
         if self.source == "application":
             notification = _Notification.parse_data(data)
             if notification.authorization is None or notification.authorization.id != self.company_id:
                 return Ignored("of another company")
             event = notification.payload
-        else:
-            event = data
         if event_type in _FAILURES:
             return self._report_failure(_FailureEvent.parse_data(event))
-        # Allow only this event. Otherwise, an app that subscribes to more events would answer itself in a loop.
-        if event_type != _EVENTS[self.source]:
-            return Ignored(f"event {safe_word(event_type)}")
         return self._parse_event(_InboundEvent.parse_data(event), data)
 
     def _report_failure(self, event: _FailureEvent) -> Ignored:
