@@ -217,12 +217,12 @@ class _Writer:
         self._link: tuple[str, list[str]] | None = None
         # Marks of mail programs:
         self._may_forward = ""  # the mark whose first line shows whether a forwarded message follows
-        self._container: tuple[int, int] | None = None  # the lines and the open <div>s before it
+        self._container: tuple[int, int] | None = None  # the number of lines before it, and of <div>s open in it
         self._history: dict[int, None] = {}  # the lines where the history may begin
 
     def open(self, name: str, source: str) -> None:
         self._break_line(name)
-        marks = self._note_marks(source)
+        marks = self._note_marks(name, source)
         match name:
             case "br":
                 self._end_line()
@@ -315,7 +315,7 @@ class _Writer:
         self._last_quote = quote
         self._line, self._separator, self._needs_blank_line, self._bullet = [], "", False, ""
 
-    def _note_marks(self, source: str) -> set[str]:
+    def _note_marks(self, name: str, source: str) -> set[str]:
         marks = _find_marks(source)
         # Within a quotation, they belong to the quoted email.
         if not marks or self._quotes:
@@ -324,8 +324,8 @@ class _Writer:
             if self._line:
                 self._end_line()
             self._history[len(self._lines)] = None
-        if not _CONTAINERS.isdisjoint(marks):
-            self._container = (len(self._lines), len(self._divs))
+        if name != "blockquote" and not _CONTAINERS.isdisjoint(marks):
+            self._container = (len(self._lines), len(self._divs) + (name == "div"))
         self._may_forward = next(iter(_MAY_FORWARD & marks), self._may_forward)
         return marks
 

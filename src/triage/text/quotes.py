@@ -173,8 +173,9 @@ _COLONS = (":", "\uff1a")
 _LONGEST_ATTRIBUTION = 400
 _ATTRIBUTION_LINES = 4
 _HEADER_LINES = 14
+_EXAMINED_LINES = 10_000  # People write no such texts, but machines do, and the time for them must be limited.
 _LONGEST_SIGNATURE = 10  # lines; if more follow, the two hyphens do not introduce a signature
-_LONGEST_SENT_FROM = 200
+_SHORTEST_SENT_FROM, _LONGEST_SENT_FROM = 6, 200
 
 
 class _Reply:
@@ -187,6 +188,7 @@ class _Reply:
         self._phrases = _load_phrases()
         self._fields: dict[int, int] = {}  # by line
         self._no_header_before = 0
+        self._examined = 0  # lines that may begin the history
         self._in_quote = False  # whether a quotation that has begun may continue
         self._forward = len(self._lines)  # the first line of a forwarded message
         self._ends_with_header = False  # the history begins with lines such as "From: …", which forwards have, too
@@ -211,13 +213,14 @@ class _Reply:
 
     def _cut_history(self) -> None:
         for at, line in enumerate(map(str.strip, self._lines)):
-            if line.startswith(">"):
+            is_last = False
+            if line[:1] == ">" and not (line[-1] in _COLONS and self._closes_address(at)):
                 self._is_own[at] = False
                 is_last = not self._in_quote and self._begin_quote(at, line.lstrip("> "))
-            elif ":" in line or "\uff1a" in line or line[:1] in _DASHES:
-                is_last = line != "" and self._cut_at_mark(at, line)
-            else:
-                is_last = self._in_quote = False
+            elif line and (":" in line or "\uff1a" in line or line[0] in _DASHES):
+                is_last = self._cut_at_mark(at, line)
+            elif line:
+                self._in_quote = False
                 self._is_own[at] = not self._is_sent_from(line)
             if is_last:
                 return
@@ -237,6 +240,9 @@ class _Reply:
     def _cut_at_mark(self, at: int, line: str) -> bool:
         """Cut the history if it begins at this line. Return whether all that follows has been decided."""
         self._in_quote = False
+        self._examined += 1
+        if self._examined > _EXAMINED_LINES:
+            return False
         if self._is_forward(line):
             self._forward = at
             return True
@@ -261,7 +267,8 @@ class _Reply:
             if self._lines[at].strip() == "--" and any(self._lines[above] for above in own if above < at):
                 self._is_own[at : self._forward] = [False] * (self._forward - at)
                 break
-        for at in own:
+        # The rule and the blank lines above a forwarded message belong to it.
+        for at in own if self._forward == len(self._lines) else ():
             line = self._lines[at].strip()
             is_rule = not line or _RULE.fullmatch(line) or _fold(line[:120]) in self._phrases.original
             if self._is_own[at] and not is_rule:
@@ -278,6 +285,11 @@ class _Reply:
 
     def _is_sent_from(self, line: str) -> bool:
         return _is_sent_from(line, self._phrases)
+
+    def _closes_address(self, at: int) -> bool:
+        """Return whether a long attribution was wrapped before the ">" of its address."""
+        previous = self._lines[at - 1][-_LONGEST_ATTRIBUTION:] if at and self._is_own[at - 1] else ""
+        return previous.rfind("<") > previous.rfind(">")
 
     def _is_quoted_next(self, at: int) -> bool:
         following = next((line for line in self._lines[at : at + 2] if line), "")
@@ -320,12 +332,12 @@ class _Reply:
         last = self._lines[end].strip()
         is_between_dashes = last[-1] in _DASHES and last[0] in _DASHES and last.strip(_DASHES)
         if not last.endswith(_COLONS) and not is_between_dashes:
-            return None
+            return end if _is_unmarked_attribution(last, self._phrases) else None
         joined, named = "", None
         is_quoted_next = self._is_quoted_next(end + 1)
         for start in range(end, max(end - _ATTRIBUTION_LINES, -1), -1):
             line = self._lines[start].strip()
-            if not line or line.startswith(">") or not self._is_own[start]:
+            if not line or not self._is_own[start]:
                 break
             if start < end and line.endswith(_COLONS):
                 break
@@ -351,10 +363,10 @@ def _is_forward(line: str, phrases: _Phrases) -> bool:
 
 
 def _is_sent_from(line: str, phrases: _Phrases) -> bool:
+    if not _SHORTEST_SENT_FROM <= len(line) <= _LONGEST_SENT_FROM:
+        return False
     line = line.strip("*_ ")
     # The pattern consists of hundreds of phrases, so it is tried only where one of them begins or ends.
-    if len(line) > _LONGEST_SENT_FROM:
-        return False
     if not (
         line.partition(" ")[0].lower() in phrases.sent_from_heads
         or line[:2] in phrases.sent_from_heads
@@ -445,6 +457,13 @@ def _is_dated_attribution(joined: str, phrases: _Phrases, is_quoted_next: bool) 
         or _ends_with_word(core, phrases.every_verb)
         or _has_word(core, phrases.every_verb_before_name)
     )
+
+
+def _is_unmarked_attribution(line: str, phrases: _Phrases) -> bool:
+    """Return whether the line is an attribution without a colon, as some programs write it."""
+    if len(line) > _LONGEST_ATTRIBUTION or "@" not in line or not _has_date(line) or not _TIME.search(line):
+        return False
+    return _ends_with_word(_fold(line), phrases.every_verb) and _is_dated_attribution(line, phrases, False)
 
 
 def _is_named_attribution(joined: str, phrases: _Phrases) -> bool:
@@ -569,11 +588,8 @@ def _split_first_message(text: str) -> Split:
 
 def _find_end(lines: Sequence[str], end: int, phrases: _Phrases) -> int:
     """Return the end of the text above lines such as "Sent from my iPhone"."""
-    at = end
-    while at > 0 and (not lines[at - 1] or _is_sent_from(lines[at - 1].strip(), phrases)):
-        at -= 1
-        if lines[at]:
-            end = at
+    while end > 0 and (not lines[end - 1] or _is_sent_from(lines[end - 1].strip(), phrases)):
+        end -= 1
     return end
 
 
@@ -590,7 +606,7 @@ def _is_signature(lines: Sequence[str], phrases: _Phrases) -> bool:
 
 _PREFIX = re.compile(
     "\\s*(?:(?:\\[[^\\]]{0,80}\\]|\\([^)]{0,80}\\)|[*#]+[^\\s:]{0,20}[*:]*)\\s*){0,5}"
-    "([^\\s:\uff1a\\[(^]{1,20})\\s?(?:[\\[(^-]?\\d{1,3}[\\])]?)?\\s{0,2}[:\uff1a]"
+    "([^\\s\\d:\uff1a\\[(^-]{1,20})\\s?(?:[\\[(^-]?\\d{1,3}[\\])]?)?\\s{0,2}[:\uff1a]"
 )
 
 
