@@ -225,6 +225,8 @@ def test_headers_and_dividers_of_other_languages_are_cut(history: str) -> None:
         "From: Berlin\nDate: today\nPrice: 5",
         "From: Berlin <x@example.com>\nDate: 5 May\nTo: Paris",
         "I called on 5 Jan 2026 at 10:00 and you said:\nno",
+        "On 5 Jan 2026 at 10:00 you said:\nno",
+        "On 5 Jan 2026:\nYou said:\nno",
         "The text was as I rewrote:\nno",
         "Jane (jane@example.com) wrote on 5 Jan 2026:\nno",
         "You wrote on 5 Jan 2026:\nno",
