@@ -161,8 +161,7 @@ _HISTORY = frozenset(
 # Elements that begin with a divider if they contain a forwarded message.
 _MAY_FORWARD = frozenset({"gmail_attr", "moz-forward-container"})
 _MARK = re.compile(
-    "quote|gmail_attr|moz-|zmail_extra|reply-intro|border-top|divRply|appendonsend|OLK_SRC|mail-editor|stopSpelling",
-    re.IGNORECASE,
+    "quote|gmail_attr|moz-|zmail_extra|reply-intro|border-top|divRply|appendonsend|OLK_SRC|mail-editor|stopSpelling"
 )
 # The line that Outlook for Windows (2010 and 2007) and Windows Mail draw above the header.
 _BORDERS = (
@@ -171,6 +170,7 @@ _BORDERS = (
 )
 # A signature may have the same line above it, but not two lines with labels such as "From:" and "Sent:".
 _LABEL = re.compile("\\W{0,3}[^\\W\\d][^:\uff1a]{0,30}[:\uff1a]")
+_LONGEST_ATTRIBUTES = 2_000  # characters
 _LONGEST_ATTRIBUTION = 4  # lines
 # `split_quotes` knows this divider in every language, but a program's own divider only in some.
 _FORWARD_LINE = "---------- Forwarded message ---------"
@@ -188,6 +188,7 @@ def _parse_attributes(source: str) -> Mapping[str, str]:
 
 
 def _find_marks(source: str) -> set[str]:
+    source = source[:_LONGEST_ATTRIBUTES]
     if not _MARK.search(source):
         return set()
     attributes = _parse_attributes(source)

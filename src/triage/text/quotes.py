@@ -284,7 +284,10 @@ class _Reply:
         return _is_forward(line, self._phrases)
 
     def _is_sent_from(self, line: str) -> bool:
-        return _is_sent_from(line, self._phrases)
+        if not _may_be_sent_from(line, self._phrases):
+            return False
+        self._examined += 1
+        return self._examined <= _EXAMINED_LINES and _is_sent_from(line, self._phrases)
 
     def _closes_address(self, at: int) -> bool:
         """Return whether a long attribution was wrapped before the ">" of its address."""
@@ -363,17 +366,19 @@ def _is_forward(line: str, phrases: _Phrases) -> bool:
 
 
 def _is_sent_from(line: str, phrases: _Phrases) -> bool:
+    return _may_be_sent_from(line, phrases) and phrases.sent_from.fullmatch(_fold(line.strip("*_ "))) is not None
+
+
+def _may_be_sent_from(line: str, phrases: _Phrases) -> bool:
+    """Return whether the line begins or ends as a phrase does. The pattern consists of hundreds of phrases."""
     if not _SHORTEST_SENT_FROM <= len(line) <= _LONGEST_SENT_FROM:
         return False
     line = line.strip("*_ ")
-    # The pattern consists of hundreds of phrases, so it is tried only where one of them begins or ends.
-    if not (
+    return (
         line.partition(" ")[0].lower() in phrases.sent_from_heads
         or line[:2] in phrases.sent_from_heads
         or line.rstrip(".!\u3002")[-2:].lower() in phrases.sent_from_tails
-    ):
-        return False
-    return phrases.sent_from.fullmatch(_fold(line)) is not None
+    )
 
 
 # Headers
