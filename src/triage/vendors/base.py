@@ -40,8 +40,9 @@ from triage.text import (
     clean_name,
     describe_automatic,
     from_html,
+    is_forward_subject,
     normalize_for_comparison,
-    strip_quotes,
+    split_quotes,
     to_html,
 )
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, parse_timestamp, safe_word, sort_key
@@ -630,7 +631,7 @@ class HelpDesk(Settings, ABC):
         kept = [message for message in messages if message.text or message.attachments or message.role == "customer"]
         customer = customer or Customer()
         sender = _Sender(customer, clean(subject or ""))
-        shown = map(sender.mark, _remove_history(kept, is_continued=is_continued))
+        shown = map(sender.mark, _remove_history(kept, sender.subject, is_continued=is_continued))
         return Conversation(
             id=id_,
             subject=sender.subject,
@@ -664,13 +665,13 @@ class _Sender(NamedTuple):
         return message if reason is None else message.model_copy(update={"is_automatic": True})
 
 
-def _remove_history(messages: Sequence[Message], *, is_continued: bool) -> Iterator[Message]:
+def _remove_history(messages: Sequence[Message], subject: str, *, is_continued: bool) -> Iterator[Message]:
     """Remove quoted history from customers' replies. What looks like history in a first message is its content."""
-    is_reply = is_continued
+    is_reply = is_continued or not is_forward_subject(subject)
     for message in messages:
         if message.role == "customer":
-            text = strip_quotes(message.text) if is_reply else message.text
-            message = message.model_copy(update={"text": text})
+            text, quoted = split_quotes(message.text, is_reply=is_reply)
+            message = message.model_copy(update={"text": text, "quoted": quoted})
         yield message
         is_reply = is_reply or message.role != "note"
 
