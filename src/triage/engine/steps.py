@@ -67,7 +67,7 @@ class StepRunner:
         while number < len(self.ledger.steps or ()):
             step = await self._prepare(number, conversation, before)
             if step is not None:
-                await self._perform(number, step, conversation, before)
+                conversation = await self._perform(number, step, conversation, before)
             if (self.ledger.steps or ())[number].status != "pending":
                 number += 1
 
@@ -106,7 +106,8 @@ class StepRunner:
     def _list_objections(self, conversation: Conversation) -> list[Objection]:
         return find_objections(conversation, self._job.event, self._engine.limits, self._engine.clock())
 
-    async def _perform(self, number: int, step: Step, conversation: Conversation, before: Conversation) -> None:
+    async def _perform(self, number: int, step: Step, conversation: Conversation, before: Conversation) -> Conversation:
+        """Perform a step, record its result and return the conversation for the steps that follow."""
         try:
             performed = await self._call(step, conversation)
         except VendorError as err:
@@ -117,15 +118,29 @@ class StepRunner:
             elif len(step.actions) > 1 and err.status not in _GONE:
                 # Find out which of the actions is rejected, and perform the others.
                 self._replace(number, [StepResult(step=Step(actions=(a,)), status="pending") for a in step.actions])
-                return
+                return conversation
             else:
                 self._set_result(number, StepResult(step=step, status="rejected", detail=f"{step.name}: {err}"))
-                return
+                return conversation
         performed = performed or Performed()
-        detail = "; ".join(performed.problems)
         self.ledger = self.ledger.model_copy(update={"written": (*self.ledger.written, *performed.message_ids)})
-        self._set_result(number, StepResult(step=step, status="done", detail=detail))
+        self._set_results(number, step, performed)
         self.warnings += performed.problems
+        news = {"version": performed.version, "tags": performed.tags}
+        return conversation.model_copy(update={name: value for name, value in news.items() if value is not None})
+
+    def _set_results(self, number: int, step: Step, performed: Performed) -> None:
+        """Record a performed step as done, apart from the actions that the help desk left out."""
+        left_out = [rejection.action for rejection in performed.rejected]
+        taken = tuple(action for action in step.actions if action not in left_out)
+        results = [StepResult(step=Step(actions=taken), status="done", detail="; ".join(performed.problems))]
+        for action, reason in ((rejection.action, rejection.reason) for rejection in performed.rejected):
+            detail = f"{action.type}: {reason}"
+            results.append(StepResult(step=Step(actions=(action,)), status="rejected", detail=detail))
+        results = results if taken else results[1:]
+        self._replace(number, results)
+        for result in results:
+            self._engine.observers.notify("step_finished", self._job.event, result)
 
     async def _call(self, step: Step, conversation: Conversation) -> Performed | None:
         action = step.actions[0]

@@ -26,6 +26,14 @@ class Step(Model):
         return not any(isinstance(action, (Reply, Note)) for action in self.actions)
 
 
+class Rejection(Model):
+    """An action that the help desk left out although it accepted the call, so that repeating it is pointless."""
+
+    action: Action
+    reason: str
+    """Why it was left out, in our words."""
+
+
 class Performed(Model):
     """What the help desk's response to a step shows."""
 
@@ -33,6 +41,12 @@ class Performed(Model):
     """Ids of the messages that the step wrote."""
     problems: tuple[str, ...] = ()
     """What the help desk left out although it accepted the call, in our words: `"it dropped the field 'plan'"`."""
+    rejected: tuple[Rejection, ...] = ()
+    """The actions of the step that were left out. The step's other actions took effect."""
+    version: str | None = None
+    """The version of the conversation after the step, for the steps that follow. None if the response lacks it."""
+    tags: tuple[str, ...] | None = None
+    """The tags of the conversation after the step, for the steps that follow. None if the response lacks them."""
 
 
 class StepResult(Model):
