@@ -29,9 +29,9 @@ def render_ticket(ticket: FakeConversation, fields: Sequence[str], url: str) -> 
         "description": _render_description(ticket),
         "priority": None if ticket.priority == "none" else ticket.priority,
         "status": ticket.extra["status"],
-        "recipient": None,
+        "recipient": ticket.extra.get("recipient"),
         "requester_id": int(ticket.contact.id),
-        "submitter_id": int(ticket.contact.id),
+        "submitter_id": int(_find_submitter(ticket)),
         "assignee_id": _parse_id(ticket.assignee),
         "organization_id": None,
         "group_id": _parse_id(ticket.team),
@@ -43,6 +43,8 @@ def render_ticket(ticket: FakeConversation, fields: Sequence[str], url: str) -> 
         "due_at": None,
         "tags": ticket.tags,
         "custom_fields": [{"id": int(name), "value": ticket.fields.get(name)} for name in fields],
+        "ticket_form_id": 8646151517822,
+        "brand_id": 8447346621310,
         "allow_attachments": True,
         "from_messaging_channel": False,
     }
@@ -66,7 +68,7 @@ def render_detail(ticket: FakeConversation, actor_id: str) -> dict[str, Any]:
         "is_public": True,
         "actor_id": actor_id,
         "requester_id": ticket.contact.id,
-        "submitter_id": ticket.contact.id,
+        "submitter_id": _find_submitter(ticket),
         "assignee_id": ticket.assignee,
         "group_id": ticket.team,
         "organization_id": None,
@@ -138,6 +140,11 @@ def render_groups(groups: Mapping[str, str]) -> list[dict[str, Any]]:
 
 def _render_description(ticket: FakeConversation) -> str:
     return to_text(ticket.messages[0].body or "") if ticket.messages else ""
+
+
+def _find_submitter(ticket: FakeConversation) -> str:
+    """Return the id of the author of the first comment, who counts as the submitter of the ticket."""
+    return ticket.messages[0].author.id if ticket.messages else ticket.contact.id
 
 
 def _parse_id(id_: str | None) -> int | None:
