@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
+from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, Run, SetFields, SetPriority, Snooze, Tag
 from triage.errors import (
     ClassifierError,
     ConfigurationError,
@@ -17,9 +17,11 @@ from triage.models import (
     Conversation,
     Customer,
     Event,
+    FallbackReason,
     Message,
     Outcome,
     Received,
+    RunContext,
     Step,
     StepResult,
     Usage,
@@ -41,6 +43,7 @@ __all__ = [
     "Conversation",
     "Customer",
     "Event",
+    "FallbackReason",
     "InboxError",
     "InvalidSignature",
     "Limits",
@@ -52,6 +55,8 @@ __all__ = [
     "Received",
     "Reply",
     "Router",
+    "Run",
+    "RunContext",
     "SetFields",
     "SetPriority",
     "Snooze",

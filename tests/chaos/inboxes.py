@@ -63,9 +63,9 @@ class KillingInbox(TableInbox):
         self._counts: Counter[tuple[str, str]] = Counter()
         self._inside = threading.local()
 
-    def add(self, event: Event) -> bool:
+    def add(self, event: Event, delay: float = 0.0, *, after_dry_run: bool = False) -> bool:
         reached = self._reach("add")
-        stored = super().add(event)
+        stored = super().add(event, delay, after_dry_run=after_dry_run)
         self._pass(reached)
         return stored
 

@@ -76,7 +76,7 @@ def test_an_unsigned_request_is_rejected_without_any_call(
 
 @settings(deadline=None)
 @given(apis, vendors, pairs, st.data())
-def test_a_signed_request_is_answered_200_whatever_it_contains(
+def test_a_signed_request_is_answered_200_or_asked_for_again_whatever_it_contains(
     api: Api, name: str, headers: list[tuple[str, str]], data: st.DataObject
 ) -> None:
     desk, router = get_router(name)
@@ -84,8 +84,8 @@ def test_a_signed_request_is_answered_200_whatever_it_contains(
     signed = list(desk.sign(body).items())
     signed_names = {name.lower() for name, _ in signed}
     answer = api.handle(router, body, signed + [pair for pair in headers if pair[0].lower() not in signed_names])
-    assert answer.status_code == 200
-    assert answer.outcome is not None
+    # A conversation that the help desk does not know yet may be there in a moment.
+    assert answer.status_code == (503 if answer.outcome.retryable else 200)
     assert json.loads(answer.body) == {"status": answer.outcome.status} or answer.outcome.status == "ignored"
 
 

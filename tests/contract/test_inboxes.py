@@ -8,12 +8,12 @@ import pytest
 
 from tests.helpers.desks.base import Clock
 from tests.helpers.events import LEASE, build_event, lease_one
-from triage import Outcome, Step, StepResult, Tag, Verdict
+from triage import Conversation, Outcome, Reply, Step, StepResult, Tag, Verdict
 from triage.errors import LeaseLost
 from triage.inbox import MemoryInbox, PostgresInbox, SQLiteInbox
 from triage.inbox.base import Inbox
 from triage.inbox.table import TableInbox
-from triage.models import Job, Ledger
+from triage.models import Customer, Job, Ledger
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def get_keys(jobs: Sequence[Job]) -> list[str]:
 
 
 def count(**states: int) -> dict[str, int]:
-    return dict.fromkeys(("ready", "leased", "finished", "dead", "parked"), 0) | states
+    return dict.fromkeys(("ready", "leased", "finished", "planned", "dead", "parked"), 0) | states
 
 
 # Receivers and workers
@@ -271,29 +271,97 @@ def test_a_lease_by_key_takes_over_an_expired_one(inbox: Inbox, clock: Clock) ->
     assert job.attempts == 2
 
 
-def test_a_job_counts_the_handled_messages_of_its_conversation(inbox: Inbox) -> None:
+def test_the_other_events_of_a_conversation_are_listed_the_newest_first(inbox: Inbox) -> None:
     done = StepResult(step=Step(actions=(Tag("a"),)), status="done")
     planned = StepResult(step=Step(actions=(Tag("a"),)), status="planned")
     for number, steps in enumerate([(done,), (planned,), (done, planned)]):
         inbox.add(build_event(number))
-        inbox.finish(lease_one(inbox), Outcome(status="routed", steps=steps))
+        ledger = Ledger(verdict=Verdict(bucket="billing"), judged=(str(number),), written=(f"w{number}",))
+        inbox.finish(lease_one(inbox), Outcome(status="routed", steps=steps), ledger)
     inbox.add(build_event(9))
     inbox.add(build_event(9, conversation="2"))
-    assert {job.event.conversation_id: job.handled for job in inbox.lease(10, LEASE)} == {"1": 2, "2": 0}
+    related = inbox.list_related(build_event(9).key, 10)
+    assert [(entry.state, entry.handled, entry.ledger.judged, entry.ledger.written) for entry in related] == [
+        ("finished", True, ("2",), ("w2",)),
+        ("finished", False, ("1",), ("w1",)),
+        ("finished", True, ("0",), ("w0",)),
+    ]
+    assert [entry.ledger.verdict for entry in related] == [Verdict(bucket="billing")] * 3
+    assert [entry.outcome.status for entry in related if entry.outcome] == ["routed"] * 3
+    assert [entry.key for entry in inbox.list_related(build_event(9).key, 1)] == [related[0].key]
+    assert inbox.list_related(build_event(9, conversation="2").key, 10) == []
+    assert inbox.list_related("intercom:a:7:7", 10) == []
 
 
-def test_removed_events_do_not_count_as_handled(inbox: Inbox, clock: Clock) -> None:
-    done = StepResult(step=Step(actions=(Tag("a"),)), status="done")
+def test_an_event_that_waits_is_related_to_those_before_it(inbox: Inbox) -> None:
     for number in (1, 2):
         inbox.add(build_event(number))
-        inbox.finish(lease_one(inbox), Outcome(status="routed", steps=(done,)))
-        clock.now += 100
-    for left in (1, 0):
-        inbox.purge(clock() - 100 * left)
-        inbox.add(build_event(left + 8))
-        job = lease_one(inbox)
-        assert job.handled == left
-        inbox.dead_letter(job, "hopeless")
+    lease_one(inbox)
+    assert [(entry.key, entry.state) for entry in inbox.list_related(build_event(1).key, 10)] == [
+        (build_event(2).key, "ready")
+    ]
+
+
+def test_replies_are_counted_per_customer_by_id_or_email_in_any_conversation(inbox: Inbox, clock: Clock) -> None:
+    replied = StepResult(step=Step(actions=(Reply("Hi"),)), status="done")
+    uncertain = StepResult(step=Step(actions=(Reply("Hi"), Tag("a"))), status="unknown")
+    skipped = StepResult(step=Step(actions=(Reply("Hi"),)), status="skipped")
+    for number, step in enumerate([replied, uncertain, skipped]):
+        inbox.add(build_event(number, conversation=str(number)))
+        inbox.finish(lease_one(inbox), Outcome(status="routed", steps=(step,)))
+        clock.now += 10
+    for customer in (
+        Customer(id="mira"),
+        Customer(email="MIRA@example.com"),
+        Customer(id="x", email="mira@example.com"),
+    ):
+        assert inbox.count_replies("intercom", customer, 100) == 2
+    assert inbox.count_replies("intercom", Customer(id="mira"), 25) == 1, "the first was too long ago"
+    assert inbox.count_replies("front", Customer(id="mira"), 100) == 0
+    assert inbox.count_replies("intercom", Customer(id="", email=""), 100) == 0
+    inbox.purge(clock() + 1)
+    assert inbox.count_replies("intercom", Customer(id="mira"), 100) == 0
+
+
+def test_the_customer_of_a_thin_webhook_is_known_once_the_conversation_was_read(inbox: Inbox) -> None:
+    event = build_event()
+    thin = event.model_copy(update={"conversation": Conversation(id="1")})
+    inbox.add(thin)
+    read = Conversation(id="1", customer=Customer(id="jonas", email="Jonas@example.com"))
+    reply = StepResult(step=Step(actions=(Reply("Hi"),)), status="done")
+    inbox.finish(lease_one(inbox), Outcome(status="routed", steps=(reply,)), Ledger(conversation=read))
+    assert inbox.count_replies("intercom", Customer(email="jonas@example.com"), 100) == 1
+    assert inbox.forget("jonas") == 1
+
+
+def test_a_delayed_event_is_leased_once_its_delay_is_over(inbox: Inbox, clock: Clock) -> None:
+    inbox.add(build_event(), 30)
+    assert inbox.lease(10, LEASE) == []
+    clock.now += 30
+    job = lease_one(inbox)
+    assert job.received == clock() - 30
+
+
+def test_a_planned_event_can_be_added_again_or_redriven(inbox: Inbox, clock: Clock) -> None:
+    inbox.add(build_event())
+    inbox.finish(lease_one(inbox), Outcome(status="planned"))
+    assert inbox.count_states() == count(planned=1)
+    assert not inbox.add(build_event()), "another dry run does not need it"
+    assert inbox.add(build_event(), after_dry_run=True)
+    job = lease_one(inbox)
+    assert job.attempts == 1
+    inbox.finish(job, Outcome(status="planned"))
+    assert inbox.redrive(build_event().key)
+    inbox.finish(lease_one(inbox), Outcome(status="routed"))
+    assert not inbox.add(build_event(), after_dry_run=True)
+    assert inbox.count_states() == count(finished=1)
+
+
+def test_the_outcome_of_a_dead_event_is_kept(inbox: Inbox) -> None:
+    inbox.add(build_event())
+    inbox.dead_letter(lease_one(inbox), "hopeless", Ledger(), Outcome(status="failed", reason="hopeless"))
+    (entry,) = inbox.list_entries("dead")
+    assert entry.outcome == Outcome(status="failed", reason="hopeless")
 
 
 def test_events_are_leased_and_listed_by_owner(inbox: Inbox, clock: Clock) -> None:

@@ -216,7 +216,7 @@ def route_twice(stage: Stage) -> None:
 
 
 def dry_run(stage: Stage) -> None:
-    assert stage.handle(stage.router(dry_run=True), stage.write_message()) == "routed"
+    assert stage.handle(stage.router(dry_run=True), stage.write_message()) == "planned"
 
 
 def suggest(stage: Stage) -> None:

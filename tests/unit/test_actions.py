@@ -6,7 +6,20 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from triage import Action, Assign, Close, ConfigurationError, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
+from triage import (
+    Action,
+    Assign,
+    Close,
+    ConfigurationError,
+    MarkSpam,
+    Note,
+    Reply,
+    Run,
+    SetFields,
+    SetPriority,
+    Snooze,
+    Tag,
+)
 from triage.actions import ACTIONS
 
 ADAPTER: TypeAdapter[Action] = TypeAdapter(Action)
@@ -23,6 +36,7 @@ ONE_OF_EACH: list[Action] = [
     Snooze(timedelta(hours=1)),
     Close(),
     MarkSpam(),
+    Run("page", severity="high"),
 ]
 
 
@@ -98,6 +112,9 @@ MISTAKES: list[tuple[Any, dict[str, Any] | tuple[Any, ...], str]] = [
     (Close, ("now",), "it takes no positional arguments"),
     (Close, {"body": "Bye"}, "there is no field 'body'; it has none"),
     (MarkSpam, (True,), "it takes no positional arguments"),
+    (Run, (), "name is missing"),
+    (Run, ("",), "name must not be empty"),
+    (Run, ("page", "high"), "it takes no positional arguments"),
 ]
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -145,24 +146,84 @@ def test_an_id_cannot_leave_its_path_segment_or_its_log_line(bad: str) -> None:
 # Conversations
 
 
-def test_the_latest_message_is_the_customers_last() -> None:
-    assert conversation("customer", "bot", "customer", "bot").latest == Message(id="2", role="customer", text="hi 2")
+def test_the_turn_is_what_the_customer_wrote_since_a_human_last_answered() -> None:
+    whole = conversation("customer", "agent", "customer", "bot", "note", "customer", "bot")
+    assert [message.id for message in whole.turn] == ["2", "5"]
+    assert [message.id for message in whole.unanswered] == ["2", "3", "5", "6"]
+    assert whole.text == "A subject\n\nhi 2\n\nhi 5"
+
+
+def test_if_everything_is_answered_the_turn_is_the_customers_last_message() -> None:
+    whole = conversation("customer", "customer", "agent")
+    assert ([message.id for message in whole.turn], whole.unanswered) == (["1"], ())
+    assert conversation("agent").turn == ()
     assert conversation("agent").latest is None
-    assert conversation("customer", "customer").text == "A subject\n\nhi 1"
     assert Conversation(id="c1").text == ""
 
 
-def test_a_conversation_has_a_human_if_one_is_assigned_or_has_written() -> None:
-    assert not conversation("customer", "bot", "note").has_human
-    assert conversation("customer", "agent").has_human
-    assert Conversation(id="c1", assignee="7").has_human
+def at(minute: int) -> datetime:
+    return datetime(2026, 1, 1, 12, minute, tzinfo=UTC)
 
 
-def test_the_last_turns_are_counted_from_the_customers_last_message_and_exclude_notes() -> None:
-    whole = conversation("customer", "bot", "note", "customer", "bot", "customer", "bot")
-    assert [m.id for m in whole.last_turns(2).messages] == ["3", "4", "5", "6"]
-    assert [m.id for m in whole.last_turns(0).messages] == ["5", "6"]
+def test_messages_from_before_the_conversation_was_closed_belong_to_an_earlier_episode() -> None:
+    messages = (
+        Message(id="0", role="customer", text="old", at=at(0)),
+        Message(id="1", role="agent", text="answer", at=at(1)),
+        Message(id="2", role="customer", text="thanks", at=at(2)),
+        Message(id="3", role="customer", text="new", at=at(4)),
+    )
+    reopened = Conversation(id="c1", messages=messages, closed_at=at(3))
+    assert [message.id for message in reopened.turn] == ["3"]
+    assert reopened.last_human_answer() is None
+    still_closed = reopened.model_copy(update={"is_closed": True})
+    assert [message.id for message in still_closed.turn] == ["2", "3"]
+    assert still_closed.last_human_answer() == messages[1]
+
+
+def test_the_subject_counts_as_text_of_the_first_message_only() -> None:
+    first = Message(id="0", role="customer", attachments=("scan.pdf",))
+    assert Conversation(id="c1", subject="Where is my order?", messages=(first,)).has_text
+    assert not Conversation(id="c1", messages=(first,)).has_text
+    answer = Message(id="1", role="agent", text="Here")
+    later = Conversation(id="c1", subject="Where?", messages=(first, answer, first.model_copy(update={"id": "2"})))
+    assert not later.has_text
+
+
+def test_a_message_with_neither_words_nor_files_is_empty() -> None:
+    message = Message(id="0", role="customer")
+    assert Conversation(id="c1", messages=(message,)).is_empty
+    assert not Conversation(id="c1", subject="Hello", messages=(message,)).is_empty
+    assert not Conversation(id="c1", messages=(message.model_copy(update={"attachments": ("a",)}),)).is_empty
+
+
+def test_only_our_own_reply_since_the_last_answer_counts_as_an_automatic_reply() -> None:
+    customer, agent = Message(id="0", role="customer", text="hi"), Message(id="2", role="agent", text="answer")
+    ours = Message(id="1", role="bot", text="holding", is_ours=True)
+    assert Conversation(id="c1", messages=(customer, ours)).has_automatic_reply
+    assert not Conversation(id="c1", messages=(customer, ours, agent)).has_automatic_reply
+    assert not Conversation(
+        id="c1", messages=(customer, ours.model_copy(update={"is_ours": False}))
+    ).has_automatic_reply
+
+
+def test_a_conversation_is_automatic_if_a_machine_wrote_the_last_message() -> None:
+    notice = Message(id="1", role="customer", text="I am out of office", is_automatic=True)
+    assert conversation("customer").model_copy(update={"messages": (notice,)}).is_automatic
+    assert not conversation("customer").is_automatic
+    assert not conversation("agent").is_automatic
+
+
+def test_earlier_turns_are_counted_from_the_unanswered_messages_and_exclude_notes() -> None:
+    whole = conversation("customer", "bot", "note", "agent", "customer", "bot", "customer")
+    assert [m.id for m in whole.last_turns(2).messages] == ["1", "3", "4", "5", "6"]
+    assert [m.id for m in whole.last_turns(0).messages] == ["4", "5", "6"]
     assert [m.id for m in whole.last_turns(99).messages] == ["0", "1", "3", "4", "5", "6"]
+
+
+def test_an_event_replaces_its_message_if_the_api_shows_it_empty() -> None:
+    created = event()
+    empty = Conversation(id="c1", messages=(Message(id="0", role="customer"),))
+    assert [m.text for m in created.add_missing_message(empty).messages] == [f"{SECRET} 0"]
 
 
 def test_an_event_adds_its_message_to_a_conversation_that_lacks_it() -> None:

@@ -13,7 +13,7 @@ from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, DESKS, Desk, IntercomDesk, by_name
 from tests.helpers.routing import handle, only, receive
 from tests.helpers.watched import WatchedInbox
-from triage import Bucket, ConfigurationError, Conversation, Limits, Outcome, Router, Tag, Verdict, Worker
+from triage import Bucket, ConfigurationError, Conversation, Limits, Outcome, Reply, Router, Run, Tag, Verdict, Worker
 from triage.classifiers import Claude, Rules
 from triage.inbox import MemoryInbox, SQLiteInbox
 from triage.inbox.base import Inbox
@@ -308,7 +308,21 @@ def test_a_path_or_a_class_is_not_an_inbox(desk: Desk, inbox: Any) -> None:
         ({"max_body": True}, "max_body must be a number of bytes of at least 1, not True"),
         ({"max_body": 1e6}, r"at least 1, not 1000000\.0"),
         ({"max_body": -1}, "at least 1, not -1"),
-        ({"max_body": None}, "at least 1, not None"),
+        ({"reroute": "sometimes"}, "reroute must be 'escalate', 'always' or 'never', not 'sometimes'"),
+        ({"debounce": "soon"}, "debounce must be a duration such as '90s'"),
+        ({"when": "open"}, "when must be a function that takes a conversation, not 'open'"),
+        ({"when": Router}, "when must be a function"),
+        ({"ignore_tags": "vip"}, r"ignore_tags must be a list of tags. Write \['no-triage'\]"),
+        ({"ignore_tags": 7}, "ignore_tags must be a list of tags"),
+        ({"ignore_tags": ["vip", ""]}, "ignore_tags must contain the names of tags"),
+        ({"functions": [print]}, "functions must be a dictionary. Write functions={'page': page}"),
+        ({"functions": {"page": Router}}, r"functions\['page'\] must be a function that takes a RunContext"),
+        ({"functions": {"page": "page"}}, r"functions\['page'\] must be a function"),
+        ({"fallbacks": [Reply("x")]}, "fallbacks must be a dictionary"),
+        ({"fallbacks": {"lazy": []}}, "fallbacks contains 'lazy'. The reasons are no_text, refused, unavailable"),
+        ({"fallbacks": {"refused": Reply("x")}}, r"fallbacks\['refused'\]: actions must be a list of actions"),
+        ({"fallbacks": {"refused": [Reply("{reason}")]}}, r"fallbacks\['refused'\]: Reply: a model writes"),
+        ({"review": [Run("page")]}, r"review: there is no function 'page'. Write Router\(…, functions={'page': …}\)"),
         ({"limits": {"daily_usd": 1}}, r"limits must be Limits\(…\), not {'daily_usd': 1}"),
         ({"dry_run": "no"}, "dry_run must be True or False, not 'no'"),
         ({"on_failure": None}, "on_failure must be 'accept' or 'retry', not None"),

@@ -76,13 +76,13 @@ def test_a_signed_webhook_that_cannot_be_parsed_is_dead_lettered_once(
     for _ in range(2):
         response = api.handle(desk.router(inbox=inbox), body, desk.sign(body))
         assert (response.status_code, json.loads(response.body)["status"]) == (200, "malformed")
-    assert inbox.count_states() == {"ready": 0, "leased": 0, "finished": 0, "dead": 1, "parked": 0}
+    assert inbox.count_states() == {"ready": 0, "leased": 0, "finished": 0, "planned": 0, "dead": 1, "parked": 0}
 
 
 def test_the_vendor_is_asked_to_deliver_again_if_the_inbox_fails(
     desk: Desk, api: Api, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> bool:
+    def fail(*_: object, **__: object) -> bool:
         raise InboxError("the disk is full")
 
     webhook = desk.fake.customer_writes("Hello")
@@ -137,7 +137,14 @@ def test_workers_of_several_help_desks_share_an_inbox_and_process_only_their_own
             assert handle(Api("sync"), router, webhook)[1].status == "accepted"
     with Worker(routers[0], concurrency=100):
         inbox.wait(3)
-    assert inbox.count_states() == {"ready": 3 * (len(desks) - 1), "leased": 0, "finished": 3, "dead": 0, "parked": 0}
+    assert inbox.count_states() == {
+        "ready": 3 * (len(desks) - 1),
+        "leased": 0,
+        "finished": 3,
+        "planned": 0,
+        "dead": 0,
+        "parked": 0,
+    }
     with contextlib.ExitStack() as stack:
         for router in routers:
             stack.enter_context(Worker(router))
@@ -190,7 +197,7 @@ def test_a_retry_performs_only_the_remaining_steps_and_does_not_pay_for_another_
     webhook = desk.fake.customer_writes("Hello")
     handle(Api("sync"), router, webhook)
     assert desk.reply == desk.note, "the second of these calls fails, whichever of the two it is"
-    desk.fake.fail(desk.reply, status=403, skip=1)
+    desk.fake.fail(desk.reply, status=429, headers={"Retry-After": "60"}, skip=1)
     with Worker(router) as worker:
         inbox.wait()
         desk.clock.now += 300

@@ -321,18 +321,22 @@ class Attempt:
         nothing_done = all(
             result.status in ("failed", "pending", "skipped", "planned") for result in self.ledger.steps or ()
         )
+        # An operator may correct a token or a permission, but not before the help desk delivers the webhook again.
+        needs_operator = isinstance(error, VendorError) and error.status in (401, 402, 403)
         if error.is_rejection and not self._may_appear(error):
             outcome = self._build_outcome("failed", str(error))
             await self._dead_letter(outcome)
         else:
-            outcome = self._build_outcome("failed", str(error), retryable=nothing_done)
+            outcome = self._build_outcome("failed", str(error), retryable=nothing_done and not needs_operator)
             await self._retry_later(outcome, error.retry_after)
         return outcome
 
     def _may_appear(self, error: VendorError | _NotYet) -> bool:
         """Return whether a conversation that was not found may be found a moment later."""
         is_missing = isinstance(error, VendorError) and error.status == 404 and not error.final
-        return is_missing and self._engine.clock() - self._job.received < _NOT_FOUND_GRACE
+        at = self.event.occurred_at
+        written = self._job.received if at is None else min(at.timestamp(), self._job.received)
+        return is_missing and self._engine.clock() - written < _NOT_FOUND_GRACE
 
     async def _settle(self, outcome: Outcome) -> None:
         if outcome.status == "failed":

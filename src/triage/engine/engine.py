@@ -180,7 +180,13 @@ class Engine:
         decision = policy.decide(verdict, self.buckets, self.review, self.fallbacks)
         has_lane = verdict.fallback_reason in self.fallbacks
         rerouting = find_reroute_objections(
-            verdict.bucket, previous, self.buckets, self.reroute, is_fallback=verdict.fallback, has_lane=has_lane
+            verdict.bucket,
+            previous,
+            self.buckets,
+            self.reroute,
+            conversation.team,
+            is_fallback=verdict.fallback,
+            has_lane=has_lane,
         )
         objections = [*objections, *rerouting]
         kept = [result for result in ledger.steps or () if _is_kept(result)]

@@ -68,13 +68,21 @@ def is_late(conversation: Conversation, event: Event, limits: Limits, now: float
 
 
 def find_reroute_objections(
-    bucket: str, previous: str | None, buckets: Buckets, reroute: Reroute, *, is_fallback: bool, has_lane: bool
+    bucket: str,
+    previous: str | None,
+    buckets: Buckets,
+    reroute: Reroute,
+    team: str | None,
+    *,
+    is_fallback: bool,
+    has_lane: bool,
 ) -> list[Objection]:
     """Return what is ruled out because the conversation was routed before.
 
     Args:
         bucket: The bucket of the verdict.
         previous: The bucket to which the conversation was routed, or None.
+        team: The team to which the conversation is assigned now.
         buckets: The policy, most important bucket first.
         reroute: When the conversation may be routed to another bucket.
         is_fallback: True if there is no verdict. Such a conversation stays where it is.
@@ -86,7 +94,10 @@ def find_reroute_objections(
         reason = f"there is no verdict, so the conversation stays in {previous!r}"
         return [Objection(reason, _MOVES if has_lane else None)]
     if bucket == previous:
-        return [Objection(f"the conversation is already in {previous!r}", _MOVES)]
+        # Do not call a function twice, nor undo it if somebody has moved the conversation to another team.
+        teams = {action.team for action in buckets[buckets.names.index(bucket)].actions if isinstance(action, Assign)}
+        was_moved = team is not None and team not in teams
+        return [Objection(f"the conversation is already in {previous!r}", (Run, Assign) if was_moved else (Run,))]
     rises = buckets.names.index(bucket) < buckets.names.index(previous)
     if reroute == "always" or (reroute == "escalate" and rises):
         return []

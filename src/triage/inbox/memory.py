@@ -200,10 +200,9 @@ class MemoryInbox(Inbox):
             if row.replied:
                 for name in filter(None, (row.customer, row.email)):
                     self._replied.setdefault(name, []).append(row)
-            # Without the conversation, which takes much memory.
-            row.ledger = (ledger or row.ledger).model_copy(update={"conversation": None, "steps": None})
+            full = ledger or row.ledger
+            row.ledger = Ledger(verdict=full.verdict, judged=full.judged, written=full.written)
             if outcome.status == "planned":
-                row.ledger = _EMPTY_LEDGER
                 self._settle(row, "planned")
             else:
                 row.event = None

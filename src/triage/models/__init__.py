@@ -9,10 +9,9 @@ from triage.models.event import Event, Handshake, Ignored, Parsed
 from triage.models.http import Delivery, Headers, Received, Request, Response, Token, WebhookResponse
 from triage.models.jobs import Entry, Job, Ledger, State
 from triage.models.outcome import Outcome, Performed, Rejection, RunContext, Status, Step, StepResult
-from triage.models.verdict import FALLBACK_REASONS, FallbackReason, Usage, Verdict
+from triage.models.verdict import FallbackReason, Usage, Verdict
 
 __all__ = [
-    "FALLBACK_REASONS",
     "Conversation",
     "Customer",
     "Delivery",

@@ -7,7 +7,8 @@ from typing import cast
 
 from triage.actions import Action, Note
 from triage.errors import ConfigurationError
-from triage.models import FALLBACK_REASONS, FallbackReason, Status, Verdict
+from triage.models import FallbackReason, Status, Verdict
+from triage.models.verdict import FALLBACK_REASONS
 from triage.policy.buckets import Buckets
 from triage.policy.check import check_actions
 
@@ -79,10 +80,14 @@ def decide(
         verdict: The verdict. Its bucket is one of `buckets`.
         buckets: The policy.
         review: The actions for a verdict below its bucket's `min_confidence`. None sends it to the fallback bucket.
-        fallbacks: The actions for missing verdicts, by reason. Other missing verdicts go to the fallback bucket.
+        fallbacks: The actions for missing verdicts, by reason. Without them, a refusal gets the review actions, and any
+            other missing verdict goes to the fallback bucket.
     """
     if verdict.fallback_reason is not None and verdict.fallback_reason in fallbacks:
         return Decision("review", fallbacks[verdict.fallback_reason], act=True)
+    if verdict.fallback_reason == "refused" and review is not None:
+        # Models refuse to read about hacked accounts and the like, which people should see soon.
+        return Decision("review", review, act=True)
     bucket = buckets.get(verdict.bucket) or buckets.fallback
     # The confidence of a fallback verdict is meaningless: the verdict always belongs in the fallback bucket.
     if not verdict.fallback and verdict.confidence < bucket.min_confidence:

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 from triage.actions import Action, Note, Reply, SetFields, Snooze
 from triage.errors import ConfigurationError
 from triage.models import Conversation, Verdict
-
-_LONGEST_NAME = 80  # characters of a customer's name; a longer one is cut
+from triage.text import clean_name
 
 _LONGEST_REASON = 500
 
@@ -37,7 +36,8 @@ def render(actions: Iterable[Action], verdict: Verdict, conversation: Conversati
         "bucket": verdict.bucket,
         "confidence": f"{verdict.confidence:.0%}",
         "reason": " ".join(verdict.reason.split())[:_LONGEST_REASON],
-        "customer_name": " ".join((conversation.customer.name or "there").split())[:_LONGEST_NAME],
+        # A name is the one text by a stranger in a public reply. Check it for adapters that did not.
+        "customer_name": clean_name(conversation.customer.name) or "there",
     }
     rendered = [_render_action(action, values, now) for action in actions]
     return [action for action in rendered if not isinstance(action, Reply | Note) or action.body.strip()]

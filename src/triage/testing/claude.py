@@ -4,7 +4,8 @@ It checks requests as the real API does, and responds with the verdict of a func
 """
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import count
@@ -26,6 +27,8 @@ _NUMERIC_BOUNDS = frozenset({"minimum", "maximum", "multipleOf", "minLength", "m
 # https://platform.claude.com/docs/en/build-with-claude/effort and /thinking-troubleshooting
 _NO_EFFORT = ("claude-haiku-4-5",)
 _ALWAYS_THINKS = ("claude-sonnet-5-5", "claude-opus-5-5")
+
+_BUCKET = re.compile(r'<bucket name="(.*?)">')
 
 _TYPES = {
     400: "invalid_request_error",
@@ -54,6 +57,7 @@ class _Fault:
     body: bytes | None = None
     change: Mapping[str, Any] = field(default_factory=dict[str, Any])
     raises: type[Exception] | None = None
+    model: str | None = None
 
 
 class FakeClaude:
@@ -62,15 +66,20 @@ class FakeClaude:
     Args:
         answer: Returns the verdict for a request. By default `Rules.default()` classifies the customer's text.
         api_key: The key that requests must carry; None accepts any.
+        unsupported: Fields that requests must not contain, such as `"output_config.format"` for a platform without
+            structured outputs.
 
     Attributes:
         requests: The JSON of every request that was accepted.
         calls: Every request.
     """
 
-    def __init__(self, answer: Answer | None = None, *, api_key: str | None = None) -> None:
+    def __init__(
+        self, answer: Answer | None = None, *, api_key: str | None = None, unsupported: Collection[str] = ()
+    ) -> None:
         self.answer = answer or answer_by_rules
         self.api_key = api_key
+        self.unsupported = unsupported
         self.requests: list[Mapping[str, Any]] = []
         self.calls: list[HttpRequest] = []
         self._faults: list[_Fault] = []
@@ -91,6 +100,7 @@ class FakeClaude:
         drop: bool = False,
         stall: bool = False,
         times: int = 1,
+        for_model: str | None = None,
         **change: Any,
     ) -> None:
         """Make the next requests fail.
@@ -103,11 +113,12 @@ class FakeClaude:
             drop: True to close the connection without a response.
             stall: True to send no response and keep the connection open.
             times: How many requests fail.
+            for_model: The model whose requests fail; None for any model.
             change: Fields of the message in the response to replace: `stop_reason="refusal", content=[]`.
         """
         raises = Drop if drop else Stall if stall else None
         with self._lock:
-            self._faults += [_Fault(status, headers or {}, code, body, change, raises)] * times
+            self._faults += [_Fault(status, headers or {}, code, body, change, raises, for_model)] * times
 
     def respond(self, request: HttpRequest) -> HttpResponse:
         """Respond to a request.
@@ -119,7 +130,7 @@ class FakeClaude:
         with self._lock:
             number = next(self._numbers)
             self.calls.append(request)
-            fault = self._faults.pop(0) if self._faults else _Fault()
+            fault = self._pop_fault(request)
         if fault.raises is not None:
             raise fault.raises
         try:
@@ -134,6 +145,15 @@ class FakeClaude:
             return _build_response(200, {"input_tokens": _count_tokens(request.body)}, number)
         self.requests.append(body)
         return _build_response(200, self._build_message(body, number) | dict(fault.change), number)
+
+    def _pop_fault(self, request: HttpRequest) -> _Fault:
+        """Remove the first planned fault that applies to a request, and return it."""
+        model = _find_model(request.body)
+        fault = next((fault for fault in self._faults if fault.model in (None, model)), None)
+        if fault is None:
+            return _Fault()
+        self._faults.remove(fault)
+        return fault
 
     def _parse_request(self, request: HttpRequest) -> Mapping[str, Any]:
         if request.path not in (_MESSAGES, f"{_MESSAGES}/count_tokens"):
@@ -150,6 +170,9 @@ class FakeClaude:
         except ValueError:
             raise _Rejected(400, "The request body is not valid JSON") from None
         _check_fields(body, required=_REQUIRED if request.path == _MESSAGES else ("model", "messages"))
+        for path in self.unsupported:
+            if _has_field(body, path):
+                raise _Rejected(400, f"{path}: Extra inputs are not permitted")
         return cast("Mapping[str, Any]", body)
 
     def _build_message(self, body: Mapping[str, Any], number: int) -> dict[str, Any]:
@@ -181,19 +204,35 @@ class FakeClaude:
 def answer_by_rules(request: Mapping[str, Any]) -> dict[str, Any]:
     """Classify by keyword rules into the four default buckets; the request's last bucket replaces unknown ones."""
     turn = json.loads(request["messages"][-1]["content"])
-    text = next(entry["text"] for entry in turn["messages"] if entry.get("classify"))
+    text = "\n\n".join(entry["text"] for entry in turn["messages"] if entry.get("classify"))
     message = Message(id="1", role="customer", text=text)
     conversation = Conversation(id="1", subject=turn["subject"], messages=(message,))
     verdict = Rules.default().classify(conversation, Buckets.default())
-    schema = request["output_config"]["format"]["schema"]
-    labels = schema["properties"]["label"]["enum"]
+    properties = request.get("output_config", {}).get("format", {}).get("schema", {}).get("properties", {})
+    # Without a schema, the buckets are only in the prompt.
+    labels = properties["label"]["enum"] if properties else _BUCKET.findall(request["system"][0]["text"])
     label = verdict.bucket if verdict.bucket in labels else labels[-1]
     extra = {
         name: (field.get("enum") or [""])[0]
-        for name, field in schema["properties"].items()
+        for name, field in properties.items()
         if name not in ("reason", "label", "confidence")
     }
     return {"reason": verdict.reason, "label": label, "confidence": round(verdict.confidence, 2), **extra}
+
+
+def _find_model(body: bytes) -> str | None:
+    try:
+        return cast("str | None", json.loads(body).get("model"))
+    except (AttributeError, ValueError):
+        return None
+
+
+def _has_field(value: Any, path: str) -> bool:
+    for name in path.split("."):
+        if not isinstance(value, dict) or name not in value:
+            return False
+        value = cast("dict[str, Any]", value)[name]
+    return True
 
 
 def _check_fields(body: Any, *, required: tuple[str, ...]) -> None:

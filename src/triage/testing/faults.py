@@ -42,6 +42,8 @@ InboxCall: TypeAlias = Literal[
     "purge",
     "forget",
     "count_states",
+    "list_related",
+    "count_replies",
 ]
 """The methods of an inbox that can fail: all but `close`."""
 

@@ -35,7 +35,16 @@ from triage.models import (
     Step,
     Token,
 )
-from triage.text import Plain, clean, from_html, normalize_for_comparison, strip_quotes, to_html
+from triage.text import (
+    Plain,
+    clean,
+    clean_name,
+    describe_automatic,
+    from_html,
+    normalize_for_comparison,
+    strip_quotes,
+    to_html,
+)
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, parse_timestamp, safe_word, sort_key
 from triage.vendors.responses import (
     build_error,
@@ -95,8 +104,10 @@ __all__ = [
     "add_names",
     "build_steps",
     "clean",
+    "clean_name",
     "decode_base64",
     "decode_hex",
+    "describe_automatic",
     "follow_merges",
     "from_html",
     "merge_fields",
@@ -608,11 +619,13 @@ class HelpDesk(Settings, ABC):
             is_continued: True if messages before the first one are not shown, as in a webhook about a reply.
         """
         kept = [message for message in messages if message.text or message.attachments or message.role == "customer"]
-        shown = _remove_history(kept, is_continued=is_continued)
+        customer = customer or Customer()
+        sender = _Sender(customer, clean(subject or ""))
+        shown = map(sender.mark, _remove_history(kept, is_continued=is_continued))
         return Conversation(
             id=id_,
-            subject=clean(subject or ""),
-            customer=customer or Customer(),
+            subject=sender.subject,
+            customer=customer.model_copy(update={"name": clean_name(customer.name)}),
             messages=tuple(shown),
             assignee=None if assignee in (*_NOBODY, *self.machines, self.own_id) else assignee,
             team=None if team in _NOBODY else team,
@@ -624,6 +637,22 @@ class HelpDesk(Settings, ABC):
             tags=tuple(tags),
             version=version,
         )
+
+
+class _Sender(NamedTuple):
+    """The customer, as far as it shows whether a machine wrote the messages."""
+
+    customer: Customer
+    subject: str
+
+    def mark(self, message: Message) -> Message:
+        """Mark a customer's message that a machine wrote."""
+        if message.role != "customer" or message.is_automatic:
+            return message
+        reason = describe_automatic(
+            address=self.customer.email, name=self.customer.name, subject=self.subject, text=message.text
+        )
+        return message if reason is None else message.model_copy(update={"is_automatic": True})
 
 
 def _remove_history(messages: Sequence[Message], *, is_continued: bool) -> Iterator[Message]:

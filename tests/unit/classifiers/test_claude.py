@@ -1,14 +1,15 @@
-"""Claude through the real SDK, against a fake server: the request, the answer and every kind of failure."""
+"""Claude through the real SDK, against a fake server: the request, every kind of failure, clients and settings."""
 
 import asyncio
 import gc
 import hashlib
 import json
 import logging
+import socket
+import ssl
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 import anthropic
@@ -18,111 +19,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.api import Api
-from triage import Bucket, Buckets, ConfigurationError, Conversation, Customer, Message, Usage, Verdict
-from triage.classifiers import Claude, Price
-from triage.classifiers.claude.models import PROFILES
-from triage.classifiers.claude.prompt import MAX_CHARACTERS, build_user_turn
-from triage.io.ports import AsyncIO, SyncIO
-from triage.testing import FakeClaude
-
-BUCKETS = Buckets(
-    [
-        Bucket("urgent", "Outages & <lockouts>", examples=["The site is down </example>"]),
-        Bucket("billing", "Invoices"),
-        Bucket("general", "Anything else"),
-    ]
+from tests.helpers.claude import (
+    BUCKETS,
+    CHARGED,
+    FIELDS,
+    GOOD,
+    Ask,
+    FakeTime,
+    classify,
+    conversation,
+    get_levels,
 )
-GOOD = {"reason": "They were charged twice.", "label": "billing", "confidence": 0.93}
-FIELDS = {"language": "The language, as ISO 639-1.", "sentiment": ["positive", "neutral", "negative"]}
-
-
-def conversation(text: str = "I was charged twice.", **more: Any) -> Conversation:
-    message = Message(id="1", role="customer", text=text)
-    return Conversation.model_validate({"id": "c1", "subject": "Help", "messages": (message,), **more})
-
-
-CHARGED = conversation()
-
-
-class FakeTime:
-    """Time that advances by sleeping, and by `step` seconds whenever the clock is read. Nothing really sleeps."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
-        self.step = 0.0
-        self.delays: list[float] = []
-
-        async def sleep(io: SyncIO | AsyncIO, seconds: float) -> None:
-            self.delays.append(seconds)
-            self.now += seconds
-
-        monkeypatch.setattr(SyncIO, "sleep", sleep)
-        monkeypatch.setattr(AsyncIO, "sleep", sleep)
-
-    def read_clock(self) -> float:
-        self.now += self.step
-        return self.now
-
-
-class Ask:
-    """Creates a `Claude` that calls the fake server, and classifies a conversation with it."""
-
-    def __init__(self, api: Api, fake: FakeClaude, time: FakeTime) -> None:
-        self.api = api
-        self.fake = fake
-        self.time = time
-
-    def __call__(self, conversation: Conversation | None = None, **options: Any) -> Verdict:
-        settings: dict[str, Any] = {"api_key": "sk-ant-test"}
-        claude = Claude(**(settings | options))
-        claude._clock = self.time.read_clock
-        return classify(self.api, claude, conversation or CHARGED)
-
-
-def classify(api: Api, claude: Claude, conversation: Conversation) -> Verdict:
-    if api.name == "sync":
-        try:
-            return claude.classify(conversation, BUCKETS)
-        finally:
-            claude.close()
-
-    async def classify_and_close() -> Verdict:
-        try:
-            return await claude.classify_async(conversation, BUCKETS)
-        finally:
-            await claude.aclose()
-
-    return asyncio.run(classify_and_close())
-
-
-def get_levels(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the levels of our own log lines."""
-    return [record.levelname for record in caplog.records if record.name.startswith("triage")]
-
-
-@pytest.fixture
-def fake() -> FakeClaude:
-    return FakeClaude(lambda request: GOOD, api_key="sk-ant-test")
-
-
-@pytest.fixture
-def server(fake: FakeClaude, monkeypatch: pytest.MonkeyPatch) -> Generator[FakeClaude]:
-    with fake.serve() as url:
-        monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
-        yield fake
-
-
-@pytest.fixture
-def ask(server: FakeClaude, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Ask through the sync entry point: sync and async code share everything but the I/O."""
-    return Ask(Api("sync"), server, FakeTime(monkeypatch))
-
-
-@pytest.fixture
-def ask_both(api: Api, server: FakeClaude, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Ask through the sync and the async entry point, one per run of the test."""
-    return Ask(api, server, FakeTime(monkeypatch))
-
+from triage import ConfigurationError, Customer, Usage, Verdict
+from triage.classifiers import Claude, Price
+from triage.classifiers.claude.failures import describe_failure
+from triage.classifiers.claude.models import PROFILES
+from triage.testing import FakeClaude
 
 # The request
 
@@ -238,161 +150,6 @@ def test_the_prompt_version_ignores_the_customer_text(ask: Ask) -> None:
     assert first.prompt_version == second.prompt_version != other.prompt_version
 
 
-# The user turn
-
-
-def thread(*messages: Message) -> Any:
-    return json.loads(build_user_turn(Conversation(id="c1", subject="s" * 600, messages=messages)))
-
-
-def test_the_turn_contains_the_thread_and_marks_the_message_to_classify() -> None:
-    at = datetime(2026, 11, 24, tzinfo=UTC)
-    turn = thread(
-        Message(id="1", role="bot", text="Hi"),
-        Message(id="2", role="customer", text="Here", at=at, attachments=("a.pdf",)),
-        Message(id="3", role="bot", text="Thanks"),
-    )
-    assert turn["messages"] == [
-        {"from": "bot", "text": "Hi"},
-        {
-            "from": "customer",
-            "text": "Here",
-            "at": "2026-11-24T00:00:00+00:00",
-            "attachments": ["a.pdf"],
-            "classify": True,
-        },
-        {"from": "bot", "text": "Thanks"},
-    ]
-    assert len(turn["subject"]) < 510
-
-
-def test_a_long_thread_loses_its_oldest_messages_but_never_the_last() -> None:
-    long = "x" * (MAX_CHARACTERS // 2)
-    turn = thread(
-        Message(id="1", role="customer", text="old"),
-        Message(id="2", role="bot", text=long),
-        Message(id="3", role="customer", text="last"),
-        Message(id="4", role="bot", text=long + "y"),
-    )
-    assert [entry["text"][:4] for entry in turn["messages"]] == ["last", "xxxx"]
-
-
-def test_a_very_long_message_loses_its_middle() -> None:
-    (entry,) = thread(Message(id="1", role="customer", text="a" * MAX_CHARACTERS + "b" * MAX_CHARACTERS))["messages"]
-    assert entry["text"].startswith("aaa")
-    assert entry["text"].endswith("bbb")
-    assert " […] " in entry["text"]
-    assert len(entry["text"]) < MAX_CHARACTERS + 10
-
-
-def test_a_lone_surrogate_is_sent_as_a_question_mark(ask: Ask) -> None:
-    assert not ask(conversation("hi \ud83d")).fallback
-    assert "hi ?" in ask.fake.requests[0]["messages"][0]["content"]
-
-
-# Answers without a verdict
-
-
-def content(text: str) -> dict[str, Any]:
-    return {"content": [{"type": "text", "text": text}]}
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (
-            {"stop_reason": "refusal", "content": [], "stop_details": {"type": "refusal", "category": "cyber"}},
-            "Claude refused to classify the message (cyber)",
-        ),
-        ({"stop_reason": "refusal", **content("I can't help")}, "Claude refused to classify the message"),
-        (
-            {"stop_reason": "refusal", "stop_details": {"category": "customer_text"}},
-            "Claude refused to classify the message",
-        ),
-        ({"stop_reason": "model_context_window_exceeded"}, "the conversation is too long for Claude"),
-        ({"content": []}, "Claude's answer contained no text"),
-        ({"content": [{"type": "thinking", "thinking": "", "signature": "a"}]}, "Claude's answer contained no text"),
-        ({"content": [{"type": "text"}]}, "Claude's answer contained no text"),
-        ({"content": [{"type": "novel", "text": "{}"}]}, "Claude's answer contained no text"),
-        ({"content": None}, "Claude's answer was not a message"),
-        (content("no json"), "Claude's answer was not JSON"),
-        (content("[" * 20_000), "Claude's answer was not JSON"),
-        (content("[1]"), "Claude's answer was not a JSON object"),
-        (content(json.dumps({**GOOD, "label": "refunds"})), "Claude did not choose one of the buckets"),
-        (content(json.dumps({**GOOD, "label": None})), "Claude did not choose one of the buckets"),
-        (content(json.dumps({**GOOD, "confidence": "high"})), "Claude returned no valid confidence"),
-        (content(json.dumps({**GOOD, "confidence": True})), "Claude returned no valid confidence"),
-        (content(json.dumps({**GOOD, "confidence": float("nan")})), "Claude returned no valid confidence"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_an_answer_without_a_verdict_leads_to_the_fallback_bucket(
-    ask: Ask, change: dict[str, Any], reason: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    ask.fake.fail(**change)
-    verdict = ask()
-    assert (verdict.bucket, verdict.fallback, verdict.confidence, verdict.reason) == ("general", True, 0.0, reason)
-    assert verdict.fallback_reason == "refused" or verdict.fallback_reason == "invalid_answer"
-    assert len(ask.fake.calls) == 1
-    assert get_levels(caplog) == ["WARNING"]
-    assert "charged twice" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("response", "reason"),
-    [
-        ({"body": b"[" * 200_000}, "Claude's answer was not JSON"),
-        ({"body": b'{"weird": 1}'}, "Claude's answer was not a message"),
-        ({"body": b"{not json"}, "Claude's answer was not JSON"),
-        ({"body": b"<html>", "headers": {"Content-Type": "text/html"}}, "Claude's answer was not a message"),
-        ({"body": b"", "headers": {"Content-Type": "text/plain"}}, "Claude's answer was not a message"),
-    ],
-)
-def test_a_response_without_a_message_leads_to_the_fallback_bucket(
-    ask_both: Ask, response: dict[str, Any], reason: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    ask_both.fake.fail(**response)
-    verdict = ask_both()
-    assert (verdict.bucket, verdict.fallback, verdict.reason) == ("general", True, reason)
-    assert len(ask_both.fake.calls) == 1
-    assert get_levels(caplog) == ["WARNING"]
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"label": "BILLING "}, ("billing", 0.93)),
-        ({"confidence": 1.4}, ("billing", 1.0)),
-        ({"confidence": -1}, ("billing", 0.0)),
-        ({"confidence": 10**400}, ("billing", 1.0)),
-        ({"reason": 7}, ("billing", 0.93)),
-    ],
-)
-def test_an_almost_valid_answer_is_corrected(ask: Ask, fields: dict[str, Any], expected: tuple[str, float]) -> None:
-    ask.fake.answer = lambda request: {**GOOD, **fields}
-    verdict = ask()
-    assert (verdict.bucket, verdict.confidence, verdict.fallback) == (*expected, False)
-
-
-def test_thinking_before_the_answer_is_skipped(ask: Ask) -> None:
-    thinking = {"type": "thinking", "thinking": "", "signature": "abc"}
-    ask.fake.fail(content=[thinking, {"type": "text", "text": json.dumps(GOOD)}], stop_reason="novel_reason")
-    assert ask().bucket == "billing"
-
-
-def test_a_truncated_answer_is_requested_once_more_with_twice_the_tokens(ask_both: Ask) -> None:
-    ask_both.fake.fail(stop_reason="max_tokens", **content('{"reason":"Cust'))
-    verdict = ask_both()
-    assert verdict.bucket == "billing"
-    assert [request["max_tokens"] for request in ask_both.fake.requests] == [300, 600]
-    ask_both.fake.requests.clear()
-    ask_both.fake.fail(stop_reason="max_tokens", times=2, **content('{"reason":"Cust'))
-    again = ask_both()
-    assert again.reason == "Claude's answer was cut off at max_tokens"
-    assert again.usage.input_tokens > 1.9 * verdict.usage.input_tokens / 2, "both attempts are billed"
-    assert len(ask_both.fake.requests) == 2
-
-
 # Failures
 
 
@@ -486,7 +243,34 @@ def test_a_stopped_server_cannot_be_reached(api: Api, monkeypatch: pytest.Monkey
         pass
     monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
     verdict = Ask(api, FakeClaude(), FakeTime(monkeypatch))(deadline=2)
-    assert verdict.reason == "Claude could not be reached"
+    assert verdict.reason == "Claude could not be reached (the connection was refused)"
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (ssl.SSLCertVerificationError("secret"), " (its TLS certificate could not be verified)"),
+        (ssl.SSLError("secret"), " (the TLS handshake failed)"),
+        (socket.gaierror("secret"), " (its host name could not be resolved)"),
+        (ConnectionRefusedError("secret"), " (the connection was refused)"),
+        (httpx2.ProxyError("secret"), " (the proxy rejected the connection)"),
+        (OSError("secret"), ""),
+    ],
+)
+def test_the_reason_says_why_there_is_no_connection(cause: Exception, words: str) -> None:
+    def fail(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("secret") from cause
+
+    client = anthropic.Anthropic(api_key="k", http_client=httpx2.Client(transport=httpx2.MockTransport(fail)))
+    verdict = Claude(client=client, deadline=0.1).classify(CHARGED, BUCKETS)
+    assert verdict.reason == f"Claude could not be reached{words}"
+
+
+def test_a_circular_chain_of_causes_ends() -> None:
+    error = anthropic.APIConnectionError(request=httpx2.Request("POST", "https://api.anthropic.com"))
+    error.__cause__ = other = OSError()
+    other.__cause__ = error
+    assert describe_failure(error).reason == "Claude could not be reached"
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
@@ -583,7 +367,7 @@ def test_a_client_that_was_passed_in_is_used_and_stays_open(fake: FakeClaude) ->
 def test_an_async_client_that_was_passed_in_is_used_and_stays_open(fake: FakeClaude) -> None:
     async def use_client(url: str) -> None:
         async with anthropic.AsyncAnthropic(api_key="sk-ant-test", base_url=url) as client:
-            claude = Claude(api_key="sk-ant-test", async_client=client)
+            claude = Claude(async_client=client)
             claude.warm_up()
             assert (await claude.classify_async(conversation(), BUCKETS)).bucket == "billing"
             await claude.aclose()

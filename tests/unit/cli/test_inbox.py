@@ -66,7 +66,7 @@ def test_stats_count_each_state(project: Project) -> None:
     project.store_and_route()
     project.store_and_dead_letter()
     output = project.run("inbox", "stats").output
-    assert output.split() == ["ready", "0", "leased", "0", "finished", "1", "dead", "1", "parked", "0"]
+    assert output.split() == ["ready", "0", "leased", "0", "finished", "1", "planned", "0", "dead", "1", "parked", "0"]
     assert json.loads(project.run("inbox", "stats", "--json").output)["dead"] == 1
 
 

@@ -240,7 +240,7 @@ def test_with_an_inbox_the_delivery_is_accepted_before_the_worker_settles_it(des
 def test_a_delivery_that_cannot_be_stored_is_received_as_failed(
     desk: Desk, api: Api, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> bool:
+    def fail(*_: object, **__: object) -> bool:
         raise InboxError("the disk is full")
 
     recorder = Recorder()
@@ -434,7 +434,7 @@ def test_a_normal_verdict_is_logged_as_information_without_its_reason(
     assert outcome.verdict is not None
     assert outcome.verdict.reason == SECRET
     assert SECRET not in caplog.text
-    assert "reason=" not in repr(outcome.verdict)
+    assert ", reason=" not in repr(outcome.verdict)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.desks.base import Clock
 from tests.helpers.events import LEASE, build_event, lease_one, used_by_threads
 from tests.helpers.watched import exit_code
-from triage import ConfigurationError, InboxError, Outcome, Step, StepResult, Tag
+from triage import ConfigurationError, InboxError, Outcome, Reply, Step, StepResult, Tag
 from triage.inbox import MemoryInbox
 
 
@@ -35,7 +35,7 @@ def test_the_newest_finished_events_are_kept_without_customer_text(clock: Clock)
     assert inbox.add(build_event(1, conversation="1")), "the oldest are removed"
     (newest, *_) = inbox.list_entries("finished")
     assert newest.event is None
-    assert newest.outcome == Outcome(status="routed", reason="done", key="intercom:a:9:9")
+    assert newest.outcome == Outcome(status="routed", reason="done")
 
 
 def test_the_oldest_dead_and_unreadable_events_are_removed(clock: Clock) -> None:
@@ -72,7 +72,7 @@ def test_closing_keeps_the_events(inbox: MemoryInbox) -> None:
 
 
 def test_nothing_is_kept_of_conversations_whose_events_are_removed(inbox: MemoryInbox, clock: Clock) -> None:
-    done = StepResult(step=Step(actions=(Tag("a"),)), status="done")
+    done = StepResult(step=Step(actions=(Reply("a"),)), status="done")
     for number in (1, 2, 3):
         inbox.add(build_event(number))
     inbox.finish(lease_one(inbox), Outcome(status="routed", steps=(done,)))
@@ -80,7 +80,7 @@ def test_nothing_is_kept_of_conversations_whose_events_are_removed(inbox: Memory
     clock.now += 1
     assert inbox.purge(clock(), dead=True) == 2
     assert inbox.forget("mira") == 1
-    assert (inbox._rows, inbox._open, inbox._settled, inbox._handled) == ({}, {}, {}, {})
+    assert (inbox._rows, inbox._open, inbox._settled, inbox._past, inbox._replied) == ({}, {}, {}, {}, {})
 
 
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")

@@ -18,7 +18,7 @@ from tests.helpers.routing import handle, only
 from triage import InboxError, Outcome, Tag
 from triage.inbox import MemoryInbox, SQLiteInbox
 from triage.inbox.base import Inbox
-from triage.models import Job, Ledger, Response
+from triage.models import Customer, Job, Ledger, Response
 from triage.testing import FaultyInbox, InboxCall, InboxFault, SkewedClock, exhaust_rate_limit, shuffle_deliveries
 
 # Deliveries.
@@ -128,6 +128,8 @@ CALLS: dict[InboxCall, Callable[[Inbox], object]] = {
     "purge": lambda inbox: inbox.purge(read_clock() + 60, dead=True),
     "forget": lambda inbox: inbox.forget("mira"),
     "count_states": lambda inbox: inbox.count_states(),
+    "list_related": lambda inbox: inbox.list_related(event().key, 5),
+    "count_replies": lambda inbox: inbox.count_replies("intercom", Customer(id="mira"), 60),
 }
 
 

@@ -1,34 +1,29 @@
 """Claude as a classifier: one call to the Messages API per verdict, and a fallback verdict for every failure."""
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from triage.classifiers.base import Classifier
+from triage.classifiers.base import AsyncOnlyError, Classifier
 from triage.classifiers.claude.answer import AnswerError, is_billed, parse_model, parse_usage, parse_verdict
-from triage.classifiers.claude.client import Clients
-from triage.classifiers.claude.failures import Failure, describe_failure, get_expected_exceptions
-from triage.classifiers.claude.models import PROFILES, UNKNOWN, Price, Profile
-from triage.classifiers.claude.prompt import build_schema, build_system_prompt, build_user_turn
+from triage.classifiers.claude.client import AsyncClient, Clients, SyncClient, limit_attempt
+from triage.classifiers.claude.failures import Failure, combine_failures, describe_failure
+from triage.classifiers.claude.features import Feature, find_rejected_features
+from triage.classifiers.claude.models import Price
+from triage.classifiers.claude.request import build_request, hash_prompt
+from triage.classifiers.claude.settings import ModelSettings, Settings, create_settings
 from triage.errors import ConfigurationError
 from triage.io.ports import IO, AsyncIO, SyncIO, run
 from triage.io.retry import RetryPolicy
 from triage.models import Conversation, Usage, Verdict
 from triage.policy import Buckets
 
-if TYPE_CHECKING:
-    import anthropic
-
 logger = logging.getLogger("triage.classifiers.claude")
 
-_ATTEMPT_TIMEOUT = 10.0  # seconds; the SDK's own default is ten minutes
 _RETRIES = RetryPolicy(first_delay=0.5, longest_delay=8.0)
-_RESERVED_NAMES = ("reason", "label", "confidence", "bucket", "customer_name")
 
 
 class Claude(Classifier):
@@ -39,10 +34,16 @@ class Claude(Classifier):
 
     Args:
         model: The id of the model.
+        fallback_model: The id of a second model, which is asked if the first one refuses or is not available, within
+            the same deadline. It has its own default settings.
         api_key: The API key. By default the SDK looks for one in the environment, first in `ANTHROPIC_API_KEY`.
-        client: Your own `anthropic.Anthropic` for sync code. By default one is created.
-        async_client: Your own `anthropic.AsyncAnthropic` for async code. It belongs to one event loop.
+        client: Your own `anthropic.Anthropic`, or a client for another platform such as `anthropic.AnthropicBedrock`.
+            By default one is created. Without an `async_client`, async code runs it in a thread.
+        async_client: Your own `anthropic.AsyncAnthropic` for async code. It belongs to one event loop. Without a
+            `client`, sync code cannot use the classifier.
         deadline: Seconds for a verdict, including all attempts and the delays between them.
+        attempt_timeout: Seconds for one attempt. Default: the time limit of your own client if it has one, otherwise
+            two thirds of the deadline, at least 10 seconds.
         instructions: Text to append to the system prompt, for rules that bucket descriptions cannot express.
         extra: Further fields to request in the same call, by name. A string describes the value, a list restricts it:
             `{"language": "The message's language, as ISO 639-1", "sentiment": ["positive", "neutral", "negative"]}`
@@ -50,6 +51,8 @@ class Claude(Classifier):
         max_tokens: The limit for the output, instead of the model's default.
         effort: The effort, instead of the model's default, for models that support it.
         thinking: The thinking, instead of the model's default, for models that support it: `{"type": "adaptive"}`.
+        structured_outputs: True to always send a JSON schema of the answer, False to describe it in the prompt instead.
+            By default, the schema is left out once the API has rejected it, as Amazon Bedrock does for some models.
 
     Raises:
         ConfigurationError: A setting is invalid, or the model does not support it.
@@ -59,95 +62,93 @@ class Claude(Classifier):
         self,
         model: str = "claude-haiku-5-5",
         *,
+        fallback_model: str | None = None,
         api_key: str | None = None,
-        client: "anthropic.Anthropic | None" = None,
-        async_client: "anthropic.AsyncAnthropic | None" = None,
+        client: SyncClient | None = None,
+        async_client: AsyncClient | None = None,
         deadline: float = 15.0,
+        attempt_timeout: float | None = None,
         instructions: str = "",
         extra: Mapping[str, str | Sequence[str]] | None = None,
         prices: Mapping[str, Price] | None = None,
         max_tokens: int | None = None,
         effort: str | None = None,
         thinking: Mapping[str, Any] | None = None,
+        structured_outputs: bool | None = None,
     ) -> None:
-        profile = PROFILES.get(model, UNKNOWN)
-        _check_settings(model, api_key, deadline, max_tokens)
-        _check_extra(extra or {})
-        _check_support(model, profile, effort, thinking)
+        self._settings = create_settings(
+            model=model,
+            fallback_model=fallback_model,
+            api_key=api_key,
+            has_client=client is not None or async_client is not None,
+            deadline=deadline,
+            attempt_timeout=attempt_timeout,
+            instructions=instructions,
+            extra=extra or {},
+            prices=prices or {},
+            max_tokens=max_tokens,
+            effort=effort,
+            thinking=thinking,
+            structured_outputs=structured_outputs,
+        )
         self.model = model
-        self.extra = dict(extra or {})
-        self._deadline = deadline
-        self._instructions = instructions
-        self._price = {**(prices or {})}.get(model, profile.price)
-        self._max_tokens = max_tokens or profile.max_tokens
-        self._effort = effort or profile.effort
-        self._thinking = thinking or profile.thinking
+        self.fallback_model = fallback_model
+        self.extra = self._settings.extra
         self._clients = Clients(api_key, client, async_client)
         self._clock: Callable[[], float] = time.monotonic
-        self.priced = self._price is not None
+        self._rejected: dict[tuple[bool, str], frozenset[Feature]] = {}
+        self.priced = all(model.price is not None for model in self._settings.models)
 
     def __repr__(self) -> str:
-        return f"Claude({self.model!r})"
+        fallback_model = f", fallback_model={self.fallback_model!r}" if self.fallback_model else ""
+        return f"Claude({self.model!r}{fallback_model})"
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Choose the bucket of a conversation.
 
         Args:
-            conversation: The conversation, with the customer's last message to classify.
+            conversation: The conversation, with the customer's messages to classify.
             buckets: The buckets to choose from.
+
+        Raises:
+            ConfigurationError: There is only an async client.
         """
+        if self._clients.is_async_only:
+            raise _SyncClientMissingError
         return run(self._start(conversation, buckets, SyncIO(), self._clients.get).run())
 
     async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Choose the bucket of a conversation in async code.
 
         Args:
-            conversation: The conversation, with the customer's last message to classify.
+            conversation: The conversation, with the customer's messages to classify.
             buckets: The buckets to choose from.
         """
+        if self._clients.is_sync_only:
+            return await super().classify_async(conversation, buckets)
         return await self._start(conversation, buckets, AsyncIO(), self._clients.get_async).run()
 
     def _start(
         self, conversation: Conversation, buckets: Buckets, io: IO, get_client: Callable[[], Any]
     ) -> "_Classification":
         return _Classification(
-            request=self.build_request(conversation, buckets),
+            settings=self._settings,
+            conversation=conversation,
             buckets=buckets,
-            extra=self.extra,
-            price=self._price,
-            deadline=self._deadline,
             io=io,
             get_client=get_client,
             clock=self._clock,
+            rejected=self._rejected,
         )
 
     def build_request(self, conversation: Conversation, buckets: Buckets) -> dict[str, Any]:
         """Return the request to the Messages API, for inspection or for counting its tokens.
 
         Args:
-            conversation: The conversation, with the customer's last message to classify.
+            conversation: The conversation, with the customer's messages to classify.
             buckets: The buckets to choose from.
         """
-        output: dict[str, Any] = {"format": {"type": "json_schema", "schema": build_schema(buckets, self.extra)}}
-        request: dict[str, Any] = {
-            "model": self.model,
-            "max_tokens": self._max_tokens,
-            "system": [
-                {
-                    "type": "text",
-                    "text": build_system_prompt(buckets, self.extra, self._instructions),
-                    "cache_control": {"type": "ephemeral"},
-                }
-            ],
-            "messages": [{"role": "user", "content": build_user_turn(conversation)}],
-            "output_config": output | ({"effort": self._effort} if self._effort else {}),
-        }
-        if self._thinking:
-            request["thinking"] = dict(self._thinking)
-        if conversation.customer.id:
-            # Anthropic asks for an opaque id to detect abuse, so do not send the customer's real id.
-            request["metadata"] = {"user_id": hashlib.sha256(conversation.customer.id.encode()).hexdigest()[:32]}
-        return request
+        return build_request(self._settings, self._settings.models[0], conversation, buckets)
 
     def warm_up(self) -> None:
         """Import the SDK and create the clients, which takes about a second. This makes no network call.
@@ -168,144 +169,176 @@ class Claude(Classifier):
         await self._clients.aclose()
 
 
+class _SyncClientMissingError(AsyncOnlyError):
+    def __init__(self) -> None:
+        ConfigurationError.__init__(
+            self,
+            "Claude has an async_client but no client for sync code: pass client= as well, or call handle_async().",
+        )
+
+
+@dataclass(kw_only=True)
+class _Query:
+    """The state of the calls to one model."""
+
+    model: ModelSettings
+    request: dict[str, Any]
+    failed_calls: int = 0
+    was_truncated: bool = False
+
+
 @dataclass(kw_only=True)
 class _Classification:
     """One classification: calls Claude until there is a verdict or the deadline has passed."""
 
-    request: dict[str, Any]
+    settings: Settings
+    conversation: Conversation
     buckets: Buckets
-    extra: Mapping[str, str | Sequence[str]]
-    price: Price | None
-    deadline: float
     io: IO
     get_client: Callable[[], Any]
     clock: Callable[[], float]
+    rejected: dict[tuple[bool, str], frozenset[Feature]]
+    """The features that the API has rejected, for the sync and the async client and by model. Two threads that discover
+    a rejection at the same time may overwrite each other's entry; the feature is then rejected once more."""
 
     def __post_init__(self) -> None:
         self._started = self.clock()
-        self._model: str = self.request["model"]
-        self._prompt_version = _hash_prompt(self.request)
         self._usage = Usage()
-        self._cost = None if self.price is None else 0.0
-        self._failed_calls = 0
-        self._was_truncated = False
+        self._cost = None if self.settings.models[0].price is None else 0.0
 
     async def run(self) -> Verdict:
         """Return a verdict, or a fallback verdict."""
-        while (remaining := self._get_remaining()) > 0:
+        first, *others = self.settings.models
+        query = self._create_query(first)
+        result = await self._ask(query)
+        for model in others:
+            if isinstance(result, Verdict) or not result.may_ask_another_model:
+                break
+            logger.log(result.level, "asking %s: %s (request id %s)", model.id, result.reason, result.request_id)
+            earlier = {query.model.id: result}
+            query = self._create_query(model)
+            result = await self._ask(query)
+            if isinstance(result, Failure):
+                result = combine_failures(earlier | {model.id: result})
+        return result if isinstance(result, Verdict) else self._fall_back(query, result)
+
+    def _create_query(self, model: ModelSettings) -> _Query:
+        self._model = model.id
+        request = build_request(self.settings, model, self.conversation, self.buckets, self._get_rejected(model))
+        return _Query(model=model, request=request)
+
+    async def _ask(self, query: _Query) -> Verdict | Failure:
+        """Call a model until there is a verdict, it fails for good, or its time is up."""
+        end = self.settings.get_end(query.model)
+        while (remaining := end - self._get_elapsed()) > 0:
+            rejected: frozenset[Feature] = frozenset()
             try:
-                answer = await self._call(min(remaining, _ATTEMPT_TIMEOUT))
-            except get_expected_exceptions() as error:
+                answer = await self._call(query, remaining)
+            except Exception as error:  # noqa: BLE001 - clients of other platforms raise errors of other packages
+                rejected = self._find_rejected(query, error)
                 failure = describe_failure(error)
             else:
-                verdict = self._evaluate(answer)
-                if verdict is None:
+                result = self._evaluate(query, answer)
+                if result is None:
                     continue
-                return verdict
+                return result
             # Leave the `except` block first: a cancellation must not carry the error, which may quote the request.
-            self._failed_calls += 1
-            delay = self._get_delay(failure)
+            if rejected:
+                self._leave_out(query, rejected)
+                continue
+            query.failed_calls += 1
+            delay = self._get_delay(query, failure, end)
             if delay is None:
-                return self._fall_back(failure)
+                return failure
             await self.io.sleep(delay)
-        return self._fall_back(Failure(reason=f"Claude did not respond within {self.deadline:g} s"))
+        return Failure(reason=f"Claude did not respond within {end:g} s", is_transient=True)
 
-    async def _call(self, limit: float) -> object:
+    async def _call(self, query: _Query, remaining: float) -> object:
         """Call the API once.
 
-        In async code, `limit` applies to the whole call. A thread cannot be interrupted, so in sync code it applies to
-        each read, and a server that sends single bytes slowly can exceed it.
+        In async code, the limit applies to the whole call. A thread cannot be interrupted, so in sync code it applies
+        to each read, and a server that sends single bytes slowly can exceed it.
         """
-        create = self.get_client().messages.create
-        answer: object = await self.io.call(partial(create, **self.request, timeout=limit), limit=limit)
+        client = self.get_client()
+        timeout, limit = limit_attempt(
+            client,
+            attempt_timeout=self.settings.attempt_timeout,
+            default=self.settings.default_attempt_timeout,
+            remaining=remaining,
+        )
+        create = partial(client.messages.create, **query.request, timeout=timeout)
+        answer: object = await self.io.call(create, limit=limit)
         return answer
 
-    def _get_remaining(self) -> float:
-        """Return the seconds until the deadline."""
-        return self.deadline - (self.clock() - self._started)
+    def _get_elapsed(self) -> float:
+        return self.clock() - self._started
 
-    def _get_delay(self, failure: Failure) -> float | None:
+    def _get_delay(self, query: _Query, failure: Failure, end: float) -> float | None:
         """Return the seconds until the next attempt, or None to give up."""
         if not failure.is_transient:
             return None
-        return _RETRIES.next_delay(self._failed_calls, retry_after=failure.retry_after, limit=self._get_remaining())
+        limit = end - self._get_elapsed()
+        return _RETRIES.next_delay(query.failed_calls, retry_after=failure.retry_after, limit=limit)
 
-    def _evaluate(self, answer: object) -> Verdict | None:
+    def _get_rejected(self, model: ModelSettings) -> frozenset[Feature]:
+        return self.rejected.get((self.io.is_async, model.id), frozenset())
+
+    def _find_rejected(self, query: _Query, error: Exception) -> frozenset[Feature]:
+        """Return the features that were rejected and that the next request can do without."""
+        return (find_rejected_features(error) & query.model.optional) - self._get_rejected(query.model)
+
+    def _leave_out(self, query: _Query, features: frozenset[Feature]) -> None:
+        """Build the request again without some features, and remember this for later messages."""
+        model = query.model
+        logger.warning("requests to %s omit %s, which its API rejects", model.id, ", ".join(sorted(features)))
+        self.rejected[self.io.is_async, model.id] = self._get_rejected(model) | features
+        query.request = self._create_query(model).request
+
+    def _evaluate(self, query: _Query, answer: object) -> Verdict | Failure | None:
         """Return the verdict for an answer, or None to ask again, once, with a higher `max_tokens`."""
-        self._count(answer)
+        self._count(query.model, answer)
         try:
-            return self._build_verdict(**parse_verdict(answer, self.buckets, self.extra))
+            content = parse_verdict(answer, self.buckets, self.settings.extra, _join_texts(self.conversation))
         except AnswerError as error:
-            if error.truncated and not self._was_truncated:
-                self._was_truncated = True
-                self.request["max_tokens"] *= 2
+            if error.truncated and not query.was_truncated:
+                query.was_truncated = True
+                query.request["max_tokens"] *= 2
                 return None
-            request_id = getattr(answer, "_request_id", None)
-            return self._fall_back(Failure(reason=str(error), request_id=request_id, kind=error.kind))
+            return Failure(reason=str(error), request_id=getattr(answer, "_request_id", None), kind=error.kind)
+        return self._build_verdict(query, **content)
 
-    def _count(self, answer: object) -> None:
+    def _count(self, model: ModelSettings, answer: object) -> None:
         """Add the tokens and the cost of an answer, and record which model returned it."""
         usage = parse_usage(answer)
         self._usage = Usage(**{name: getattr(self._usage, name) + count for name, count in usage})
-        if self.price is not None and self._cost is not None and is_billed(answer):
-            self._cost += self.price.calculate_cost(usage)
-        self._model = parse_model(answer, self.request["model"])
+        self._model = parse_model(answer, model.id)
+        if is_billed(answer):
+            price = model.price
+            self._cost = None if price is None or self._cost is None else self._cost + price.calculate_cost(usage)
 
-    def _build_verdict(self, **content: Any) -> Verdict:
+    def _build_verdict(self, query: _Query, **content: Any) -> Verdict:
         return Verdict(
             **content,
             model=self._model,
             usage=self._usage,
             cost_usd=self._cost,
-            latency=self.clock() - self._started,
-            prompt_version=self._prompt_version,
+            latency=self._get_elapsed(),
+            prompt_version=hash_prompt(query.request),
         )
 
-    def _fall_back(self, failure: Failure) -> Verdict:
+    def _fall_back(self, query: _Query, failure: Failure) -> Verdict:
         logger.log(failure.level, "no verdict: %s (request id %s)", failure.reason, failure.request_id)
         return self._build_verdict(
+            query,
             bucket=self.buckets.fallback.name,
             confidence=0.0,
             reason=failure.reason,
             fallback_reason=failure.kind,
-            retry_after=failure.retry_after,
+            retry_after=failure.retry_after if failure.kind == "unavailable" else None,
         )
 
 
-def _check_settings(model: str, api_key: str | None, deadline: float, max_tokens: int | None) -> None:
-    if not model.strip():
-        raise ConfigurationError("Claude's model is empty: pass a model id, such as 'claude-haiku-5-5'.")
-    if api_key is not None and api_key.split() != [api_key]:
-        raise ConfigurationError(
-            "Claude's api_key is empty or contains whitespace: correct it, or omit it to use ANTHROPIC_API_KEY."
-        )
-    if not 0 < deadline < float("inf"):
-        raise ConfigurationError(f"Claude's deadline must be a positive number of seconds, not {deadline}.")
-    if max_tokens is not None and max_tokens < 1:
-        raise ConfigurationError(f"Claude's max_tokens must be at least 1, not {max_tokens}.")
-
-
-def _check_extra(extra: Mapping[str, str | Sequence[str]]) -> None:
-    for name, meaning in extra.items():
-        if not name.isidentifier() or name in _RESERVED_NAMES:
-            raise ConfigurationError(f"Claude's extra field {name!r}: the name is reserved or not an identifier.")
-        if not meaning:
-            raise ConfigurationError(f"Claude's extra field {name!r}: pass a description or a list of allowed values.")
-
-
-def _check_support(model: str, profile: Profile, effort: str | None, thinking: Mapping[str, Any] | None) -> None:
-    if effort is not None and profile.efforts is not None and effort not in profile.efforts:
-        supported = ", ".join(profile.efforts) or "none"
-        raise ConfigurationError(f"{model} does not support effort {effort!r}. Supported: {supported}.")
-    thinking_type = (thinking or {}).get("type")
-    if thinking is not None and profile.thinking_types is not None and thinking_type not in profile.thinking_types:
-        supported = ", ".join(profile.thinking_types)
-        raise ConfigurationError(
-            f"{model} does not support thinking of type {thinking_type!r}. Supported: {supported}."
-        )
-
-
-def _hash_prompt(request: Mapping[str, Any]) -> str:
-    """Return a hash of everything in a request except the customer text."""
-    prompt = {name: value for name, value in request.items() if name not in ("messages", "metadata")}
-    return hashlib.sha256(json.dumps(prompt, sort_keys=True).encode()).hexdigest()[:12]
+def _join_texts(conversation: Conversation) -> str:
+    """Return everything that Claude could quote from a conversation."""
+    texts = (text for message in conversation.messages for text in (message.text, message.quoted))
+    return "\n".join([conversation.subject, *texts])

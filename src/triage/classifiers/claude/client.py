@@ -4,7 +4,7 @@ The SDK is imported only when it is needed, because the import takes about a sec
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from triage.errors import ConfigurationError
 from triage.io.clients import OnDemand, PerLoop
@@ -12,7 +12,39 @@ from triage.io.clients import OnDemand, PerLoop
 if TYPE_CHECKING:
     import anthropic
 
-Client = TypeVar("Client", "anthropic.Anthropic", "anthropic.AsyncAnthropic")
+
+class SyncClient(Protocol):
+    """A sync client of the `anthropic` package: `Anthropic`, `AnthropicBedrock`, `AnthropicVertex` or another one."""
+
+    @property
+    def messages(self) -> Any:
+        """The Messages API."""
+        ...
+
+    def with_options(self, *, max_retries: int) -> Self:
+        """Return a copy with other options."""
+        ...
+
+    def __enter__(self) -> Any: ...
+
+
+class AsyncClient(Protocol):
+    """An async client of the `anthropic` package: `AsyncAnthropic`, `AsyncAnthropicBedrock` or another one."""
+
+    @property
+    def messages(self) -> Any:
+        """The Messages API."""
+        ...
+
+    def with_options(self, *, max_retries: int) -> Self:
+        """Return a copy with other options."""
+        ...
+
+    async def __aenter__(self) -> Any: ...
+
+
+OwnClient = TypeVar("OwnClient", "anthropic.Anthropic", "anthropic.AsyncAnthropic")
+Client = TypeVar("Client", SyncClient, AsyncClient)
 
 
 class Clients:
@@ -20,8 +52,8 @@ class Clients:
 
     Args:
         api_key: The API key for clients created here. None lets the SDK look for one.
-        client: The user's sync client, or None to create one.
-        async_client: The user's async client, or None to create one per event loop.
+        client: The user's sync client, or None to create one, unless there is an async client.
+        async_client: The user's async client, or None to create one per event loop, unless there is a sync client.
 
     Raises:
         ConfigurationError: A client has the wrong type or no credentials.
@@ -30,8 +62,8 @@ class Clients:
     def __init__(
         self,
         api_key: str | None,
-        client: "anthropic.Anthropic | None",
-        async_client: "anthropic.AsyncAnthropic | None",
+        client: SyncClient | None,
+        async_client: AsyncClient | None,
     ) -> None:
         self._api_key = api_key
         self._user_client = _prepare(client, "client", "anthropic.Anthropic", "__enter__")
@@ -39,22 +71,32 @@ class Clients:
         self._own_client: OnDemand[anthropic.Anthropic] = OnDemand(self._create)
         self._own_async_client: PerLoop[anthropic.AsyncAnthropic] = PerLoop(self._create_async)
 
-    def get(self) -> "anthropic.Anthropic":
+    @property
+    def is_sync_only(self) -> bool:
+        """True if the user passed a sync client and no async one. Messages must not bypass it."""
+        return self._user_client is not None and self._user_async_client is None
+
+    @property
+    def is_async_only(self) -> bool:
+        """True if the user passed an async client and no sync one. Messages must not bypass it."""
+        return self._user_async_client is not None and self._user_client is None
+
+    def get(self) -> SyncClient:
         """Return the sync client, creating it if necessary."""
         return self._user_client or self._own_client.get()
 
-    def get_async(self) -> "anthropic.AsyncAnthropic":
+    def get_async(self) -> AsyncClient:
         """Return the async client for the running event loop, creating it if necessary."""
         return self._user_async_client or self._own_async_client.get()
 
     def warm_up(self) -> None:
-        """Create the sync client and, if an event loop is running, its async client.
+        """Create the sync client and, if an event loop is running, its async client, unless the user passed any.
 
         Raises:
             ConfigurationError: There is no API key, or a client cannot be created.
         """
-        self.get()
-        if self._user_async_client is None:
+        if self._user_client is None and self._user_async_client is None:
+            self._own_client.get()
             self._own_async_client.warm_up()
 
     def close(self) -> None:
@@ -95,6 +137,39 @@ class Clients:
         }
 
 
+def limit_attempt(
+    client: object, *, attempt_timeout: float | None, default: float, remaining: float
+) -> "tuple[anthropic.Timeout, float]":
+    """Return the time limits of one attempt: of each phase of the request, and of all of it.
+
+    A limit that the user set on the client stays in force.
+
+    Args:
+        client: The client.
+        attempt_timeout: The limit that the user set on the classifier, or None.
+        default: The limit if the user set none, neither on the classifier nor on the client.
+        remaining: The seconds until the deadline.
+    """
+    import anthropic
+
+    timeout = getattr(client, "timeout", anthropic.DEFAULT_TIMEOUT)
+    phases = timeout if isinstance(timeout, anthropic.Timeout) else anthropic.Timeout(timeout)
+    if attempt_timeout is None:
+        attempt_timeout = default if timeout == anthropic.DEFAULT_TIMEOUT else phases.read
+    limit = remaining if attempt_timeout is None else min(attempt_timeout, remaining)
+
+    def shorten(phase: float | None) -> float:
+        return limit if phase is None else min(phase, limit)
+
+    shortened = anthropic.Timeout(
+        connect=shorten(phases.connect),
+        read=shorten(phases.read),
+        write=shorten(phases.write),
+        pool=shorten(phases.pool),
+    )
+    return shortened, limit
+
+
 def _prepare(client: Client | None, name: str, expected: str, context_method: str) -> Client | None:
     """Return a copy of the user's client that shares its connections but never retries."""
     if client is None:
@@ -109,7 +184,7 @@ def _prepare(client: Client | None, name: str, expected: str, context_method: st
     return client.with_options(max_retries=0)
 
 
-def _create_checked(create: Callable[[], Client]) -> Client:
+def _create_checked(create: Callable[[], OwnClient]) -> OwnClient:
     import anthropic
 
     try:
@@ -123,7 +198,7 @@ def _create_checked(create: Callable[[], Client]) -> Client:
     return client
 
 
-def _check_credentials(client: "anthropic.Anthropic | anthropic.AsyncAnthropic") -> None:
+def _check_credentials(client: Any) -> None:
     """Reject a client without credentials now, because the SDK would reject it only on the first call."""
     headers = {name.lower() for name in client.default_headers}
     if not headers & {"authorization", "x-api-key"} and getattr(client, "credentials", None) is None:

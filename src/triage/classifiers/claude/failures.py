@@ -1,6 +1,10 @@
 """Failed calls to Claude's API: the reason to report, and whether another attempt may succeed."""
 
+import json
 import logging
+import socket
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +17,11 @@ if TYPE_CHECKING:
 
 _TRANSIENT = frozenset({408, 409, 429})  # and every 5xx
 _PERMANENT = frozenset({400, 401, 402, 403, 404})  # until an operator changes something
+_MAX_CAUSES = 10  # of an exception; the chain could be circular
+_OF_THE_ACCOUNT = frozenset({401, 402, 413})  # another model would return the same
+# https://platform.claude.com/docs/en/api/rate-limits. The monthly limit is a 429, and one that you set yourself a 400.
+# Older SDKs of 2.x do not expose the error code.
+_SPEND_LIMITS = ("enforced_spend_limit_reached", "reached your specified API usage limits")
 # https://platform.claude.com/docs/en/api/errors. Reasons are logged, and an unknown type could contain customer text,
 # so it is left out.
 _ERROR_TYPES = frozenset(
@@ -38,6 +47,7 @@ class Failure:
     Attributes:
         reason: A description in our own words, because an exception's message may quote the request.
         is_transient: True if another attempt may succeed.
+        is_of_the_account: True if another model would fail as well, for example because the API key is invalid.
         retry_after: The seconds that the API asked us to wait, or None.
         request_id: Anthropic's id of the request, or None.
         level: The level to log it at: ERROR if only an operator can fix it, otherwise WARNING.
@@ -46,44 +56,88 @@ class Failure:
 
     reason: str
     is_transient: bool = False
+    is_of_the_account: bool = False
     retry_after: float | None = None
     request_id: str | None = None
     level: int = logging.WARNING
     kind: FallbackReason = "unavailable"
 
-
-def get_expected_exceptions() -> tuple[type[Exception], ...]:
-    """Return the exceptions that a call may raise without a defect in our code.
-
-    They are the SDK's own errors, our time limit, a client that cannot be created, and a 200 response that is not JSON
-    (`ValueError`) or is nested too deeply (`RecursionError`).
-    """
-    import anthropic
-
-    return (anthropic.AnthropicError, ConfigurationError, RecursionError, TimeoutError, ValueError)
+    @property
+    def may_ask_another_model(self) -> bool:
+        """True if another model may return a verdict."""
+        return self.kind != "invalid_answer" and not self.is_of_the_account
 
 
 def describe_failure(error: Exception) -> Failure:
-    """Describe one of the expected exceptions.
+    """Describe an exception that a call raised.
+
+    Most are the SDK's own errors, our time limit or a client that cannot be created. A 200 response that is not JSON is
+    a `ValueError`, and one that is nested too deeply a `RecursionError`. Clients of other platforms also raise the
+    exceptions of boto3 and google-auth.
 
     Args:
-        error: The exception that a call raised.
+        error: The exception.
     """
     import anthropic
 
     match error:
         case ConfigurationError():
-            return Failure(reason=str(error), level=logging.ERROR)
+            return Failure(reason=str(error), is_of_the_account=True, level=logging.ERROR)
         case anthropic.APIStatusError():
             return _describe_status(error)
         case anthropic.APITimeoutError() | TimeoutError():
             return Failure(reason="Claude did not respond in time", is_transient=True)
         case anthropic.APIConnectionError():
-            return Failure(reason="Claude could not be reached", is_transient=True)
-        case anthropic.AnthropicError():
-            return Failure(reason=f"Claude's SDK raised {type(error).__name__}")
+            return Failure(reason=f"Claude could not be reached{_find_cause(error)}", is_transient=True)
+        case json.JSONDecodeError() | RecursionError() | UnicodeDecodeError():
+            return Failure(reason="Claude's answer was not JSON", kind="invalid_answer")
         case _:
-            return Failure(reason="Claude's answer was not JSON")
+            reason = f"Claude's SDK raised {type(error).__name__}"
+            return Failure(reason=reason, is_of_the_account=True, level=logging.ERROR)
+
+
+def combine_failures(failures: Mapping[str, Failure]) -> Failure:
+    """Return one failure for several models.
+
+    The message counts as refused if no later call can change that, and as unavailable if one can.
+
+    Args:
+        failures: The failures by the id of the model, in the order in which the models were asked.
+    """
+    all_failures = list(failures.values())
+    is_transient = any(failure.is_transient for failure in all_failures)
+    is_refused = any(failure.kind == "refused" for failure in all_failures)
+    delays = [failure.retry_after for failure in all_failures if failure.retry_after is not None]
+    return Failure(
+        reason="; ".join(f"{model}: {failure.reason}" for model, failure in failures.items()),
+        is_transient=is_transient,
+        retry_after=min(delays, default=None),
+        request_id=all_failures[-1].request_id,
+        level=max(failure.level for failure in all_failures),
+        kind="unavailable" if is_transient else "refused" if is_refused else all_failures[0].kind,
+    )
+
+
+def _find_cause(error: Exception) -> str:
+    """Return why there is no connection, in parentheses, or an empty string if the cause is unknown."""
+    cause: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        match cause:
+            case None:
+                break
+            case ssl.SSLCertVerificationError():
+                return " (its TLS certificate could not be verified)"
+            case ssl.SSLError():
+                return " (the TLS handshake failed)"
+            case socket.gaierror():
+                return " (its host name could not be resolved)"
+            case ConnectionRefusedError():
+                return " (the connection was refused)"
+            case _ if type(cause).__name__ == "ProxyError":  # of the HTTP client, which only the SDK depends on
+                return " (the proxy rejected the connection)"
+            case _:
+                cause = cause.__cause__ or cause.__context__
+    return ""
 
 
 def _describe_status(error: "anthropic.APIStatusError") -> Failure:
@@ -91,11 +145,11 @@ def _describe_status(error: "anthropic.APIStatusError") -> Failure:
     is_known = isinstance(error_type, str) and error_type in _ERROR_TYPES
     headers = error.response.headers
     milliseconds = parse_seconds(headers, "retry-after-ms")
-    # Reaching the monthly spend limit is a 429 too. Older SDKs of 2.x do not expose its error code.
-    is_capped = "enforced_spend_limit_reached" in error.response.text
+    is_capped = any(text in error.response.text for text in _SPEND_LIMITS)
     return Failure(
         reason=f"Claude returned {error.status_code}" + (f" ({error_type})" if is_known else ""),
         is_transient=not is_capped and (error.status_code in _TRANSIENT or error.status_code >= 500),
+        is_of_the_account=is_capped or error.status_code in _OF_THE_ACCOUNT,
         retry_after=parse_seconds(headers, "retry-after") if milliseconds is None else milliseconds / 1000,
         request_id=error.request_id,
         level=logging.ERROR if error.status_code in _PERMANENT else logging.WARNING,

@@ -3,6 +3,7 @@
 Requests leave out every parameter that the table does not list for a model.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -106,3 +107,18 @@ PROFILES: Mapping[str, Profile] = {
 
 UNKNOWN = Profile()
 """The profile of every other model."""
+
+# Bedrock, Vertex AI and gateways: "us.anthropic.claude-haiku-4-5-20251001-v1:0", "claude-haiku-4-5@20251001".
+_PLATFORM_ID = re.compile(r"(?:\S*[./])?(claude-[a-z0-9-]+?)(?:[@-]\d{8})?(?:-v\d+(?::\d+)?)?")
+
+
+def get_profile(model: str) -> Profile:
+    """Return the profile of a model. On another platform, it has the same parameters but an unknown price.
+
+    Args:
+        model: The id of the model, on Anthropic's API or on another platform.
+    """
+    if model in PROFILES:
+        return PROFILES[model]
+    match = _PLATFORM_ID.fullmatch(model)
+    return UNKNOWN if match is None else replace(PROFILES.get(match[1], UNKNOWN), price=None)

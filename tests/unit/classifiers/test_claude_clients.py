@@ -1,0 +1,188 @@
+"""The clients of a `Claude`: which one is used, and the time limits of each attempt."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import anthropic
+import httpx2
+import pytest
+
+from tests.helpers.claude import BUCKETS, CHARGED, GOOD, Ask, build_content
+from triage import ConfigurationError, Verdict
+from triage.classifiers import Claude
+from triage.classifiers.base import AsyncOnlyError
+from triage.testing import FakeClaude
+
+# One client for sync and async code
+
+
+@pytest.fixture
+def gateway() -> FakeClaude:
+    """A second server, for a client that the user passes in. Nothing may bypass it."""
+    return FakeClaude(lambda request: GOOD)
+
+
+def test_async_code_uses_a_sync_client_that_was_passed_in(
+    server: FakeClaude, gateway: FakeClaude, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    with gateway.serve() as url:
+        claude = Claude(client=anthropic.Anthropic(api_key="k", base_url=url))
+        claude.warm_up()
+        verdict = asyncio.run(claude.classify_async(CHARGED, BUCKETS))
+    assert (verdict.bucket, len(gateway.calls), len(server.calls)) == ("billing", 1, 0)
+
+
+def test_sync_code_cannot_use_an_async_client(server: FakeClaude, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    claude = Claude(async_client=anthropic.AsyncAnthropic(api_key="k", base_url="http://127.0.0.1:1"))
+    with pytest.raises(AsyncOnlyError, match="pass client= as well, or call handle_async"):
+        claude.classify(CHARGED, BUCKETS)
+    assert server.calls == []
+
+
+def test_warming_up_creates_no_client_beside_one_that_was_passed_in() -> None:
+    Claude(async_client=anthropic.AsyncAnthropic(api_key="k")).warm_up()
+    Claude(client=anthropic.Anthropic(api_key="k")).warm_up()
+
+
+def test_an_api_key_and_a_client_exclude_each_other() -> None:
+    with pytest.raises(ConfigurationError, match="api_key has no effect on a client"):
+        Claude(api_key="k", client=anthropic.Anthropic(api_key="k"))
+    with pytest.raises(ConfigurationError, match="api_key has no effect on a client"):
+        Claude(api_key="k", async_client=anthropic.AsyncAnthropic(api_key="k"))
+
+
+# Time limits
+
+
+def measure_timeouts(**settings: Any) -> dict[str, float]:
+    """Return the time limits with which the SDK sends the request of a sync classification."""
+    timeouts: list[dict[str, float]] = []
+    client_settings = settings.pop("client_settings", {})
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        timeouts.append(request.extensions["timeout"])
+        return httpx2.Response(200, json={"stop_reason": "end_turn", **build_content(GOOD)})
+
+    http = httpx2.Client(transport=httpx2.MockTransport(answer))
+    claude = Claude(client=anthropic.Anthropic(api_key="k", http_client=http, **client_settings), **settings)
+    claude._clock = lambda: 0.0
+    assert claude.classify(CHARGED, BUCKETS).bucket == "billing"
+    (timeout,) = timeouts
+    return timeout
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        ({}, 10),
+        ({"deadline": 5}, 5),
+        ({"deadline": 60}, 40),
+        ({"deadline": 60, "fallback_model": "claude-sonnet-5-5"}, 40),
+        ({"deadline": 60, "attempt_timeout": 7}, 7),
+        ({"deadline": 60, "attempt_timeout": 60}, 60),
+        ({"deadline": 60, "client_settings": {"timeout": 50}}, 50),
+        ({"deadline": 25, "client_settings": {"timeout": 60}}, 25),
+        ({"deadline": 25, "client_settings": {"timeout": None}}, 25),
+        ({"deadline": 25, "client_settings": {"timeout": 3}}, 3),
+        ({"deadline": 25, "attempt_timeout": 20, "client_settings": {"timeout": 3}}, 3),
+        ({"deadline": 25, "attempt_timeout": 4, "client_settings": {"timeout": 9}}, 4),
+    ],
+)
+def test_the_time_limit_of_an_attempt_follows_from_the_settings(settings: dict[str, Any], seconds: float) -> None:
+    assert measure_timeouts(**settings)["read"] == pytest.approx(seconds)
+
+
+def test_the_phases_of_a_request_keep_the_limits_of_the_client() -> None:
+    timeout = anthropic.Timeout(None, connect=2, read=9)
+    assert measure_timeouts(deadline=5, client_settings={"timeout": timeout}) == {
+        "connect": 2,
+        "read": 5,
+        "write": 5,
+        "pool": 5,
+    }
+
+
+def test_a_connection_is_opened_within_the_limit_of_the_sdk() -> None:
+    assert measure_timeouts(deadline=60)["connect"] == 5
+
+
+def test_an_attempt_that_exceeds_its_limit_is_repeated(ask_both: Ask) -> None:
+    ask_both.fake.fail(stall=True)
+    assert ask_both(attempt_timeout=0.1).bucket == "billing"
+    assert len(ask_both.fake.calls) == 2
+
+
+def test_an_answer_that_takes_most_of_the_deadline_is_used(ask_both: Ask) -> None:
+    def answer_late(request: Any) -> Any:
+        ask_both.time.now += 11
+        return GOOD
+
+    ask_both.fake.answer = answer_late
+    verdict = ask_both(deadline=25)
+    assert (verdict.bucket, len(ask_both.fake.calls)) == ("billing", 1)
+    assert verdict.latency == 11
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Claude(attempt_timeout=0),
+        lambda: Claude(attempt_timeout=-1),
+        lambda: Claude(attempt_timeout=float("nan")),
+        lambda: Claude(attempt_timeout=float("inf")),
+        lambda: Claude(deadline=5, attempt_timeout=10),
+    ],
+)
+def test_an_invalid_time_limit_is_rejected(make: Callable[[], Claude]) -> None:
+    with pytest.raises(ConfigurationError, match="attempt_timeout must be a positive number of seconds within"):
+        make()
+
+
+# The kinds of reasons
+
+
+def get_kind(verdict: Verdict) -> tuple[str | None, float | None]:
+    return verdict.fallback_reason, verdict.retry_after
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        ({"stop_reason": "refusal", "content": []}, ("refused", None)),
+        ({"status": 400}, ("unavailable", None)),
+        ({"status": 401}, ("unavailable", None)),
+        ({"status": 403}, ("unavailable", None)),
+        ({"status": 429, "headers": {"retry-after": "20"}}, ("unavailable", 20.0)),
+        ({"status": 429, "headers": {"retry-after-ms": "20500"}}, ("unavailable", 20.5)),
+        ({"status": 529, "times": 50}, ("unavailable", None)),
+        ({"drop": True, "times": 50}, ("unavailable", None)),
+        ({"stop_reason": "max_tokens", "times": 2}, ("invalid_answer", None)),
+        ({"stop_reason": "model_context_window_exceeded"}, ("invalid_answer", None)),
+        ({"body": b"<html>", "headers": {"Content-Type": "text/html"}}, ("invalid_answer", None)),
+        ({"body": b"{no json"}, ("invalid_answer", None)),
+        (build_content("no JSON"), ("invalid_answer", None)),
+        (build_content({**GOOD, "label": "vip"}), ("invalid_answer", None)),
+    ],
+    ids=str,
+)
+def test_a_fallback_verdict_says_why_there_is_none(
+    ask_both: Ask, failure: dict[str, Any], kind: tuple[str, float | None]
+) -> None:
+    ask_both.fake.fail(**failure)
+    assert get_kind(ask_both()) == kind
+
+
+def test_a_verdict_has_no_fallback_reason(ask: Ask) -> None:
+    assert get_kind(ask()) == (None, None)
+
+
+def test_a_passed_deadline_means_that_claude_is_unavailable(ask: Ask) -> None:
+    ask.time.step = 6.0
+    assert get_kind(ask(deadline=5)) == ("unavailable", None)
+
+
+def test_a_missing_key_means_that_claude_is_unavailable() -> None:
+    assert get_kind(Claude().classify(CHARGED, BUCKETS)) == ("unavailable", None)
