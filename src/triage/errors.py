@@ -4,6 +4,7 @@
 TriageError
 ├─ InvalidSignature      a request is not signed with one of the configured secrets
 ├─ MalformedPayload      a signed request does not match the vendor's documentation
+├─ ConversationIgnored   an adapter leaves a conversation alone, as its settings demand
 ├─ ClassifierError       the classifier returned no verdict
 ├─ InboxError            the inbox cannot be read or written
 │  └─ LeaseLost          another worker has taken over the event
@@ -39,6 +40,10 @@ class MalformedPayload(TriageError):  # noqa: N818 - named like InvalidSignature
     def __init__(self, message: str, *, event_id: str | None = None) -> None:
         super().__init__(message)
         self.event_id = event_id
+
+
+class ConversationIgnored(TriageError):  # noqa: N818 - the outcome's name
+    """An adapter that has read a conversation leaves it alone. The message says why, without customer text."""
 
 
 class ClassifierError(TriageError):

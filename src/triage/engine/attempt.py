@@ -15,7 +15,7 @@ from triage.engine.rules import Objection, find_common_reason, find_objections, 
 from triage.engine.steps import StepRunner
 from triage.engine.storage import call_inbox
 from triage.engine.transport import Transport
-from triage.errors import InboxError, LeaseLost, VendorError
+from triage.errors import ConversationIgnored, InboxError, LeaseLost, VendorError
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
 from triage.models import Conversation, Event, Job, Outcome, Status, Verdict
@@ -155,7 +155,10 @@ class Attempt:
             if reason := self._find_limit(history):
                 self._warnings.append(reason)
                 return self._build_outcome("ignored", reason)
-        conversation = await self._engine.vendor.fetch(self.event, self._send)
+        try:
+            conversation = await self._engine.vendor.fetch(self.event, self._send)
+        except ConversationIgnored as err:
+            return self._build_outcome("ignored", str(err))
         written = history.written.union(self.ledger.written)
         conversation = self._engine.recognize_own_messages(conversation, written)
         return await self._decide(conversation, history) or await self._act(conversation)

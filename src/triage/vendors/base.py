@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn, Prot
 from pydantic import Field, JsonValue
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
+from triage.errors import ConfigurationError, ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
 from triage.io.retry import parse_seconds
 from triage.models import (
     Conversation,
@@ -63,6 +63,7 @@ __all__ = [
     "Close",
     "ConfigurationError",
     "Conversation",
+    "ConversationIgnored",
     "Customer",
     "Delivery",
     "ErrorFacts",
@@ -201,7 +202,12 @@ class Vendor(Protocol):
         ...
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
-        """Read the current state of the event's conversation."""
+        """Read the current state of the event's conversation.
+
+        Raises:
+            ConversationIgnored: The settings demand that this conversation is left alone.
+            VendorError: The conversation could not be read.
+        """
         ...
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
