@@ -8,7 +8,7 @@ import logging
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from triage.actions import ROUTING, Close, Reply
+from triage.actions import ROUTING, Close, MarkSpam, Reply
 from triage.engine.engine import Engine
 from triage.engine.history import History
 from triage.engine.rules import Objection, find_common_reason, find_objections, is_late
@@ -161,6 +161,8 @@ class Attempt:
             return self._build_outcome("ignored", str(err))
         written = history.written.union(self.ledger.written)
         conversation = self._engine.recognize_own_messages(conversation, written)
+        if self._may_have_closed():
+            conversation = conversation.model_copy(update={"is_closed": False})
         return await self._decide(conversation, history) or await self._act(conversation)
 
     # Before the conversation is read
@@ -185,6 +187,11 @@ class Attempt:
         handled = history.count_handled(self._engine.clock() - period)
         reason = f"{handled} messages of the conversation were handled within {period:g} s: left to people"
         return reason if handled >= most else ""
+
+    def _may_have_closed(self) -> bool:
+        """Return whether an earlier attempt may have closed the conversation. Closing it again is harmless."""
+        unknown = (result.step for result in self.ledger.steps or () if result.status == "unknown")
+        return any(isinstance(action, Close | MarkSpam) for step in unknown for action in step.actions)
 
     # Deciding
 
