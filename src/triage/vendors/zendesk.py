@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import AliasPath, AwareDatetime, Field, JsonValue, ValidationInfo, field_validator
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
+from triage.errors import ConfigurationError, ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
 from triage.io.retry import parse_seconds
 from triage.models import (
     Conversation,
@@ -67,6 +67,7 @@ _MAX_PAGES = 5  # of 100 comments each
 _MAX_ATTEMPTS = 3  # to make an update that conflicts with another one
 _CONFLICT = "UpdateConflict"
 _LABELS = (Note, SetFields, SetPriority, Tag)
+_MISSING_WAIT = 120.0  # seconds; longer than the API takes to show a new ticket
 _FIRST_COMMENT_WINDOW = timedelta(seconds=60)
 _SAMPLE_TOLERANCE = timedelta(hours=1)
 # A whole placeholder, `{{ticket.id}}` or `{{dc.holding_reply}}`. Filters and Liquid blocks are never left alone.
@@ -558,13 +559,16 @@ class Zendesk(HelpDesk):
         """Read the ticket, and add the event's message if the API does not show it yet.
 
         In the API, the first comment has an id, which the event does not contain.
+
+        Raises:
+            ConversationIgnored: The event is a sample and does not describe this ticket.
+            VendorError: The ticket could not be read.
         """
         conversation, created_at = await self._read(event.conversation_id, send)
         described = _Sample.model_validate(event.raw).created_at
         if described and created_at and abs(created_at - described) > _SAMPLE_TOLERANCE:
             # The dialogue that tests a webhook sends an example, whose number a real ticket may have.
-            logger.warning("ignored a sample event: ticket %s was created at another time", event.conversation_id)
-            return self.build_conversation(event.conversation_id, [])
+            raise ConversationIgnored("the event is a sample: the ticket was created at another time")
         is_shown = event.message_id == _FIRST and conversation.messages
         return conversation if is_shown else event.add_missing_message(conversation)
 
@@ -814,6 +818,9 @@ class Zendesk(HelpDesk):
             wait = parse_seconds(response.headers, "retry-after")
             error.retry_after = _find_reset(response, of_ticket=True) if wait is None else wait
             error.message = "the ticket has been updated too often, and is left alone for a while"
+        elif response.status == 404:
+            # A ticket that is deleted, merged or out of sight does not come back. Make sure of it once.
+            error.retry_after = _MISSING_WAIT
         elif 300 <= response.status < 400:
             host = safe_word(urlsplit(error.location or "").hostname)
             error.message = "the account has moved to {host}: correct {subdomain} or {base_url}".format_map(
@@ -837,8 +844,7 @@ class Zendesk(HelpDesk):
             code=error.error,
             request_id=response.headers.get("x-zendesk-request-id"),
             hint=hint,
-            # A ticket that is deleted, merged or out of sight does not come back.
-            final=error.error in (_CONFLICT, "RecordNotFound"),
+            final=error.error == _CONFLICT,
         )
 
 

@@ -35,6 +35,7 @@ from triage.testing.desks.shape import (
     require_numeric_ids,
 )
 from triage.testing.desks.zendesk_json import (
+    find_status,
     render_comment,
     render_detail,
     render_event_comment,
@@ -211,7 +212,7 @@ class FakeZendesk(OAuthHelpDesk):
 
     def status(self, conversation_id: str) -> str:
         """Return a ticket's status: `"new"`, `"open"`, `"pending"`, `"hold"`, `"solved"` or `"closed"`."""
-        return str(self.conversations[conversation_id].extra["status"])
+        return find_status(self.conversations[conversation_id])
 
     # The API.
 
@@ -386,7 +387,7 @@ class FakeZendesk(OAuthHelpDesk):
             ticket.team = str(changes["group_id"])
         if "assignee_id" in changes:
             ticket.assignee = str(changes["assignee_id"])
-        if ticket.extra["status"] == "new" and ticket.assignee:
+        if find_status(ticket) == "new" and ticket.assignee:
             self._set_status(ticket, "open")
         if "status" in changes:
             self._set_status(ticket, changes["status"])
@@ -677,7 +678,7 @@ def _check_fields(fields: dict[str, Any], shape: Shape) -> dict[str, Any]:
 
 
 def _check_not_closed(ticket: FakeConversation) -> None:
-    if ticket.extra["status"] == "closed":
+    if find_status(ticket) == "closed":
         raise Refusal(422, "RecordInvalid", "Status closed prevents ticket update", "status")
 
 
