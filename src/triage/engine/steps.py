@@ -64,10 +64,11 @@ class StepRunner:
         if conversation.assignee in {action.user for action in actions if isinstance(action, Assign) and action.user}:
             conversation = conversation.model_copy(update={"assignee": None})
         number = 0
+        current = conversation  # with the changes that the steps made, which are no reason to stop
         while number < len(self.ledger.steps or ()):
             step = await self._prepare(number, conversation, before)
             if step is not None:
-                conversation = await self._perform(number, step, conversation, before)
+                current = await self._perform(number, step, current, before)
             if (self.ledger.steps or ())[number].status != "pending":
                 number += 1
 
@@ -126,8 +127,7 @@ class StepRunner:
         self.ledger = self.ledger.model_copy(update={"written": (*self.ledger.written, *performed.message_ids)})
         self._set_results(number, step, performed)
         self.warnings += performed.problems
-        news = {"version": performed.version, "tags": performed.tags}
-        return conversation.model_copy(update={name: value for name, value in news.items() if value is not None})
+        return conversation.model_copy(update=performed.changes)
 
     def _set_results(self, number: int, step: Step, performed: Performed) -> None:
         """Record a performed step as done, apart from the actions that the help desk left out."""

@@ -1,6 +1,6 @@
 """The result of a delivery: its steps and their results."""
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -43,10 +43,8 @@ class Performed(Model):
     """What the help desk left out although it accepted the call, in our words: `"it dropped the field 'plan'"`."""
     rejected: tuple[Rejection, ...] = ()
     """The actions of the step that were left out. The step's other actions took effect."""
-    version: str | None = None
-    """The version of the conversation after the step, for the steps that follow. None if the response lacks it."""
-    tags: tuple[str, ...] | None = None
-    """The tags of the conversation after the step, for the steps that follow. None if the response lacks them."""
+    changes: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Attributes of the conversation that differ after the step, for the adapter in the steps that follow."""
 
 
 class StepResult(Model):

@@ -772,10 +772,20 @@ class Zendesk(HelpDesk):
             message_ids=tuple(comment.id for comment in comments if comment.id),
             problems=tuple(_find_problems(changes, ticket)),
             rejected=tuple(_find_rejections(actions, changes, ticket, comments)),
-            # Tags are written as a complete list, so the new version without the new tags would bring back old ones.
-            version=None if ticket.tags is None else ticket.updated_at,
-            tags=ticket.tags,
+            changes=self._describe_changes(ticket),
         )
+
+    def _describe_changes(self, ticket: _UpdatedTicket) -> dict[str, Any]:
+        if not ticket.updated_at or ticket.tags is None or not {"group_id", "assignee_id"} <= ticket.model_fields_set:
+            # Tags are written as a complete list, so the new version without the new tags would bring back old ones.
+            return {}
+        after = self.build_conversation("0", [], assignee=ticket.assignee_id, team=ticket.group_id)
+        return {
+            "version": ticket.updated_at,
+            "tags": ticket.tags,
+            "assignee": after.assignee,
+            "team": after.team,
+        }
 
     def _build_changes(self, actions: Sequence[Action], conversation: Conversation) -> dict[str, Any]:
         """Return the fields of the ticket that the actions change."""
@@ -918,7 +928,7 @@ def _parse_head(body: bytes) -> dict[str, JsonValue]:
         value = match["number"] if match["text"] is None else match["text"]
         head.setdefault(match["name"].decode(), value.decode("ascii", "replace"))
         at = match.end()
-    return head
+    return head if str(head.get("ticket_id", "0")).isdecimal() else {}
 
 
 def _count_names(body: bytes) -> Counter[str] | None:

@@ -11,9 +11,7 @@ from triage.testing.desks.records import FakeConversation, FakeMessage, Person
 def find_status(ticket: FakeConversation) -> str:
     """Return a ticket's status, which a test may also change by setting `state`."""
     status = str(ticket.extra["status"])
-    if (ticket.state == "closed") == (status in ("solved", "closed")):
-        return status
-    return "solved" if ticket.state == "closed" else "open"
+    return "solved" if ticket.state == "closed" and status not in ("solved", "closed") else status
 
 
 def render_ticket(ticket: FakeConversation, fields: Sequence[str], url: str) -> dict[str, Any]:
