@@ -907,13 +907,13 @@ def _parse_trigger_json(body: bytes) -> dict[str, JsonValue] | None:
     if "ticket_id" not in head and "ticket_id" not in data and not (names and "id" in data):
         return None
     counts = _count_names(body)
-    is_unique = counts is not None and all(counts[name] <= 1 for name in _TRIGGER_NAMES)
+    is_unique = all(counts[name] <= 1 for name in _TRIGGER_NAMES)
     if is_unique and ("ticket_id" in head or "id" not in data):
         return data
     if "ticket_id" in head:
         return head
     # Many published templates name the ticket `id`.
-    if not is_unique or counts is None or counts["id"] > 1 or "ticket_id" in data:
+    if not is_unique or counts["id"] > 1 or "ticket_id" in data:
         raise MalformedPayload(
             "the payload names several tickets; begin it with ticket_id, as the documented template does"
         )
@@ -931,17 +931,14 @@ def _parse_head(body: bytes) -> dict[str, JsonValue]:
     return head if str(head.get("ticket_id", "0")).isdecimal() else {}
 
 
-def _count_names(body: bytes) -> Counter[str] | None:
-    """Count the names of all objects in a JSON document, or return None if that is not possible."""
+def _count_names(body: bytes) -> Counter[str]:
+    """Count the names of all objects in a valid JSON document."""
     counts: Counter[str] = Counter()
 
     def count(pairs: list[tuple[str, Any]]) -> None:
         counts.update(name for name, _ in pairs)
 
-    try:
-        json.loads(body, object_pairs_hook=count)
-    except (ValueError, RecursionError):
-        return None
+    json.loads(body, object_pairs_hook=count)
     return counts
 
 
