@@ -299,8 +299,10 @@ class Router:
             event = parsed if parsed.owner == self.name else parsed.for_owner(self.name)
             outcome = Outcome(status="accepted", key=event.key, conversation_id=event.conversation_id)
             return self._respond(outcome, event=event)
-        body = parsed.body if isinstance(parsed, Handshake) else None
-        return self._reject(200, "ignored", parsed.reason, body=body)
+        if isinstance(parsed, Handshake):
+            return self._reject(200, "ignored", parsed.reason, body=parsed.body)
+        warnings = (parsed.reason,) if parsed.is_problem else ()
+        return self._reject(200, "ignored", parsed.reason, conversation_id=parsed.conversation_id, warnings=warnings)
 
     def process(self, event: Event | str, *, attempts: int = ATTEMPTS) -> Outcome:
         """Process an event: fetch its conversation, classify it, decide and act.
@@ -465,10 +467,12 @@ class Router:
         reason: str,
         *,
         key: str | None = None,
+        conversation_id: str | None = None,
+        warnings: tuple[str, ...] = (),
         body: Mapping[str, JsonValue] | None = None,
     ) -> Received:
         """Build the response to a delivery that contains no event to process."""
-        outcome = Outcome(status=status, reason=reason, key=key)
+        outcome = Outcome(status=status, reason=reason, key=key, conversation_id=conversation_id, warnings=warnings)
         self.engine.observers.notify("received", outcome)
         return self._respond(outcome, status_code, body=body)
 

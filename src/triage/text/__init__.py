@@ -1,18 +1,23 @@
 """Conversion between plain text and HTML, the removal of quoted history, and the recognition of senders and names."""
 
 from triage.text.compare import normalize_for_comparison
-from triage.text.html import Plain, clean, from_html, to_html
+from triage.text.html import Plain, clean, from_html, looks_like_html, to_html
 from triage.text.names import clean_name
-from triage.text.quotes import strip_quotes
+from triage.text.quotes import Split, is_forward_subject, is_reply_subject, split_quotes, strip_quotes
 from triage.text.senders import describe_automatic
 
 __all__ = [
     "Plain",
+    "Split",
     "clean",
     "clean_name",
     "describe_automatic",
     "from_html",
+    "is_forward_subject",
+    "is_reply_subject",
+    "looks_like_html",
     "normalize_for_comparison",
+    "split_quotes",
     "strip_quotes",
     "to_html",
 ]

@@ -72,6 +72,48 @@ def to_html(text: str) -> str:
     return f"<p>{paragraphs}</p>" if paragraphs else ""
 
 
+_ELEMENT = re.compile(r"<(/?)([a-z][a-z0-9]{0,9})(?=[\s/>])([^<>]*+)>", re.IGNORECASE)
+_KNOWN = re.compile(
+    """a|abbr|address|article|b|blockquote|body|br|center|code|dd|del|div|dl|dt|em|font|footer|form|h[1-6]|head|header|hr
+    |html|i|img|ins|li|main|nav|o|ol|p|pre|s|section|small|span|strike|strong|style|sub|sup|table|tbody|td|th|thead
+    |title|tr|tt|u|ul""",
+    re.VERBOSE,
+)
+# Elements without an end tag, and those whose name nobody writes without meaning HTML.
+_CERTAIN = frozenset({"br", "html", "body", "head"})
+_HAS_ATTRIBUTE = re.compile(r"""\s[a-z][a-z:-]*\s*=""", re.IGNORECASE)
+_DOCTYPE = re.compile(r"\s*<!doctype html", re.IGNORECASE)
+
+
+def looks_like_html(text: str) -> bool:
+    """Return whether a text whose format is unknown is HTML.
+
+    A tag is evidence if it has an attribute, if its end tag follows, if it begins the text, or if it is a line break.
+    Other angle brackets are common in plain text: "<jane@example.com>", "List<String>", "use the <div> element".
+
+    Args:
+        text: The whole text. Only as much of it as `from_html` reads is examined.
+    """
+    text = text[:_LONGEST_MARKUP]
+    if _DOCTYPE.match(text):
+        return True
+    begin = len(text) - len(text.lstrip())
+    opened: set[str] = set()
+    for tag in _ELEMENT.finditer(text):
+        end, name, attributes = tag[1], tag[2].lower(), tag[3]
+        if not _KNOWN.fullmatch(name):
+            continue
+        if end:
+            if name in opened:
+                return True
+            continue
+        if name in _CERTAIN or tag.start() == begin or _HAS_ATTRIBUTE.match(attributes):
+            return True
+        if not attributes.strip(" /"):
+            opened.add(name)
+    return False
+
+
 # HTML to text
 
 _LONGEST_MARKUP = 1_000_000
@@ -104,9 +146,34 @@ _LINES = re.compile(
     "address|article|aside|body|caption|center|dd|div|dt|figcaption|figure|footer|form|header|li|main|nav|ol|option"
     "|section|tr|ul"
 )
-# Gmail and Thunderbird mark the line "On … wrote:" in any language. Gmail's div.gmail_quote is left out on purpose: it
-# contains not only a <blockquote>, but also the answers that the user wrote between the quoted lines.
-_QUOTES = frozenset({"gmail_attr", "moz-cite-prefix", "yahoo_quoted"})
+
+# Marks that mail programs leave, in any language: values of class, id and name. Outlook writes "x_" before the marks in
+# the email that it quotes, so those are not among them.
+
+# Elements that are quoted as a whole.
+_QUOTES = frozenset({"gmail_attr", "moz-cite-prefix", "yahoo_quoted", "AppleMailQuote", "name=quote"})
+# Elements with the line "On … wrote:", a <blockquote>, and the answers that the user wrote between the quoted lines.
+_CONTAINERS = frozenset({"gmail_quote", "protonmail_quote", "zmail_extra", "reply-intro"})
+# Elements that begin the history. It continues to the end of the email.
+_HISTORY = frozenset(
+    {"divRplyFwdMsg", "appendonsend", "OLK_SRC_BODY_SECTION", "mail-editor-reference-message-container", "stopSpelling"}
+)
+# Elements that begin with a divider if they contain a forwarded message.
+_MAY_FORWARD = frozenset({"gmail_attr", "moz-forward-container"})
+_MARK = re.compile(
+    "quote|gmail_attr|moz-|zmail_extra|reply-intro|border-top|divRply|appendonsend|OLK_SRC|mail-editor|stopSpelling"
+)
+# The line that Outlook for Windows (2010 and 2007) and Windows Mail draw above the header.
+_BORDERS = (
+    re.compile(r"border:none;border-top:solid#(?:e1e1e1|b5c4df)1\.0pt"),
+    re.compile(r"border-top-color:rgb\(229,229,229\);border-top-width:1px;border-top-style:solid"),
+)
+# A signature may have the same line above it, but not two lines with labels such as "From:" and "Sent:".
+_LABEL = re.compile("\\W{0,3}[^\\W\\d][^:\uff1a]{0,30}[:\uff1a]")
+_LONGEST_ATTRIBUTES = 2_000  # characters
+_LONGEST_ATTRIBUTION = 4  # lines
+# `split_quotes` knows this divider in every language, but a program's own divider only in some.
+_FORWARD_LINE = "---------- Forwarded message ---------"
 # The deepest level of indentation. Without a limit, 50,000 levels would produce gigabytes of it.
 _DEEPEST = 4
 
@@ -118,6 +185,18 @@ def _unescape(text: str) -> str:
 def _parse_attributes(source: str) -> Mapping[str, str]:
     matches = _ATTRIBUTE.findall(source)
     return {name.lower(): _unescape(double or single or bare) for name, double, single, bare in matches}
+
+
+def _find_marks(source: str) -> set[str]:
+    source = source[:_LONGEST_ATTRIBUTES]
+    if not _MARK.search(source):
+        return set()
+    attributes = _parse_attributes(source)
+    marks = {*attributes.get("class", "").split(), attributes.get("id", ""), f"name={attributes.get('name', '')}"}
+    style = "".join(attributes.get("style", "").split()).lower()
+    if any(border.search(style) for border in _BORDERS):
+        marks.add("divRplyFwdMsg")
+    return marks
 
 
 class _Writer:
@@ -137,9 +216,14 @@ class _Writer:
         self._lists: list[int | None] = []  # the number of the next item; None in <ul>
         self._pre = 0
         self._link: tuple[str, list[str]] | None = None
+        # Marks of mail programs:
+        self._may_forward = ""  # the mark whose first line shows whether a forwarded message follows
+        self._container: tuple[int, int] | None = None  # the number of lines before it, and of <div>s open in it
+        self._history: dict[int, None] = {}  # the lines where the history may begin
 
     def open(self, name: str, source: str) -> None:
         self._break_line(name)
+        marks = self._note_marks(name, source)
         match name:
             case "br":
                 self._end_line()
@@ -153,9 +237,9 @@ class _Writer:
             case "pre":
                 self._pre += 1
             case "blockquote":
-                self._quotes += 1
+                self._start_blockquote()
             case "div":
-                self._divs.append(not _QUOTES.isdisjoint(_parse_attributes(source).get("class", "").split()))
+                self._divs.append(not _QUOTES.isdisjoint(marks))
                 self._quotes += self._divs[-1]
             case "ul" | "ol":
                 self._lists.append(None if name == "ul" else 1)
@@ -200,6 +284,7 @@ class _Writer:
     def result(self) -> Plain:
         self._end_link()
         self._end_line()
+        self._quote_history()
         return Plain(clean("\n".join(self._lines)), self._images)
 
     def _write(self, words: str) -> None:
@@ -220,6 +305,8 @@ class _Writer:
         self._needs_blank_line = self._needs_blank_line or is_paragraph
 
     def _end_line(self) -> None:
+        if self._may_forward and self._line:
+            self._start_forward()
         quote = min(self._quotes, _DEEPEST)
         if self._needs_blank_line and self._lines:
             self._lines.append("> " * min(quote, self._last_quote))
@@ -228,6 +315,51 @@ class _Writer:
         self._lines.append("> " * quote + indent + "".join(self._line))
         self._last_quote = quote
         self._line, self._separator, self._needs_blank_line, self._bullet = [], "", False, ""
+
+    def _note_marks(self, name: str, source: str) -> set[str]:
+        marks = _find_marks(source)
+        # Within a quotation, they belong to the quoted email.
+        if not marks or self._quotes:
+            return marks
+        if not _HISTORY.isdisjoint(marks):
+            if self._line:
+                self._end_line()
+            self._history[len(self._lines)] = None
+        if name != "blockquote" and not _CONTAINERS.isdisjoint(marks):
+            self._container = (len(self._lines), len(self._divs) + (name == "div"))
+        self._may_forward = next(iter(_MAY_FORWARD & marks), self._may_forward)
+        return marks
+
+    def _start_forward(self) -> None:
+        """Begin a forwarded message, which is not a quotation, if this line is the divider above it."""
+        mark, self._may_forward = self._may_forward, ""
+        if "".join(self._line).startswith("-----"):
+            self._line = [_FORWARD_LINE]
+            if mark == "gmail_attr" and True in self._divs:
+                self._divs[self._divs.index(True)] = False
+                self._quotes -= 1
+
+    def _start_blockquote(self) -> None:
+        container, self._container = self._container, None
+        if container and not self._quotes and len(self._divs) >= container[1]:
+            self._quote_attribution(container[0])
+        self._quotes += 1
+
+    def _quote_attribution(self, start: int) -> None:
+        """Quote the lines of a container above its first <blockquote> if they end like an attribution."""
+        lines = [line for line in self._lines[start : start + 3 * _LONGEST_ATTRIBUTION] if line.strip()]
+        is_short = len(self._lines) - start <= 3 * _LONGEST_ATTRIBUTION and 0 < len(lines) <= _LONGEST_ATTRIBUTION
+        if is_short and lines[-1].endswith((":", "\uff1a", "--")) and not any(line.startswith(">") for line in lines):
+            self._lines[start:] = [f"> {line}" for line in self._lines[start:]]
+            self._last_quote = 1
+
+    def _quote_history(self) -> None:
+        """Quote everything below the first mark under which there is a header."""
+        for start in self._history:
+            lines = [line for line in self._lines[start : start + 8] if line.strip("> ")][:2]
+            if len(lines) == 2 and all(map(_LABEL.match, lines)):
+                self._lines[start:] = [f"> {line}" for line in self._lines[start:]]
+                return
 
     def _start_item(self) -> None:
         self._bullet = "- "

@@ -1,16 +1,24 @@
 """Front: https://dev.frontapp.com/docs/webhooks-1 and https://dev.frontapp.com/reference/conversations."""
 
 import json
+import logging
 import re
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from itertools import takewhile
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
 
-from pydantic import AliasPath, AwareDatetime, Field, JsonValue
+from pydantic import AliasPath, AwareDatetime, BeforeValidator, Field, JsonValue
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
+from triage.errors import (
+    ConfigurationError,
+    ConversationIgnored,
+    InvalidSignature,
+    MalformedPayload,
+    VendorError,
+)
 from triage.io.retry import parse_seconds
 from triage.models import (
     Conversation,
@@ -22,38 +30,87 @@ from triage.models import (
     Ignored,
     Message,
     Parsed,
+    Performed,
     Request,
     Response,
     Role,
     Step,
 )
-from triage.text import Plain, clean, from_html, normalize_for_comparison, to_html
+from triage.text import (
+    Plain,
+    clean,
+    describe_automatic,
+    from_html,
+    looks_like_html,
+    normalize_for_comparison,
+    to_html,
+)
 from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Send, build_steps, merge_fields
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
 from triage.vendors.responses import follow_merges
 from triage.vendors.settings import ListOf, Secret, SigningSecret
-from triage.vendors.signing import decode_base64
+from triage.vendors.signing import decode_base64, explain_rejection
 
 Source: TypeAlias = Literal["application", "rule"]
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Payload)
 
 # The event for a customer's message, in each of the two webhook systems: https://dev.frontapp.com/reference/events
 _EVENTS: Mapping[Source, str] = {"application": "inbound_received", "rule": "inbound"}
-# The order of the steps. If a reply fails, everything before it has been done.
-_ORDER: Mapping[type[Action], int] = {Note: 1, Reply: 2, MarkSpam: 3, Close: 4}
+# The events for a message that could not be delivered: the name in an application's webhook, and those in a rule's.
+_FAILURES = frozenset({"message_delivery_failed", "sending_error", "message_bounce_error"})
+# What changes the state of a conversation, except for messages.
+_CLOSINGS = frozenset({"archive", "trash"})
+_OPENINGS = frozenset({"reopen", "restore", "reminder"})
+# Routing comes first, then labels. Closing comes last.
+_ORDER: Mapping[type[Action], int] = {Assign: 0, Reply: 1, SetFields: 2, Tag: 3, Note: 4, MarkSpam: 5, Close: 5}
 _WINDOW = 300.0  # seconds: https://dev.frontapp.com/docs/security-1
+_LARGEST_REWRITTEN = 1024 * 1024  # bytes; a larger body is not parsed before its signature is verified
 _FIRST_WITHIN = timedelta(seconds=60)  # a later message is not the first one of its conversation
+_SAME_MOMENT = timedelta(seconds=10)  # a conversation that is reopened so soon after a message was reopened by it
+_HOLD = timedelta(days=7)  # how long a human's answer counts with `messages="new"`
 _CHALLENGE = re.compile(r"[\w.~+/=:-]{1,256}", re.ASCII)
 _PAGE_TOKEN = re.compile(r"[?&]page_token=([\w.~-]{1,500})(?=[&#]|$)", re.ASCII)
 _MAX_PAGES = 5  # of 100 entries each
+_MAX_TAG_PAGES = 20
 _MAX_RETRY_AFTER = 600.0  # seconds; some sources give Retry-After in milliseconds, so a larger value is converted
 _ID = r"[a-z0-9]{1,40}"
+
+
+def _to_list(value: object) -> object:
+    """Put an object into a list, because Front's own samples show either of them in the same place."""
+    return cast("list[object]", [value]) if isinstance(value, dict) else value
+
+
+def _get_first(value: object) -> object:
+    """Return the first element of a list. Anything else is returned unchanged."""
+    return next(iter(cast("list[object]", value)), None) if isinstance(value, list) else value
+
+
+def _require_list(value: object) -> list[object]:
+    """Reject a response whose list is not one. Otherwise it would count as an empty list."""
+    if not isinstance(value, list):
+        raise ValueError("not a list")  # noqa: TRY004 - pydantic expects a ValueError
+    return cast("list[object]", value)
+
+
+Several = Annotated[LooseTuple[T], BeforeValidator(_to_list)]
+"""A list, or its only element."""
 
 
 class _Person(Payload):
     id: Loose[str] = None
     type: str = "user"
+
+    @property
+    def is_human(self) -> bool:
+        """False for rules, macros, API clients, and other bots.
+
+        Source: https://dev.frontapp.com/reference/teammates
+        """
+        return self.type in ("user", "visitor")
 
 
 class _Recipient(Payload):
@@ -67,35 +124,76 @@ class _Recipient(Payload):
         match = re.search(rf"/contacts/(crd_{_ID})$", self.contact_url or "")
         return match[1] if match else None
 
+    @property
+    def address(self) -> str:
+        return (self.handle or "").strip().casefold()
+
 
 class _File(Payload):
-    filename: str = "file"
+    filename: Loose[str] = None
 
 
 class _Message(Payload):
-    id: Id
-    is_inbound: bool | None = None
+    id: Loose[Id] = None
+    uid: Loose[Id] = Field(default=None, validation_alias="message_uid")
+    type: Loose[str] = None
+    is_inbound: Loose[bool] = None
     is_draft: Loose[bool] = None
+    draft_mode: Loose[str] = None
     created_at: Loose[AwareDatetime] = None
+    subject: Loose[str] = None
     text: str | None = None
     body: str | None = None
     blurb: Loose[str] = None
-    author: _Person | None = None
-    recipients: LooseTuple[_Recipient] = ()
-    attachments: LooseTuple[_File] = ()
+    author: Loose[_Person] = None
+    recipients: Several[_Recipient] = ()
+    attachments: Several[_File] = ()
+    # Only partner channels pass headers on: https://dev.frontapp.com/reference/messages
+    headers: Loose[dict[str, JsonValue]] = Field(default=None, validation_alias=AliasPath("metadata", "headers"))
 
     @property
     def is_preview(self) -> bool:
         return self.text is None and self.body is None
 
     @property
-    def senders(self) -> list[_Recipient]:
-        return [recipient for recipient in self.recipients if self.is_inbound and recipient.role == "from"]
+    def sender(self) -> _Recipient | None:
+        """The customer who wrote a message. The sender of a contact form names the customer in Reply-To."""
+        if self.is_inbound is False:
+            return None
+        by_role = {recipient.role: recipient for recipient in reversed(self.recipients)}
+        sender, reply_to = by_role.get("from"), by_role.get("reply-to")
+        ours = {recipient.address for recipient in self.recipients if recipient.role in ("to", "cc", "bcc")}
+        if reply_to is None or reply_to.address in ("", *ours):
+            return sender
+        if sender is None or sender.address != reply_to.address:
+            return reply_to
+        return sender.model_copy(update={"name": sender.name or reply_to.name})
+
+    @property
+    def is_automatic(self) -> bool:
+        headers = {name: str(value) for name, value in (self.headers or {}).items()}
+        return describe_automatic(headers=headers) is not None
 
 
 class _Tag(Payload):
     id: Id
     name: str = ""
+    is_private: Loose[bool] = None
+    owner_url: Loose[str] = Field(default=None, validation_alias=AliasPath("_links", "related", "owner"))
+
+    @property
+    def workspace(self) -> str | None:
+        """The id of the workspace that owns the tag, or None for a tag of the company."""
+        return _find_workspace(self.owner_url)
+
+    @property
+    def is_personal(self) -> bool:
+        return bool(self.is_private) or "/teammates/" in (self.owner_url or "")
+
+
+class _Inbox(Payload):
+    id: Loose[str] = None
+    owner_url: Loose[str] = Field(default=None, validation_alias=AliasPath("_links", "related", "owner"))
 
 
 class _Item(Payload):
@@ -103,10 +201,16 @@ class _Item(Payload):
 
     id: Id
     subject: Loose[str] = None
-    assignee_id: Loose[str] = Field(default=None, validation_alias=AliasPath("assignee", "id"))
+    status: Loose[str] = None
+    status_category: Loose[str] = None
+    assignee: Loose[_Person] = None
     recipient: Loose[_Recipient] = None
-    tags: LooseTuple[_Tag] = ()
+    tags: Several[_Tag] = ()
     created_at: Loose[AwareDatetime] = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self.status in ("archived", "deleted") or self.status_category == "resolved"
 
     def find_kind(self, message: _Message) -> Kind:
         """Return `"replied"` if `message` came too late to be the conversation's first one."""
@@ -126,7 +230,7 @@ class _Reference(Payload):
 
 
 class _EventTarget(Payload):
-    data: _Message | None = None
+    data: Annotated[_Message | None, BeforeValidator(_get_first)] = None
 
 
 class _InboundEvent(Payload):
@@ -134,17 +238,38 @@ class _InboundEvent(Payload):
 
     id: Id
     conversation: _Item
-    inboxes: LooseTuple[_Reference] = Field(default=(), validation_alias=AliasPath("source", "data"))
-    target: _EventTarget = _EventTarget()
+    sources: Several[_Inbox] = Field(default=(), validation_alias=AliasPath("source", "data"))
+    target: _EventTarget | None = None
+
+    @property
+    def message(self) -> _Message:
+        """The message. Without the data of a message, it is a preview that shows nothing of it."""
+        return (self.target and self.target.data) or _Message()
+
+    @property
+    def inboxes(self) -> list[str]:
+        return [source.id for source in self.sources if source.id and _is_id("inb", source.id)]
+
+
+class _FailureEvent(Payload):
+    """An event for a message that could not be delivered."""
+
+    conversation_id: Loose[Id] = Field(default=None, validation_alias=AliasPath("conversation", "id"))
+    error: Loose[str] = Field(default=None, validation_alias=AliasPath("target", "data", "error_type"))
 
 
 class _Notification(Payload):
     authorization: _Reference | None = None
-    payload: _InboundEvent
+    payload: dict[str, JsonValue]
+
+
+class _HistoryEvent(Payload):
+    type: Loose[str] = None
+    at: Loose[AwareDatetime] = Field(default=None, validation_alias="emitted_at")
 
 
 class _Page(Payload, Generic[T]):
-    results: tuple[T, ...] = Field(alias="_results")
+    results: Annotated[LooseTuple[T], BeforeValidator(_require_list)] = Field(alias="_results")
     next_url: Loose[str] = Field(default=None, validation_alias=AliasPath("_pagination", "next"))
 
     @property
@@ -158,6 +283,13 @@ class _Comment(Payload):
     id: Id
     body: Loose[str] = None
     author_id: Loose[str] = Field(default=None, validation_alias=AliasPath("author", "id"))
+
+
+class _Accepted(Payload):
+    """The response to a reply (`message_uid`) or a comment (`id`)."""
+
+    id: Loose[Id] = None
+    uid: Loose[Id] = Field(default=None, validation_alias="message_uid")
 
 
 class _Error(Payload):
@@ -179,10 +311,14 @@ class Front(HelpDesk):
             differently, and a request must not choose its own signature scheme.
         channel_id: The channel (`cha_…`) that sends replies. If None, Front chooses it.
         inboxes: The ids (`inb_…`) of the inboxes to triage. If empty, every inbox that sends webhooks is triaged.
-        messages: Which customer messages to triage: the `first` of each conversation, or `all`. Front has no event for
-            a new conversation, so any message within a minute of its creation counts as the first.
+        messages: Which customer messages to triage. `first`: the first of each conversation; Front has no event for a
+            new conversation, so any message within a minute of its creation counts as the first. `new`: also the first
+            one after the conversation was archived, and further ones as long as no human has answered. `all`: also
+            those that a human has answered, whose labels are then kept up to date.
         teams: How a team is represented, because Front cannot assign a conversation to a team: as one of the `inboxes`,
             to which the conversation is moved, or as one of the `tags`, which can trigger a rule.
+        machines: Ids of teammates (`tea_…`) who are not human, for example those of another integration. Rules, macros,
+            API clients and other bots are recognized without it.
         spam_tag: The tag that `MarkSpam` adds before it archives the conversation.
         spam_status: True if `MarkSpam` should set Front's status `spam` instead. The API cannot read that status back.
         base_url: The API's address, if it is not Front's, such as that of a proxy or a fake.
@@ -209,6 +345,8 @@ class Front(HelpDesk):
     shown = ("company_id", "source")
     appends_signature = True
     delivers_later = True  # Front accepts a reply (202) before it sends it
+    # A webhook contains its message twice, with the images that are embedded in the HTML.
+    default_max_body = 10 * 1024 * 1024
 
     webhook_secret: SigningSecret
     api_token: Secret = Field(description="an API token")
@@ -219,10 +357,18 @@ class Front(HelpDesk):
     inboxes: ListOf[Annotated[str, Field(pattern=rf"^inb_{_ID}$")]] = Field(
         default=(), description="ids of inboxes such as inb_1ix6"
     )
-    messages: Literal["first", "all"] = "first"
+    messages: Literal["first", "new", "all"] = "new"
     teams: Literal["inboxes", "tags"] = "inboxes"
     spam_tag: str = Field(default="spam", min_length=1, max_length=64, description="a name of 1 to 64 characters")
     spam_status: bool = False
+
+    @property
+    def retries_deliveries(self) -> bool:
+        """True for an application. Front never repeats the webhook of a rule.
+
+        Source: https://dev.frontapp.com/docs/webhooks-1
+        """
+        return self.source == "application"
 
     def headers(self) -> Mapping[str, str]:
         """Return the API token."""
@@ -242,12 +388,14 @@ class Front(HelpDesk):
         if self.source == "rule":
             forms = _list_signed_forms(delivery.body) if signature else ()
             if not any(self.secrets.verify(form, signature, "sha1") for form in forms):
-                raise InvalidSignature("X-Front-Signature is absent or was not made with the rule's API secret")
+                raise InvalidSignature(
+                    explain_rejection(delivery.headers, "X-Front-Signature", "the rule's API secret")
+                )
             return
         stamp = delivery.headers.get("x-front-request-timestamp", "")
         message = stamp.encode("utf-8", "replace") + b":" + delivery.body
         if not self.secrets.verify(message, signature, "sha256"):
-            raise InvalidSignature("X-Front-Signature is absent or was not made with the app's secret")
+            raise InvalidSignature(explain_rejection(delivery.headers, "X-Front-Signature", "the app's secret"))
         if not re.fullmatch(r"[0-9]{1,15}", stamp) or abs(delivery.received_at - int(stamp) / 1000) > _WINDOW:
             raise InvalidSignature("X-Front-Request-Timestamp is not within 5 minutes of our time")
 
@@ -264,48 +412,145 @@ class Front(HelpDesk):
         if self.source == "application" and event_type == "sync":
             challenge = _CHALLENGE.fullmatch(delivery.headers.get("x-front-challenge", ""))
             return Handshake("sync", {"challenge": challenge[0]} if challenge else {})
-        # Allow only this event. Otherwise, an app that subscribes to more events would answer itself in a loop.
-        if event_type != _EVENTS[self.source]:
+        # Allow only these events. Otherwise, an app that subscribes to more events would answer itself in a loop.
+        if event_type not in (_EVENTS[self.source], *_FAILURES):
             return Ignored(f"event {safe_word(event_type)}")
-        if self.source == "rule":
-            return self._parse_event(_InboundEvent.parse_data(data), data)
-        notification = _Notification.parse_data(data)
-        if notification.authorization is None or notification.authorization.id != self.company_id:
-            return Ignored("of another company")
-        return self._parse_event(notification.payload, data)
+        event = data
+        if self.source == "application":
+            notification = _Notification.parse_data(data)
+            if notification.authorization is None or notification.authorization.id != self.company_id:
+                return Ignored("of another company")
+            event = notification.payload
+        if event_type in _FAILURES:
+            return self._report_failure(_FailureEvent.parse_data(event))
+        return self._parse_event(_InboundEvent.parse_data(event), data)
+
+    def _report_failure(self, event: _FailureEvent) -> Ignored:
+        """Report a reply that Front had accepted, and could not deliver later."""
+        error = f" ({safe_word(event.error)})" if event.error else ""
+        reason = f"a message to the customer could not be delivered{error}"
+        return Ignored(reason, conversation_id=event.conversation_id, is_problem=True)
 
     def _parse_event(self, event: _InboundEvent, raw: dict[str, JsonValue]) -> Event | Ignored:
-        item, message = event.conversation, event.target.data
-        if self.inboxes and not any(inbox.id in self.inboxes for inbox in event.inboxes):
+        item, message = event.conversation, event.message
+        inboxes = [inbox for inbox in event.inboxes if not self.inboxes or inbox in self.inboxes]
+        if event.inboxes and not inboxes:
             return Ignored("in another inbox")
-        if message is None:  # a preview; `read` completes it
-            conversation = self._translate(item, [])
-            return self.build_event(conversation, event.id, account=self.company_id, kind="created", at=None, raw=raw)
-        if self._find_role(message) != "customer":
+        if not message.is_preview and not _is_from_customer(message):
             return Ignored("not written by a customer")
         kind = item.find_kind(message)
         if kind == "replied" and self.messages == "first":
             return Ignored("a later message of the conversation")
-        conversation = self._translate(item, [message])
-        if conversation.is_empty and not message.is_preview:
+        # The name of the event says that a customer wrote the message. `fetch` reads what a preview does not show.
+        shown = [message] if message.id and not message.is_preview else []
+        inbox = next(iter(inboxes), None)
+        conversation = self._translate(item, shown, inbox=inbox, is_continued=kind == "replied")
+        if shown and conversation.is_empty:
             return Ignored("the message is empty")
         return self.build_event(
-            conversation, message.id, account=self.company_id, kind=kind, at=message.created_at, raw=raw
+            conversation, message.id or event.id, account=self.company_id, kind=kind, at=message.created_at, raw=raw
         )
 
     # Conversations
 
+    async def fetch(self, event: Event, send: Send) -> Conversation:
+        """Read the event's conversation, and what a preview does not show.
+
+        Raises:
+            ConversationIgnored: `inboxes` or `messages` exclude the conversation or the message.
+            VendorError: The conversation could not be read.
+        """
+        is_shown = bool(event.conversation.messages)
+        message_id = event.message_id if _is_id("msg", event.message_id) and not is_shown else None
+        conversation = event.add_missing_message(await self._read(event.conversation_id, send, message_id))
+        inbox = event.conversation.inbox or await self._find_inbox(conversation.id, send)
+        if self.inboxes and inbox not in self.inboxes:
+            raise ConversationIgnored("in another inbox")
+        if reason := self._find_reason_to_ignore(event, conversation):
+            raise ConversationIgnored(reason)
+        team = inbox if self.teams == "inboxes" else None
+        return conversation.model_copy(update={"inbox": inbox, "team": team})
+
+    def _find_reason_to_ignore(self, event: Event, conversation: Conversation) -> str:
+        """Return why `messages` excludes the event's message, or an empty string."""
+        customers = [message for message in conversation.messages if message.role == "customer"]
+        message = next((message for message in customers if message.id == event.message_id), conversation.latest)
+        if self.messages == "all" or message is None or message.at is None:
+            return ""
+        if self.messages == "first":
+            first = customers[0].at or message.at
+            return "a later message of the conversation" if message.at - first > _FIRST_WITHIN else ""
+        answer = conversation.last_human_answer()
+        is_held = answer is not None and answer.at is not None and timedelta() < message.at - answer.at < _HOLD
+        return "a human has answered since the conversation was opened" if is_held else ""
+
     async def read(self, conversation_id: str, send: Send) -> Conversation:
         """Read a conversation and its messages: two calls, and one for each further 100 messages, up to 500.
 
-        A conversation that was merged into another one is read under its new id. Comments are not read.
+        If a conversation is older than its last message, another call finds out when it was last archived. A
+        conversation that was merged into another one is read under its new id. Comments are not read.
         """
+        return await self._read(conversation_id, send, None)
 
+    async def _read(self, conversation_id: str, send: Send, message_id: str | None) -> Conversation:
         def read_item(id_: str) -> Awaitable[_Item]:
             return self.get(_Item, f"/conversations/{id_}", send)
 
         item = await follow_merges(read_item, conversation_id, self._find_merge_target)
-        return self._translate(item, await self._list(_Page[_Message], f"/conversations/{item.id}/messages", send))
+        messages = await self._list(_Page[_Message], f"/conversations/{item.id}/messages", send)
+        if message_id is not None and all(message.id != message_id for message in messages):
+            messages.insert(0, await self.get(_Message, f"/messages/{message_id}", send))
+        messages.sort(key=_sort_key)
+        return self._translate(item, messages, closed_at=await self._find_closing(item, messages, send))
+
+    async def _find_inbox(self, conversation_id: str, send: Send) -> str | None:
+        """Return an inbox of a conversation, preferably one of `inboxes`."""
+        try:
+            inboxes = await self._list_inboxes(conversation_id, send)
+        except VendorError as err:
+            if self.inboxes or not _is_denied(err):
+                raise
+            return None
+        ids = [inbox.id for inbox in inboxes if inbox.id]
+        return next((id_ for id_ in ids if id_ in self.inboxes), next(iter(ids), None))
+
+    async def _list_inboxes(self, conversation_id: str, send: Send) -> Sequence[_Inbox]:
+        page = await self.get(_Page[_Inbox], f"/conversations/{conversation_id}/inboxes", send)
+        return page.results
+
+    async def _find_closing(self, item: _Item, messages: Sequence[_Message], send: Send) -> datetime | None:
+        """Return when a customer's message last found the conversation archived, and reopened it.
+
+        Args:
+            item: The conversation.
+            messages: Its messages, oldest first.
+            send: Makes the calls.
+        """
+        times = [message.created_at for message in messages if message.created_at]
+        arrivals = [message.created_at for message in messages if message.created_at and message.is_inbound]
+        if item.is_closed or not arrivals or times[-1] - times[0] <= _FIRST_WITHIN:
+            return None
+
+        def find_change(events: Iterable[_HistoryEvent]) -> _HistoryEvent | None:
+            return next((event for event in events if _is_change(event, arrivals)), None)
+
+        path = f"/conversations/{item.id}/events"
+        try:
+            events = await self._list(_Page[_HistoryEvent], path, send, is_enough=find_change)
+        except VendorError as err:
+            if not _is_denied(err):
+                raise
+            logger.warning("it is unknown when %s was archived, so it counts as never archived: %s", item.id, err)
+            return None
+        change = find_change(events)
+        if change is None or change.at is None or change.type not in _CLOSINGS:
+            return None
+        # "Send and archive" archives at once, and sends the message when it can no longer be undone.
+        later = (message for message in messages if message.created_at and message.created_at > change.at)
+        sent = takewhile(lambda message: not message.is_inbound, later)
+        closed_at = max((message.created_at for message in sent if message.created_at), default=change.at)
+        # The conversation is open, so the last message came after it was archived, whatever its own time says.
+        return min(closed_at, arrivals[-1] - timedelta(microseconds=1))
 
     def _find_merge_target(self, error: VendorError) -> str | None:
         """Return the conversation id in a redirect, which is not followed, so that the API token cannot leak."""
@@ -313,51 +558,73 @@ class Front(HelpDesk):
         match = re.fullmatch(rf"(?:{urls})?/conversations/(cnv_{_ID})/?(?:\?.*)?", error.location or "")
         return match[1] if match and error.status == 301 else None
 
-    async def _list(self, model: type[_Page[T]], path: str, send: Send) -> list[T]:
+    async def _list(
+        self,
+        model: type[_Page[T]],
+        path: str,
+        send: Send,
+        *,
+        pages: int = _MAX_PAGES,
+        is_enough: Callable[[list[T]], object] = lambda _: False,
+    ) -> list[T]:
+        """Return the entries of a list, from the first page until `is_enough` returns a true value."""
         entries: list[T] = []
         query = "?limit=100"
-        for _ in range(_MAX_PAGES):
+        for _ in range(pages):
             page = await self.get(model, path + query, send)
             entries += page.results
-            if page.next_token is None:
+            if page.next_token is None or is_enough(entries):
                 break
             query = f"?limit=100&page_token={page.next_token}"
         return entries
 
-    def _translate(self, item: _Item, messages: Sequence[_Message]) -> Conversation:
-        senders = (sender for message in messages for sender in message.senders)
-        sender = next(senders, None) or item.recipient or _Recipient()
+    def _translate(
+        self,
+        item: _Item,
+        messages: Sequence[_Message],
+        *,
+        inbox: str | None = None,
+        closed_at: datetime | None = None,
+        is_continued: bool = False,
+    ) -> Conversation:
+        """Build a conversation from messages that are sorted, the oldest first."""
+        kept = [message for message in messages if not message.is_draft and not message.draft_mode]
+        newest = [message for message in reversed(kept) if self._find_role(message) == "customer"]
+        sender = next((message.sender for message in newest if message.sender), None) or item.recipient or _Recipient()
+        subjects = [item.subject, *(message.subject for message in messages)]
         return self.build_conversation(
             item.id,
-            (self._translate_message(message) for message in sorted(messages, key=_sort_key) if not message.is_draft),
-            subject=item.subject,
+            (self._translate_message(item, message) for message in kept),
+            subject=next((subject for subject in subjects if subject), None),
             # Do not use the handle as the id: it is an address, and ids appear in logs.
             customer=Customer(id=sender.contact_id, name=sender.name, email=sender.handle),
-            assignee=item.assignee_id,
+            assignee=item.assignee.id if item.assignee and item.assignee.is_human else None,
+            is_closed=item.is_closed,
+            closed_at=closed_at,
+            channel=next((message.type for message in newest if message.type), None),
+            inbox=inbox,
             tags=(tag.name for tag in item.tags),
+            is_continued=is_continued,
         )
 
-    def _translate_message(self, message: _Message) -> Message:
-        plain = from_html(message.body or "")
-        # Only emails have "text".
-        text = clean(message.text or "") or plain.text or clean(message.blurb or "")
+    def _translate_message(self, item: _Item, message: _Message) -> Message:
         return self.build_message(
-            message.id,
+            _identify(item, message),
             self._find_role(message),
-            Plain(text, plain.images),
+            _read_text(message),
             author=message.author.id if message.author else None,
             at=message.created_at,
-            files=(file.filename for file in message.attachments),
+            files=(file.filename or "file" for file in message.attachments),
+            is_automatic=message.is_automatic,
         )
 
     def _find_role(self, message: _Message) -> Role:
-        """Return the author's role. A bot is a teammate of a type other than `user`.
-
-        Source: https://dev.frontapp.com/reference/teammates
-        """
-        if message.author is None:
-            return "customer" if message.is_inbound else "bot"
-        return "agent" if message.author.type == "user" and message.author.id != self.author_id else "bot"
+        """Return the author's role. Teammates write `internal` messages to one another."""
+        if _is_from_customer(message):
+            return "customer"
+        if message.author is None or not message.author.is_human or message.author.id == self.author_id:
+            return "bot"
+        return "note" if message.type == "internal" else "agent"
 
     # Actions
 
@@ -381,32 +648,42 @@ class Front(HelpDesk):
                 pass
 
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Group actions: all updates in one step, then each note, then each reply.
+        """Group and order actions: assign, reply, then set fields, tag and add notes, and close last.
 
-        `Close` joins the step of the last reply, or the updates if there is neither a reply nor a note.
+        `Close` joins the step of a reply that directly precedes it, because Front archives with the same call.
         """
         steps: list[list[Action]] = []
         for action in sorted(actions, key=lambda action: _ORDER.get(type(action), 0)):
-            if steps and _can_share_step(steps[-1][0], action):
+            if steps and _can_share_step(steps[-1][-1], action):
                 steps[-1].append(action)
             else:
                 steps.append([action])
         return build_steps(steps)
 
-    async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
-        """Perform a step: one call for a reply or a note.
+    async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
+        """Perform a step: one call, or two if it sets fields.
 
-        An update takes up to two calls. Before them it may read the tags and fields, and create tags.
+        A step that adds tags may first list the tags, look up the conversation's workspace, and create tags.
         """
         path = f"/conversations/{conversation.id}"
         match step.actions[0]:
             case Reply(body=body):
-                await send(self._build_reply(path, body, archive=len(step.actions) > 1))
+                request = self._build_reply(path, body, archive=len(step.actions) > 1)
+                return await self._write(request, send)
             case Note(body=body):
                 comment = {"body": _escape_markdown(body), "author_id": self.author_id}
-                await send(self.request("POST", f"{path}/comments", comment))
+                return await self._write(self.request("POST", f"{path}/comments", comment), send)
             case _:
-                await self._update(path, step.actions, send)
+                await self._update(conversation.id, step.actions, send)
+                return None
+
+    async def _write(self, request: Request, send: Send) -> Performed:
+        """Write a reply or a comment. Front identifies a reply that it has only accepted by its `message_uid`."""
+        response = await send(request)
+        with suppress(ValueError):
+            accepted = _Accepted.model_validate_json(response.body)
+            return Performed(message_ids=tuple(id_ for id_ in (accepted.uid, accepted.id) if id_))
+        return Performed()
 
     async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
         """Look for a reply among the new messages, or for a note among all comments.
@@ -433,7 +710,8 @@ class Front(HelpDesk):
         channel = {"channel_id": self.channel_id} if self.channel_id else {}
         return self.request("POST", f"{path}/messages", message | channel)
 
-    async def _update(self, path: str, actions: Sequence[Action], send: Send) -> None:
+    async def _update(self, conversation_id: str, actions: Sequence[Action], send: Send) -> None:
+        path = f"/conversations/{conversation_id}"
         tags: list[str] = []
         changes: dict[str, JsonValue] = {}
         # MarkSpam comes last: its status takes precedence over that of Close.
@@ -442,15 +720,19 @@ class Front(HelpDesk):
             tags += names
             changes |= values
         if tags:
-            tag_ids = await self._find_tag_ids(tags, send)
-            await send(self.request("POST", f"{path}/tags", {"tag_ids": tag_ids}, idempotent=True))
+            with _naming(f"the tag {', '.join(map(repr, dict.fromkeys(tags)))}"):
+                tag_ids = await self._find_tag_ids(tags, conversation_id, send)
+                await send(self.request("POST", f"{path}/tags", {"tag_ids": tag_ids}, idempotent=True))
         fields = merge_fields(actions)
         if fields:
             # Read as late as possible, because any change between this call and the next one is lost.
             current = await self.get(_Fields, path, send)
             changes["custom_fields"] = current.custom_fields | fields
         if changes:
-            await send(self.request("PATCH", path, changes))
+            names = [f"the field {name!r}" for name in fields]
+            names += [f"{name} {value!r}" for name, value in changes.items() if name != "custom_fields"]
+            with _naming(", ".join(names)):
+                await send(self.request("PATCH", path, changes))
 
     def _list_changes(self, action: Action) -> tuple[Sequence[str], dict[str, JsonValue]]:
         """Return the tags that an action adds, and the values of the conversation that it changes."""
@@ -468,15 +750,34 @@ class Front(HelpDesk):
             case _:
                 return [], {}
 
-    async def _find_tag_ids(self, tags: Iterable[str], send: Send) -> list[str]:
+    async def _find_tag_ids(self, tags: Iterable[str], conversation_id: str, send: Send) -> list[str]:
         """Return the ids of tags, which a policy names by id or name. Tags that do not exist are created."""
         names = list(dict.fromkeys(tag.strip() for tag in tags))
-        ids = {name: name for name in names if _is_id("tag", name)}
-        if len(ids) < len(names):
-            company_tags = await self._list(_Page[_Tag], "/company/tags", send)
-            # Several tags may share a name; always use the first one.
-            ids = {tag.name.casefold(): tag.id for tag in reversed(company_tags)} | ids
-        return [ids.get(name.casefold()) or await self._create_tag(name, send) for name in names]
+        if all(_is_id("tag", name) for name in names):
+            return names
+        # The list of the company's tags lacks those of its workspaces, and rules react to the tag, not to its name.
+        known = await self._list(_Page[_Tag], "/tags", send, pages=_MAX_TAG_PAGES)
+        named = {name: [tag for tag in known if _is_named(tag, name)] for name in names}
+        workspaces = await self._find_workspaces(named.values(), conversation_id, send)
+        ids: list[str] = []
+        for name in names:
+            # Several tags may share a name. The sort is stable, so otherwise the first one is used.
+            found = sorted(named[name], key=lambda tag: _rank_tag(tag, workspaces))
+            ids.append(name if _is_id("tag", name) else found[0].id if found else await self._create_tag(name, send))
+        return ids
+
+    async def _find_workspaces(
+        self, candidates: Iterable[Sequence[_Tag]], conversation_id: str, send: Send
+    ) -> Sequence[str | None]:
+        """Return the workspaces of a conversation, if that is needed to choose between tags with the same name."""
+        if not any(len(tags) > 1 and any(tag.workspace for tag in tags) for tags in candidates):
+            return ()
+        try:
+            return [_find_workspace(inbox.owner_url) for inbox in await self._list_inboxes(conversation_id, send)]
+        except VendorError as err:
+            if not _is_denied(err):
+                raise
+            return ()
 
     async def _create_tag(self, name: str, send: Send) -> str:
         return (await self.call(_Tag, self.request("POST", "/company/tags", {"name": name}), send)).id
@@ -486,8 +787,11 @@ class Front(HelpDesk):
     def pause(self, response: Response, now: float) -> float | None:
         """Return the seconds to wait for the rate limit of the company, or for that of one conversation.
 
+        When the limit is used up, Front still accepts calls until the burst allowance is used up, too.
         Source: https://dev.frontapp.com/docs/rate-limiting
         """
+        if response.status != 429 and parse_seconds(response.headers, "x-ratelimit-burst-remaining"):
+            return None
         wait = parse_seconds(response.headers, "retry-after") or 0.0
         return wait / 1000 if wait > _MAX_RETRY_AFTER else super().pause(response, now)
 
@@ -501,24 +805,91 @@ def _is_id(kind: str, text: str) -> bool:
     return re.fullmatch(rf"{kind}_{_ID}", text) is not None
 
 
+def _find_workspace(url: str | None) -> str | None:
+    match = re.search(rf"/teams/(tim_{_ID})$", url or "")
+    return match[1] if match else None
+
+
+def _is_named(tag: _Tag, name: str) -> bool:
+    return not tag.is_personal and tag.name.strip().casefold() == name.casefold()
+
+
+def _rank_tag(tag: _Tag, workspaces: Sequence[str | None]) -> int:
+    """Return the rank of a tag among those with the same name: of the conversation's workspace, company, another's."""
+    if tag.workspace is None:
+        return 1
+    return 0 if not workspaces or tag.workspace in workspaces else 2
+
+
+def _is_from_customer(message: _Message) -> bool:
+    """Return whether a customer wrote a message. The author of a chat may be a `visitor`, who is no teammate."""
+    if message.author is None or message.author.type == "visitor":
+        return message.is_inbound is not False
+    return False
+
+
+def _identify(item: _Item, message: _Message) -> str:
+    """Return a stable id of a message.
+
+    Front returns only the `message_uid` of a reply that it has accepted, so that identifies what was sent.
+    """
+    sent = None if _is_from_customer(message) else message.uid
+    at = f"{message.created_at:%Y%m%dT%H%M%S.%f}" if message.created_at else "unknown"
+    return sent or message.id or message.uid or f"{item.id}-{at}"
+
+
+def _read_text(message: _Message) -> Plain:
+    """Return the text of a message. Unlike Front's plain text, the HTML shows what is quoted."""
+    body = message.body or ""
+    plain = from_html(body) if looks_like_html(body) else Plain(clean(body), 0)
+    return Plain(plain.text or clean(message.text or "") or clean(message.blurb or ""), plain.images)
+
+
+def _is_change(event: _HistoryEvent, arrivals: Sequence[datetime]) -> bool:
+    """Return whether an event closed or opened a conversation, other than a customer's message that reopened it."""
+    if event.type in _CLOSINGS:
+        return event.at is not None
+    at = event.at
+    return event.type in _OPENINGS and not (at and any(abs(at - arrival) <= _SAME_MOMENT for arrival in arrivals))
+
+
+def _is_denied(error: VendorError) -> bool:
+    """Return whether a resource cannot be read at all, for example because the API token lacks a scope."""
+    return error.is_rejection or error.status == 403
+
+
+@contextmanager
+def _naming(subject: str) -> Generator[None]:
+    """Let the error of a rejected call say what was rejected."""
+    try:
+        yield
+    except VendorError as err:
+        if _is_denied(err):
+            err.message = f"{subject}: {err.message}"
+        raise
+
+
 def _list_signed_forms(body: bytes) -> Iterator[bytes]:
     """Yield the bytes, and the JSON as JavaScript writes it. Front's samples disagree on which one a rule signs."""
     yield body
-    with suppress(ValueError, RecursionError):
-        yield json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
+    if len(body) <= _LARGEST_REWRITTEN:
+        with suppress(ValueError, RecursionError):
+            yield json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _sort_key(message: _Message) -> tuple[datetime, int, str]:
-    return sort_key(message.created_at, message.id)
+    return sort_key(message.created_at, message.id or "")
 
 
-def _can_share_step(first: Action, action: Action) -> bool:
-    """Return whether `action` can join the step that begins with `first`."""
-    match first, action:
-        case (_, Note() | Reply()) | (Note(), _) | (Reply(), MarkSpam()):
+def _can_share_step(previous: Action, action: Action) -> bool:
+    """Return whether `action` can join the step that ends with `previous`."""
+    match previous, action:
+        case (Note(), _) | (_, Note() | Reply()) | (Reply(), MarkSpam()):
             return False
-        case _:
+        case (Reply(), Close()) | (MarkSpam() | Close(), MarkSpam() | Close()):
             return True
+        case _:
+            return type(previous) is type(action)
 
 
 def _escape_markdown(text: str) -> str:

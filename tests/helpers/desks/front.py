@@ -112,7 +112,7 @@ class FrontDesk(Desk):
         yield "of another company", self.change_envelope(authorization=None)
         yield "not written by a customer", self.change_message(is_inbound=False)
         yield "not written by a customer", self.change_message(author={"id": "tea_9002", "type": "user"})
-        yield "a later message of the conversation", self.change_message(created_at=self.clock() + 61)
+        yield "a message to the customer could not be delivered (bounce)", self.fake.fail_delivery(conversation)
         yield "the message is empty", self.fake.customer_writes("   ")
 
     def malformed(self) -> Iterable[object]:
@@ -127,7 +127,6 @@ class FrontDesk(Desk):
         yield good | {"payload": payload | {"conversation": {"id": "../etc"}}}
         yield good | {"payload": payload | {"conversation": {"id": "cnv_1/../../teammates"}}}
         yield good | {"payload": payload | {"target": 7}}
-        yield json.loads(self.change_message(id=None).body)
         yield json.loads(self.change_message(text=["text"]).body)
 
     def change_envelope(self, **envelope: Any) -> Webhook:

@@ -207,7 +207,7 @@ def test_messages_are_paged_newest_first(fake: FakeFront, client: httpx.Client) 
 def test_only_an_email_has_plain_text(fake: FakeFront, client: httpx.Client) -> None:
     open_conversation(fake, "Hi", attachments=["a.txt"])
     (message,) = get_results(client.get(f"{ONE}/messages"))
-    assert "text" not in message
+    assert message["text"] is None
     assert (message["type"], message["blurb"], message["attachments"][0]["filename"]) == ("front_chat", "Hi", "a.txt")
 
 
@@ -223,7 +223,80 @@ def test_a_merged_conversation_is_redirected(fake: FakeFront, client: httpx.Clie
     assert len(get_results(client.get(f"/conversations/{other}/messages"))) == 2
 
 
+def test_events_are_listed_newest_first(fake: FakeFront, client: httpx.Client, clock: Clock) -> None:
+    open_conversation(fake)
+    client.post(f"{ONE}/comments", json={"body": "psst"})
+    clock.now += 1
+    client.patch(ONE, json={"status": "archived"})
+    client.patch(ONE, json={"status": "spam"})
+    clock.now += 1
+    client.patch(ONE, json={"status": "open"})
+    events = get_results(client.get(f"{ONE}/events"))
+    assert [event["type"] for event in events] == ["reopen", "archive", "inbound", "comment"]
+    assert len({event["id"] for event in events}) == 4
+
+
+def test_a_customer_reopens_a_conversation_without_an_event(
+    fake: FakeFront, client: httpx.Client, clock: Clock
+) -> None:
+    open_conversation(fake)
+    for _ in range(2):
+        clock.now += 1
+        fake.archive("cnv_1")
+        clock.now += 1
+        fake.customer_writes("Again", conversation="cnv_1")
+        assert fake.status("cnv_1") == "unassigned"
+    types = [event["type"] for event in get_results(client.get(f"{ONE}/events"))]
+    assert types == ["inbound", "archive", "inbound", "archive", "inbound"]
+
+
+def test_a_conversation_that_a_test_closes_was_archived_after_its_last_message(
+    fake: FakeFront, client: httpx.Client, clock: Clock
+) -> None:
+    open_conversation(fake)
+    for _ in range(2):
+        clock.now += 60
+        fake.conversations["cnv_1"].state = "closed"
+        assert fake.status("cnv_1") == "archived"
+        fake.customer_writes("Again", conversation="cnv_1")
+    types = [event["type"] for event in get_results(client.get(f"{ONE}/events"))]
+    assert types == ["inbound", "archive", "inbound", "archive", "inbound"]
+
+
+def test_tags_and_inboxes_belong_to_workspaces(fake: FakeFront, client: httpx.Client) -> None:
+    open_conversation(fake)
+    fake.tags |= {"tag_a": "vip", "tag_b": "vip", "tag_c": "vip"}
+    fake.tag_owners |= {"tag_a": "tim_2", "tag_c": "tea_9002"}
+    fake.workspaces["inb_1in"] = "tim_2"
+    tags = get_results(client.get("/tags"))
+    owners = [tag["_links"]["related"]["owner"] for tag in tags]
+    base = "https://acme.api.frontapp.com"
+    assert owners == [f"{base}/teams/tim_2", None, f"{base}/teammates/tea_9002"]
+    assert [tag["is_private"] for tag in tags] == [False, False, True]
+    assert [tag["id"] for tag in get_results(client.get("/company/tags"))] == ["tag_b"]
+    (inbox,) = get_results(client.get(f"{ONE}/inboxes"))
+    assert (inbox["id"], inbox["_links"]["related"]["owner"]) == ("inb_1in", f"{base}/teams/tim_2")
+
+
+def test_a_tag_that_a_test_adds_exists(fake: FakeFront, client: httpx.Client) -> None:
+    open_conversation(fake)
+    fake.conversations["cnv_1"].tags.append("vip")
+    assert [tag["name"] for tag in client.get(ONE).json()["tags"]] == ["vip"]
+    assert [tag["name"] for tag in get_results(client.get("/tags"))] == ["vip"]
+
+
 # Rate limits.
+
+
+def test_a_burst_above_the_rate_limit_is_accepted(clock: Clock) -> None:
+    with connect(FakeFront(clock=clock, rate_limit=RateLimit(1, 60), burst=2)) as client:
+        responses = [client.get("/me") for _ in range(4)]
+        clock.now += 600
+        again = client.get("/me")
+    assert [response.status_code for response in responses] == [200, 200, 200, 429]
+    left = [response.headers["X-RateLimit-Burst-Remaining"] for response in (*responses, again)]
+    assert left == ["2", "1", "0", "0", "2"]
+    assert responses[1].headers["X-RateLimit-Remaining"] == "0"
 
 
 def test_the_rate_limit_is_reported_and_enforced(clock: Clock) -> None:
@@ -260,6 +333,32 @@ def test_events_report_what_teammates_and_rules_do(fake: FakeFront) -> None:
     assert "target" not in assignment["payload"]
     greeting = parse_body(fake.bot_greets())["payload"]["target"]["data"]
     assert (greeting["is_inbound"], greeting["author"]["type"]) == (False, "rule")
+
+
+@pytest.mark.parametrize(("source", "name"), [("application", "message_delivery_failed"), ("rule", "sending_error")])
+def test_a_message_that_is_not_delivered_is_reported(clock: Clock, source: Any, name: str) -> None:
+    fake = FakeFront(clock=clock, source=source)
+    open_conversation(fake)
+    fake.agent_writes("Hi", conversation="cnv_1")
+    report = parse_body(fake.fail_delivery("cnv_1"))
+    assert report["type"] == name
+    event = report.get("payload", report)
+    assert event["target"]["data"]["error_type"] == "bounce"
+
+
+def test_a_preview_shows_only_ids_and_links(clock: Clock) -> None:
+    fake = FakeFront(clock=clock, source="rule", previews=True)
+    event = parse_body(fake.customer_writes("Hi", subject="Parcel"))
+    assert event["conversation"].keys() == {"_links", "id", "subject"}
+    assert event["target"]["data"].keys() == event["source"]["data"].keys() == {"_links", "id"}
+    assert event["source"]["data"]["id"] == "inb_1in"
+    assignment = parse_body(fake.assign("cnv_1"))
+    assert (assignment["source"]["data"]["id"], "target" in assignment) == ("tea_9002", False)
+
+
+def test_a_webhook_contains_the_message_twice(fake: FakeFront) -> None:
+    event = parse_body(fake.customer_writes("Hi"))["payload"]
+    assert event["conversation"]["last_message"] == event["target"]["data"]
 
 
 def test_openssl_computes_the_same_signatures(fake: FakeFront, clock: Clock) -> None:
@@ -316,6 +415,9 @@ def test_every_response_matches_fronts_api_description(fake: FakeFront) -> None:
         ("GET", "/inboxes", None),
         ("GET", "/channels", None),
         ("GET", "/company/tags", None),
+        ("GET", "/tags", None),
+        ("GET", f"{ONE}/inboxes", None),
+        ("GET", f"{ONE}/events", None),
     ]
     with connect(fake) as client:
         for method, path, body in calls:

@@ -6,8 +6,9 @@ https://dev.frontapp.com/docs/application-webhooks
 https://dev.frontapp.com/docs/rule-webhooks
 
 Where the descriptions are ambiguous the fake is strict: it rejects undocumented fields. A reply appears at once,
-although Front only queues it. Not implemented: drafts, the lists of conversations and of events, contacts, ticket
-statuses, OAuth.
+although Front only queues it. The list of a conversation's events contains messages, and what archives, deletes and
+reopens the conversation; a customer's message reopens it without an event of its own. Not implemented: drafts, the
+lists of conversations and of all events, contacts, ticket statuses, OAuth.
 """
 
 import base64
@@ -28,10 +29,12 @@ from triage.testing.desks.front_json import (
     render_channel,
     render_comment,
     render_conversation,
+    render_event,
     render_inbox,
     render_list,
     render_message,
     render_page,
+    render_preview,
     render_tag,
     render_teammate,
 )
@@ -58,8 +61,14 @@ _RULE_EVENTS = {
     "inbound_received": "inbound",
     "outbound_sent": "outbound",
     "assignee_changed": "assign",
+    "conversation_archived": "archive",
+    "message_delivery_failed": "sending_error",
 }
 _STATUSES = ("archived", "deleted", "open", "spam")
+# The event that reports a new status.
+_STATUS_EVENTS = {"archived": "archive", "deleted": "trash", "open": "reopen", "spam": "archive"}
+_MESSAGE_EVENTS = {"customer": "inbound", "agent": "outbound", "bot": "outbound", "note": "comment"}
+_BURST_SECONDS = 600
 _MESSAGE_ROLES = ("customer", "agent", "bot")
 
 _UPDATE: Shape = {
@@ -97,7 +106,8 @@ class FakeFront(FakeHelpDesk):
     """Front with one company.
 
     `customer_writes` sends `inbound_received`, `agent_writes` and `bot_greets` send `outbound_sent`, and `assign` sends
-    `assignee_changed`; in the webhooks of a rule the events are `inbound`, `outbound` and `assign`.
+    `assignee_changed`; in the webhooks of a rule the events are `inbound`, `outbound` and `assign`. `archive` and
+    `fail_delivery` send `conversation_archived` and `message_delivery_failed` (`archive`, `sending_error`).
 
     By default the rate limit is the Starter plan's: 50 calls a minute for the whole company.
 
@@ -109,11 +119,15 @@ class FakeFront(FakeHelpDesk):
         inbox: The id of the inbox where customers' messages arrive.
         channels: Ids of the channels that replies can be sent from.
         source: Whether an application or a rule sends the webhooks. Front delivers a rule's webhook only once.
+        previews: True if webhooks show only ids, as those of rules do unless "Send full event data" is on.
+        burst: How many calls above the rate limit are accepted, in ten minutes. Front accepts half of the limit.
         options: `users`, `teams` (inboxes that conversations are moved to), `clock`, `rate_limit`, `latency` and
             `first_id`; see `FakeHelpDesk`.
 
     Attributes:
-        tags: The company's tags, id to name.
+        tags: The tags, id to name.
+        tag_owners: The workspaces (`tim_…`) or teammates that own tags, by the tag's id. Others belong to the company.
+        workspaces: The workspaces that own inboxes, by the inbox's id. All others belong to `tim_1`.
         merged: Ids of merged conversations, and of the conversations that they were merged into.
     """
 
@@ -146,6 +160,8 @@ class FakeFront(FakeHelpDesk):
         inbox: str = "inb_1in",
         channels: Sequence[str] = ("cha_1in",),
         source: Source = "application",
+        previews: bool = False,
+        burst: int = 0,
         **options: Unpack[FakeOptions],
     ) -> None:
         super().__init__(**options)
@@ -155,8 +171,13 @@ class FakeFront(FakeHelpDesk):
         self.inbox = inbox
         self.channels = tuple(channels)
         self.source: Source = source
+        self.previews = previews
+        self.burst = burst
         self.tags: dict[str, str] = {}
+        self.tag_owners: dict[str, str] = {}
+        self.workspaces: dict[str, str] = {}
         self.merged: dict[str, str] = {}
+        self._burst_window = (0, 0)  # the number of the current window, and the calls above the limit in it
 
     @override
     def settings(self, base_url: str = IN_PROCESS) -> dict[str, Any]:
@@ -178,11 +199,10 @@ class FakeFront(FakeHelpDesk):
     def status(self, conversation_id: str) -> str:
         """Return a conversation's status as it is read: `"assigned"`, `"unassigned"`, `"archived"` or `"deleted"`."""
         conversation = self.conversations[conversation_id]
-        status = conversation.extra["status"]
-        if status == "open":
+        if _is_open(conversation):
             return "assigned" if conversation.assignee else "unassigned"
         # Front shows spam as archived.
-        return "archived" if status == "spam" else str(status)
+        return "deleted" if conversation.extra["status"] == "deleted" else "archived"
 
     # The API.
 
@@ -194,7 +214,7 @@ class FakeFront(FakeHelpDesk):
             ("GET", "/teammates"): self._get_teammates,
             ("GET", "/inboxes"): self._get_inboxes,
             ("GET", "/channels"): self._get_channels,
-            ("GET", "/company/tags"): self._get_tags,
+            ("GET", "/company/tags"): self._get_company_tags,
             ("GET", "/tags"): self._get_tags,
             ("POST", "/company/tags"): self._post_tag,
             ("GET", "/messages/(?P<message_id>[^/]+)"): self._get_message,
@@ -203,6 +223,8 @@ class FakeFront(FakeHelpDesk):
             ("PUT", f"{conversation_path}/assignee"): self._put_assignee,
             ("GET", f"{conversation_path}/messages"): self._get_messages,
             ("POST", f"{conversation_path}/messages"): self._post_message,
+            ("GET", f"{conversation_path}/inboxes"): self._get_conversation_inboxes,
+            ("GET", f"{conversation_path}/events"): self._get_events,
             ("GET", f"{conversation_path}/comments"): self._get_comments,
             ("POST", f"{conversation_path}/comments"): self._post_comment,
             ("POST", f"{conversation_path}/tags"): self._post_tags,
@@ -222,6 +244,20 @@ class FakeFront(FakeHelpDesk):
         if refusal.field is not None:
             error["details"] = [refusal.field]
         return {"_error": error}
+
+    @override
+    def _count(self, call: Call) -> tuple[Mapping[str, str], bool]:
+        headers, exceeded = super()._count(call)
+        if self.rate_limit is None or not self.burst:
+            return headers, exceeded
+        window = int(self.clock() // _BURST_SECONDS)
+        used = self._burst_window[1] if self._burst_window[0] == window else 0
+        if exceeded and used < self.burst:
+            exceeded = False
+            used += 1
+        self._burst_window = (window, used)
+        burst = {"X-RateLimit-Burst-Limit": str(self.burst), "X-RateLimit-Burst-Remaining": str(self.burst - used)}
+        return {**headers, **burst}, exceeded
 
     @override
     def build_headers(self, response: HttpResponse) -> Mapping[str, str]:
@@ -249,13 +285,16 @@ class FakeFront(FakeHelpDesk):
         return render_list("/channels", [render_channel(channel_id) for channel_id in self.channels])
 
     def _get_tags(self, call: Call) -> Any:
-        return render_page(call, [render_tag(tag_id, name) for tag_id, name in self.tags.items()])
+        return render_page(call, [self._render_tag(tag_id) for tag_id in self.tags])
+
+    def _get_company_tags(self, call: Call) -> Any:
+        return render_page(call, [self._render_tag(tag_id) for tag_id in self.tags if tag_id not in self.tag_owners])
 
     def _post_tag(self, call: Call) -> Any:
         name = _read_fields(call, _TAG, "name")["name"]
         tag_id = f"tag_{self.next_id():x}"
         self.tags[tag_id] = name
-        return as_json(201, render_tag(tag_id, name))
+        return as_json(201, self._render_tag(tag_id))
 
     def _get_message(self, _: Call, message_id: str) -> Any:
         message_id = message_id.removeprefix("alt:uid:")
@@ -316,6 +355,19 @@ class FakeFront(FakeHelpDesk):
         self._set_status(conversation, "archived" if options.get("archive", True) else "open")
         return as_json(202, {"status": "accepted", "message_uid": message.extra["uid"]})
 
+    def _get_conversation_inboxes(self, call: Call, conversation_id: str) -> Any:
+        conversation = self.find_conversation(conversation_id)
+        return render_list(call.path, [self._render_inbox(conversation.team or self.inbox)])
+
+    def _get_events(self, call: Call, conversation_id: str) -> Any:
+        conversation = self.find_conversation(conversation_id)
+        events = [(message.at + 0.25, _MESSAGE_EVENTS[message.role], message.id) for message in conversation.messages]
+        changes = conversation.extra.get("changes", ())
+        events += [(at, kind, f"c{number:x}") for number, (at, kind) in enumerate(changes) if kind]
+        newest_first = sorted(events, key=lambda event: event[0], reverse=True)
+        shown = self._render_conversation(conversation)
+        return render_page(call, [render_event(f"evt_{name}", kind, at, shown) for at, kind, name in newest_first])
+
     def _get_comments(self, call: Call, conversation_id: str) -> Any:
         messages = self.find_conversation(conversation_id).messages
         return render_page(call, [render_comment(message) for message in reversed(messages) if message.role == "note"])
@@ -351,6 +403,8 @@ class FakeFront(FakeHelpDesk):
         return [self.tags[tag_id] for tag_id in tag_ids]
 
     def _set_status(self, conversation: FakeConversation, status: str) -> None:
+        if _is_open(conversation) != (status == "open"):
+            _record_change(conversation, _STATUS_EVENTS[status], self.now() + 0.5)
         conversation.extra["status"] = status
         conversation.state = "open" if status == "open" else "closed"
 
@@ -367,8 +421,13 @@ class FakeFront(FakeHelpDesk):
         message.id = f"{'com' if is_note else 'msg'}_{self.next_id():x}"
         message.type = "comment" if is_note else conversation.channel
         message.extra["uid"] = hashlib.sha256(message.id.encode()).hexdigest()[:32]
-        if message.role == "customer":
-            self._set_status(conversation, "open")
+        if message.role == "customer" and not _is_open(conversation):
+            changes = conversation.extra.get("changes", [])
+            if not changes or changes[-1][1] in ("", "reopen"):
+                # A test has closed it. Say that this happened right after its last message.
+                _record_change(conversation, "archive", conversation.messages[-1].at + 0.5)
+            _record_change(conversation, "", message.at)
+            conversation.extra["status"] = conversation.state = "open"
 
     @override
     def report_message(self, conversation: FakeConversation, message: FakeMessage, *, is_new: bool = False) -> Webhook:
@@ -379,6 +438,31 @@ class FakeFront(FakeHelpDesk):
     def assign_human(self, conversation: FakeConversation, agent: Person) -> Webhook:
         conversation.assignee = agent.id
         return self._notify("assignee_changed", conversation, teammate=agent)
+
+    def archive(self, conversation: str, agent: str | None = None) -> Webhook:
+        """Archive a conversation as a human teammate does, and return the webhook for it.
+
+        Args:
+            conversation: The conversation's id.
+            agent: The teammate's id; None for the last of `users`.
+        """
+        with self._lock:
+            current = self.conversations[conversation]
+            self._set_status(current, "archived")
+            return self._notify("conversation_archived", current, teammate=self.get_human(agent))
+
+    def fail_delivery(self, conversation: str, error: str = "bounce") -> Webhook:
+        """Fail to deliver the last message of a conversation, and return the webhook for it.
+
+        Args:
+            conversation: The conversation's id.
+            error: Front's word for the error.
+        """
+        with self._lock:
+            current = self.conversations[conversation]
+            message = current.messages[-1]
+            message.extra["error_type"] = error
+            return self._notify("message_delivery_failed", current, message=message)
 
     def merge(self, conversation: str, *, into: str) -> None:
         """Merge a conversation into another, as a human teammate does. Calls for the old id are then redirected.
@@ -419,21 +503,19 @@ class FakeFront(FakeHelpDesk):
         teammate: Person | None = None,
     ) -> Webhook:
         event_id = f"evt_{self.next_id():x}"
-        payload: dict[str, Any] = {
-            "_links": {"self": f"{API}/events/{event_id}"},
-            "id": event_id,
-            "type": _RULE_EVENTS[event],
-            "emitted_at": self.now() + 0.25,
-            "conversation": self._render_conversation(conversation),
-            "source": {
-                "_meta": {"type": "inboxes"},
-                "data": [self._render_inbox(conversation.team or self.inbox)],
-            },
-        }
+        shown = self._render_conversation(conversation)
+        # Webhooks still contain the last message, although Front no longer documents it.
+        last = next((one for one in reversed(conversation.messages) if one.role in _MESSAGE_ROLES), None)
+        shown["last_message"] = render_message(conversation, last) if last else None
+        payload = render_event(event_id, _RULE_EVENTS[event], self.now() + 0.25, shown)
+        inbox = self._render_inbox(conversation.team or self.inbox)
+        payload["source"] = {"_meta": {"type": "inboxes"}, "data": [inbox]}
         if teammate is not None:
             payload["source"] = {"_meta": {"type": "teammate"}, "data": render_teammate(teammate)}
         if message is not None:
             payload["target"] = {"_meta": {"type": "message"}, "data": render_message(conversation, message)}
+        if self.previews:
+            payload = render_preview(payload)
         if self.source == "application":
             payload = {"type": event, "authorization": {"id": self.company_id}, "payload": payload}
         return self._build_notification(payload, conversation.id)
@@ -445,13 +527,29 @@ class FakeFront(FakeHelpDesk):
     # JSON.
 
     def _render_conversation(self, conversation: FakeConversation) -> dict[str, Any]:
+        for name in conversation.tags:
+            if name not in self.tags.values():
+                self.tags[f"tag_{self.next_id():x}"] = name
         tag_ids = {name: tag_id for tag_id, name in self.tags.items()}
-        tags = [render_tag(tag_ids[name], name) for name in conversation.tags if name in tag_ids]
+        tags = [self._render_tag(tag_ids[name]) for name in conversation.tags]
         assignee = self.get_user(conversation.assignee) if conversation.assignee else None
         return render_conversation(conversation, self.status(conversation.id), assignee, tags)
 
     def _render_inbox(self, inbox_id: str) -> dict[str, Any]:
-        return render_inbox(inbox_id, self.teams.get(inbox_id, "Incoming"))
+        workspace = self.workspaces.get(inbox_id, "tim_1")
+        return render_inbox(inbox_id, self.teams.get(inbox_id, "Incoming"), workspace)
+
+    def _render_tag(self, tag_id: str) -> dict[str, Any]:
+        return render_tag(tag_id, self.tags[tag_id], self.tag_owners.get(tag_id))
+
+
+def _is_open(conversation: FakeConversation) -> bool:
+    """Return whether a conversation is open. A test may change its `state` or Front's own word for it."""
+    return conversation.state != "closed" and conversation.extra["status"] == "open"
+
+
+def _record_change(conversation: FakeConversation, event: str, at: float) -> None:
+    conversation.extra.setdefault("changes", []).append((at, event))
 
 
 def sign_application(body: bytes, secret: str, stamp: str) -> str:

@@ -89,7 +89,7 @@ def render_message(conversation: FakeConversation, message: FakeMessage) -> dict
         "subject": conversation.subject,
         "blurb": text[:200],
         "body": message.body,
-        "error_type": None,
+        "error_type": message.extra.get("error_type"),
         "version": None,
         "draft_mode": None,
         "metadata": {},
@@ -100,7 +100,7 @@ def render_message(conversation: FakeConversation, message: FakeMessage) -> dict
         "is_draft": False,
     }
     # "Text version of the body for email messages"
-    return rendered | ({"text": text} if message.type == "email" else {})
+    return rendered | {"text": text if message.type == "email" else None}
 
 
 def render_comment(comment: FakeMessage) -> dict[str, Any]:
@@ -116,29 +116,66 @@ def render_comment(comment: FakeMessage) -> dict[str, Any]:
     }
 
 
-def render_tag(tag_id: str, name: str) -> dict[str, Any]:
-    """Return a tag."""
+def render_event(event_id: str, kind: str, at: float, conversation: dict[str, Any]) -> dict[str, Any]:
+    """Return an event without its source and target.
+
+    Args:
+        event_id: Its id.
+        kind: Its type.
+        at: When it happened, in seconds since the epoch.
+        conversation: The rendered conversation.
+    """
+    return {
+        "_links": {"self": f"{API}/events/{event_id}"},
+        "id": event_id,
+        "type": kind,
+        "emitted_at": at,
+        "conversation": conversation,
+    }
+
+
+def render_preview(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of an event that a preview shows: ids and links."""
+    shown = {**event, "conversation": {name: event["conversation"][name] for name in ("_links", "id", "subject")}}
+    for name in shown.keys() & {"source", "target"}:
+        # Of the inboxes, a preview shows one, which is not in a list.
+        data: list[Any] | dict[str, Any] = shown[name]["data"]
+        one = data[0] if isinstance(data, list) else data
+        shown[name] = {**shown[name], "data": {key: one[key] for key in ("_links", "id")}}
+    return shown
+
+
+def render_tag(tag_id: str, name: str, owner: str | None) -> dict[str, Any]:
+    """Return a tag.
+
+    Args:
+        tag_id: Its id.
+        name: Its name.
+        owner: The id of the workspace (`tim_…`) or teammate that owns it; None for a tag of the company.
+    """
     link = f"{API}/tags/{tag_id}"
-    related = {"conversations": f"{link}/conversations", "owner": None, "parent_tag": None, "children": None}
+    is_private = owner is not None and owner.startswith("tea_")
+    owner_url = f"{API}/{'teammates' if is_private else 'teams'}/{owner}" if owner else None
+    related = {"conversations": f"{link}/conversations", "owner": owner_url, "parent_tag": None, "children": None}
     return {
         "_links": {"self": link, "related": related},
         "id": tag_id,
         "name": name,
         "description": None,
         "highlight": None,
-        "is_private": False,
+        "is_private": is_private,
         "is_visible_in_conversation_lists": False,
         "created_at": 1692808372.298,
         "updated_at": 1692808372.298,
     }
 
 
-def render_inbox(inbox_id: str, name: str) -> dict[str, Any]:
-    """Return an inbox."""
+def render_inbox(inbox_id: str, name: str, workspace: str) -> dict[str, Any]:
+    """Return an inbox of a workspace (`tim_…`)."""
     link = f"{API}/inboxes/{inbox_id}"
     related = {name: f"{link}/{name}" for name in ("channels", "conversations", "teammates")}
     return {
-        "_links": {"self": link, "related": {**related, "owner": f"{API}/teams/tim_1"}},
+        "_links": {"self": link, "related": {**related, "owner": f"{API}/teams/{workspace}"}},
         "id": inbox_id,
         "name": name,
         "is_private": False,
