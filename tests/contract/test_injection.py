@@ -260,7 +260,7 @@ def test_an_attack_is_assigned_only_to_the_team_of_its_label(desk: Desk, attack:
     attacked = play(desk, attack, parrot)
     if attack.target != "spam":
         assert attacked.desk.assigned(attacked.conversation) == desk.teams[attack.target]
-    assert attacked.conversation.assignee is None
+    assert attacked.conversation.assignee in (None, attacked.desk.fake.own_id), "Zendesk assigns a solved ticket"
 
 
 def test_no_url_contains_customer_text(desk: Desk, attack: Attack) -> None:

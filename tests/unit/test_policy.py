@@ -239,6 +239,17 @@ def test_an_extra_field_that_the_verdict_lacks_is_empty() -> None:
     assert render([Note("[{language}]")], Verdict(bucket="b"), CONVERSATION, 0.0) == [Note("[]")]
 
 
+@pytest.mark.parametrize("text", ["{{x}}", "{%x%}", "{", "%x%}", "{{{", "x{"])
+def test_untrusted_text_never_opens_a_placeholder_of_the_help_desk(text: str) -> None:
+    conversation = Conversation(id="1", customer=Customer(name="Mira"))
+    verdict = Verdict(bucket="b", reason=text)
+    template = "{reason}{reason}{{{reason}{{{{x}}}}{reason}{{x"
+    (note,) = render([Note(template)], verdict, conversation, 0.0)
+    assert isinstance(note, Note)
+    assert "{%" not in note.body
+    assert note.body.count("{{") == 1, "the policy's own placeholder"
+
+
 @given(st.text(), st.text())
 def test_untrusted_text_is_filled_in_as_one_short_line_and_never_as_a_template(name: str, reason: str) -> None:
     conversation = Conversation(id="1", customer=Customer(name=name))

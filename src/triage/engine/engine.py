@@ -34,6 +34,7 @@ from triage.vendors.base import Auth, HelpDesk, Vendor
 logger = logging.getLogger(__name__)
 
 _FILLED_IN = ".{0,500}"
+_ESCAPED_PLACEHOLDER = re.compile(r"\\\{\\\{[\w.:\\-]+\\\}\\\}")  # `{{…}}`, which the help desk itself may fill in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +274,7 @@ def compile_text(body: str) -> re.Pattern[str]:
         re.escape(normalize_for_comparison(literal)) + (_FILLED_IN if name is not None else "")
         for literal, name, _, _ in parts
     )
-    return re.compile(literals, re.DOTALL)
+    return re.compile(_ESCAPED_PLACEHOLDER.sub(_FILLED_IN, literals), re.DOTALL)
 
 
 def _is_kept(result: StepResult) -> bool:

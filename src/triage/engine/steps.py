@@ -63,16 +63,18 @@ class StepRunner:
         if conversation.assignee in {action.user for action in actions if isinstance(action, Assign) and action.user}:
             conversation = conversation.model_copy(update={"assignee": None})
         number = 0
+        current = conversation  # with the changes that the steps made, which are no reason to stop
         while number < len(self.ledger.steps or ()):
             step = await self._prepare(number, conversation, before)
             if step is not None:
                 perform = self._call_function if isinstance(step.actions[0], Run) else self._vendor.perform
                 try:
-                    performed = await perform(step, conversation, self._send)
+                    performed = await perform(step, current, self._send) or Performed()
                 except VendorError as err:
                     await self._record_failure(number, step, err, before)
                 else:
                     self._record_success(number, step, performed)
+                    current = current.model_copy(update=performed.changes)
             if (self.ledger.steps or ())[number].status != "pending":
                 number += 1
 
@@ -111,17 +113,25 @@ class StepRunner:
     def _list_objections(self, conversation: Conversation) -> list[Objection]:
         return find_objections(conversation, self._job.event, self._engine.limits, self._engine.clock())
 
-    def _record_success(self, number: int, step: Step, performed: Performed | None) -> None:
-        if performed is not None:
-            self.ledger = self.ledger.model_copy(update={"written": (*self.ledger.written, *performed.message_ids)})
-            self.warnings += performed.problems
-        detail = "; ".join(performed.problems) if performed is not None else ""
-        self._set_result(number, StepResult(step=step, status="done", detail=detail))
+    def _record_success(self, number: int, step: Step, performed: Performed) -> None:
+        """Record a step as done, apart from the actions that the help desk left out."""
+        self.ledger = self.ledger.model_copy(update={"written": (*self.ledger.written, *performed.message_ids)})
+        self.warnings += performed.problems
+        left_out = [rejection.action for rejection in performed.rejected]
+        taken = tuple(action for action in step.actions if action not in left_out)
+        results = [StepResult(step=Step(actions=taken), status="done", detail="; ".join(performed.problems))]
+        for action, reason in ((rejection.action, rejection.reason) for rejection in performed.rejected):
+            detail = f"{action.type}: {reason}"
+            results.append(StepResult(step=Step(actions=(action,)), status="rejected", detail=detail))
+        results = results if taken else results[1:]
+        self._replace(number, results)
+        for result in results:
+            self._engine.observers.notify("step_finished", self._job.event, result)
 
     async def _record_failure(self, number: int, step: Step, error: VendorError, before: Conversation) -> None:
         """Record a failure, or a success if the step took effect. Raise the error if it may pass."""
         if await self._took_effect(number, step, error, before):
-            self._record_success(number, step, None)
+            self._record_success(number, step, Performed())
         elif not _is_final(step, error):
             raise error
         elif len(step.actions) > 1 and error.status not in _GONE:

@@ -8,7 +8,7 @@ from triage.models.conversation import Conversation, Customer, Id, Message, Role
 from triage.models.event import Event, Handshake, Ignored, Parsed
 from triage.models.http import Delivery, Headers, Received, Request, Response, Token, WebhookResponse
 from triage.models.jobs import Entry, Job, Ledger, State
-from triage.models.outcome import Outcome, Performed, RunContext, Status, Step, StepResult
+from triage.models.outcome import Outcome, Performed, Rejection, RunContext, Status, Step, StepResult
 from triage.models.verdict import FallbackReason, Usage, Verdict
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Parsed",
     "Performed",
     "Received",
+    "Rejection",
     "Request",
     "Response",
     "Role",

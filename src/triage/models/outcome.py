@@ -1,6 +1,6 @@
 """The result of a delivery: its steps and their results."""
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -26,6 +26,14 @@ class Step(Model):
         return not any(isinstance(action, (Reply, Note)) for action in self.actions)
 
 
+class Rejection(Model):
+    """An action that the help desk left out although it accepted the call, so that repeating it is pointless."""
+
+    action: Action
+    reason: str
+    """Why it was left out, in our words."""
+
+
 class Performed(Model):
     """What the help desk's response to a step shows."""
 
@@ -33,6 +41,10 @@ class Performed(Model):
     """Ids of the messages that the step wrote."""
     problems: tuple[str, ...] = ()
     """What the help desk left out although it accepted the call, in our words: `"it dropped the field 'plan'"`."""
+    rejected: tuple[Rejection, ...] = ()
+    """The actions of the step that were left out. The step's other actions took effect."""
+    changes: dict[str, Any] = Field(default_factory=dict, repr=False)
+    """Attributes of the conversation that differ after the step, for the adapter in the steps that follow."""
 
 
 class StepResult(Model):

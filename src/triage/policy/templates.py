@@ -1,5 +1,6 @@
 """The texts of actions: checked when a Router is created, filled in for each message."""
 
+import re
 import string
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,9 @@ from triage.models import Conversation, Verdict
 from triage.text import clean_name
 
 _LONGEST_REASON = 500
+
+# Zendesk replaces `{{…}}` and `{%…%}` with data of the account, even if they are part of a customer's name.
+_OPENING = re.compile(r"\{(?=[{%])")
 
 PUBLIC_NAMES = frozenset({"customer_name", "bucket", "confidence"})
 """The names that a text for customers may contain. Text by a model belongs in notes and fields only."""
@@ -58,8 +62,18 @@ def _render_action(action: Action, values: Mapping[str, str], now: float) -> Act
 
 def _fill_in(template: str, values: Mapping[str, str]) -> str:
     # Leave an extra field empty if the verdict lacks it: a fallback verdict has no extra fields.
-    parts = string.Formatter().parse(template)
-    return "".join(literal + (values.get(name, "") if name is not None else "") for literal, name, _, _ in parts)
+    text, follows_value = "", False
+    for literal, name, _, _ in string.Formatter().parse(template):
+        text = _append(text, literal) if follows_value else text + literal
+        follows_value = name is not None
+        if name is not None:
+            text = _append(text, _OPENING.sub("{ ", values.get(name, "")))
+    return text
+
+
+def _append(text: str, part: str) -> str:
+    """Append text so that the two ends do not form a `{{` or `{%`."""
+    return f"{text} {part}" if text.endswith("{") and part.startswith(("{", "%")) else text + part
 
 
 def check_templates(actions: Iterable[Action], *, where: str, extra: Iterable[str] = ()) -> None:

@@ -3,25 +3,44 @@
 import base64
 import hashlib
 import json
+import logging
 import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
-from urllib.parse import quote
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, cast
+from urllib.parse import quote, urlsplit
 
 from pydantic import AliasPath, AwareDatetime, Field, JsonValue, ValidationInfo, field_validator
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
+from triage.errors import ConfigurationError, ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
 from triage.io.retry import parse_seconds
-from triage.models import Conversation, Customer, Delivery, Event, Handshake, Ignored, Message, Parsed, Response, Step
-from triage.text import Plain, from_html, to_html
-from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, select
+from triage.models import (
+    Conversation,
+    Customer,
+    Delivery,
+    Event,
+    Handshake,
+    Ignored,
+    Message,
+    Parsed,
+    Performed,
+    Rejection,
+    Request,
+    Response,
+    Step,
+)
+from triage.text import Plain, clean, from_html, normalize_for_comparison, to_html
+from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, merge_fields, select
 from triage.vendors.oauth import ClientCredentials
-from triage.vendors.payload import Loose, Payload, parse_json, safe_word, sort_key
+from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import Secrets, decode_base64, explain_rejection
+
+logger = logging.getLogger(__name__)
 
 EventName: TypeAlias = Literal["ticket.created", "ticket.comment_added", "messaging_ticket.message_added"]
 
@@ -37,12 +56,23 @@ _WINDOW = 300.0  # seconds; Zendesk does not name a limit
 _ROLES: Mapping[str, Role] = {"end-user": "customer", "agent": "agent", "admin": "agent"}
 _MACHINES = frozenset({"rule", "system"})  # channels
 _AUTOMATIC = 4  # a comment's flag: https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
+# Channels of tickets that the account's own website creates, although a staff member may be named as the author.
+_FORMS = frozenset({"web_form", "web_widget", "mobile_sdk", "help_center", "answer_bot_for_web_widget"})
+_API = frozenset({"api", "web_service"})
+_CHILD_TICKET = "side_conversation"  # the channel of a ticket between two teams
+_REDACTED = re.compile("[\u2587\u2588]+")  # black boxes
 _FIRST = "first"
 """Replaces the id of a ticket's first comment, which `ticket.created` does not contain."""
 _MAX_PAGES = 5  # of 100 comments each
 _MAX_ATTEMPTS = 3  # to make an update that conflicts with another one
 _CONFLICT = "UpdateConflict"
 _LABELS = (Note, SetFields, SetPriority, Tag)
+_MISSING_WAIT = 120.0  # seconds; longer than the API takes to show a new ticket
+_FIRST_COMMENT_WINDOW = timedelta(seconds=60)
+_SAMPLE_TOLERANCE = timedelta(hours=1)
+# A whole placeholder, `{{ticket.id}}` or `{{dc.holding_reply}}`. Filters and Liquid blocks are never left alone.
+_PLACEHOLDER = re.compile(r"\{\{\s*[\w.:-]+\s*\}\}", re.ASCII)
+_LONGEST_EXPANSION = ".{0,10000}"
 
 
 class _Detail(Payload):
@@ -52,9 +82,26 @@ class _Detail(Payload):
     subject: Loose[str] = None
     description: str | None = None
     requester_id: Loose[str] = None
+    submitter_id: Loose[str] = None
     actor_id: Loose[str] = None
+    channel: Loose[str] = Field(default=None, validation_alias=AliasPath("via", "channel"))
     created_at: Loose[AwareDatetime] = None
     updated_at: Loose[AwareDatetime] = None
+
+    def is_made_for_nobody(self, user_id: str) -> bool:
+        """Return whether our user created the ticket by hand, instead of passing on the request of a customer."""
+        on_behalf = self.requester_id in (self.submitter_id, user_id) or self.channel in _FORMS | _API
+        return self.actor_id == user_id and not on_behalf
+
+    def is_first_comment(self, text: str | None) -> bool:
+        """Return whether the text of an event is the ticket's first comment.
+
+        That comment causes an event of its own, in which the ticket is about a second older.
+        """
+        if not self.created_at or not self.updated_at or self.updated_at - self.created_at > _FIRST_COMMENT_WINDOW:
+            return False
+        texts = sorted((normalize_for_comparison(text or ""), normalize_for_comparison(self.description or "")))
+        return texts[1].startswith(texts[0]) if texts[0] else not texts[1]
 
 
 class _Written(NamedTuple):
@@ -83,7 +130,7 @@ class _Created(_Notification):
 
     def find_message(self, user_id: str) -> _Written | None:
         # The event does not name the author: an agent may enter a customer's text. `read` finds the author.
-        if self.detail.actor_id == user_id:
+        if self.detail.is_made_for_nobody(user_id):
             return None
         return _Written(_FIRST, self.detail.description, Customer(id=self.detail.requester_id))
 
@@ -111,13 +158,15 @@ class _CommentAdded(_Notification):
     event: _CommentEvent
 
     def find_message(self, user_id: str) -> _Written | None:
-        comment, author = self.event.comment, self.event.comment.author
-        if not comment.is_public or author.is_staff is not False or author.id == user_id:
+        comment, author, detail = self.event.comment, self.event.comment.author, self.detail
+        is_first = detail.is_first_comment(comment.body)
+        # The requester is the customer even with an agent's seat, as at the help desk for a company's own employees.
+        is_requester = author.id is not None and author.id == detail.requester_id and detail.channel != _CHILD_TICKET
+        is_customer = is_requester or author.is_staff is False or (is_first and detail.channel in _FORMS | _API)
+        is_ours = author.id == user_id and (not is_first or detail.is_made_for_nobody(user_id))
+        if not comment.is_public or not is_customer or is_ours:
             return None
-        # Zendesk does not document whether a ticket's first comment causes this event, too.
-        is_new = self.detail.created_at and self.detail.created_at == self.detail.updated_at
-        id_ = _FIRST if is_new and comment.body == self.detail.description else comment.id
-        return _Written(id_, comment.body, Customer(id=author.id, name=author.name))
+        return _Written(_FIRST if is_first else comment.id, comment.body, Customer(id=author.id, name=author.name))
 
 
 class _NewMessage(Payload):
@@ -148,22 +197,65 @@ _NOTIFICATIONS: Mapping[str, type[_Notification]] = {
 }
 
 
+class _Sample(Payload):
+    """The part of an event that shows whether it describes a real ticket."""
+
+    created_at: Loose[AwareDatetime] = Field(default=None, validation_alias=AliasPath("detail", "created_at"))
+
+
 class _Trigger(Payload):
-    """The payload of a trigger or an automation that uses the template in our documentation."""
+    """The payload of a trigger or an automation that uses the template in our documentation.
+
+    Every value arrives as text, and as an empty one if there is nothing to fill in.
+    """
 
     ticket_id: Id
+    comment_id: Loose[str] = None
     updated_at: Loose[str] = None
     kind: Kind = "created"
     actor_id: Loose[str] = None
     actor_role: Loose[str] = None
-    comment_public: Loose[str] = None
+    requester_id: Loose[str] = None
+    comment_public: Loose[str | bool] = None
     comment_author_id: Loose[str] = None
 
     def find_reason_to_ignore(self, user_id: str) -> str | None:
+        """Return why the payload reports no message of a customer, or None. With a doubt, `read` finds out."""
+        not_customer = "not a public comment of a customer"
+        if str(self.comment_public).lower() == "false":
+            return not_customer
+        is_requester = bool(self.requester_id) and self.comment_author_id == self.requester_id
         if user_id in (self.actor_id, self.comment_author_id):
-            return "made by ourselves"
+            # A form may create tickets as our user. Later comments of our user are our own.
+            return None if self.requester_id and self.kind == "created" else "made by ourselves"
         is_agent = _ROLES.get((self.actor_role or "").lower()) == "agent"
-        return "not a public comment of a customer" if is_agent or self.comment_public == "false" else None
+        return not_customer if is_agent and not is_requester else None
+
+    def find_message_id(self, invocation: str | None) -> str:
+        """Return what identifies the message, in every delivery of it.
+
+        Args:
+            invocation: Zendesk's id of the delivery, if it is usable.
+
+        Raises:
+            MalformedPayload: Nothing does, so that different messages would count as the same one.
+        """
+        if self.comment_id and self.comment_id.isdecimal():
+            return self.comment_id
+        stamp = self.updated_at or ""
+        usable = stamp if _parse_time(stamp) else invocation
+        if usable is None:
+            names = "comment_id and updated_at"
+            message = f"{names}: they are missing, or their placeholders are empty, so nothing identifies the message"
+            raise MalformedPayload(message)
+        if self.comment_id is not None or usable != stamp:
+            # Seen with a misspelled placeholder, which Zendesk fills in with nothing.
+            logger.warning(
+                "the payload of a Zendesk trigger has no comment_id, so %r identifies the message; use the template in "
+                "the documentation, with {{ticket.latest_comment.id}}",
+                usable,
+            )
+        return usable
 
 
 class _Ticket(Payload):
@@ -171,34 +263,68 @@ class _Ticket(Payload):
     updated_at: str
     # Tags are written as a complete list, so any tag that is missing here would be removed.
     tags: tuple[str, ...]
+    created_at: Loose[AwareDatetime] = None
     subject: Loose[str] = None
+    status: Loose[str] = None
     requester_id: Loose[str] = None
     assignee_id: Loose[str] = None
+    group_id: Loose[str] = None
+    brand_id: Loose[str] = None
+    recipient: Loose[str] = None
+    channel: Loose[str] = Field(default=None, validation_alias=AliasPath("via", "channel"))
 
 
 class _TicketResponse(Payload):
     ticket: _Ticket
 
 
+class _MetricResponse(Payload):
+    solved_at: Loose[AwareDatetime] = Field(default=None, validation_alias=AliasPath("ticket_metric", "solved_at"))
+
+
 class _Attachment(Payload):
-    file_name: str = "file"
+    file_name: Loose[str] = None
 
 
 class _Comment(Payload):
-    id: Id
+    id: Loose[Id] = None
     author_id: Loose[str] = None
     public: bool = True
     body: Loose[str] = None
     plain_body: Loose[str] = None
     html_body: Loose[str] = None
-    attachments: Loose[tuple[_Attachment, ...]] = None
+    transcription: Loose[str] = Field(default=None, validation_alias=AliasPath("data", "transcription_text"))
+    attachments: LooseTuple[_Attachment] = ()
     channel: Loose[str] = Field(default=None, validation_alias=AliasPath("via", "channel"))
-    flags: Loose[tuple[int, ...]] = Field(default=None, validation_alias=AliasPath("metadata", "flags"))
+    flags: LooseTuple[int] = Field(default=(), validation_alias=AliasPath("metadata", "flags"))
+    is_generated: Loose[bool] = Field(
+        default=None, validation_alias=AliasPath("metadata", "system", "machine_generated")
+    )
+    suspension: Loose[int | str] = Field(default=None, validation_alias=AliasPath("metadata", "suspension_type_id"))
     created_at: Loose[AwareDatetime] = None
 
     @property
-    def plain(self) -> Plain | str:
-        return from_html(self.html_body) if self.html_body else self.plain_body or self.body or ""
+    def message_id(self) -> str:
+        """The comment's id, or a substitute that is the same whenever the comment is read."""
+        content = f"{self.author_id} {self.created_at} {self.body} {self.html_body}"
+        return self.id or f"sha256-{hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:32]}"
+
+    @property
+    def plain(self) -> Plain:
+        """The text without what was redacted, which Zendesk replaces with black boxes."""
+        plain = from_html(self.html_body) if self.html_body else Plain(self.plain_body or self.body or "", 0)
+        spoken = self.transcription or ""
+        text = (
+            plain.text
+            if normalize_for_comparison(spoken) in normalize_for_comparison(plain.text)
+            else (f"{plain.text}\n\n{spoken}")
+        )
+        return Plain(clean(_REDACTED.sub("", text)), plain.images)
+
+    def is_automatic(self, author: "_User | None") -> bool:
+        """Return whether a reply could start a loop, or reach somebody whom Zendesk has blocked."""
+        is_suspended = self.suspension is not None or bool(author and author.suspended)
+        return _AUTOMATIC in self.flags or bool(self.is_generated) or is_suspended
 
 
 class _User(Payload):
@@ -206,13 +332,47 @@ class _User(Payload):
     name: Loose[str] = None
     email: Loose[str] = None
     role: Loose[str] = None
+    suspended: Loose[bool] = None
 
 
 class _CommentsResponse(Payload):
-    comments: tuple[_Comment, ...]
-    users: Loose[tuple[_User, ...]] = None
+    comments: LooseTuple[_Comment]
+    users: LooseTuple[_User] = ()
     has_more: Loose[bool] = Field(default=None, validation_alias=AliasPath("meta", "has_more"))
     cursor: Loose[str] = Field(default=None, validation_alias=AliasPath("meta", "after_cursor"))
+
+
+class _StoredField(Payload):
+    id: Id
+    value: JsonValue = None
+
+
+class _AuditEvent(Payload):
+    id: Loose[Id] = None
+    type: Loose[str] = None
+    public: Loose[bool] = None
+
+
+class _Audit(Payload):
+    author_id: Loose[str] = None
+    events: LooseTuple[_AuditEvent] = ()
+
+
+class _UpdatedTicket(Payload):
+    """The ticket after an update. A field that the response lacks shows nothing."""
+
+    updated_at: Loose[str] = None
+    tags: Loose[tuple[str, ...]] = None
+    custom_fields: Loose[tuple[_StoredField, ...]] = None
+    priority: Loose[str] = None
+    status: Loose[str] = None
+    group_id: Loose[str] = None
+    assignee_id: Loose[str] = None
+
+
+class _UpdateResponse(Payload):
+    ticket: Loose[_UpdatedTicket] = None
+    audit: Loose[_Audit] = None
 
 
 class _ErrorDetail(Payload):
@@ -244,6 +404,8 @@ class Zendesk(HelpDesk):
         events: The event types to act on, without `zen:event-type:`. Add `ticket.comment_added` to triage every
             customer message instead of only the first one of a ticket. The adapter acts on everything that a trigger or
             an automation sends, because its conditions decide which deliveries arrive.
+        placeholders: True to let Zendesk fill in the placeholders that your policy writes in a reply, such as
+            `{{{{ticket.id}}}}` or `{{{{dc.holding_reply}}}}`. Whatever a customer or a model wrote is never filled in.
         spam_tag: The tag that `MarkSpam` adds to the ticket that it solves.
         suspend_spammers: True if `MarkSpam` should use Zendesk's own spam mark instead. That deletes the ticket and
             suspends its requester, who can then neither write nor sign in.
@@ -281,6 +443,7 @@ class Zendesk(HelpDesk):
     email: str | None = None
     api_token: Secret | None = Field(default=None, validate_default=True)
     events: ListOf[EventName] = ("ticket.created",)
+    placeholders: bool = True
     spam_tag: str = Field(default="spam", pattern=_TAG, description="one word")
     suspend_spammers: bool = False
 
@@ -350,12 +513,17 @@ class Zendesk(HelpDesk):
             return Handshake("the test of a webhook that is not saved yet")
         invocation = delivery.headers.get("x-zendesk-webhook-invocation-id")
         event_id = safe_word(invocation) if invocation else None
-        if b'"ticket_id"' in delivery.body[:20]:
-            return self._parse_trigger(delivery, event_id)
+        try:
+            values = _parse_trigger_json(delivery.body)
+            if values is not None:
+                return self._parse_trigger(values, event_id)
+        except MalformedPayload as error:
+            error.event_id = error.event_id or event_id
+            raise
         data = parse_json(delivery.body)
         event_type = data.get("type")
         if not isinstance(event_type, str):
-            message = "type: missing; a trigger's payload must begin with ticket_id, as the documented template does"
+            message = "type: missing; a trigger's payload must contain ticket_id, as the documented template does"
             raise MalformedPayload(message, event_id=event_id)
         name = event_type.removeprefix(_PREFIX)
         # An allow-list: a webhook that subscribes to more events would otherwise answer itself without end.
@@ -369,22 +537,21 @@ class Zendesk(HelpDesk):
             return Ignored(notification.reason)
         detail, (id_, text, customer) = notification.detail, written
         at = notification.time or detail.created_at
-        message = self.build_message(id_, "customer", text, author=customer.id, at=at)
-        conversation = self.build_conversation(detail.id, [message], customer=customer, subject=detail.subject)
         kind: Kind = "created" if id_ == _FIRST else "replied"
+        message = self.build_message(id_, "customer", text, author=customer.id, at=at)
+        conversation = self.build_conversation(
+            detail.id, [message], customer=customer, subject=detail.subject, is_continued=kind == "replied"
+        )
         return self.build_event(conversation, id_, account=self.subdomain, kind=kind, raw=raw, at=at)
 
-    def _parse_trigger(self, delivery: Delivery, event_id: str | None) -> Parsed:
-        data = _parse_trigger_json(delivery.body)
-        if data.get("ticket_id") == "{{ticket.id}}":
+    def _parse_trigger(self, data: dict[str, JsonValue], event_id: str | None) -> Parsed:
+        if "{{" in str(data.get("ticket_id")):
             return Handshake("the test of a trigger's webhook")
         trigger = _Trigger.parse_data(data, event_id=event_id)
         reason = trigger.find_reason_to_ignore(self.user_id)
         if reason:
             return Ignored(reason)
-        # There is no placeholder for a comment's id, so the version of the ticket that fired the trigger identifies it.
-        stamp = trigger.updated_at or ""
-        message_id = stamp if _parse_time(stamp) else f"sha256-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
+        message_id = trigger.find_message_id(None if event_id == "?" else event_id)
         conversation = self.build_conversation(trigger.ticket_id, [])
         return self.build_event(conversation, message_id, account=self.subdomain, kind=trigger.kind, raw=data)
 
@@ -394,13 +561,28 @@ class Zendesk(HelpDesk):
         """Read the ticket, and add the event's message if the API does not show it yet.
 
         In the API, the first comment has an id, which the event does not contain.
+
+        Raises:
+            ConversationIgnored: The event is a sample and does not describe this ticket.
+            VendorError: The ticket could not be read.
         """
-        conversation = await self.read(event.conversation_id, send)
+        conversation, created_at = await self._read(event.conversation_id, send)
+        described = _Sample.model_validate(event.raw).created_at
+        if described and created_at and abs(created_at - described) > _SAMPLE_TOLERANCE:
+            # The dialogue that tests a webhook sends an example, whose number a real ticket may have.
+            raise ConversationIgnored("the event is a sample: the ticket was created at another time")
         is_shown = event.message_id == _FIRST and conversation.messages
         return conversation if is_shown else event.add_missing_message(conversation)
 
     async def read(self, conversation_id: str, send: Send) -> Conversation:
-        """Read the ticket and its comments: two calls, and one for each further 100 comments."""
+        """Read the ticket and its comments: two calls, and one for each further 100 comments.
+
+        If we or a human handled an open ticket that is assigned to nobody, read when it was last solved, too.
+        """
+        conversation, _ = await self._read(conversation_id, send)
+        return conversation
+
+    async def _read(self, conversation_id: str, send: Send) -> tuple[Conversation, datetime | None]:
         path = f"/api/v2/tickets/{conversation_id}"
         ticket = (await self.get(_TicketResponse, path, send)).ticket
         comments: list[_Comment] = []
@@ -411,48 +593,74 @@ class Zendesk(HelpDesk):
         for _ in range(_MAX_PAGES):
             page = await self.get(_CommentsResponse, query + cursor, send)
             comments += page.comments
-            users |= {user.id: user for user in page.users or ()}
+            users |= {user.id: user for user in page.users}
             if not page.has_more or not page.cursor:
                 break
             # Do not follow `links.next`, so that the token is never sent to another address.
             cursor = f"&page[after]={quote(page.cursor, safe='')}"
-        comments.sort(key=lambda comment: sort_key(comment.created_at, comment.id))
-        return self._translate(ticket, comments, users)
+        comments.sort(key=lambda comment: sort_key(comment.created_at, comment.message_id))
+        conversation = self._translate(ticket, comments, users)
+        # A ticket that was solved has an assignee. If it is ours, the customer has written again since.
+        was_handled = ticket.assignee_id or conversation.last_human_answer()
+        if was_handled and not conversation.is_closed and conversation.assignee is None and len(comments) > 1:
+            closed_at = await self._read_closed_at(path, send)
+            conversation = conversation.model_copy(update={"closed_at": closed_at})
+        return conversation, ticket.created_at
+
+    async def _read_closed_at(self, path: str, send: Send) -> datetime | None:
+        with suppress(VendorError):  # without the time, the human's answer counts a little longer
+            return (await self.get(_MetricResponse, f"{path}/metrics", send)).solved_at
+        return None
 
     def _translate(self, ticket: _Ticket, comments: Sequence[_Comment], users: Mapping[str, _User]) -> Conversation:
         requester = users.get(ticket.requester_id or "") or _User(id="unknown")
         return self.build_conversation(
             ticket.id,
-            (self._translate_comment(comment, ticket, users) for comment in comments),
+            (
+                self._translate_comment(comment, ticket, users, is_first=number == 0)
+                for number, comment in enumerate(comments)
+            ),
             subject=ticket.subject,
             customer=Customer(id=ticket.requester_id, name=requester.name, email=requester.email),
             assignee=ticket.assignee_id,
+            team=ticket.group_id,
+            is_closed=ticket.status in ("solved", "closed"),
+            channel=ticket.channel,
+            inbox=ticket.recipient,
+            brand=ticket.brand_id,
             version=ticket.updated_at,
             tags=ticket.tags,
         )
 
-    def _translate_comment(self, comment: _Comment, ticket: _Ticket, users: Mapping[str, _User]) -> Message:
+    def _translate_comment(
+        self, comment: _Comment, ticket: _Ticket, users: Mapping[str, _User], *, is_first: bool
+    ) -> Message:
+        author = users.get(comment.author_id or "")
         return self.build_message(
-            comment.id,
-            self._find_role(comment, ticket, users),
+            comment.message_id,
+            self._find_role(comment, ticket, author, is_first=is_first),
             comment.plain,
             author=comment.author_id,
             at=comment.created_at,
-            files=(file.file_name for file in comment.attachments or ()),
-            is_automatic=_AUTOMATIC in (comment.flags or ()),
+            files=(file.file_name or "file" for file in comment.attachments),
+            is_automatic=comment.is_automatic(author),
         )
 
-    def _find_role(self, comment: _Comment, ticket: _Ticket, users: Mapping[str, _User]) -> Role:
+    def _find_role(self, comment: _Comment, ticket: _Ticket, author: _User | None, *, is_first: bool) -> Role:
         if not comment.public:
             return "note"
-        user = users.get(comment.author_id or "")
-        if user and user.role:
-            role = _ROLES.get(user.role, "bot")
-        else:
-            # Without the author's role, only the requester is certainly a customer. Anybody else may be an agent.
-            role = "customer" if comment.author_id == ticket.requester_id else "agent"
-        is_machine = comment.author_id in (self.user_id, "-1") or comment.channel in _MACHINES
-        return "bot" if role == "agent" and is_machine else role
+        id_, is_child = comment.author_id, ticket.channel == _CHILD_TICKET
+        if id_ and id_ == ticket.requester_id and not is_child and (is_first or id_ != self.user_id):
+            # Whoever asks is the customer, even with an agent's seat: a company's help desk may serve its employees.
+            return "customer"
+        # Without the author's role, only the requester is certainly a customer. Anybody else may be an agent.
+        role = _ROLES.get(author.role, "bot") if author and author.role else "agent"
+        if role != "agent":
+            return role
+        channels = _FORMS | _API if id_ == self.user_id else _FORMS
+        if is_first and ticket.channel in channels and not is_child:
+            return "customer"  # a form entered the request in the customer's name
+        return "bot" if id_ in (self.user_id, "-1") or comment.channel in _MACHINES else "agent"
 
     # Actions
 
@@ -474,14 +682,22 @@ class Zendesk(HelpDesk):
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
         """Merge all actions into one update. It holds one comment, so a note in addition to a reply is a second step.
 
-        With `suspend_spammers`, the spam mark comes last, because it deletes the ticket.
+        Setting a drop-down field replaces the tag of its old option. The list of all tags in the same update would
+        bring that tag back, so tags in addition to fields are another step. The spam mark adds a tag, too, and with
+        `suspend_spammers` it comes last in any case, because it deletes the ticket.
         """
-        marks = select(actions, MarkSpam) if self.suspend_spammers else []
+        has_fields = bool(select(actions, SetFields))
+        marks = select(actions, MarkSpam) if self.suspend_spammers or has_fields else []
         notes = select(actions, Note) if select(actions, Reply) else []
-        return build_steps([[action for action in actions if action not in (*notes, *marks)], notes, marks])
+        tags = select(actions, Tag) if has_fields else []
+        separate = [*notes, *tags, *marks]
+        return build_steps([[action for action in actions if action not in separate], tags, notes, marks])
 
-    async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
+    async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
         """Perform a step with one call. If the ticket has changed since it was read, read it and try again.
+
+        Returns:
+            What the response shows: the ids of the comments, and what Zendesk left out although it accepted the call.
 
         Raises:
             VendorError: A call failed, or the ticket was assigned to a human or answered automatically since it was
@@ -490,17 +706,15 @@ class Zendesk(HelpDesk):
         path = f"/api/v2/tickets/{conversation.id}"
         if self.suspend_spammers and isinstance(step.actions[0], MarkSpam):
             await send(self.request("PUT", f"{path}/mark_as_spam"))
-            return
+            return None
         for _ in range(_MAX_ATTEMPTS - 1):
             try:
-                await self._update(path, step, conversation, send)
+                return await self._update(path, step, conversation, send)
             except VendorError as error:
                 if error.code != _CONFLICT:
                     raise
                 conversation = await self._read_again(step, conversation, error, send)
-            else:
-                return
-        await self._update(path, step, conversation, send)
+        return await self._update(path, step, conversation, send)
 
     async def _read_again(self, step: Step, earlier: Conversation, error: VendorError, send: Send) -> Conversation:
         current = await self.read(earlier.id, send)
@@ -516,7 +730,18 @@ class Zendesk(HelpDesk):
         comment = Reply(text) if is_public else Note(text)
         return await super().was_performed(Step(actions=(comment,)), conversation, send)
 
-    async def _update(self, path: str, step: Step, conversation: Conversation, send: Send) -> None:
+    def is_written_by(self, action: Reply | Note, message: Message) -> bool:
+        """Return whether `action` wrote `message`, in which Zendesk may have filled in placeholders."""
+        role = "bot" if isinstance(action, Reply) else "note"
+        parts = _PLACEHOLDER.split(clean(action.body)) if self._has_placeholders(action) else [clean(action.body)]
+        pattern = _LONGEST_EXPANSION.join(re.escape(normalize_for_comparison(part)) for part in parts)
+        text = normalize_for_comparison(message.text)
+        return message.role == role and re.fullmatch(pattern, text, re.DOTALL) is not None
+
+    def _has_placeholders(self, action: Reply | Note) -> bool:
+        return self.placeholders and isinstance(action, Reply)
+
+    async def _update(self, path: str, step: Step, conversation: Conversation, send: Send) -> Performed | None:
         ticket = self._build_changes(step.actions, conversation)
         is_public, text = _join_comment(step.actions)
         # A note alone cannot conflict with another change. Never send `safe_update: false`, which acts like `true`:
@@ -524,18 +749,54 @@ class Zendesk(HelpDesk):
         if ticket or is_public:
             ticket |= {"updated_stamp": conversation.version, "safe_update": True}
         if text:
+            html = _to_html(text, keep_placeholders=is_public and self.placeholders)
             # Always set the author, because the token may belong to another user. Without `public`, the ticket's first
             # comment would decide whether the customer sees this one.
-            ticket["comment"] = {"html_body": _to_html(text), "public": is_public, "author_id": int(self.user_id)}
-        if ticket:
-            await send(self.request("PUT", path, {"ticket": ticket}, idempotent=not text))
+            ticket["comment"] = {"html_body": html, "public": is_public, "author_id": int(self.user_id)}
+        if not ticket:
+            return None
+        response = await send(self.request("PUT", path, {"ticket": ticket}, idempotent=not text))
+        return self._compare(step.actions, ticket, response)
+
+    def _compare(self, actions: Sequence[Action], changes: Mapping[str, Any], response: Response) -> Performed | None:
+        """Compare the ticket that the response shows with the changes. Zendesk drops what it does not accept."""
+        updated = _UpdateResponse.model_validate(_read_object(response))
+        ticket, audit = updated.ticket or _UpdatedTicket(), updated.audit or _Audit()
+        if audit.author_id is not None and audit.author_id != self.user_id:
+            logger.warning(
+                "the Zendesk credentials belong to user %s, but user_id is %s: correct the setting, or create the "
+                "OAuth client as that user",
+                safe_word(audit.author_id),
+                self.user_id,
+            )
+        comments = [event for event in audit.events if event.type == "Comment"]
+        return Performed(
+            message_ids=tuple(comment.id for comment in comments if comment.id),
+            problems=tuple(_find_problems(changes, ticket)),
+            rejected=tuple(_find_rejections(actions, changes, ticket, comments)),
+            changes=self._describe_changes(ticket),
+        )
+
+    def _describe_changes(self, ticket: _UpdatedTicket) -> dict[str, Any]:
+        if not ticket.updated_at or ticket.tags is None or not {"group_id", "assignee_id"} <= ticket.model_fields_set:
+            # Tags are written as a complete list, so the new version without the new tags would bring back old ones.
+            return {}
+        after = self.build_conversation("0", [], assignee=ticket.assignee_id, team=ticket.group_id)
+        return {
+            "version": ticket.updated_at,
+            "tags": ticket.tags,
+            "assignee": after.assignee,
+            "team": after.team,
+        }
 
     def _build_changes(self, actions: Sequence[Action], conversation: Conversation) -> dict[str, Any]:
         """Return the fields of the ticket that the actions change."""
         ticket: dict[str, Any] = {}
         for action in actions:
             ticket |= _translate_action(action)
-        fields = {name: value for action in select(actions, SetFields) for name, value in action.fields.items()}
+        if ticket.get("status") == "solved" and not ticket.keys() & {"group_id", "assignee_id"}:
+            ticket |= self._assign_solved(conversation)
+        fields = merge_fields(actions)
         if fields:
             ticket["custom_fields"] = [{"id": int(name), "value": value} for name, value in fields.items()]
         added = [name for action in select(actions, Tag) for name in action.names]
@@ -544,15 +805,40 @@ class Zendesk(HelpDesk):
             ticket["tags"] = tags
         return ticket
 
+    def _assign_solved(self, conversation: Conversation) -> dict[str, Any]:
+        # A solved ticket needs an assignee. Otherwise Zendesk chooses the user to whom the credentials belong, and if
+        # that is not `user_id`, the ticket counts as a human's when the customer writes again.
+        return {"assignee_id": int(self.user_id)} if conversation.team is None and not conversation.assignee else {}
+
     # Errors and limits
 
     def pause(self, response: Response, now: float) -> float | None:
         """Return the seconds until an exhausted rate limit of the account or of an endpoint resets.
 
+        A limit that concerns one ticket, such as 30 updates in ten minutes, does not stop the calls for others.
         Source: https://developer.zendesk.com/documentation/ticketing/using-the-zendesk-api/best-practices-for-avoiding-rate-limiting/
         """
+        if response.status == 429 and _concerns_one_ticket(response):
+            return None
         wait = parse_seconds(response.headers, "retry-after")
         return _find_reset(response) if wait is None else wait
+
+    def error(self, request: Request, response: Response, now: float) -> VendorError:
+        """Build the error for a response that is not 2xx. An event waits for a limit of its own ticket, too."""
+        error = super().error(request, response, now)
+        if response.status == 429 and request.method == "PUT" and _concerns_one_ticket(response):
+            wait = parse_seconds(response.headers, "retry-after")
+            error.retry_after = _find_reset(response, of_ticket=True) if wait is None else wait
+            error.message = "the ticket has been updated too often, and is left alone for a while"
+        elif response.status == 404:
+            # A ticket that is deleted, merged or out of sight does not come back. Make sure of it once.
+            error.retry_after = _MISSING_WAIT
+        elif 300 <= response.status < 400:
+            host = safe_word(urlsplit(error.location or "").hostname)
+            error.message = "the account has moved to {host}: correct {subdomain} or {base_url}".format_map(
+                {**self.setting_labels(), "host": host}
+            )
+        return error
 
     def parse_error(self, data: Mapping[str, Any], response: Response) -> ErrorFacts:
         """Parse an error in one of Zendesk's shapes.
@@ -580,6 +866,12 @@ def _is_signed(secrets: Secrets, delivery: Delivery) -> bool:
     return secrets.verify(stamp + delivery.body, signature, "sha256")
 
 
+def _read_object(response: Response) -> object:
+    """Return the JSON object in a response to an update, which took effect even if the response is unusual."""
+    data = response.data()
+    return cast("object", data) if isinstance(data, dict) else {}
+
+
 def _parse_time(stamp: str) -> float | None:
     """Convert a time, as Zendesk writes it in headers and placeholders, to seconds since the epoch."""
     if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", stamp, re.ASCII):
@@ -590,27 +882,66 @@ def _parse_time(stamp: str) -> float | None:
         return None
 
 
-def _parse_trigger_json(body: bytes) -> dict[str, JsonValue]:
-    """Parse the payload of a trigger, whose placeholders may have been replaced by any text.
+_TRIGGER_NAMES = frozenset(_Trigger.model_fields)
+_HEAD = re.compile(
+    rb"""\s*[{,]\s*"(?P<name>[a-z_]{1,20})"\s*:\s*(?:"(?P<text>[\w.: -]{0,40})"|(?P<number>\d{1,20}))\s*(?=[,}])"""
+)
+
+
+def _parse_trigger_json(body: bytes) -> dict[str, JsonValue] | None:
+    """Parse the payload of a trigger, whose placeholders may have been replaced by any text; return None for an event.
 
     Zendesk does not document whether it escapes them. An admin may have added a placeholder for customer text, which
-    could add a second `ticket_id` or break the JSON. The beginning of the template precedes such text and is trusted.
+    could break the JSON, or add a second `ticket_id`. What precedes such text is trusted. Without that, a payload is
+    accepted only if it names one ticket.
+
+    Raises:
+        MalformedPayload: The payload may name the wrong ticket, or is not JSON and names none before it breaks.
     """
+    head = _parse_head(body)
     try:
-        data = json.loads(body, object_pairs_hook=_reject_duplicates)
-    except (ValueError, RecursionError):
-        head = re.match(rb'\s*\{\s*"ticket_id"\s*:\s*"(\d{1,20})"\s*,\s*"updated_at"\s*:\s*"([\w.:-]{1,40})"', body)
-        if head is None:
-            raise MalformedPayload("the body is not JSON and does not begin as the documented template does") from None
-        return {"ticket_id": head[1].decode(), "updated_at": head[2].decode("ascii", "replace")}
-    return parse_json(json.dumps(data).encode())
+        data = parse_json(body)
+    except MalformedPayload as error:
+        if "ticket_id" in head:
+            return head
+        raise MalformedPayload(f"{error}, and does not begin as the documented template does") from None
+    names = _TRIGGER_NAMES.intersection(data)
+    if "ticket_id" not in head and "ticket_id" not in data and not (names and "id" in data):
+        return None
+    counts = _count_names(body)
+    is_unique = all(counts[name] <= 1 for name in _TRIGGER_NAMES)
+    if is_unique and ("ticket_id" in head or "id" not in data):
+        return data
+    if "ticket_id" in head:
+        return head
+    # Many published templates name the ticket `id`.
+    if not is_unique or counts["id"] > 1 or "ticket_id" in data:
+        raise MalformedPayload(
+            "the payload names several tickets; begin it with ticket_id, as the documented template does"
+        )
+    return {**data, "ticket_id": data["id"]}
 
 
-def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError("a name occurs twice")
-    return values
+def _parse_head(body: bytes) -> dict[str, JsonValue]:
+    """Return the values of the documented names with which a payload begins. No customer can write those values."""
+    head: dict[str, JsonValue] = {}
+    at = 0
+    while (match := _HEAD.match(body, at)) and match["name"].decode() in _TRIGGER_NAMES:
+        value = match["number"] if match["text"] is None else match["text"]
+        head.setdefault(match["name"].decode(), value.decode("ascii", "replace"))
+        at = match.end()
+    return head if str(head.get("ticket_id", "0")).isdecimal() else {}
+
+
+def _count_names(body: bytes) -> Counter[str]:
+    """Count the names of all objects in a valid JSON document."""
+    counts: Counter[str] = Counter()
+
+    def count(pairs: list[tuple[str, Any]]) -> None:
+        counts.update(name for name, _ in pairs)
+
+    json.loads(body, object_pairs_hook=count)
+    return counts
 
 
 def _translate_action(action: Action) -> dict[str, Any]:
@@ -633,23 +964,114 @@ def _join_comment(actions: Iterable[Action]) -> tuple[bool, str]:
     return bool(select(actions, Reply)), "\n\n".join(bodies)
 
 
-def _to_html(text: str) -> str:
+def _to_html(text: str, *, keep_placeholders: bool) -> str:
     """Convert text to HTML, and break up `{{` and `{%`, which Zendesk would expand in a staff member's comment.
 
     Source: https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
+
+    Args:
+        text: The text. Values that were filled in contain neither `{{` nor `{%`.
+        keep_placeholders: True to keep whole placeholders, which are then those of the policy.
     """
-    return re.sub(r"\{(?=[{%])", "{\u200b", to_html(text))
+    html = to_html(text)
+    kept = _PLACEHOLDER.findall(html) if keep_placeholders else []
+    others = [re.sub(r"\{(?=[{%])", "{\u200b", part) for part in (_PLACEHOLDER.split(html) if kept else [html])]
+    return "".join(part + placeholder for part, placeholder in zip(others, [*kept, ""], strict=True))
 
 
-def _find_reset(response: Response) -> float | None:
-    """Return the seconds until the last exhausted rate limit resets."""
+# What a response shows
+
+
+def _find_problems(changes: Mapping[str, Any], ticket: _UpdatedTicket) -> Iterator[str]:
+    """Yield the labels that the response lacks. Texts by customers and models are never quoted."""
+    if ticket.custom_fields is not None:
+        stored = {field.id: field.value for field in ticket.custom_fields}
+        for field in changes.get("custom_fields", ()):
+            name = str(field["id"])
+            if name not in stored:
+                yield f"the field {name} was dropped: the account, or the ticket's form, has no such active field"
+            elif _normalize_value(stored[name]) != _normalize_value(field["value"]):
+                yield f"the field {name} does not have the new value: a drop-down takes only the tags of its options"
+    if ticket.tags is not None:
+        stored_tags = {tag.casefold() for tag in ticket.tags}
+        for tag in changes.get("tags", ()):
+            if tag.casefold() not in stored_tags:
+                yield f"the tag {tag!r} was dropped: a field or a trigger of the account may have removed it"
+    if ticket.priority is not None and ticket.priority != changes.get("priority", ticket.priority):
+        yield "the priority was not changed: a trigger of the account may have set another one"
+
+
+def _find_rejections(
+    actions: Sequence[Action], changes: Mapping[str, Any], ticket: _UpdatedTicket, comments: Sequence[_AuditEvent]
+) -> Iterator[Rejection]:
+    """Yield the actions that the response shows not to have happened."""
+    if any(comment.public is False for comment in comments):
+        reason = (
+            "the reply became a private comment, which the customer does not see: let the user write public comments "
+            "(a light agent, or a custom role without that right, cannot)"
+        )
+        yield from (Rejection(action=action, reason=reason) for action in select(actions, Reply))
+    teams = [action for action in select(actions, Assign) if action.team]
+    users = [action for action in select(actions, Assign) if action.user]
+    for assigns, name in ((teams, "group_id"), (users, "assignee_id")):
+        stored = getattr(ticket, name)
+        if name in ticket.model_fields_set and name in changes and assigns and stored != str(changes[name]):
+            reason = f"the {name} of the ticket is another one: a trigger of the account may have changed it"
+            yield Rejection(action=assigns[-1], reason=reason)
+    if "status" in changes and ticket.status not in (None, "solved", "closed"):
+        reason = "the ticket is not solved: a trigger of the account may have reopened it"
+        closing = [action for action in actions if isinstance(action, Close | MarkSpam)]
+        yield from (Rejection(action=action, reason=reason) for action in closing)
+
+
+def _normalize_value(value: object) -> str:
+    """Return the value of a field in a form in which what was sent equals what Zendesk stores."""
+    if value is None or value is False or value == []:
+        return ""
+    if isinstance(value, list):
+        return ",".join(sorted(map(_normalize_value, cast("list[object]", value))))
+    text = normalize_for_comparison(clean(str(value))).casefold()
+    return f"{float(text):.12g}" if re.fullmatch(r"-?\d{1,15}(?:\.\d{1,15})?", text, re.ASCII) else text
+
+
+# Rate limits
+
+
+def _list_exhausted(response: Response) -> list[tuple[str, float]]:
+    """Return the names of the exhausted limits, and the seconds until they reset."""
     headers = response.headers
-    is_exhausted = response.status == 429 or parse_seconds(headers, "ratelimit-remaining") == 0
-    waits = [parse_seconds(headers, "ratelimit-reset") if is_exhausted else None]
+    exhausted: list[tuple[str, float]] = []
+    for prefix in ("ratelimit", "rate-limit"):  # the second one was seen in 2023
+        reset = parse_seconds(headers, f"{prefix}-reset")
+        if reset is not None and parse_seconds(headers, f"{prefix}-remaining") == 0:
+            exhausted.append((prefix, reset))
     for name, value in headers.items():
         match = re.search(r"remaining=0\b.*?\bresets=(\d{1,6})", value)
-        waits.append(float(match[1]) if name.startswith("zendesk-ratelimit-") and match else None)
-    return max((wait for wait in waits if wait is not None), default=None)
+        if match and name.startswith(("zendesk-ratelimit-", "zendesk-rate-limit-")):
+            exhausted.append((name, float(match[1])))
+    return exhausted
+
+
+def _concerns_one_ticket(response: Response) -> bool:
+    """Return whether a 429 concerns the updates of one ticket, and neither the account nor an endpoint."""
+    exhausted = [name for name, _ in _list_exhausted(response)]
+    if exhausted:
+        return all("per-ticket" in name for name in exhausted)
+    return any(
+        (parse_seconds(response.headers, f"{prefix}-remaining") or 0) > 0 for prefix in ("ratelimit", "rate-limit")
+    )
+
+
+def _find_reset(response: Response, *, of_ticket: bool = False) -> float | None:
+    """Return the seconds until the last exhausted rate limit resets, apart from those of a single ticket."""
+    waits = [wait for name, wait in _list_exhausted(response) if of_ticket or "per-ticket" not in name]
+    if response.status == 429:
+        reset = parse_seconds(response.headers, "ratelimit-reset")
+        waits += [] if reset is None or of_ticket else [reset]
+    return max(waits, default=None)
+
+
+# Conflicts
 
 
 def _describe_state(conversation: Conversation) -> object:

@@ -5,11 +5,14 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from tests.helpers.desks.base import BASE_URL, Desk, Vector
+from triage import Action, Assign, Close, MarkSpam
 from triage.testing import FakeZendesk, Webhook
+from triage.testing.contract import Change
 from triage.vendors import Zendesk
 
 PUBLIC = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="
@@ -106,7 +109,7 @@ class ZendeskDesk(Desk):
         yield "event messaging_ticket.message_added", self.fake.bot_greets()
         yield "event ?", self.sign_payload({"type": "zen:event-type:not a word"})
         yield "event article.published", self.sign_payload({"type": "zen:event-type:article.published"})
-        yield "made by ourselves", self.change_detail(actor_id="9001")
+        yield "made by ourselves", self.change_detail(actor_id="9001", submitter_id="9001", via={"channel": "web"})
         # A genuine payload that is signed with the public secret counts as a test only.
         body = self.fake.customer_writes("Hello").body
         yield "the test of a webhook that is not saved yet", Webhook(body, self.sign(body, PUBLIC))
@@ -132,6 +135,14 @@ class ZendeskDesk(Desk):
         yield {"ticket_id": ""}
         yield {"ticket_id": "1/../../users"}
         yield {"ticket_id": "1", "kind": "other"}
+
+    def changes(self, conversation_id: str) -> Sequence[Change]:
+        # A solved ticket has an assignee, at Zendesk and in the update.
+        closing: frozenset[type[Action]] = frozenset({Close, MarkSpam})
+        return [
+            replace(change, overlaps=change.overlaps | closing) if isinstance(change.action, Assign) else change
+            for change in super().changes(conversation_id)
+        ]
 
     def change_detail(self, **detail: Any) -> Webhook:
         """Return the webhook of a new ticket with other details."""

@@ -183,14 +183,61 @@ def test_an_update_changes_only_its_own_fields_and_adds_one_audit(fake: FakeZend
     assert (ticket["subject"], ticket["tags"], ticket["status"]) == ("New", ["two", "words", "vip"], "open")
     assert ticket["custom_fields"] == [{"id": 27642, "value": "billing"}, {"id": 27648, "value": None}]
     assert response["audit"]["metadata"]["custom"] == {"mark": "1"}
-    assert response["audit"]["events"][0] | {"id": 0} == {
-        "id": 0,
+    assert response["audit"]["events"][0] == {
+        "id": int(fake.conversations["35001"].messages[-1].id),
         "type": "Comment",
         "public": True,
+        "author_id": 9001,
         "body": "<p>Hi</p>",
-    }
+    }, "a comment has the id of its event"
     assert client.get(f"{TICKET}/audits").json()["audits"] == [response["audit"]]
     assert fake.replies("35001") == ["<p>Hi</p>"]
+
+
+def test_a_drop_down_field_drops_unknown_values_and_replaces_the_tag_of_its_option(clock: Clock) -> None:
+    fake = FakeZendesk(clock=clock, rate_limit=None, dropdowns={"27642": ["a", "b"], "5": ["c"]})
+    open_conversation(fake)
+    states: list[Any] = []
+    for value in ("a", "title of b", "b", None):
+        ticket = update(connect(fake), custom_fields=[{"id": 27642, "value": value}]).json()["ticket"]
+        states.append((ticket["custom_fields"][0]["value"], ticket["tags"]))
+    assert states == [("a", ["a"]), ("a", ["a"]), ("b", ["b"]), (None, [])]
+    assert fake.fields == ("27642", "27648", "5")
+
+
+def test_comments_of_a_light_agent_are_private(fake: FakeZendesk, client: httpx.Client) -> None:
+    open_conversation(fake)
+    fake.light_agents.add("9001")
+    response = update(client, comment={"html_body": "<p>Hi</p>", "public": True}).json()
+    assert response["audit"]["events"][0]["public"] is False
+    assert (fake.replies("35001"), fake.notes("35001")) == ([], ["<p>Hi</p>"])
+
+
+def test_a_solved_ticket_has_an_assignee_and_a_time(fake: FakeZendesk, client: httpx.Client) -> None:
+    open_conversation(fake)
+    assert client.get(f"{TICKET}/metrics").json()["ticket_metric"]["solved_at"] is None
+    assert update(client, status="solved").json()["ticket"]["assignee_id"] == 9001
+    assert client.get(f"{TICKET}/metrics").json()["ticket_metric"]["solved_at"] == "2026-11-24T09:00:00Z"
+
+
+def test_updates_of_one_ticket_have_a_limit_of_their_own(clock: Clock) -> None:
+    fake = FakeZendesk(clock=clock)
+    client = connect(fake)
+    first, second = [fake.customer_writes("Hi").conversation_id for _ in range(2)]
+    assert f"/api/v2/tickets/{first}" == TICKET
+    responses = [update(client, priority="low") for _ in range(31)]
+    header = "zendesk-ratelimit-per-ticket-updates"
+    assert responses[0].headers[header] == "total=30; remaining=29; resets=600"
+    assert (responses[-1].status_code, responses[-1].headers[header]) == (429, "total=30; remaining=0; resets=600")
+    assert responses[-1].headers["Retry-After"] == "600"
+    other = client.put(f"/api/v2/tickets/{second}", json={"ticket": {"priority": "low"}})
+    assert other.status_code == 200
+
+
+def test_a_closed_ticket_accepts_no_tags(fake: FakeZendesk, client: httpx.Client) -> None:
+    open_conversation(fake)
+    fake.conversations["35001"].extra["status"] = "closed"
+    assert client.put(f"{TICKET}/tags", json={"tags": ["x"]}).status_code == 422
 
 
 def test_a_comment_is_public_by_default_if_the_first_one_is(fake: FakeZendesk, client: httpx.Client) -> None:
@@ -385,10 +432,12 @@ def test_a_trigger_sends_the_recommended_body_with_its_placeholders_replaced(clo
     fake = FakeZendesk(clock=clock, connection="trigger")
     assert parse_body(fake.customer_writes('Hi "you"')) == {
         "ticket_id": "35001",
+        "comment_id": fake.conversations["35001"].messages[0].id,
         "updated_at": "2026-11-24T09:00:00Z",
         "kind": "created",
         "actor_id": "844700001",
         "actor_role": "end-user",
+        "requester_id": "844700001",
         "comment_public": "true",
         "comment_author_id": "844700001",
     }

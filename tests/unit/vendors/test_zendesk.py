@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, ZendeskDesk
 from tests.helpers.desks.zendesk import PUBLIC
 from tests.helpers.paths import DOCS
-from tests.helpers.routing import collect_classified_texts, parse, parse_event, route, step_results
+from tests.helpers.routing import collect_classified_texts, handle, parse, parse_event, route, step_results
 from tests.helpers.specs import load_description
 from triage import (
     Action,
@@ -37,9 +38,12 @@ from triage import (
     SetPriority,
     Tag,
     VendorError,
+    Verdict,
 )
+from triage.inbox import MemoryInbox
 from triage.models import Delivery, Handshake, Ignored, Request, Response
 from triage.testing import RateLimit, Webhook
+from triage.testing.desks.records import Person
 from triage.testing.desks.zendesk import TRIGGER_BODY
 from triage.vendors import Zendesk
 
@@ -61,8 +65,8 @@ ACTIONS: Mapping[str, tuple[Action, dict[str, Any]]] = {
         {"custom_fields": [{"id": 27642, "value": "billing"}, {"id": 27648, "value": None}]} | STAMP,
     ),
     "set the priority": (SetPriority("urgent"), {"priority": "urgent"} | STAMP),
-    "close": (Close(), {"status": "solved"} | STAMP),
-    "mark as spam": (MarkSpam(), {"status": "solved", "tags": ["web", "spam"]} | STAMP),
+    "close": (Close(), {"status": "solved", "assignee_id": 9001} | STAMP),
+    "mark as spam": (MarkSpam(), {"status": "solved", "assignee_id": 9001, "tags": ["web", "spam"]} | STAMP),
 }
 
 
@@ -95,20 +99,21 @@ def test_each_action_is_one_update(name: str, api: Api) -> None:
     assert list_updates(desk) == [expected]
 
 
-def test_all_actions_share_one_update_except_a_note_in_addition_to_a_reply(api: Api) -> None:
+def test_all_actions_share_one_update_except_tags_with_fields_and_a_note_with_a_reply(api: Api) -> None:
     desk = ZendeskDesk()
     webhook = open_ticket(desk)
     outcome = route(desk, api, webhook, Close(), *(action for action, _ in ACTIONS.values()), Tag("VIP", "Web"))
     assert step_results(outcome) == [
-        "close+assign+assign+reply+tag+set_fields+set_priority+close+mark_spam+tag:done",
+        "close+assign+assign+reply+set_fields+set_priority+close:done",
+        "tag+tag:done",
         "note:done",
+        "mark_spam:done",
     ]
     assert list_updates(desk)[0].keys() == {
         "status",
         "group_id",
         "assignee_id",
         "comment",
-        "tags",
         "custom_fields",
         "priority",
         "updated_stamp",
@@ -136,13 +141,58 @@ def test_existing_tags_are_not_written_again(api: Api) -> None:
     assert list_updates(desk) == []
 
 
-def test_placeholders_in_a_comment_are_not_expanded(api: Api) -> None:
+def test_zendesk_fills_in_the_placeholders_of_the_policy_but_no_liquid(api: Api) -> None:
     desk = ZendeskDesk()
-    webhook = open_ticket(desk, name="Mira", email="mira@example.com")
-    route(desk, api, webhook, Reply("Dear {{{{ticket.requester.email}}}} {{%if 1%}} {{{{{{ticket.id}}}}}}"))
+    webhook = open_ticket(desk)
+    route(desk, api, webhook, Reply("Number {{{{ticket.id}}}}{{{{dc.signature}}}}. {{%if 1%}} {{{{a | b}}}}"))
     (reply,) = desk.fake.replies(webhook.conversation_id or "")
-    assert "mira@example.com" not in reply
-    assert reply.replace("\u200b", "") == "<p>Dear {{ticket.requester.email}} {%if 1%} {{{ticket.id}}}</p>"
+    assert reply.replace("\u200b", "") == f"<p>Number {webhook.conversation_id}. {{%if 1%}} {{{{a | b}}}}</p>"
+
+
+def test_placeholders_can_be_switched_off(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = open_ticket(desk, email="mira@example.com")
+    text = Reply("Dear {{{{ticket.requester.email}}}} {{{{{{ticket.id}}}}}}")
+    route(desk, api, webhook, text, vendor=desk.adapter(placeholders=False))
+    (reply,) = desk.fake.replies(webhook.conversation_id or "")
+    assert reply.replace("\u200b", "") == "<p>Dear {{ticket.requester.email}} {{{ticket.id}}}</p>"
+
+
+def test_placeholders_of_a_customer_or_a_model_are_never_filled_in(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = open_ticket(desk, name="{{ticket.requester.email}}", email="mira@example.com")
+
+    def classify(conversation: Conversation, buckets: Any) -> Verdict:
+        return Verdict(bucket="general", reason="{{ticket.requester.email}} {%raw%}")
+
+    actions = Reply("Hi {{{customer_name}}}, {{{{ticket.id}}}}"), Note("{reason}{{{{ticket.requester.email}}}}")
+    route(desk, api, webhook, *actions, classifier=Fixed(classify))
+    ticket_id = webhook.conversation_id or ""
+    texts = [*desk.fake.replies(ticket_id), *desk.fake.notes(ticket_id)]
+    assert len(texts) == 2
+    assert not any("mira@example.com" in text for text in texts)
+    assert ticket_id in texts[0]
+
+
+@dataclass
+class Fixed:
+    """A classifier that is a function of the conversation."""
+
+    function: Callable[[Conversation, Any], Verdict]
+
+    def classify(self, conversation: Conversation, buckets: Any) -> Verdict:
+        return self.function(conversation, buckets)
+
+    async def classify_async(self, conversation: Conversation, buckets: Any) -> Verdict:
+        return self.function(conversation, buckets)
+
+
+def test_a_reply_whose_placeholders_were_filled_in_is_found_again(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = open_ticket(desk)
+    desk.fake.fail("PUT /api/v2/tickets/*", timeout=True, after=True)
+    assert step_results(route(desk, api, webhook, Reply("Your number is {{{{ticket.id}}}}."))) == ["reply:done"]
+    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
 def test_mark_spam_suspends_nobody_by_default(api: Api) -> None:
@@ -288,17 +338,41 @@ def test_a_later_comment_is_triaged_if_the_event_is_enabled(api: Api) -> None:
     adapter = desk.adapter(events=ALL)
     event = parse_event(desk, later, events=ALL)
     assert (event.kind, event.message_id) == ("replied", json.loads(later.body)["event"]["comment"]["id"])
-    assert collect_classified_texts(desk, api, later, vendor=adapter) == ["It still fails"]
+    assert collect_classified_texts(desk, api, later, vendor=adapter) == ["Hello\n\nIt still fails"]
 
 
 def test_the_event_of_the_first_comment_is_a_duplicate_of_the_tickets_event() -> None:
     desk = ZendeskDesk()
     created = desk.fake.customer_writes("Hello")
-    payload = json.loads(created.body)
-    author = {"id": payload["detail"]["requester_id"], "is_staff": False, "name": "Mira"}
-    payload["type"] = "zen:event-type:ticket.comment_added"
-    payload["event"] = {"comment": {"id": 1, "body": "Hello", "is_public": True, "author": author}}
-    assert parse_event(desk, desk.sign_payload(payload), events=ALL).key == parse_event(desk, created).key
+    added = desk.fake.report_first_comment(created.conversation_id or "")
+    details = [json.loads(webhook.body)["detail"]["updated_at"] for webhook in (created, added)]
+    assert details == ["2026-11-24T09:00:00Z", "2026-11-24T09:00:01Z"]
+    assert parse_event(desk, added, events=ALL).key == parse_event(desk, created).key
+
+
+@pytest.mark.parametrize(
+    ("detail", "body", "is_first"),
+    [
+        ({}, "  Hello\n", True),
+        ({"description": "Hel"}, "Hello", True),
+        ({"description": ""}, "", True),
+        ({"description": None}, None, True),
+        ({"description": ""}, "Hello", False),
+        ({}, "Another comment", False),
+        ({"updated_at": "2026-11-24T09:02:00Z"}, "Hello", False),
+        ({"updated_at": None}, "Hello", False),
+    ],
+)
+def test_a_comment_is_the_first_one_if_the_ticket_is_new_and_has_its_text(
+    detail: dict[str, Any], body: str | None, is_first: bool
+) -> None:
+    desk = ZendeskDesk()
+    created = desk.fake.customer_writes("Hello")
+    payload = json.loads(desk.fake.report_first_comment(created.conversation_id or "").body)
+    payload["detail"] |= detail
+    payload["event"]["comment"]["body"] = body
+    event = parse_event(desk, desk.sign_payload(payload), events=ALL)
+    assert (event.message_id == "first", event.kind == "created") == (is_first, is_first)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +420,7 @@ def test_a_trigger_routes_like_an_event(bucket: str, api: Api) -> None:
     assert (event.account, event.kind, event.key) == (
         "acme",
         "created",
-        f"zendesk:acme:{webhook.conversation_id}:2026-11-24T09:00:00Z",
+        f"zendesk:acme:{webhook.conversation_id}:{desk.fake.conversations[event.conversation_id].messages[0].id}",
     )
     outcome = api.handle(desk.router(), webhook.body, webhook.headers).outcome
     assert outcome is not None
@@ -359,7 +433,7 @@ def test_a_trigger_on_updates_reports_a_later_comment(api: Api) -> None:
     later = desk.fake.customer_writes("Still there?", conversation=first.conversation_id)
     assert parse_event(desk, later).kind == "replied"
     assert parse_event(desk, later).key != parse_event(desk, first).key
-    assert collect_classified_texts(desk, api, later) == ["Still there?"]
+    assert collect_classified_texts(desk, api, later) == ["Hello\n\nStill there?"]
     answered = desk.fake.agent_writes("Yes.", conversation=first.conversation_id or "")
     assert parse(desk, answered) == Ignored("not a public comment of a customer")
 
@@ -395,22 +469,119 @@ def test_text_that_breaks_a_triggers_json_cannot_change_the_ticket_id(tail: str)
     assert (event.conversation_id, event.message_id) == ("35001", "2026-11-24T09:00:00Z")
 
 
-def test_a_triggers_body_that_is_not_the_template_is_malformed() -> None:
-    desk = ZendeskDesk()
-    for body in (b'{"ticket_id": "1" "', b'{"ticket_id": "x", "updated_at": "y", '):
-        with pytest.raises(MalformedPayload, match="documented template"):
-            parse(desk, desk.sign_payload(body))
+def rewrite(desk: ZendeskDesk, webhook: Webhook, **changes: Any) -> Webhook:
+    """Change the payload of a trigger, and remove the names whose new value is None."""
+    payload = json.loads(webhook.body) | changes
+    signed = desk.sign_payload({name: value for name, value in payload.items() if value is not None})
+    return Webhook(signed.body, webhook.headers | signed.headers, webhook.conversation_id)
 
 
-@pytest.mark.parametrize("stamp", [None, "", "yesterday", "2026-11-24 09:00"])
-def test_without_a_time_the_key_is_a_hash_of_the_triggers_bytes(stamp: str | None) -> None:
-    desk = ZendeskDesk()
-    keys = {
-        parse_event(desk, desk.sign_payload({"ticket_id": "1", "updated_at": stamp, "n": n})).message_id
-        for n in (1, 1, 2)
-    }
+def test_two_comments_of_the_same_second_are_two_messages_to_a_trigger() -> None:
+    desk = ZendeskDesk(connection="trigger")
+    first = desk.fake.customer_writes("Hello")
+    later = [desk.fake.customer_writes(text, conversation=first.conversation_id) for text in ("One", "Two")]
+    stamp = "2026-11-24T09:00:00Z"
+    keys = {parse_event(desk, rewrite(desk, webhook, updated_at=stamp)).key for webhook in (first, *later)}
+    assert len(keys) == 3
+
+
+def test_an_old_template_identifies_the_message_by_the_time_of_the_change(caplog: pytest.LogCaptureFixture) -> None:
+    desk = ZendeskDesk(connection="trigger")
+    webhook = desk.fake.customer_writes("Hello")
+    assert parse_event(desk, rewrite(desk, webhook, comment_id=None)).message_id == "2026-11-24T09:00:00Z"
+    assert caplog.text == ""
+
+
+def test_an_empty_comment_id_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    desk = ZendeskDesk(connection="trigger")
+    webhook = desk.fake.customer_writes("Hello")
+    assert parse_event(desk, rewrite(desk, webhook, comment_id="")).message_id == "2026-11-24T09:00:00Z"
+    assert "{{ticket.latest_comment.id}}" in caplog.text
+
+
+@pytest.mark.parametrize("stamp", [None, "", "yesterday", "2026-11-24T09:00Z"])
+def test_without_a_usable_time_the_delivery_identifies_the_message(
+    stamp: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = ZendeskDesk(connection="trigger")
+    first = desk.fake.customer_writes("Hello")
+    later = desk.fake.customer_writes("More", conversation=first.conversation_id)
+    empty = [rewrite(desk, webhook, comment_id=None, updated_at=stamp) for webhook in (first, later)]
+    keys = {parse_event(desk, webhook).key for webhook in (*empty, desk.fake.redeliver(empty[0]))}
     assert len(keys) == 2
-    assert all(key.startswith("sha256-") for key in keys)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
+
+
+@pytest.mark.parametrize("invocation", [None, "not a word"])
+def test_a_payload_that_does_not_identify_its_message_is_malformed(invocation: str | None) -> None:
+    desk = ZendeskDesk()
+    webhook = desk.sign_payload({"ticket_id": "1", "comment_id": "", "updated_at": ""})
+    if invocation:
+        webhook.headers["X-Zendesk-Webhook-Invocation-Id"] = invocation
+    with pytest.raises(MalformedPayload, match="nothing identifies the message"):
+        parse(desk, webhook)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"kind": "created", "updated_at": "2026-11-24T09:00:00Z", "ticket_id": "35001"}',
+        '{"text": "Hello", "ticket_id": 35001, "updated_at": "2026-11-24T09:00:00Z"}',
+        '{"id": "35001", "title": "Invoice", "updated_at": "2026-11-24T09:00:00Z"}',
+        '{"type": "question", "ticket_id": "35001", "updated_at": "2026-11-24T09:00:00Z"}',
+        '{"updated_at": "2026-11-24T09:00:00Z", "ticket_id": 35001, "text": "He said "hi""}',
+    ],
+)
+def test_the_names_of_a_payload_may_have_any_order(payload: str) -> None:
+    desk = ZendeskDesk()
+    event = parse_event(desk, desk.sign_payload(payload.encode()))
+    assert (event.conversation_id, event.message_id) == ("35001", "2026-11-24T09:00:00Z")
+
+
+AT = '"updated_at": "2026-11-24T09:00:00Z"'
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        f'{{"text": "", "ticket_id": "666", "x": "", "ticket_id": "35001", {AT}}}',
+        f'{{"text": "", "ticket_id": "666", "x": {{"y": "", "ticket_id": "35001", "z": ""}}, {AT}}}',
+        f'{{"id": "35001", "text": "", "ticket_id": "666", "x": "", {AT}}}',
+        f'{{"text": "", "id": "666", "x": "", "id": "35001", {AT}}}',
+        f'{{"text": {"9" * 5000}, "ticket_id": "666", {AT}}}',
+        f'{{"ticket_id": "x", {AT}, ',
+        '{"ticket_id": "1" "',
+    ],
+)
+def test_a_payload_that_may_name_the_wrong_ticket_is_malformed(payload: str) -> None:
+    desk = ZendeskDesk()
+    with pytest.raises(MalformedPayload, match="documented template"):
+        parse(desk, desk.sign_payload(payload.encode()))
+
+
+def test_a_payload_with_customer_text_is_never_taken_for_an_event() -> None:
+    desk = ZendeskDesk()
+    body = {"type": "zen:event-type:ticket.created", "detail": {"id": "666"}, "ticket_id": "35001", "comment_id": "7"}
+    assert parse_event(desk, desk.sign_payload(body)).conversation_id == "35001"
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_event"),
+    [
+        ({"actor_id": "9001"}, True),  # a form created the ticket as our user
+        ({"actor_id": "9001", "kind": "replied"}, False),
+        ({"actor_id": "9001", "requester_id": ""}, False),
+        ({"actor_role": "agent", "comment_author_id": "5", "requester_id": "5"}, True),  # an employee asks
+        ({"actor_role": "agent", "comment_author_id": "5"}, False),
+        ({"actor_role": "agent", "requester_id": "", "comment_author_id": ""}, False),
+        ({"comment_public": False}, False),
+        ({"comment_public": ""}, True),
+    ],
+)
+def test_a_trigger_reports_who_wrote(changes: dict[str, Any], is_event: bool) -> None:
+    desk = ZendeskDesk(connection="trigger")
+    webhook = rewrite(desk, desk.fake.customer_writes("Hello"), **changes)
+    assert isinstance(parse(desk, webhook), Event) == is_event
 
 
 @given(st.text())
@@ -419,6 +590,156 @@ def test_random_text_in_a_triggers_body_never_raises_or_changes_the_ticket(text:
     head = '{"ticket_id": "35001", "updated_at": "2026-11-24T09:00:00Z", "text": "'
     parsed = parse(desk, desk.sign_payload((head + text + '"}').encode("utf-8", "replace")))
     assert not isinstance(parsed, Event) or parsed.conversation_id == "35001"
+
+
+# What the response to an update shows
+
+
+def test_an_unknown_option_of_a_drop_down_field_is_reported(api: Api) -> None:
+    desk = ZendeskDesk(dropdowns={"27642": ["cat_billing"]})
+    outcome = route(desk, api, open_ticket(desk), SetFields({"27642": "Center City", "27648": "kept"}))
+    assert (outcome.status, step_results(outcome)[0].partition(" ")[0]) == ("partial", "set_fields:done")
+    (problem,) = outcome.warnings
+    assert problem.startswith("the field 27642 does not have the new value")
+    assert "Center City" not in problem, "a field may contain text by a model"
+
+
+def test_the_tag_of_an_old_option_is_not_sent_back(api: Api) -> None:
+    desk = ZendeskDesk(dropdowns={"27642": ["cat_general", "cat_billing"]})
+    webhook = open_ticket(desk)
+    ticket = desk.fake.conversations[webhook.conversation_id or ""]
+    ticket.tags[:], ticket.fields["27642"] = ["web", "cat_general"], "cat_general"
+    outcome = route(desk, api, webhook, SetFields({"27642": "cat_billing"}), Tag("triaged"))
+    assert step_results(outcome) == ["set_fields:done", "tag:done"]
+    assert ticket.tags == ["web", "cat_billing", "triaged"]
+    assert len([call for call in desk.fake.calls if call.method == "GET"]) == 2, "the ticket is not read again"
+
+
+def answer_update(desk: ZendeskDesk, **ticket: Any) -> None:
+    """Let the next update take effect, with other values of the ticket in its response."""
+    put = desk.fake._put_ticket  # pyright: ignore[reportPrivateUsage]
+
+    def respond(call: Any, conversation_id: str) -> Any:
+        answer = put(call, conversation_id)
+        return {**answer, "ticket": {**answer["ticket"], **ticket}}
+
+    desk.fake._put_ticket = respond  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize(
+    ("action", "ticket", "status", "words"),
+    [
+        (Tag("vip"), {"tags": ["web"]}, "partial", "the tag 'vip' was dropped"),
+        (Tag("vip"), {"tags": None}, "routed", ""),
+        (SetFields({"27642": "x"}), {"custom_fields": []}, "partial", "the field 27642 was dropped"),
+        (SetFields({"27642": "x"}), {"custom_fields": "odd"}, "routed", ""),
+        (SetPriority("low"), {"priority": "urgent"}, "partial", "the priority was not changed"),
+        (SetPriority("low"), {"priority": None}, "routed", ""),
+        (Assign(team="98702"), {"group_id": 98703}, "failed", "the group_id of the ticket is another one"),
+        (Assign(user="9002"), {"assignee_id": None}, "failed", "the assignee_id of the ticket is another one"),
+        (Close(), {"status": "open"}, "failed", "the ticket is not solved"),
+        (MarkSpam(), {"status": "open"}, "failed", "the ticket is not solved"),
+        (Close(), {"status": "closed"}, "closed", ""),
+    ],
+)
+def test_an_action_without_effect_is_reported(
+    action: Action, ticket: dict[str, Any], status: str, words: str, api: Api
+) -> None:
+    desk = ZendeskDesk()
+    answer_update(desk, **ticket)
+    outcome = route(desk, api, open_ticket(desk), action)
+    assert outcome.status == status
+    assert words in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (5, "5"),
+        ("5.50", 5.5),
+        (True, "true"),
+        (False, None),
+        (None, ""),
+        (None, []),
+        ("a", ["a"]),
+        (" Some  text ", "some text"),
+        ("007", "7"),
+    ],
+)
+def test_a_field_that_zendesk_stores_in_another_form_is_no_problem(value: Any, stored: Any, api: Api) -> None:
+    desk = ZendeskDesk()
+    answer_update(desk, custom_fields=[{"id": 27642, "value": stored}])
+    assert route(desk, api, open_ticket(desk), SetFields({"27642": value})).status == "routed"
+
+
+def test_a_response_with_only_an_id_shows_no_problem(api: Api) -> None:
+    desk = ZendeskDesk()
+    for body in (b'{"ticket": {"id": 1}, "audit": {"id": 1}}', b"[]", b"odd"):
+        webhook = open_ticket(desk)
+        desk.fake.fail("PUT /api/v2/tickets/*", status=200, body=body)
+        outcome = route(desk, api, webhook, Assign(team="98702"), Reply("Hi"), Tag("x"), SetFields({"27642": "y"}))
+        assert outcome.status == "routed"
+
+
+def test_a_reply_that_becomes_a_private_comment_has_failed_and_is_not_repeated(api: Api) -> None:
+    desk = ZendeskDesk()
+    desk.fake.light_agents.add("9001")
+    webhook = open_ticket(desk)
+    outcome = route(desk, api, webhook, Assign(team="98702"), Reply("Hi"), Tag("vip"))
+    assert (outcome.status, step_results(outcome)) == ("failed", ["assign+tag:done", "reply:rejected"])
+    assert "reply: the reply became a private comment" in outcome.reason
+    assert desk.fake.notes(webhook.conversation_id or "") == ["<p>Hi</p>"]
+
+
+def test_a_note_of_a_light_agent_is_no_problem(api: Api) -> None:
+    desk = ZendeskDesk()
+    desk.fake.light_agents.add("9001")
+    assert route(desk, api, open_ticket(desk), Note("psst")).status == "routed"
+
+
+def test_the_ids_of_comments_are_reported(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = open_ticket(desk)
+    inbox = MemoryInbox(clock=desk.clock)
+    router = desk.router(inbox=inbox, buckets=[Bucket("general", "All", [Reply("Hi"), Note("psst")])])
+    event = parse_event(desk, webhook)
+    api.process(router, event)
+    entry = inbox.get_entry(event.key)
+    assert entry is not None
+    ids = [message.id for message in desk.fake.conversations[event.conversation_id].messages if message.via_api]
+    assert list(entry.ledger.written) == ids
+
+
+def test_an_action_that_is_rejected_does_not_stop_the_others(api: Api) -> None:
+    """The combined update is split. Our own assignment is no reason to stand aside, or to change the assignee."""
+    desk = ZendeskDesk()
+    webhook = open_ticket(desk)
+    actions = Assign(user="9002"), Reply("Hi"), SetFields({"99999": "x"}), Close()
+    outcome = route(desk, api, webhook, *actions)
+    assert step_results(outcome) == ["assign:done", "reply:done", "set_fields:rejected", "close:skipped"]
+    ticket = desk.fake.conversations[webhook.conversation_id or ""]
+    assert (outcome.status, ticket.assignee) == ("partial", "9002")
+    assert [update.get("updated_stamp") for update in list_updates(desk)][1:] == [
+        "2026-11-24T09:00:00Z",
+        "2026-11-24T09:00:01Z",
+        "2026-11-24T09:00:02Z",
+    ]
+
+
+def test_credentials_of_another_user_are_reported_with_both_numbers(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    desk = ZendeskDesk()
+    webhook = open_ticket(desk)
+    route(desk, api, webhook, Close(), vendor=desk.adapter(user_id="9002"))
+    assert "belong to user 9001, but user_id is 9002" in caplog.text
+    assert desk.fake.conversations[webhook.conversation_id or ""].assignee == "9002"
+
+
+def test_a_ticket_that_was_moved_to_a_team_keeps_its_assignee_when_it_is_solved(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = open_ticket(desk)
+    desk.fake.conversations[webhook.conversation_id or ""].team = "98701"
+    route(desk, api, webhook, Close())
+    assert "assignee_id" not in list_updates(desk)[0]
 
 
 # Signatures
@@ -499,12 +820,11 @@ def test_each_author_has_a_role(api: Api) -> None:
         ("note", "Four"),
         ("bot", "Five"),
     ]
-    assert (read.customer.name, read.customer.email, read.has_automatic_reply, read.has_human) == (
-        "Mira",
-        "mira@example.com",
-        True,
-        True,
-    )
+    assert (read.customer.name, read.customer.email) == ("Mira", "mira@example.com")
+    assert [message.is_ours for message in read.messages] == [False, True, False, False, False]
+    answer = read.last_human_answer()
+    assert answer is not None
+    assert answer.text == "Three"
 
 
 def fetch(desk: ZendeskDesk, webhook: Webhook, answers: Mapping[str, Any] | None = None) -> Conversation:
@@ -532,6 +852,151 @@ def test_without_users_only_the_requester_counts_as_a_customer() -> None:
         assert [message.role for message in read.messages] == ["customer", "bot", "agent"]
 
 
+def make_staff_requester(desk: ZendeskDesk, webhook: Webhook, **changes: Any) -> Webhook:
+    """Let an employee with an agent's seat be the requester, and return the webhook of the new ticket."""
+    ticket = desk.fake.conversations[webhook.conversation_id or ""]
+    ticket.contact = ticket.messages[0].author = Person("9002", "agent", "Ada Probe", "ada@example.com")
+    for name, value in changes.items():
+        setattr(ticket, name, value)
+    return desk.fake.report_message(ticket, ticket.messages[0], is_new=True)
+
+
+def test_the_requester_is_the_customer_even_with_an_agents_seat(api: Api) -> None:
+    desk = ZendeskDesk()
+    first = make_staff_requester(desk, desk.fake.customer_writes("My laptop does not start"))
+    assert collect_classified_texts(desk, api, first) == ["My laptop does not start"]
+    later = desk.fake.customer_writes("It does now", conversation=first.conversation_id)
+    assert parse_event(desk, later, events=ALL).kind == "replied"
+
+
+def test_the_child_ticket_of_a_side_conversation_is_left_alone(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = make_staff_requester(desk, desk.fake.customer_writes("Please check"), channel="side_conversation")
+    outcome = route(desk, api, webhook, Reply("Hi"))
+    assert (outcome.status, outcome.reason) == ("ignored", "the conversation has no message from a customer")
+    comment = desk.fake.report_first_comment(webhook.conversation_id or "")
+    assert parse(desk, comment, events=ALL) == Ignored("not a public comment of a customer")
+
+
+@pytest.mark.parametrize(
+    ("author", "channel", "is_customer"),
+    [
+        ("9001", "api", True),
+        ("9001", "web_form", True),
+        ("9001", "web", False),
+        ("9002", "web_form", True),
+        ("9002", "api", False),
+    ],
+)
+def test_a_request_that_a_form_creates_as_a_staff_member_is_a_customers(
+    author: str, channel: str, is_customer: bool, api: Api
+) -> None:
+    desk = ZendeskDesk()
+    first = desk.fake.customer_writes("I need help")
+    ticket = desk.fake.conversations[first.conversation_id or ""]
+    ticket.channel, ticket.messages[0].author = channel, desk.fake.get_user(author)
+    webhook = desk.fake.report_message(ticket, ticket.messages[0], is_new=True)
+    assert bool(collect_classified_texts(desk, api, webhook)) == is_customer
+
+
+def test_our_later_comments_are_ours_even_if_we_are_the_requester() -> None:
+    desk = ZendeskDesk()
+    first = desk.fake.customer_writes("A form posted this")
+    ticket = desk.fake.conversations[first.conversation_id or ""]
+    ticket.contact = ticket.messages[0].author = desk.fake.get_user("9001")
+    webhook = desk.fake.report_message(ticket, ticket.messages[0], is_new=True)
+    desk.fake.agent_writes("We are on it", conversation=ticket.id, agent="9001")
+    assert [message.role for message in fetch(desk, webhook).messages] == ["customer", "bot"]
+
+
+def test_the_conversation_has_the_state_of_the_ticket() -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("Hello", subject="Parcel")
+    ticket = desk.fake.conversations[webhook.conversation_id or ""]
+    ticket.team, ticket.extra["recipient"] = "98702", "help@example.com"
+    read = fetch(desk, webhook)
+    assert (read.team, read.channel, read.inbox, read.brand, read.is_closed) == (
+        "98702",
+        "email",
+        "help@example.com",
+        "8447346621310",
+        False,
+    )
+    ticket.extra["status"] = "closed"
+    assert fetch(desk, webhook).is_closed
+
+
+def test_what_a_human_answered_before_the_ticket_was_solved_is_past(api: Api) -> None:
+    desk = ZendeskDesk()
+    first = desk.fake.customer_writes("Hello")
+    ticket = desk.fake.conversations[first.conversation_id or ""]
+    desk.fake.agent_writes("Done.", conversation=ticket.id)
+    desk.clock.now += 60
+    ticket.extra["solved_at"] = desk.clock()
+    desk.clock.now += 60
+    later = desk.fake.customer_writes("Another question", conversation=ticket.id)
+    assert collect_classified_texts(desk, api, later, vendor=desk.adapter(events=ALL)) == ["Another question"]
+    # Without the time, the human's answer still counts.
+    desk.fake.fail("GET /api/v2/tickets/*/metrics", status=403)
+    outcome = route(desk, api, later, Assign(team="98702"), vendor=desk.adapter(events=ALL))
+    assert (outcome.status, outcome.reason) == ("ignored", "a human has answered")
+
+
+def test_a_sample_event_does_not_touch_a_real_ticket(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("An old question")
+    payload = json.loads(webhook.body)
+    payload["detail"]["created_at"] = "2022-11-06T00:00:00Z"
+    outcome = route(desk, api, desk.sign_payload(payload), Tag("x"))
+    assert (outcome.status, outcome.reason) == (
+        "ignored",
+        "the event is a sample: the ticket was created at another time",
+    )
+
+
+def test_redacted_text_is_left_out_and_a_voicemail_is_read() -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("One")
+    comments = [
+        {"id": 1, "author_id": 844700001, "body": "My card is \u2587\u2587\u2587\u2587 thanks"},
+        {"id": 2, "author_id": 844700001, "body": "A call", "data": {"transcription_text": "Please call back"}},
+        {"id": 3, "author_id": 844700001, "body": "Said: call back", "data": {"transcription_text": "call back"}},
+    ]
+    read = fetch(desk, webhook, {"comments": comments})
+    assert [message.text for message in read.messages] == [
+        "My card is  thanks",
+        "A call\n\nPlease call back",
+        "Said: call back",
+    ]
+
+
+def test_odd_elements_do_not_hide_the_others() -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("One")
+    comments = [
+        "odd",
+        {"author_id": 844700001, "body": "no id", "attachments": [{"file_name": None}, 7], "metadata": {"flags": "4"}},
+        {"id": 3, "author_id": 844700001, "body": "three", "metadata": {"flags": ["x", 4]}},
+    ]
+    answers = {"comments": comments, "users": [7, {"id": 844700001, "role": "end-user"}]}
+    read, again = fetch(desk, webhook, answers), fetch(desk, webhook, answers)
+    assert [(message.text, message.attachments) for message in read.messages] == [("three", ()), ("no id", ("file",))]
+    assert [message.is_automatic for message in read.messages] == [True, False]
+    assert read.messages == again.messages
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"flags": [2, 4]}, {"system": {"machine_generated": True}}, {"suspension_type_id": 12}, {"suspended": True}],
+)
+def test_what_zendesk_marks_as_automatic_or_blocks_is_not_answered(metadata: dict[str, Any]) -> None:
+    desk = ZendeskDesk()
+    webhook = desk.fake.customer_writes("One")
+    comments = [{"id": 1, "author_id": 844700001, "body": "One", "metadata": metadata}]
+    users = [{"id": 844700001, "role": "end-user", "suspended": "suspended" in metadata}]
+    assert fetch(desk, webhook, {"comments": comments, "users": users}).is_automatic
+
+
 def test_unknown_roles_and_the_system_count_as_machines() -> None:
     desk = ZendeskDesk()
     webhook = desk.fake.customer_writes("One")
@@ -547,8 +1012,10 @@ def test_unknown_roles_and_the_system_count_as_machines() -> None:
 def test_html_quotes_images_and_files_are_parsed() -> None:
     desk = ZendeskDesk()
     body = "<p>Hi<br>there</p><img src='https://example.com/a.png'><blockquote>old</blockquote>"
-    webhook = desk.fake.customer_writes(body, html=True, attachments=["scan.pdf"])
-    (message,) = fetch(desk, webhook).messages
+    webhook = desk.fake.customer_writes("Hello")
+    ticket = desk.fake.conversations[webhook.conversation_id or ""]
+    desk.fake.customer_writes(body, html=True, attachments=["scan.pdf"], conversation=ticket.id)
+    _, message = fetch(desk, webhook).messages
     assert (message.text, message.attachments) == ("Hi\nthere", ("scan.pdf", "image"))
     comments = [{"id": 1, "author_id": 844700001, "plain_body": "plain"}, {"id": 2, "author_id": 7, "body": "body"}]
     assert [m.text for m in fetch(desk, webhook, {"comments": comments}).messages] == ["plain", "body"]
@@ -570,7 +1037,7 @@ def test_an_automatic_email_is_routed_but_not_answered(api: Api) -> None:
     desk.fake.conversations[webhook.conversation_id or ""].messages[-1].extra["flags"] = [4]
     outcome = route(desk, api, webhook, Assign(team="98703"), Reply("Hi"))
     assert step_results(outcome) == ["assign:done", "reply:skipped"]
-    assert outcome.steps[1].detail == "the message was sent by a machine"
+    assert outcome.steps[1].detail == "a machine sent the message"
 
 
 def test_a_long_ticket_is_read_page_by_page_newest_first(api: Api) -> None:
@@ -760,6 +1227,68 @@ def test_the_reset_time_counts_only_if_the_limit_was_exhausted() -> None:
     assert ZendeskDesk().adapter().error(Request("PUT", BASE_URL), response, 0).retry_after is None
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "pause", "retry_after"),
+    [
+        # Seen on a successful update of one ticket.
+        (200, {"zendesk-ratelimit-per-ticket-updates": "total=30; remaining=0; resets=468"}, None, None),
+        (429, {"zendesk-ratelimit-per-ticket-updates": "total=30; remaining=0; resets=468"}, None, 468.0),
+        (429, {"ratelimit-remaining": "396", "ratelimit-reset": "9", "retry-after": "468"}, None, 468.0),
+        (429, {"ratelimit-remaining": "0", "ratelimit-reset": "9"}, 9.0, 9.0),
+        (429, {"retry-after": "30"}, 30.0, 30.0),
+        (200, {"rate-limit-remaining": "0", "rate-limit-reset": "59"}, 59.0, None),
+        (200, {"zendesk-rate-limit-tickets-update": "total=20; remaining=0; resets=7"}, 7.0, None),
+    ],
+)
+def test_a_limit_of_one_ticket_pauses_only_that_ticket(
+    status: int, headers: dict[str, str], pause: float | None, retry_after: float | None
+) -> None:
+    adapter, response = ZendeskDesk().adapter(), Response(status, headers, b"")
+    assert adapter.pause(response, 0) == pause
+    if status == 429:
+        assert adapter.error(Request("PUT", f"{BASE_URL}/api/v2/tickets/1"), response, 0).retry_after == retry_after
+
+
+def test_a_ticket_that_was_updated_too_often_does_not_hold_back_others(api: Api) -> None:
+    desk = ZendeskDesk()
+    webhooks = [open_ticket(desk), open_ticket(desk)]
+    router = desk.router(buckets=[Bucket("general", "All", [SetPriority("low")])])
+    for _ in range(30):
+        desk.fake._count_update(webhooks[0].conversation_id or "")  # pyright: ignore[reportPrivateUsage]
+    first, second = [handle(api, router, webhook)[1] for webhook in webhooks]
+    assert (first.status, second.status) == ("failed", "routed")
+    assert "the ticket has been updated too often" in first.reason
+
+
+def test_a_renamed_account_is_named(api: Api) -> None:
+    desk = ZendeskDesk()
+    hosts: list[str] = []
+
+    def redirect(request: httpx.Request) -> httpx.Response:
+        hosts.append(request.url.host)
+        return httpx.Response(301, headers={"Location": "https://acme-new.zendesk.com/api"})
+
+    transport = httpx.MockTransport(redirect)
+    clients = {"http": httpx.Client(transport=transport), "async_http": httpx.AsyncClient(transport=transport)}
+    outcome = route(desk, api, desk.fake.customer_writes("Hello"), Close(), **clients)
+    assert "moved to acme-new.zendesk.com: correct subdomain (ZENDESK_SUBDOMAIN)" in outcome.reason
+    assert set(hosts) == {"desk.example.com"}, "the token is sent nowhere else"
+
+
+def test_a_missing_ticket_is_looked_for_once_more_and_then_given_up(api: Api) -> None:
+    desk = ZendeskDesk()
+    inbox = MemoryInbox(clock=desk.clock)
+    router = desk.router(inbox=inbox)
+    webhook = desk.fake.customer_writes("Hello")
+    api.handle(router, webhook.body, webhook.headers)
+    desk.fake.conversations[webhook.conversation_id or ""].extra["deleted"] = True
+    for _ in range(10):
+        api.process(router, f"zendesk:acme:{webhook.conversation_id}:first")
+        desk.clock.now += 30
+    assert inbox.count_states()["dead"] == 1
+    assert len([call for call in desk.fake.calls if call.path.startswith("/api")]) == 2
+
+
 def test_an_exhausted_rate_limit_is_reported(api: Api) -> None:
     desk = ZendeskDesk(rate_limit=RateLimit(3, 60))
     outcome = route(desk, api, desk.fake.customer_writes("Hello"), Close())
@@ -774,6 +1303,7 @@ def test_updating_a_closed_ticket_is_an_error(api: Api) -> None:
     webhook = desk.fake.customer_writes("Hello")
     desk.fake.conversations[webhook.conversation_id or ""].extra["status"] = "closed"
     outcome = route(desk, api, webhook, Tag("x"))
+    assert step_results(outcome) == ["tag:rejected"]
     assert "a closed ticket cannot be changed" in outcome.reason
 
 

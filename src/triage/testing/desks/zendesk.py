@@ -16,6 +16,7 @@ import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import ceil
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast
 
 from typing_extensions import Unpack, override
@@ -34,6 +35,7 @@ from triage.testing.desks.shape import (
     require_numeric_ids,
 )
 from triage.testing.desks.zendesk_json import (
+    find_status,
     render_comment,
     render_detail,
     render_event_comment,
@@ -52,8 +54,9 @@ PUBLIC_SECRET = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="
 """The published secret that signs the test of a webhook that is not saved yet."""
 
 TRIGGER_BODY = """\
-{"ticket_id": "{{ticket.id}}", "updated_at": "{{ticket.updated_at_with_timestamp}}", "kind": "created",
- "actor_id": "{{current_user.id}}", "actor_role": "{{current_user.role}}",
+{"ticket_id": "{{ticket.id}}", "comment_id": "{{ticket.latest_comment.id}}",
+ "updated_at": "{{ticket.updated_at_with_timestamp}}", "kind": "created",
+ "actor_id": "{{current_user.id}}", "actor_role": "{{current_user.role}}", "requester_id": "{{ticket.requester.id}}",
  "comment_public": "{{ticket.latest_comment.is_public}}", "comment_author_id": "{{ticket.latest_comment.author.id}}"}
 """
 """The body that our documentation recommends for triggers and automations, before Zendesk fills in the placeholders."""
@@ -62,8 +65,8 @@ _SYSTEM = Person("-1", "system", "Zendesk")
 _PRIORITIES = ("urgent", "high", "normal", "low")
 _STATUSES = ("new", "open", "pending", "hold", "solved", "closed")
 
-_UPDATES_PER_ACCOUNT = RateLimit(100, 60)
-_UPDATES_PER_TICKET = RateLimit(30, 600)
+_UPDATES_PER_ACCOUNT = ("zendesk-ratelimit-tickets-update", RateLimit(100, 60))
+_UPDATES_PER_TICKET = ("zendesk-ratelimit-per-ticket-updates", RateLimit(30, 600))
 
 
 def _is_id(value: Any) -> bool:
@@ -113,6 +116,10 @@ class FakeZendesk(OAuthHelpDesk):
     By default the rate limit is Suite Team's, 200 calls a minute. Unless there is no limit, updates also count
     against 100 a minute for the account, and 30 in ten minutes for one ticket.
 
+    A drop-down field takes only the tags of its options. Any other value is dropped, although the response is 200. The
+    chosen option is one of the ticket's tags, and replaces the option that was chosen before; so does the new value of
+    any field whose old value is one of the tags.
+
     Args:
         subdomain: The account's subdomain.
         signing_secret: The secret that signs webhooks.
@@ -121,6 +128,7 @@ class FakeZendesk(OAuthHelpDesk):
         access_token: A token that never expires.
         api_token: The account's API token, valid with any user's email address.
         fields: Ids of the custom fields.
+        dropdowns: The options of the custom fields that are drop-downs, by field id.
         connection: How webhooks are connected: by event subscriptions, or by a trigger with `TRIGGER_BODY`.
         options: `users`, `teams` (Zendesk's groups), `clock`, `rate_limit`, `latency` and `first_id`; see
             `FakeHelpDesk`.
@@ -128,6 +136,7 @@ class FakeZendesk(OAuthHelpDesk):
     Attributes:
         suspended: Ids of the customers who can no longer write or sign in.
         audits: The changes that the API made, by ticket id, oldest first.
+        light_agents: Ids of the users whose comments are always private.
     """
 
     prefix = "ZENDESK"
@@ -163,6 +172,7 @@ class FakeZendesk(OAuthHelpDesk):
         access_token: str = "fake-access-token",
         api_token: str = "fake-api-token",
         fields: Sequence[str] = ("27642", "27648"),
+        dropdowns: Mapping[str, Sequence[str]] | None = None,
         connection: Connection = "events",
         **options: Unpack[FakeOptions],
     ) -> None:
@@ -172,12 +182,15 @@ class FakeZendesk(OAuthHelpDesk):
         self.client_id = client_id
         self.client_secret = client_secret
         self.api_token = api_token
-        self.fields = tuple(fields)
+        self.dropdowns = dict(dropdowns or {})
+        self.fields = tuple(dict.fromkeys((*fields, *self.dropdowns)))
         self.connection: Connection = connection
         self.tokens[access_token] = float("inf")
         self.suspended: set[str] = set()
         self.audits: dict[str, list[dict[str, Any]]] = {}
+        self.light_agents: set[str] = set()
         self._updates: dict[str, deque[float]] = {}
+        self._limit_headers: dict[str, str] = {}
         require_numeric_ids(users=self.users, teams=self.teams, fields=self.fields)
 
     @override
@@ -199,7 +212,7 @@ class FakeZendesk(OAuthHelpDesk):
 
     def status(self, conversation_id: str) -> str:
         """Return a ticket's status: `"new"`, `"open"`, `"pending"`, `"hold"`, `"solved"` or `"closed"`."""
-        return str(self.conversations[conversation_id].extra["status"])
+        return find_status(self.conversations[conversation_id])
 
     # The API.
 
@@ -215,6 +228,7 @@ class FakeZendesk(OAuthHelpDesk):
             ("PUT", conversation_path): self._put_ticket,
             ("GET", f"{conversation_path}/comments"): self._get_comments,
             ("GET", f"{conversation_path}/audits"): self._get_audits,
+            ("GET", f"{conversation_path}/metrics"): self._get_metrics,
             ("GET", f"{conversation_path}/tags"): self._get_tags,
             ("PUT", f"{conversation_path}/tags"): self._put_tags,
             ("POST", f"{conversation_path}/tags"): self._post_tags,
@@ -249,8 +263,10 @@ class FakeZendesk(OAuthHelpDesk):
 
     @override
     def build_headers(self, response: HttpResponse) -> Mapping[str, str]:
-        headers = {"X-Zendesk-Request-Id": f"fake-{self.next_id()}"}
-        return headers | ({"Retry-After": str(self.seconds_until_reset())} if response.status == 429 else {})
+        headers = {"X-Zendesk-Request-Id": f"fake-{self.next_id()}", **self._limit_headers}
+        wait = self._limit_headers.get("Retry-After", str(self.seconds_until_reset()))
+        self._limit_headers = {}
+        return headers | ({"Retry-After": wait} if response.status == 429 else {})
 
     @override
     def build_rate_headers(self, limit: RateLimit, remaining: int, reset: int) -> Mapping[str, str]:
@@ -290,7 +306,8 @@ class FakeZendesk(OAuthHelpDesk):
     def _get_comments(self, call: Call, conversation_id: str) -> Any:
         ticket = self.find_conversation(conversation_id)
         comments = sorted(
-            (message for message in ticket.messages if message.role != "event"), key=lambda comment: comment.at
+            (message for message in ticket.messages if message.role != "event"),
+            key=lambda comment: (comment.at, len(comment.id), comment.id),
         )
         by_cursor = "page[size]" in call.query
         if call.query.get("sort" if by_cursor else "sort_order") in ("-created_at", "desc"):
@@ -324,6 +341,11 @@ class FakeZendesk(OAuthHelpDesk):
     def _get_audits(self, _: Call, conversation_id: str) -> Any:
         return _list_all("audits", self.audits.get(self.find_conversation(conversation_id).id, []))
 
+    def _get_metrics(self, _: Call, conversation_id: str) -> Any:
+        solved_at = self.find_conversation(conversation_id).extra.get("solved_at")
+        shown = None if solved_at is None else format_time(solved_at)
+        return {"ticket_metric": {"id": 1, "ticket_id": int(conversation_id), "solved_at": shown}}
+
     def _put_ticket(self, call: Call, conversation_id: str) -> Any:
         ticket = self.find_conversation(conversation_id)
         self._count_update(ticket.id)
@@ -342,7 +364,16 @@ class FakeZendesk(OAuthHelpDesk):
         events: list[dict[str, Any]] = []
         if comment:
             added = self._add_comment(ticket, comment)
-            events.append({"type": "Comment", "public": added.role != "note", "body": added.body})
+            # A comment has the id of the audit's event.
+            events.append(
+                {
+                    "id": int(added.id),
+                    "type": "Comment",
+                    "public": added.role != "note",
+                    "author_id": int(added.author.id),
+                    "body": added.body,
+                }
+            )
         events += [
             {"type": "Change", "field_name": name, "value": value}
             for name, value in changes.items()
@@ -356,16 +387,27 @@ class FakeZendesk(OAuthHelpDesk):
             ticket.team = str(changes["group_id"])
         if "assignee_id" in changes:
             ticket.assignee = str(changes["assignee_id"])
-        if ticket.extra["status"] == "new" and ticket.assignee:
+        if find_status(ticket) == "new" and ticket.assignee:
             self._set_status(ticket, "open")
         if "status" in changes:
             self._set_status(ticket, changes["status"])
+            if ticket.state == "closed" and ticket.assignee is None:
+                ticket.assignee = self.own_id  # a solved ticket has an assignee
         ticket.priority = changes.get("priority", ticket.priority)
         ticket.subject = changes.get("subject", ticket.subject)
         if "tags" in changes:
             ticket.tags[:] = _normalize_tags(changes["tags"])
-        ticket.fields |= {str(field["id"]): field["value"] for field in changes.get("custom_fields", ())}
+        for field in changes.get("custom_fields", ()):
+            self._set_field(ticket, str(field["id"]), field["value"])
         self._touch(ticket)
+
+    def _set_field(self, ticket: FakeConversation, name: str, value: Any) -> None:
+        options, old = self.dropdowns.get(name), ticket.fields.get(name)
+        if options is not None and value not in (None, *options):
+            return  # dropped without an error
+        if options is not None or old in ticket.tags:
+            ticket.tags[:] = [tag for tag in ticket.tags if tag != old] + ([value] if value else [])
+        ticket.fields[name] = value
 
     def _add_comment(self, ticket: FakeConversation, comment: Mapping[str, Any]) -> FakeMessage:
         author = self.get_user(str(comment.get("author_id", self.own_id)))
@@ -375,6 +417,7 @@ class FakeZendesk(OAuthHelpDesk):
             # HTML is stripped, and runs of white space collapse.
             body = to_html(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", comment.get("body", ""))))
         is_public = comment.get("public", ticket.messages[0].role != "note" if ticket.messages else True)
+        is_public = is_public and self.own_id not in self.light_agents
         shortened = _fill_placeholders(body, ticket).encode()[: 64 * 1024].decode("utf-8", "ignore")
         return self.add_message(ticket, "agent" if is_public else "note", shortened, author, via_api=True)
 
@@ -413,12 +456,12 @@ class FakeZendesk(OAuthHelpDesk):
         ticket = self.find_conversation(conversation_id)
         self._count_update(ticket.id)
         changes = _check_fields(call.json_object or {}, _TAGS)
+        _check_not_closed(ticket)
         self._check_stamp(ticket, changes)
         return ticket, changes.get("tags", [])
 
     def _set_tags(self, ticket: FakeConversation, tags: Sequence[str]) -> Any:
-        ticket.tags[:] = _normalize_tags(tags)
-        self._touch(ticket)
+        self._apply(ticket, {"tags": tags})
         self._add_audit(ticket, [{"type": "Change", "field_name": "tags", "value": list(tags)}], None)
         return {"tags": ticket.tags}
 
@@ -431,16 +474,26 @@ class FakeZendesk(OAuthHelpDesk):
 
     def _count_update(self, ticket_id: str) -> None:
         now = self.clock()
-        for key, limit in (("", _UPDATES_PER_ACCOUNT), (ticket_id, _UPDATES_PER_TICKET)):
+        for key, (header, limit) in (("", _UPDATES_PER_ACCOUNT), (ticket_id, _UPDATES_PER_TICKET)):
             times = self._updates.setdefault(key, deque())
             while times and times[0] <= now - limit.seconds:
                 times.popleft()
-            if len(times) >= limit.calls and self.rate_limit:
+            if not self.rate_limit:
+                continue
+            is_exceeded = len(times) >= limit.calls
+            if not is_exceeded:
+                times.append(now)
+            resets = ceil(times[0] + limit.seconds - now)
+            shown = f"total={limit.calls}; remaining={limit.calls - len(times)}; resets={resets}"
+            self._limit_headers |= {header: shown}
+            if is_exceeded:
+                self._limit_headers |= {"Retry-After": str(resets)}
                 raise Refusal(*self.over_limit)
-            times.append(now)
 
     def _set_status(self, ticket: FakeConversation, status: str) -> None:
         ticket.extra["status"] = status
+        if status == "solved":
+            ticket.extra["solved_at"] = self.now()
         ticket.state = "closed" if status in ("solved", "closed") else "open"
 
     def _touch(self, ticket: FakeConversation) -> None:
@@ -454,7 +507,7 @@ class FakeZendesk(OAuthHelpDesk):
             "created_at": format_time(self.now()),
             "author_id": int(self.own_id),
             "metadata": {"system": {}, "custom": metadata or {}},
-            "events": [{"id": self.next_id(), **event} for event in events],
+            "events": [{"id": self.next_id()} | event for event in events],
             "via": {"channel": "api", "source": {}},
         }
         self.audits.setdefault(ticket.id, []).append(audit)
@@ -488,6 +541,16 @@ class FakeZendesk(OAuthHelpDesk):
         self._set_status(conversation, "open")
         self._touch(conversation)
         return self._notify("ticket.agent_assignment_changed", conversation, conversation.messages[-1], agent)
+
+    def report_first_comment(self, conversation: str) -> Webhook:
+        """Return the second webhook for a new ticket: `ticket.comment_added` for its first comment, a second later.
+
+        Args:
+            conversation: The conversation's id.
+        """
+        with self._lock:
+            ticket = self.conversations[conversation]
+            return self._notify("ticket.comment_added", ticket, ticket.messages[0])
 
     def customer_messages(self, text: str, *, conversation: str) -> Webhook:
         """Write as a customer in a messenger, and return the webhook. The message is not a comment of the ticket.
@@ -526,9 +589,14 @@ class FakeZendesk(OAuthHelpDesk):
         if self.connection == "trigger":
             return self._fire_trigger(event, ticket, comment, actor)
         content: dict[str, Any] = {"meta": {"sequence": {"id": f"01JFAKE{comment.id}", "position": 1}}}
+        detail = render_detail(ticket, actor.id)
         if event == "ticket.comment_added":
             content["comment"] = render_event_comment(comment, actor)
-        return self._build_event(event, ticket, render_detail(ticket, actor.id), content)
+            if comment is ticket.messages[0]:
+                # The first comment is reported twice. The second time, the ticket is a second older.
+                content["meta"]["sequence"]["position"] = 2
+                detail["updated_at"] = format_time(ticket.created_at + 1)
+        return self._build_event(event, ticket, detail, content)
 
     def _report_messenger(self, ticket: FakeConversation, text: str, author: Person) -> Webhook:
         kind = "end_user" if author.type == "end-user" else author.type
@@ -557,6 +625,8 @@ class FakeZendesk(OAuthHelpDesk):
     def _fire_trigger(self, event: str, ticket: FakeConversation, comment: FakeMessage, actor: Person) -> Webhook:
         values = {
             "ticket.id": ticket.id,
+            "ticket.requester.id": ticket.contact.id,
+            "ticket.latest_comment.id": comment.id,
             "ticket.updated_at_with_timestamp": format_time(ticket.updated_at),
             "current_user.id": actor.id,
             "current_user.role": actor.type,
@@ -608,7 +678,7 @@ def _check_fields(fields: dict[str, Any], shape: Shape) -> dict[str, Any]:
 
 
 def _check_not_closed(ticket: FakeConversation) -> None:
-    if ticket.extra["status"] == "closed":
+    if find_status(ticket) == "closed":
         raise Refusal(422, "RecordInvalid", "Status closed prevents ticket update", "status")
 
 

@@ -8,6 +8,12 @@ from triage.testing.desks.markup import to_text
 from triage.testing.desks.records import FakeConversation, FakeMessage, Person
 
 
+def find_status(ticket: FakeConversation) -> str:
+    """Return a ticket's status, which a test may also change by setting `state`."""
+    status = str(ticket.extra["status"])
+    return "solved" if ticket.state == "closed" and status not in ("solved", "closed") else status
+
+
 def render_ticket(ticket: FakeConversation, fields: Sequence[str], url: str) -> dict[str, Any]:
     """Return a ticket as the API does.
 
@@ -28,10 +34,10 @@ def render_ticket(ticket: FakeConversation, fields: Sequence[str], url: str) -> 
         "raw_subject": ticket.subject,
         "description": _render_description(ticket),
         "priority": None if ticket.priority == "none" else ticket.priority,
-        "status": ticket.extra["status"],
-        "recipient": None,
+        "status": find_status(ticket),
+        "recipient": ticket.extra.get("recipient"),
         "requester_id": int(ticket.contact.id),
-        "submitter_id": int(ticket.contact.id),
+        "submitter_id": int(_find_submitter(ticket)),
         "assignee_id": _parse_id(ticket.assignee),
         "organization_id": None,
         "group_id": _parse_id(ticket.team),
@@ -43,6 +49,8 @@ def render_ticket(ticket: FakeConversation, fields: Sequence[str], url: str) -> 
         "due_at": None,
         "tags": ticket.tags,
         "custom_fields": [{"id": int(name), "value": ticket.fields.get(name)} for name in fields],
+        "ticket_form_id": 8646151517822,
+        "brand_id": 8447346621310,
         "allow_attachments": True,
         "from_messaging_channel": False,
     }
@@ -59,14 +67,14 @@ def render_detail(ticket: FakeConversation, actor_id: str) -> dict[str, Any]:
         "id": ticket.id,
         "subject": ticket.subject,
         "description": _render_description(ticket),
-        "status": str(ticket.extra["status"]).upper(),
+        "status": find_status(ticket).upper(),
         "priority": None if ticket.priority == "none" else ticket.priority.upper(),
         "type": None,
         "custom_status": "8447320465790",
         "is_public": True,
         "actor_id": actor_id,
         "requester_id": ticket.contact.id,
-        "submitter_id": ticket.contact.id,
+        "submitter_id": _find_submitter(ticket),
         "assignee_id": ticket.assignee,
         "group_id": ticket.team,
         "organization_id": None,
@@ -138,6 +146,11 @@ def render_groups(groups: Mapping[str, str]) -> list[dict[str, Any]]:
 
 def _render_description(ticket: FakeConversation) -> str:
     return to_text(ticket.messages[0].body or "") if ticket.messages else ""
+
+
+def _find_submitter(ticket: FakeConversation) -> str:
+    """Return the id of the author of the first comment, who counts as the submitter of the ticket."""
+    return ticket.messages[0].author.id if ticket.messages else ticket.contact.id
 
 
 def _parse_id(id_: str | None) -> int | None:
