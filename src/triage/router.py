@@ -294,7 +294,10 @@ class Router:
         except InvalidSignature as err:
             return self._reject(401, "refused", str(err))
         except MalformedPayload as err:
-            return self._reject(200, "malformed", str(err), key=err.event_id)
+            conversation_id, event_id = self._identify(delivery)
+            return self._reject(
+                200, "malformed", str(err), key=err.event_id or event_id, conversation_id=conversation_id
+            )
         if isinstance(parsed, Event):
             event = parsed if parsed.owner == self.name else parsed.for_owner(self.name)
             outcome = Outcome(status="accepted", key=event.key, conversation_id=event.conversation_id)
@@ -302,7 +305,10 @@ class Router:
         if isinstance(parsed, Handshake):
             return self._reject(200, "ignored", parsed.reason, body=parsed.body)
         warnings = (parsed.reason,) if parsed.is_problem else ()
-        return self._reject(200, "ignored", parsed.reason, conversation_id=parsed.conversation_id, warnings=warnings)
+        conversation_id, event_id = self._identify(delivery)
+        return self._reject(
+            200, "ignored", parsed.reason, key=event_id, conversation_id=conversation_id, warnings=warnings
+        )
 
     def process(self, event: Event | str, *, attempts: int = ATTEMPTS) -> Outcome:
         """Process an event: fetch its conversation, classify it, decide and act.
@@ -411,6 +417,10 @@ class Router:
 
     def __repr__(self) -> str:
         return f"Router({self.vendor!r}, buckets={list(self.buckets.names)})"
+
+    def _identify(self, delivery: Delivery) -> tuple[str | None, str | None]:
+        """Return the ids of a delivery without an event, so that an operator can find out what became of it."""
+        return self.vendor.identify(delivery) if isinstance(self.vendor, HelpDesk) else (None, None)
 
     def _check_event(self, event: Event | str) -> None:
         key = event if isinstance(event, str) else event.key

@@ -62,8 +62,6 @@ class Ignored:
     """A genuine delivery that requires no action."""
 
     reason: str
-    conversation_id: str | None = None
-    """The conversation, if the delivery names it."""
     is_problem: bool = False
     """True if an operator should know about it, such as a reply that was not delivered. It is logged as a warning."""
 

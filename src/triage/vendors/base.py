@@ -46,7 +46,16 @@ from triage.text import (
     split_quotes,
     to_html,
 )
-from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, parse_timestamp, safe_word, sort_key
+from triage.vendors.payload import (
+    Loose,
+    LooseTuple,
+    Payload,
+    find_id,
+    parse_json,
+    parse_timestamp,
+    safe_word,
+    sort_key,
+)
 from triage.vendors.responses import (
     build_error,
     follow_merges,
@@ -303,6 +312,11 @@ class HelpDesk(Settings, ABC):
     """True if teams and users have numeric ids, so that a policy with other ids is rejected."""
     appends_signature: ClassVar[bool] = False
     """True if the vendor may append a signature to our replies."""
+    conversation_paths: ClassVar[tuple[str, ...]] = ()
+    """Where a webhook names its conversation, such as `"data.item.id"`, for the log line of a delivery that contains no
+    event."""
+    event_paths: ClassVar[tuple[str, ...]] = ()
+    """Where a webhook has its own id: a path in the payload, or the name of a header in lower case."""
     default_max_body: ClassVar[int] = 1024 * 1024
     """The size of the largest webhook to accept, in bytes, unless the Router says otherwise."""
     delivers_later: ClassVar[bool] = False
@@ -360,6 +374,20 @@ class HelpDesk(Settings, ABC):
             response: The response.
         """
         return ErrorFacts()
+
+    def identify(self, delivery: Delivery) -> tuple[str | None, str | None]:
+        """Return the ids of a delivery's conversation and of the delivery itself, as far as they are there and safe.
+
+        Args:
+            delivery: A verified delivery.
+        """
+        try:
+            data = parse_json(delivery.body)
+        except MalformedPayload:
+            data = {}
+        conversation = next(filter(None, (find_id(data, path) for path in self.conversation_paths)), None)
+        ids = (find_id(delivery.headers, path) or find_id(data, path) for path in self.event_paths)
+        return conversation, next(filter(None, ids), None)
 
     # Settings
 

@@ -232,6 +232,7 @@ class Crisp(HelpDesk):
     name = "crisp"
     title = "Crisp"
     api_url = "https://api.crisp.chat"
+    conversation_paths = ("data.session_id",)
     own_id_setting = "nickname"  # automated messages have no user id
     can = frozenset({Assign, Reply, Note, Tag, SetFields, Close, MarkSpam})
     instead: ClassVar = {

@@ -330,6 +330,8 @@ class Front(HelpDesk):
     name = "front"
     title = "Front"
     api_url = "https://api2.frontapp.com"
+    conversation_paths = ("payload.conversation.id", "conversation.id")
+    event_paths = ("payload.id", "id")
     own_id_setting = "author_id"
     can = frozenset({Assign, Reply, Note, Tag, SetFields, Close, MarkSpam})
     instead: ClassVar = {
@@ -429,7 +431,7 @@ class Front(HelpDesk):
         """Report a reply that Front had accepted, and could not deliver later."""
         error = f" ({safe_word(event.error)})" if event.error else ""
         reason = f"a message to the customer could not be delivered{error}"
-        return Ignored(reason, conversation_id=event.conversation_id, is_problem=True)
+        return Ignored(reason, is_problem=True)
 
     def _parse_event(self, event: _InboundEvent, raw: dict[str, JsonValue]) -> Event | Ignored:
         item, message = event.conversation, event.message

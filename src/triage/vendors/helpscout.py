@@ -282,6 +282,7 @@ class HelpScout(HelpDesk):
     name = "helpscout"
     title = "Help Scout"
     api_url = "https://api.helpscout.net"
+    conversation_paths = ("id",)
     own_id_setting = "user_id"
     can = frozenset({Assign, Reply, Note, Tag, SetFields, Snooze, Close, MarkSpam})
     instead: ClassVar = {

@@ -95,6 +95,8 @@ class Intercom(HelpDesk):
 
     name = "intercom"
     title = "Intercom"
+    conversation_paths = ("data.item.id",)
+    event_paths = ("id",)
     own_id_setting = "admin_id"
     can = frozenset({Assign, Reply, Note, Tag, SetFields, Snooze, Close})
     instead: ClassVar = {

@@ -3,8 +3,9 @@
 import json
 import logging
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self, TypeVar, get_args
+from typing import Annotated, Any, Self, TypeVar, cast, get_args
 
 import pydantic_core
 from pydantic import (
@@ -23,6 +24,8 @@ from triage.errors import MalformedPayload
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@=-]{0,199}")
 
 
 class _DefaultIfInvalid:
@@ -136,6 +139,20 @@ def sort_key(at: datetime | None, id_: str) -> tuple[datetime, int, str]:
         id_: The entry's numeric id as text. A longer id is larger.
     """
     return (at or datetime.min.replace(tzinfo=UTC), len(id_), id_)
+
+
+def find_id(data: Mapping[str, object], path: str) -> str | None:
+    """Return the id at a path of a payload, or None if there is none that is safe to log.
+
+    Args:
+        data: The payload.
+        path: The names of the fields, `"data.item.id"`.
+    """
+    value: object = data
+    for name in path.split("."):
+        value = cast("Mapping[str, object]", value).get(name) if isinstance(value, Mapping) else None
+    text = str(value) if isinstance(value, str | int) else ""
+    return text if _ID.fullmatch(text) else None
 
 
 def safe_word(value: object) -> str:

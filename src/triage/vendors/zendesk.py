@@ -418,6 +418,8 @@ class Zendesk(HelpDesk):
 
     name = "zendesk"
     title = "Zendesk"
+    conversation_paths = ("detail.id", "ticket_id", "ticket.id")
+    event_paths = ("id", "x-zendesk-webhook-invocation-id")
     own_id_setting = "user_id"
     can = frozenset({Assign, Reply, Note, Tag, SetFields, SetPriority, Close, MarkSpam})
     instead: ClassVar = {
