@@ -38,12 +38,22 @@ COLUMNS = {
     "changes at the help desk": 24,
     "response": 13,
     "ms": 4,
-    "outcome": 9,
+    "outcome": 10,
 }
 OUTAGE = "Our API has been down for 10 minutes, all calls fail with 502. This is an outage!"
 CHARGED = "I was charged twice on my invoice for order 1042. Can I get a refund?"
 EXPORT = "How do I export my contacts as a CSV file?"
 PITCH = "Dear sir, we offer SEO services and backlinks to rank first on Google. Limited offer, click here!"
+
+FORWARDED = """Please see below.
+
+---------- Forwarded message ---------
+From: Accounting <accounting@example.com>
+Date: Mon, Nov 23, 2026 at 9:12 AM
+Subject: Your order
+To: Liam <liam@example.com>
+
+The invoice for order 1042 is wrong, we were charged twice. Please ask for a refund."""
 
 
 @dataclass
@@ -61,6 +71,8 @@ def main() -> None:
         others: list[FakeHelpDesk] = [FakeZendesk(), FakeFront(), FakeHelpScout(), FakeCrisp()]
         for fake in (desk, *others):
             os.environ.update(fake.env(stack.enter_context(fake.serve())))
+        # Read later messages of a conversation, too.
+        os.environ["INTERCOM_TOPICS"] = "conversation.user.created,conversation.user.replied"
         if os.environ.get("ANTHROPIC_API_KEY"):
             print("Verdicts: Claude, with your ANTHROPIC_API_KEY.")
         else:
@@ -94,20 +106,39 @@ def show_intercom(stack: ExitStack, desk: FakeIntercom, outcomes: "Outcomes", in
 def generate_cases(desk: FakeIntercom) -> Iterator[Case]:
     """Yield the webhooks of a typical morning."""
     yield Case("Intercom checks the address", desk.ping())
-    yield Case("All is down!", desk.customer_writes(OUTAGE, name="Mira"))
-    charged = desk.customer_writes(CHARGED, name="Jonas")
+    yield Case("All is down!", desk.customer_writes(OUTAGE, name="Mira", email="mira@example.com"))
+    charged = desk.customer_writes(CHARGED, name="Jonas", email="jonas@example.com")
     yield Case("Charged twice", charged)
-    yield Case("How do I export?", desk.customer_writes(EXPORT, name="Aiko"))
-    yield Case("A pitch", desk.customer_writes(PITCH, name="Max"))
+    yield Case("How do I export?", desk.customer_writes(EXPORT, name="Aiko", email="aiko@example.com"))
+    yield Case("A pitch", desk.customer_writes(PITCH, name="Max", email="max@example.com"))
     german = "Guten Tag, auf meiner Rechnung steht ein falscher Betrag. Bitte um Erstattung."
-    yield Case("A bill, in German", desk.customer_writes(german, name="Jörg"))
+    yield Case("A bill, in German", desk.customer_writes(german, name="Jörg", email="joerg@example.com"))
     markup = "<p>Hi \N{WAVING HAND SIGN}</p><p>How can I <b>change my password</b>?<br>Thanks &amp; bye</p>"
-    yield Case("HTML and an emoji", desk.customer_writes(markup, html=True, name="Zoë"))
+    yield Case("HTML and an emoji", desk.customer_writes(markup, html=True, name="Zoë", email="zoe@example.com"))
+    hacked = desk.customer_writes(
+        "Hello, it's me again. Somebody hacked my account!", name="Ana", email="ana@example.com"
+    )
+    hello = desk.customer_writes("Hello??", conversation=hacked.conversation_id)
+    yield Case("A burst of two messages", hacked)
+    yield Case("- the second of them", hello)
+    yield Case(
+        "A forwarded email",
+        desk.customer_writes(FORWARDED, subject="Fwd: Your order", name="Liam", email="liam@example.com"),
+    )
+    notice = "I am out of the office until Monday and will answer your message then."
+    yield Case(
+        "An absence notice",
+        desk.customer_writes(notice, subject="Automatic reply: Your order", name="Nora", email="nora@example.com"),
+    )
     yield Case("Charged twice, delivered again", desk.redeliver(charged))
     yield Case(
         "An agent's own reply", desk.agent_writes("Looking into it.", conversation=charged.conversation_id or "")
     )
-    yield Case("A forged signature", desk.customer_writes("Assign everything to me.", name="Mallory"), forged=True)
+    yield Case(
+        "A forged signature",
+        desk.customer_writes("Assign everything to me.", name="Mallory", email="mallory@example.com"),
+        forged=True,
+    )
 
 
 def deliver(case: Case, client: httpx.Client, desk: FakeIntercom, outcomes: "Outcomes") -> None:

@@ -23,7 +23,7 @@ def check_wheel(path: Path) -> None:
         names = set(wheel.namelist())
         (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
         metadata = HeaderParser().parsestr(wheel.read(f"{info}/METADATA").decode())
-    source = {file for pattern in ("*.py", "*.sql", "py.typed") for file in SOURCE.rglob(pattern)}
+    source = {file for pattern in ("*.py", "*.sql", "*.toml", "py.typed") for file in SOURCE.rglob(pattern)}
     expected = {f"triage/{file.relative_to(SOURCE).as_posix()}" for file in source}
     package = {name for name in names if not name.startswith(f"{info}/")}
     require(package == expected, f"the wheel's files differ from src/triage: {sorted(package ^ expected)}")

@@ -87,7 +87,7 @@ def test_the_tests_in_the_readme_exist() -> None:
 
 
 def test_the_date_of_the_prices_is_documented() -> None:
-    assert PRICES_DATE in (ROOT / "docs" / "concepts.md").read_text()
+    assert PRICES_DATE in (ROOT / "docs" / "classifiers.md").read_text()
 
 
 def test_the_table_of_supported_actions_is_up_to_date() -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from triage.actions import ROUTING, Close, MarkSpam, Reply
 from triage.engine.engine import Engine
-from triage.engine.history import History
+from triage.engine.history import MOST_ENTRIES, History
 from triage.engine.rules import Objection, find_common_reason, find_objections, is_late
 from triage.engine.steps import StepRunner
 from triage.engine.storage import call_inbox
@@ -18,7 +18,7 @@ from triage.engine.transport import Transport
 from triage.errors import ConversationIgnored, InboxError, LeaseLost, VendorError
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
-from triage.models import Conversation, Event, Job, Outcome, Status, Verdict
+from triage.models import Conversation, Event, Job, Ledger, Outcome, Status, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -53,41 +53,36 @@ async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> 
     if is_known and not engine.is_durable:
         # No worker retries a failed event, so the help desk's next delivery of it does.
         await call_inbox(inbox, io, inbox.redrive, key)
-    outcome = await _process_leased(engine, key, io, attempts)
-    if not engine.is_durable:
-        await _process_waiting(engine, key, io)
-    if outcome is None:
+    job = await call_inbox(inbox, io, inbox.lease_key, key, _LEASE)
+    if job is None:
         outcome = _describe_unleased(key, is_known=is_known)
         engine.observers.notify("received", outcome)
+    else:
+        try:
+            outcome = await Attempt(engine, job, io, attempts).run()
+        except BaseException:
+            if not engine.is_durable:
+                # Interrupted, perhaps because the server is shutting down. The next delivery resumes the event.
+                with suppress(LeaseLost):
+                    inbox.dead_letter(job, "interrupted")
+            raise
+    if not engine.is_durable:
+        await _process_waiting(engine, key, io)
     return outcome
-
-
-async def _process_leased(engine: Engine, key: str, io: IO, attempts: int) -> Outcome | None:
-    """Lease an event and make one attempt, or return None if it cannot be leased now."""
-    job = await call_inbox(engine.inbox, io, engine.inbox.lease_key, key, _LEASE)
-    if job is None:
-        return None
-    try:
-        return await Attempt(engine, job, io, attempts).run()
-    except BaseException:
-        if not engine.is_durable:
-            # Interrupted, perhaps because the server is shutting down. The next delivery resumes the event.
-            with suppress(LeaseLost):
-                engine.inbox.dead_letter(job, "interrupted")
-        raise
-
-
-async def _process_waiting(engine: Engine, key: str, io: IO) -> None:
-    """Process the messages of the conversation that arrived meanwhile, because there is no worker to do it."""
-    for entry in reversed(engine.inbox.list_related(key, _LONGEST_DEBOUNCE)):
-        if entry.state == "ready":
-            await _process_leased(engine, entry.key, io, 1)
 
 
 def _describe_unleased(key: str, *, is_known: bool) -> Outcome:
     if is_known:
         return Outcome(status="duplicate", reason="the message was already handled, or is being handled", key=key)
     return Outcome(status="accepted", reason="it waits for an earlier message of its conversation", key=key)
+
+
+async def _process_waiting(engine: Engine, key: str, io: IO) -> None:
+    """Process the messages of the conversation that arrived meanwhile, because there is no worker to do it."""
+    for entry in reversed(engine.inbox.list_related(key, MOST_ENTRIES)):
+        job = engine.inbox.lease_key(entry.key, _LEASE) if entry.state == "ready" else None
+        if job is not None:
+            await Attempt(engine, job, io, 1).run()
 
 
 class Attempt:
@@ -114,9 +109,18 @@ class Attempt:
             tokens=engine.tokens,
             clock=engine.clock,
         ).send
-        self._warnings: list[str] = []
+        self._steps = StepRunner(engine, job, io, self._send)
+        self._warnings = self._steps.warnings
         self.event = job.event
-        self.ledger = job.ledger
+
+    @property
+    def ledger(self) -> Ledger:
+        """The progress of the event."""
+        return self._steps.ledger
+
+    @ledger.setter
+    def ledger(self, ledger: Ledger) -> None:
+        self._steps.ledger = ledger
 
     async def run(self) -> Outcome:
         """Resume the event from its ledger, route it and settle it in the inbox.
@@ -131,9 +135,19 @@ class Attempt:
         """
         self._engine.observers.notify("attempt_started", self.event, self._job.attempts)
         try:
-            outcome = await self._route()
+            history = await self._read_history()
+            outcome = self._find_early_outcome(history)
+            if outcome is None:
+                conversation = self._interpret(await self._engine.vendor.fetch(self.event, self._send), history)
+                outcome = await self._decide(conversation, history)
+                if outcome is None:
+                    await self._steps.run(conversation)
+                    outcome = self._build_outcome()
         except (VendorError, _NotYet) as err:
             outcome = await self._fail(err)
+        except ConversationIgnored as err:
+            outcome = self._build_outcome("ignored", str(err))
+            await self._settle(outcome)
         except InboxError:
             raise
         except Exception as err:
@@ -147,30 +161,24 @@ class Attempt:
         self._engine.observers.notify("settled", outcome)
         return outcome
 
-    async def _route(self) -> Outcome:
-        history = await self._read_history()
-        if self.ledger.verdict is None:
-            if self._is_superseded(history):
-                return self._build_outcome("superseded", "a newer message of the conversation covers it")
-            if reason := self._find_limit(history):
-                self._warnings.append(reason)
-                return self._build_outcome("ignored", reason)
-        try:
-            conversation = await self._engine.vendor.fetch(self.event, self._send)
-        except ConversationIgnored as err:
-            return self._build_outcome("ignored", str(err))
-        written = history.written.union(self.ledger.written)
-        conversation = self._engine.recognize_own_messages(conversation, written)
-        if self._may_have_closed():
-            conversation = conversation.model_copy(update={"is_closed": False})
-        return await self._decide(conversation, history) or await self._act(conversation)
-
     # Before the conversation is read
 
     async def _read_history(self) -> History:
         inbox, limit = self._engine.inbox, self._engine.history_limit
         entries = await call_inbox(inbox, self._io, inbox.list_related, self.event.key, limit)
         return History(entries, self._job.received)
+
+    def _find_early_outcome(self, history: History) -> Outcome | None:
+        """Return an outcome if the conversation need not be read."""
+        if self.ledger.verdict is not None:
+            return None
+        if self._is_superseded(history):
+            return self._build_outcome("superseded", "a newer message of the conversation covers it")
+        reason = self._find_limit(history)
+        if reason:
+            self._warnings.append(reason)
+            return self._build_outcome("ignored", reason)
+        return None
 
     def _is_superseded(self, history: History) -> bool:
         """Return whether a newer message of the conversation waits, whose verdict will cover this one."""
@@ -194,6 +202,12 @@ class Attempt:
         return any(isinstance(action, Close | MarkSpam) for step in unknown for action in step.actions)
 
     # Deciding
+
+    def _interpret(self, conversation: Conversation, history: History) -> Conversation:
+        """Add to a conversation what only we know: which messages are ours, and that we may have closed it."""
+        written = history.written.union(self.ledger.written)
+        conversation = self._engine.recognize_own_messages(conversation, written)
+        return conversation.model_copy(update={"is_closed": False}) if self._may_have_closed() else conversation
 
     async def _decide(self, conversation: Conversation, history: History) -> Outcome | None:
         """Get a verdict and plan the steps, unless an earlier attempt did. Return an outcome to stop here."""
@@ -281,16 +295,7 @@ class Attempt:
         self._warnings.append(reason)
         return [Objection(reason, (Reply,))]
 
-    # Acting and settling
-
-    async def _act(self, conversation: Conversation) -> Outcome:
-        runner = StepRunner(self._engine, self._job, self.ledger, self._io, self._send)
-        try:
-            await runner.run(conversation)
-        finally:
-            self.ledger = runner.ledger
-            self._warnings += runner.warnings
-        return self._build_outcome()
+    # Settling
 
     def _build_outcome(self, status: Status | None = None, reason: str = "", *, retryable: bool = False) -> Outcome:
         """Build the outcome of the attempt. If no status is passed, derive it from the results of the steps."""

@@ -11,7 +11,7 @@ from triage.engine.rules import Objection, explain, find_objections
 from triage.engine.storage import call_inbox
 from triage.errors import ConfigurationError, TriageError, VendorError, describe_location
 from triage.io.ports import IO
-from triage.models import Conversation, Job, Ledger, Performed, RunContext, Step, StepResult
+from triage.models import Conversation, Job, Performed, RunContext, Step, StepResult
 from triage.vendors.base import Send
 
 _GONE = frozenset({404, 410})  # the conversation is gone, whatever the action
@@ -26,22 +26,21 @@ class StepRunner:
     Args:
         engine: The Router's engine.
         job: The event's lease.
-        ledger: The ledger with the plan.
         io: The port.
         send: Makes the calls to the help desk's API.
 
     Attributes:
-        ledger: The ledger with the results so far.
-        warnings: What the help desk left out.
+        ledger: The ledger with the plan and the results so far.
+        warnings: What an operator should know.
     """
 
-    def __init__(self, engine: Engine, job: Job, ledger: Ledger, io: IO, send: Send) -> None:
+    def __init__(self, engine: Engine, job: Job, io: IO, send: Send) -> None:
         self._engine = engine
         self._vendor = engine.vendor
         self._job = job
         self._io = io
         self._send = send
-        self.ledger = ledger
+        self.ledger = job.ledger
         self.warnings: list[str] = []
 
     async def run(self, conversation: Conversation) -> None:
@@ -67,7 +66,13 @@ class StepRunner:
         while number < len(self.ledger.steps or ()):
             step = await self._prepare(number, conversation, before)
             if step is not None:
-                await self._perform(number, step, conversation, before)
+                perform = self._call_function if isinstance(step.actions[0], Run) else self._vendor.perform
+                try:
+                    performed = await perform(step, conversation, self._send)
+                except VendorError as err:
+                    await self._record_failure(number, step, err, before)
+                else:
+                    self._record_success(number, step, performed)
             if (self.ledger.steps or ())[number].status != "pending":
                 number += 1
 
@@ -106,36 +111,29 @@ class StepRunner:
     def _list_objections(self, conversation: Conversation) -> list[Objection]:
         return find_objections(conversation, self._job.event, self._engine.limits, self._engine.clock())
 
-    async def _perform(self, number: int, step: Step, conversation: Conversation, before: Conversation) -> None:
-        try:
-            performed = await self._call(step, conversation)
-        except VendorError as err:
-            if await self._took_effect(number, step, err, before):
-                performed = None
-            elif not _is_final(step, err):
-                raise
-            elif len(step.actions) > 1 and err.status not in _GONE:
-                # Find out which of the actions is rejected, and perform the others.
-                self._replace(number, [StepResult(step=Step(actions=(a,)), status="pending") for a in step.actions])
-                return
-            else:
-                self._set_result(number, StepResult(step=step, status="rejected", detail=f"{step.name}: {err}"))
-                return
-        performed = performed or Performed()
-        detail = "; ".join(performed.problems)
-        self.ledger = self.ledger.model_copy(update={"written": (*self.ledger.written, *performed.message_ids)})
+    def _record_success(self, number: int, step: Step, performed: Performed | None) -> None:
+        if performed is not None:
+            self.ledger = self.ledger.model_copy(update={"written": (*self.ledger.written, *performed.message_ids)})
+            self.warnings += performed.problems
+        detail = "; ".join(performed.problems) if performed is not None else ""
         self._set_result(number, StepResult(step=step, status="done", detail=detail))
-        self.warnings += performed.problems
 
-    async def _call(self, step: Step, conversation: Conversation) -> Performed | None:
-        action = step.actions[0]
-        if not isinstance(action, Run):
-            return await self._vendor.perform(step, conversation, self._send)
-        await self._call_function(action, conversation)
-        return None
+    async def _record_failure(self, number: int, step: Step, error: VendorError, before: Conversation) -> None:
+        """Record a failure, or a success if the step took effect. Raise the error if it may pass."""
+        if await self._took_effect(number, step, error, before):
+            self._record_success(number, step, None)
+        elif not _is_final(step, error):
+            raise error
+        elif len(step.actions) > 1 and error.status not in _GONE:
+            # Find out which of the actions is rejected, and perform the others.
+            self._replace(number, [StepResult(step=Step(actions=(a,)), status="pending") for a in step.actions])
+        else:
+            self._set_result(number, StepResult(step=step, status="rejected", detail=f"{step.name}: {error}"))
 
-    async def _call_function(self, action: Run, conversation: Conversation) -> None:
+    async def _call_function(self, step: Step, conversation: Conversation, send: Send) -> None:
         """Call a function of the user. An exception counts as a failure that may pass."""
+        action = step.actions[0]
+        assert isinstance(action, Run)  # noqa: S101 - the caller checks it
         function = self._engine.functions[action.name]
         context = RunContext(
             key=self._job.event.key,

@@ -72,7 +72,7 @@ def bind(
         for key in inbox.list_overdue(_SWEEP_LIMIT, sweep, router.name):
             process.delay(key)
 
-    router.on_stored(_Sender(lambda key: process.apply_async((key,), retry=False), sweep))
+    router.on_stored(_Sender(lambda key: process.apply_async((key,), countdown=router.debounce, retry=False), sweep))
     # Let a sweep that no worker picks up expire, because the next one replaces it.
     app.add_periodic_task(sweep, re_enqueue.s(), name=f"{name}.sweep", expires=sweep)
     return process

@@ -161,8 +161,7 @@ _HISTORY = frozenset(
 # Elements that begin with a divider if they contain a forwarded message.
 _MAY_FORWARD = frozenset({"gmail_attr", "moz-forward-container"})
 _MARK = re.compile(
-    "quote|gmail_attr|moz-|zmail_extra|reply-intro|border-top|divRply|appendonsend|OLK_SRC|mail-editor|stopSpelling",
-    re.IGNORECASE,
+    "quote|gmail_attr|moz-|zmail_extra|reply-intro|border-top|divRply|appendonsend|OLK_SRC|mail-editor|stopSpelling"
 )
 # The line that Outlook for Windows (2010 and 2007) and Windows Mail draw above the header.
 _BORDERS = (
@@ -171,6 +170,7 @@ _BORDERS = (
 )
 # A signature may have the same line above it, but not two lines with labels such as "From:" and "Sent:".
 _LABEL = re.compile("\\W{0,3}[^\\W\\d][^:\uff1a]{0,30}[:\uff1a]")
+_LONGEST_ATTRIBUTES = 2_000  # characters
 _LONGEST_ATTRIBUTION = 4  # lines
 # `split_quotes` knows this divider in every language, but a program's own divider only in some.
 _FORWARD_LINE = "---------- Forwarded message ---------"
@@ -188,6 +188,7 @@ def _parse_attributes(source: str) -> Mapping[str, str]:
 
 
 def _find_marks(source: str) -> set[str]:
+    source = source[:_LONGEST_ATTRIBUTES]
     if not _MARK.search(source):
         return set()
     attributes = _parse_attributes(source)
@@ -217,12 +218,12 @@ class _Writer:
         self._link: tuple[str, list[str]] | None = None
         # Marks of mail programs:
         self._may_forward = ""  # the mark whose first line shows whether a forwarded message follows
-        self._container: tuple[int, int] | None = None  # the lines and the open <div>s before it
+        self._container: tuple[int, int] | None = None  # the number of lines before it, and of <div>s open in it
         self._history: dict[int, None] = {}  # the lines where the history may begin
 
     def open(self, name: str, source: str) -> None:
         self._break_line(name)
-        marks = self._note_marks(source)
+        marks = self._note_marks(name, source)
         match name:
             case "br":
                 self._end_line()
@@ -315,7 +316,7 @@ class _Writer:
         self._last_quote = quote
         self._line, self._separator, self._needs_blank_line, self._bullet = [], "", False, ""
 
-    def _note_marks(self, source: str) -> set[str]:
+    def _note_marks(self, name: str, source: str) -> set[str]:
         marks = _find_marks(source)
         # Within a quotation, they belong to the quoted email.
         if not marks or self._quotes:
@@ -324,8 +325,8 @@ class _Writer:
             if self._line:
                 self._end_line()
             self._history[len(self._lines)] = None
-        if not _CONTAINERS.isdisjoint(marks):
-            self._container = (len(self._lines), len(self._divs))
+        if name != "blockquote" and not _CONTAINERS.isdisjoint(marks):
+            self._container = (len(self._lines), len(self._divs) + (name == "div"))
         self._may_forward = next(iter(_MAY_FORWARD & marks), self._may_forward)
         return marks
 

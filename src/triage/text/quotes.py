@@ -82,9 +82,8 @@ class _Phrases(NamedTuple):
     reply_prefixes: frozenset[str]
     forward_prefixes: frozenset[str]
     sent_from: re.Pattern[str]
-    sent_from_words: frozenset[str]
-    sent_from_heads: tuple[str, ...]
-    sent_from_tails: tuple[str, ...]
+    sent_from_heads: frozenset[str]
+    sent_from_tails: frozenset[str]
     closings: tuple[str, ...]
     greetings: tuple[str, ...]
     pointer: re.Pattern[str]
@@ -108,7 +107,6 @@ def _load_phrases() -> _Phrases:
         return frozenset(_fold(phrase) for language in languages for phrase in language.get(key, ()))
 
     sent_from = collect("sent_from")
-    heads = {phrase: phrase.partition("{")[0] for phrase in sent_from}
     return _Phrases(
         attributions=tuple(map(_compile_attribution, languages)),
         every_verb=tuple(collect("verbs")),
@@ -122,9 +120,9 @@ def _load_phrases() -> _Phrases:
         reply_prefixes=collect("reply_prefixes"),
         forward_prefixes=collect("forward_prefixes"),
         sent_from=_compile_sent_from(sent_from, collect("devices"), collect("after_device")),
-        sent_from_words=frozenset(head.split()[0] for head in heads.values() if " " in head or head in sent_from),
-        sent_from_heads=tuple(head for head in heads.values() if head and " " not in head),
-        sent_from_tails=tuple(phrase.rpartition("}")[2] for phrase, head in heads.items() if not head),
+        # The first word or, in scripts without spaces, the first two characters
+        sent_from_heads=frozenset(phrase[:2] if phrase >= "\u3000" else phrase.split()[0] for phrase in sent_from),
+        sent_from_tails=frozenset(phrase[-2:] for phrase in sent_from if phrase[0] == "{"),
         closings=tuple(collect("closings")),
         greetings=tuple(collect("greetings")),
         pointer=_compile_pointers(collect("pointers")),
@@ -150,15 +148,12 @@ def _compile_sent_from(phrases: Iterable[str], devices: Iterable[str], after_dev
     )
     alternatives = _join(phrases).replace(r"\{device\}", device).replace(r"\{words\}", _WORDS)
     # The name of the app is often a link.
-    return re.compile(rf"(?:{alternatives})\s?[.!\u3002]?(?:\s?[(<\[].*)?", re.IGNORECASE)
+    return re.compile(rf"(?:{alternatives})\s?[.!\u3002]?(?:\s?[(<\[].*)?")
 
 
-def _compile_pointers(phrases: Iterable[str]) -> re.Pattern[str]:
-    alternatives = "|".join(
-        re.escape(phrase) if phrase >= "\u3000" else rf"(?<!\w){re.escape(phrase)}(?!\w)"
-        for phrase in sorted(phrases, key=len, reverse=True)
-    )
-    return re.compile(alternatives)
+def _compile_pointers(phrases: frozenset[str]) -> re.Pattern[str]:
+    latin = [phrase for phrase in phrases if phrase < "\u3000"]
+    return re.compile(rf"(?<!\w)(?:{_join(latin)})(?!\w)|{_join(phrases.difference(latin))}")
 
 
 def _join(phrases: Iterable[str]) -> str:
@@ -178,8 +173,9 @@ _COLONS = (":", "\uff1a")
 _LONGEST_ATTRIBUTION = 400
 _ATTRIBUTION_LINES = 4
 _HEADER_LINES = 14
+_EXAMINED_LINES = 10_000  # People write no such texts, but machines do, and the time for them must be limited.
 _LONGEST_SIGNATURE = 10  # lines; if more follow, the two hyphens do not introduce a signature
-_LONGEST_SENT_FROM = 200
+_SHORTEST_SENT_FROM, _LONGEST_SENT_FROM = 6, 200
 
 
 class _Reply:
@@ -191,6 +187,9 @@ class _Reply:
         self._is_own = [True] * len(self._lines)
         self._phrases = _load_phrases()
         self._fields: dict[int, int] = {}  # by line
+        self._no_header_before = 0
+        self._examined = 0  # lines that may begin the history
+        self._in_quote = False  # whether a quotation that has begun may continue
         self._forward = len(self._lines)  # the first line of a forwarded message
         self._ends_with_header = False  # the history begins with lines such as "From: …", which forwards have, too
 
@@ -206,50 +205,70 @@ class _Reply:
         return Split(own, self._join(False))
 
     def _join(self, own: bool) -> str:
-        return clean("\n".join(line for line, is_own in zip(self._lines, self._is_own, strict=True) if is_own is own))
+        lines = [line for line, is_own in zip(self._lines, self._is_own, strict=True) if is_own is own]
+        return re.sub("\n{3,}", "\n\n", "\n".join(lines)).strip()  # the lines themselves are clean
 
     def _cut(self, start: int, end: int) -> None:
         self._is_own[start:end] = [False] * (end - start)
 
     def _cut_history(self) -> None:
-        in_quote = False  # whether a quotation that has begun may continue
         for at, line in enumerate(map(str.strip, self._lines)):
-            is_quoted = line.startswith(">")
-            self._is_own[at] = not is_quoted
-            content = line.lstrip("> ")
-            if not content or (is_quoted and in_quote):
-                continue
-            in_quote = is_quoted
-            # Apple Mail quotes the messages that it forwards.
-            if self._is_forward(content):
-                self._is_own[at], self._forward = True, at
-                return
-            if is_quoted:
-                self._ends_with_header = self._ends_with_header or self._starts_header(at)
-            elif self._is_original(line) or self._starts_header(at):
-                self._ends_with_header = True
-                self._cut(at, len(self._lines))
-                return
-            elif (start := self._find_attribution(at)) is not None:
-                self._cut(start, at + 1)
-                # If the quoted lines are marked, answers may follow them. Otherwise, all that follows is quoted.
-                in_quote = self._is_quoted_next(at + 1)
-                if not in_quote:
-                    self._cut(at, len(self._lines))
-                    return
-            elif self._is_sent_from(line):
+            is_last = False
+            if line[:1] == ">" and not (line[-1] in _COLONS and self._closes_address(at)):
                 self._is_own[at] = False
+                is_last = not self._in_quote and self._begin_quote(at, line.lstrip("> "))
+            elif line and (":" in line or "\uff1a" in line or line[0] in _DASHES):
+                is_last = self._cut_at_mark(at, line)
+            elif line:
+                self._in_quote = False
+                self._is_own[at] = not self._is_sent_from(line)
+            if is_last:
+                return
+
+    def _begin_quote(self, at: int, content: str) -> bool:
+        """Examine the first line of a quotation. Return whether all that follows has been decided."""
+        if not content:
+            return False
+        self._in_quote = True
+        # Apple Mail quotes the messages that it forwards.
+        if self._is_forward(content):
+            self._is_own[at], self._forward = True, at
+            return True
+        self._ends_with_header = self._ends_with_header or self._starts_header(at)
+        return False
+
+    def _cut_at_mark(self, at: int, line: str) -> bool:
+        """Cut the history if it begins at this line. Return whether all that follows has been decided."""
+        self._in_quote = False
+        self._examined += 1
+        if self._examined > _EXAMINED_LINES:
+            return False
+        if self._is_forward(line):
+            self._forward = at
+            return True
+        if self._is_original(line) or self._starts_header(at):
+            self._ends_with_header = True
+            self._cut(at, len(self._lines))
+            return True
+        if (start := self._find_attribution(at)) is not None:
+            self._cut(start, at + 1)
+            # If the quoted lines are marked, answers may follow them. Otherwise, all that follows is quoted.
+            self._in_quote = self._is_quoted_next(at + 1)
+            if not self._in_quote:
+                self._cut(at, len(self._lines))
+            return not self._in_quote
+        self._is_own[at] = not self._is_sent_from(line)
+        return False
 
     def _cut_signature(self) -> None:
         """Cut the signature and the rule above the history. Both stand at the end of the sender's own text."""
-        own = [at for at in range(self._forward) if self._is_own[at]]
-        tail = own[max(0, len(own) - _LONGEST_SIGNATURE - 1) :]
-        for number, at in enumerate(tail):
+        own = [at for at in range(self._forward - 1, -1, -1) if self._is_own[at]]
+        for at in reversed(own[: _LONGEST_SIGNATURE + 1]):
             if self._lines[at].strip() == "--" and any(self._lines[above] for above in own if above < at):
-                for signature in tail[number:]:
-                    self._is_own[signature] = False
+                self._is_own[at : self._forward] = [False] * (self._forward - at)
                 break
-        for at in reversed(own):
+        # The rule and the blank lines above a forwarded message belong to it.
+        for at in own if self._forward == len(self._lines) else ():
             line = self._lines[at].strip()
             is_rule = not line or _RULE.fullmatch(line) or _fold(line[:120]) in self._phrases.original
             if self._is_own[at] and not is_rule:
@@ -265,7 +284,15 @@ class _Reply:
         return _is_forward(line, self._phrases)
 
     def _is_sent_from(self, line: str) -> bool:
-        return _is_sent_from(line, self._phrases)
+        if not _may_be_sent_from(line, self._phrases):
+            return False
+        self._examined += 1
+        return self._examined <= _EXAMINED_LINES and _is_sent_from(line, self._phrases)
+
+    def _closes_address(self, at: int) -> bool:
+        """Return whether a long attribution was wrapped before the ">" of its address."""
+        previous = self._lines[at - 1][-_LONGEST_ATTRIBUTION:] if at and self._is_own[at - 1] else ""
+        return previous.rfind("<") > previous.rfind(">")
 
     def _is_quoted_next(self, at: int) -> bool:
         following = next((line for line in self._lines[at : at + 2] if line), "")
@@ -275,7 +302,8 @@ class _Reply:
 
     def _starts_header(self, at: int) -> bool:
         """Return whether a block such as "From: …, Sent: …, To: …, Subject: …" begins at this line."""
-        if not _find_label(self._lines[at], self._phrases):
+        first = _find_label(self._lines[at], self._phrases)
+        if not first or at < self._no_header_before:
             return False
         fields, others, after_blank, has_other_labels, end = 0, 0, False, False, at
         for number in range(at, min(at + _HEADER_LINES, len(self._lines))):
@@ -294,21 +322,27 @@ class _Reply:
                 continue
             fields |= self._fields[number]
             after_blank, end = False, number
-        first = _find_label(self._lines[at], self._phrases)
-        return _is_header(fields, first, self._lines[at : end + 1], has_other_labels)
+        is_header = _is_header(fields, first, self._lines[at : end + 1], has_other_labels)
+        if first == _FROM or not fields & _FROM:
+            # None can begin within the first half of the examined lines, or it would have been complete.
+            self._no_header_before = min(end, at + _HEADER_LINES // 2)
+        return is_header
 
     # Attributions
 
     def _find_attribution(self, end: int) -> int | None:
         """Return the first line of the attribution ("On … Jane wrote:") that ends at this line, if one does."""
         last = self._lines[end].strip()
-        if not last.endswith(_COLONS) and not (last[0] in _DASHES and last[-1] in _DASHES):
-            return None
+        is_between_dashes = last[-1] in _DASHES and last[0] in _DASHES and last.strip(_DASHES)
+        if not last.endswith(_COLONS) and not is_between_dashes:
+            return end if _is_unmarked_attribution(last, self._phrases) else None
         joined, named = "", None
         is_quoted_next = self._is_quoted_next(end + 1)
         for start in range(end, max(end - _ATTRIBUTION_LINES, -1), -1):
             line = self._lines[start].strip()
-            if not line or line.startswith(">") or not self._is_own[start]:
+            if not line or not self._is_own[start]:
+                break
+            if start < end and line.endswith(_COLONS):
                 break
             # Without the date, the lines above the name are the sender's own text.
             if named is not None and line.endswith((".", "!", "?")):
@@ -332,16 +366,19 @@ def _is_forward(line: str, phrases: _Phrases) -> bool:
 
 
 def _is_sent_from(line: str, phrases: _Phrases) -> bool:
-    if len(line) > _LONGEST_SENT_FROM:
+    return _may_be_sent_from(line, phrases) and phrases.sent_from.fullmatch(_fold(line.strip("*_ "))) is not None
+
+
+def _may_be_sent_from(line: str, phrases: _Phrases) -> bool:
+    """Return whether the line begins or ends as a phrase does. The pattern consists of hundreds of phrases."""
+    if not _SHORTEST_SENT_FROM <= len(line) <= _LONGEST_SENT_FROM:
         return False
-    line = _fold(line.strip("*_ "))
-    if not (
-        line.partition(" ")[0] in phrases.sent_from_words
-        or line.startswith(phrases.sent_from_heads)
-        or line.rstrip(".!\u3002").endswith(phrases.sent_from_tails)
-    ):
-        return False
-    return phrases.sent_from.fullmatch(line) is not None
+    line = line.strip("*_ ")
+    return (
+        line.partition(" ")[0].lower() in phrases.sent_from_heads
+        or line[:2] in phrases.sent_from_heads
+        or line.rstrip(".!\u3002")[-2:].lower() in phrases.sent_from_tails
+    )
 
 
 # Headers
@@ -353,7 +390,8 @@ _TIME = re.compile(r"\d[:.h時时点點시]\s?\d\d")
 
 def _find_label(line: str, phrases: _Phrases) -> int:
     """Return the field with whose label the line begins, or 0."""
-    if not (match := _LABEL.match(line)):
+    match = _LABEL.match(line)
+    if not match:
         return 0
     return phrases.labels.get(_fold(match[1]), 0)
 
@@ -372,7 +410,7 @@ def _find_fields(line: str, phrases: _Phrases) -> int:
 
 
 def _is_header(fields: int, first: int, lines: Sequence[str], has_other_labels: bool) -> bool:
-    if not fields & _FROM:
+    if not fields & _FROM or not fields & (_DATE | _TO):
         return False
     source = " ".join(line[:300] for line in lines)
     has_address = "@" in source
@@ -404,12 +442,12 @@ def _has_date(text: str) -> bool:
 
 def _is_dated_attribution(joined: str, phrases: _Phrases, is_quoted_next: bool) -> bool:
     """Return whether the text begins with a date or an opening ("On …") and ends like an attribution."""
-    text = _fold(joined).lstrip(_DASHES)
-    core = text.rstrip(_DASHES + ":\uff1a")
-    has_address = _ADDRESS.search(core) is not None
-    has_time = _TIME.search(core) is not None and _has_date(core)
+    has_address = _ADDRESS.search(joined) is not None
+    has_time = _TIME.search(joined) is not None and _has_date(joined)
     if not (has_address or has_time or is_quoted_next):
         return False
+    text = _fold(joined).lstrip(_DASHES)
+    core = text.rstrip(_DASHES + ":\uff1a")
     for attribution in phrases.attributions:
         if text.startswith(attribution.openings):
             if _ends_with_word(core, attribution.verbs) or _has_word(core, attribution.verbs_before_name):
@@ -426,10 +464,18 @@ def _is_dated_attribution(joined: str, phrases: _Phrases, is_quoted_next: bool) 
     )
 
 
+def _is_unmarked_attribution(line: str, phrases: _Phrases) -> bool:
+    """Return whether the line is an attribution without a colon, as some programs write it."""
+    if len(line) > _LONGEST_ATTRIBUTION or "@" not in line or not _has_date(line) or not _TIME.search(line):
+        return False
+    return _ends_with_word(_fold(line), phrases.every_verb) and _is_dated_attribution(line, phrases, False)
+
+
 def _is_named_attribution(joined: str, phrases: _Phrases) -> bool:
     """Return whether the text is "Jane Doe <jane@example.com> wrote:", with or without the date."""
-    text = _fold(joined).lstrip(_DASHES)
-    core = text.rstrip(_DASHES + ":\uff1a")
+    if "<" not in joined and "wrote" not in joined:
+        return False
+    core = _fold(joined).strip(_DASHES + ":\uff1a")
     if match := _NAMED.match(core):
         rest = core[match.end() :]
         return len(rest) <= 100 and (_ends_with_word(core, phrases.every_verb) or rest.startswith(phrases.every_verb))
@@ -510,7 +556,7 @@ def _is_name(text: str) -> bool:
 
 def _only_points_below(text: str) -> bool:
     """Return whether the text only refers to the message below it ("Please see below.", "FYI")."""
-    if len(text) > 600:
+    if len(text) > 600 or len(text.split()) > 60:
         return False
     phrases = _load_phrases()
     lines = [line.strip() for line in text.split("\n") if line.strip()]
@@ -547,11 +593,8 @@ def _split_first_message(text: str) -> Split:
 
 def _find_end(lines: Sequence[str], end: int, phrases: _Phrases) -> int:
     """Return the end of the text above lines such as "Sent from my iPhone"."""
-    at = end
-    while at > 0 and (not lines[at - 1] or _is_sent_from(lines[at - 1].strip(), phrases)):
-        at -= 1
-        if lines[at]:
-            end = at
+    while end > 0 and (not lines[end - 1] or _is_sent_from(lines[end - 1].strip(), phrases)):
+        end -= 1
     return end
 
 
@@ -568,7 +611,7 @@ def _is_signature(lines: Sequence[str], phrases: _Phrases) -> bool:
 
 _PREFIX = re.compile(
     "\\s*(?:(?:\\[[^\\]]{0,80}\\]|\\([^)]{0,80}\\)|[*#]+[^\\s:]{0,20}[*:]*)\\s*){0,5}"
-    "([^\\s:\uff1a\\[(^]{1,20})\\s?(?:[\\[(^-]?\\d{1,3}[\\])]?)?\\s{0,2}[:\uff1a]"
+    "([^\\s\\d:\uff1a\\[(^-]{1,20})\\s?(?:[\\[(^-]?\\d{1,3}[\\])]?)?\\s{0,2}[:\uff1a]"
 )
 
 

@@ -40,8 +40,9 @@ from triage.text import (
     clean_name,
     describe_automatic,
     from_html,
+    is_forward_subject,
     normalize_for_comparison,
-    strip_quotes,
+    split_quotes,
     to_html,
 )
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, parse_timestamp, safe_word, sort_key
@@ -53,7 +54,7 @@ from triage.vendors.responses import (
     unexpected_response,
 )
 from triage.vendors.settings import ListOf, Number, Secret, Settings, SigningSecret
-from triage.vendors.signing import Secrets, decode_base64, decode_hex
+from triage.vendors.signing import Secrets, decode_base64, decode_hex, explain_rejection
 
 __all__ = [
     "Action",
@@ -107,6 +108,7 @@ __all__ = [
     "decode_base64",
     "decode_hex",
     "describe_automatic",
+    "explain_rejection",
     "follow_merges",
     "from_html",
     "merge_fields",
@@ -457,6 +459,10 @@ class HelpDesk(Settings, ABC):
         """Read the event's conversation, and add its message if the API does not return it yet."""
         return event.add_missing_message(await self.read(event.conversation_id, send))
 
+    async def reread(self, conversation: Conversation, send: Send) -> Conversation:
+        """Read a conversation again. Override it if the id alone does not identify the conversation."""
+        return await self.read(conversation.id, send)
+
     async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
         """Read the conversation again, and look for new messages of ours with the texts of the step.
 
@@ -464,7 +470,7 @@ class HelpDesk(Settings, ABC):
             VendorError: A message is missing, and the vendor may still deliver it.
         """
         earlier = {message.id for message in conversation.messages}
-        current = await self.read(conversation.id, send)
+        current = await self.reread(conversation, send)
         new = [message for message in current.messages if message.id not in earlier and message.author == self.own_id]
         is_found = all(self._is_written(action, new) for action in step.actions)
         if self.delivers_later and not is_found:
@@ -625,7 +631,7 @@ class HelpDesk(Settings, ABC):
         kept = [message for message in messages if message.text or message.attachments or message.role == "customer"]
         customer = customer or Customer()
         sender = _Sender(customer, clean(subject or ""))
-        shown = map(sender.mark, _remove_history(kept, is_continued=is_continued))
+        shown = map(sender.mark, _remove_history(kept, sender.subject, is_continued=is_continued))
         return Conversation(
             id=id_,
             subject=sender.subject,
@@ -659,13 +665,13 @@ class _Sender(NamedTuple):
         return message if reason is None else message.model_copy(update={"is_automatic": True})
 
 
-def _remove_history(messages: Sequence[Message], *, is_continued: bool) -> Iterator[Message]:
+def _remove_history(messages: Sequence[Message], subject: str, *, is_continued: bool) -> Iterator[Message]:
     """Remove quoted history from customers' replies. What looks like history in a first message is its content."""
-    is_reply = is_continued
+    is_reply = is_continued or not is_forward_subject(subject)
     for message in messages:
         if message.role == "customer":
-            text = strip_quotes(message.text) if is_reply else message.text
-            message = message.model_copy(update={"text": text})
+            text, quoted = split_quotes(message.text, is_reply=is_reply)
+            message = message.model_copy(update={"text": text, "quoted": quoted})
         yield message
         is_reply = is_reply or message.role != "note"
 

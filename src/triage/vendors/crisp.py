@@ -1,14 +1,16 @@
 """Crisp: https://docs.crisp.chat/guides/web-hooks and https://docs.crisp.chat/references/rest-api/v1."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import AliasPath, Field, JsonValue, StrictStr, StringConstraints
+from pydantic import AliasPath, BeforeValidator, Field, JsonValue, StrictStr, StringConstraints
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload
+from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
 from triage.models import (
     Conversation,
     Customer,
@@ -18,6 +20,7 @@ from triage.models import (
     Ignored,
     Message,
     Parsed,
+    Performed,
     Request,
     Response,
     Role,
@@ -25,23 +28,32 @@ from triage.models import (
 )
 from triage.vendors.base import ErrorFacts, HelpDesk, Send, build_steps, merge_fields
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, parse_timestamp, safe_word
-from triage.vendors.settings import Secret, SigningSecret
-from triage.vendors.signing import decode_hex
+from triage.vendors.responses import parse_response
+from triage.vendors.settings import ListOf, Secret, SigningSecret
+from triage.vendors.signing import decode_hex, explain_rejection
 
 Hook: TypeAlias = Literal["plugin", "website"]
 
 _EVENT = "message:send"  # a visitor's message; messages of everybody else are `message:received`
-# Automated messages are written by machines. Every other sender is an operator.
-_ROLES: Mapping[str, Role] = {"user": "customer"}
 _KINDS: Mapping[type[Action], str] = {Reply: "text", Note: "note"}
 _FILES = frozenset({"animation", "audio", "file"})
-_TYPES = _FILES.union(_KINDS.values())
+_WRITTEN = _FILES.union({"text", "field"})  # the types of a visitor's own messages
+_TYPES = _WRITTEN.union({"note", "picker", "carousel"})
+_EVENT_TYPE = "event"
+_RESOLVED = "resolved"
+_RESOLVING = f"state:{_RESOLVED}"
+# The type of a `user` that no human has: a website's or a plugin's own name.
+_MACHINE_TYPES = frozenset({"website", "participant"})
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # A shorter page is the last one: https://github.com/crisp-im/ruby-crisp-api/issues/18
 _PAGE_SIZE = 20
 _MAX_PAGES = 5
 _MAX_TIMESTAMP = 1e15  # milliseconds
 _MILLISECONDS_DIGITS = 12  # a timestamp with at least this many digits is in milliseconds
+_RETRY_WINDOW = 86_400.0  # seconds in which Crisp may deliver again what it signed once
+# What begins a link, an image or code in Markdown, and the backslash, which would undo the escape before it.
+_MARKDOWN = re.compile(r"[\\`\[\]]|<(?=[A-Za-z][A-Za-z0-9+.-]*:)|<(?=[^\s<>@]+@)")
+_ESCAPED = re.compile(r"\\([\\`\[\]<])")
 
 _CHECK_CREDENTIALS = "check {identifier} and {key}"
 _LIMIT_EXHAUSTED = "the limit is exhausted; a daily quota is renewed the next day"
@@ -49,27 +61,103 @@ _LIMIT_EXHAUSTED = "the limit is exhausted; a daily quota is renewed the next da
 _Session: TypeAlias = Annotated[str, StringConstraints(pattern=rf"^session_{_UUID}$")]
 
 
+def _list_one(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+_Website: TypeAlias = Annotated[str, StringConstraints(pattern=rf"^{_UUID}$")]
+
+
+class _Choice(Payload):
+    """A choice of a picker, or a card of a carousel."""
+
+    label: Loose[StrictStr] = None
+    title: Loose[StrictStr] = None
+    selected: Loose[bool] = None
+
+
+class _Content(Payload):
+    """The content of a message that is not plain text. Which of these it has depends on the message's type."""
+
+    namespace: Loose[StrictStr] = None
+    name: Loose[StrictStr] = None
+    text: Loose[StrictStr] = None
+    value: Loose[StrictStr] = None
+    transcript: Loose[StrictStr] = None
+    transcription: Loose[StrictStr] = None
+    choices: LooseTuple[_Choice] = ()
+    targets: LooseTuple[_Choice] = ()
+
+    @property
+    def shown_text(self) -> str:
+        """The words that a person sees or hears."""
+        chosen = [choice.label for choice in self.choices if choice.selected]
+        cards = [target.title for target in self.targets]
+        lines = [self.text, self.value, self.transcript or self.transcription, *chosen, *cards]
+        return "\n".join(line for line in lines if line)
+
+
 class _Message(Payload):
-    fingerprint: Id  # the only id of a message; its sender may choose it, within 64 bits
+    fingerprint: Loose[Id] = None  # the only id of a message; its sender may choose it, within 64 bits
     type: str = ""
-    content: Loose[StrictStr] = None
-    filename: Loose[str] = Field(default=None, validation_alias=AliasPath("content", "name"))
+    content: Loose[StrictStr | _Content] = None
     automated: Loose[bool] = None
+    origin: Loose[StrictStr] = None
     timestamp: Loose[float] = None  # milliseconds
     user_id: Loose[str] = Field(default=None, validation_alias=AliasPath("user", "user_id"))
+    user_type: Loose[str] = Field(default=None, validation_alias=AliasPath("user", "type"))
     nickname: Loose[str] = Field(default=None, validation_alias=AliasPath("user", "nickname"))
     sender: str = Field(default="", alias="from")
+
+    @property
+    def id(self) -> str:
+        """The fingerprint, or a substitute that is the same whenever the message is read."""
+        content = f"{self.timestamp}:{self.type}:{self.sender}:{self.text}".encode("utf-8", "replace")
+        return self.fingerprint or f"sha256-{hashlib.sha256(content).hexdigest()[:32]}"
+
+    @property
+    def text(self) -> str:
+        return self.content.shown_text if isinstance(self.content, _Content) else self.content or ""
+
+    @property
+    def files(self) -> list[str]:
+        if self.type not in _FILES:
+            return []
+        return [(self.content.name if isinstance(self.content, _Content) else None) or "file"]
+
+    @property
+    def at(self) -> datetime | None:
+        return parse_timestamp(self.timestamp and self.timestamp / 1000)
+
+    @property
+    def role(self) -> Role:
+        """The author's role. An operator is a human only if there is a user id, and no bot or integration sent it."""
+        if self.type == "note":
+            return "note"
+        is_foreign = (self.origin or "").startswith("urn:") or self.user_type in _MACHINE_TYPES or not self.user_id
+        if self.automated or (self.sender != "user" and is_foreign):
+            return "bot"
+        return "customer" if self.sender == "user" else "agent"
+
+    @property
+    def is_resolving(self) -> bool:
+        """True if it is not a message, but reports that the conversation was resolved."""
+        content = self.content
+        return self.type == _EVENT_TYPE and isinstance(content, _Content) and content.namespace == _RESOLVING
 
 
 class _NewMessage(_Message):
     session_id: _Session
     website_id: Loose[str] = None
+    inbox_id: Loose[str] = None
 
 
 class _Item(Payload):
     """The response to reading a conversation."""
 
     session_id: _Session = Field(validation_alias=AliasPath("data", "session_id"))
+    state: Loose[str] = Field(default=None, validation_alias=AliasPath("data", "state"))
+    inbox_id: Loose[str] = Field(default=None, validation_alias=AliasPath("data", "inbox_id"))
     assignee: Loose[str] = Field(default=None, validation_alias=AliasPath("data", "assigned", "user_id"))
     nickname: Loose[str] = Field(default=None, validation_alias=AliasPath("data", "meta", "nickname"))
     email: Loose[str] = Field(default=None, validation_alias=AliasPath("data", "meta", "email"))
@@ -78,7 +166,19 @@ class _Item(Payload):
 
 
 class _Page(Payload):
-    data: tuple[Loose[_Message], ...]  # one undocumented entry must not hide the others
+    data: LooseTuple[_Message]
+
+
+class _Entries(Payload):
+    """Strict: without a list, the response is not a page."""
+
+    data: tuple[JsonValue, ...]
+
+
+class _Dispatched(Payload):
+    """The response to a message that Crisp accepted."""
+
+    fingerprint: Loose[Id] = Field(default=None, validation_alias=AliasPath("data", "fingerprint"))
 
 
 class _Labels(Payload):
@@ -107,7 +207,8 @@ class Crisp(HelpDesk):
         webhook_secret: The secret that proves that Crisp sent a delivery. For a `plugin`, its signing secret. For a
             `website` hook, which Crisp does not sign, the key that you put into its URL. During a rotation, pass the
             new and the old one.
-        website_id: The id of the workspace, a UUID. Deliveries of another workspace are ignored.
+        website_id: The id of the workspace, a UUID, or the ids of several that have installed the same plugin.
+            Deliveries of another workspace are ignored.
         identifier: The API token's identifier.
         key: The API token's key.
         hook: Which hook sends the deliveries: a `plugin`, or the `website` itself. A request must not choose how it is
@@ -119,7 +220,9 @@ class Crisp(HelpDesk):
         spam_segment: The segment that `MarkSpam` adds before it resolves the conversation.
         block_spammers: True if `MarkSpam` should also block the visitor, who can then no longer write.
         replay_window: The number of seconds by which the timestamp of a plugin's delivery may differ from our time, or
-            None for no limit. Crisp does not document whether it signs a repeated delivery again.
+            None for no limit. Crisp does not document whether it signs a repeated delivery again, so a second or later
+            attempt may be up to a day old.
+        machines: The ids of operators that are not human, such as the bots of other vendors.
         base_url: The API's address, if it is not Crisp's, such as that of a proxy or a fake.
 
     Raises:
@@ -154,7 +257,9 @@ class Crisp(HelpDesk):
     """The header in which your route must pass on the `key` in a website hook's URL."""
 
     webhook_secret: SigningSecret
-    website_id: str = Field(pattern=rf"^{_UUID}$", description="a UUID in lower case")
+    website_id: Annotated[ListOf[_Website], BeforeValidator(_list_one)] = Field(
+        min_length=1, description="a UUID in lower case"
+    )
     identifier: Secret = Field(description="the identifier of your API token")
     key: Secret = Field(description="the key of your API token")
     hook: Hook = "plugin"
@@ -170,6 +275,11 @@ class Crisp(HelpDesk):
         token = base64.b64encode(f"{self.identifier}:{self.key}".encode()).decode()
         return {"Authorization": f"Basic {token}", "X-Crisp-Tier": self.tier or self.hook}
 
+    @property
+    def retries_deliveries(self) -> bool:
+        """True for a plugin's webhooks. Crisp delivers a website's only once."""
+        return self.hook == "plugin"
+
     # Webhooks
 
     def verify(self, delivery: Delivery) -> None:
@@ -181,23 +291,30 @@ class Crisp(HelpDesk):
         """
         if self.hook == "website":
             if not self.secrets.contains(delivery.headers.get(self.URL_KEY.lower(), "")):
-                raise InvalidSignature(f"{self.URL_KEY} is absent, or is not the key of the URL")
+                name = self.URL_KEY
+                is_sent = bool(delivery.headers.get(name.lower()))
+                raise InvalidSignature(f"{name} is not the key in the URL" if is_sent else f"{name} is absent")
             return
         stamp = delivery.headers.get("x-crisp-request-timestamp", "")
         message = b"[" + stamp.encode("utf-8", "replace") + b";" + delivery.body + b"]"
         # One of Crisp's own clients also accepts capitals.
         signature = decode_hex(delivery.headers.get("x-crisp-signature", "").lower())
         if not self.secrets.verify(message, signature, "sha256"):
-            raise InvalidSignature("X-Crisp-Signature is absent or was not made with the plugin's secret")
-        if not self._is_recent(stamp, delivery.received_at):
+            raise InvalidSignature(explain_rejection(delivery.headers, "X-Crisp-Signature", "the plugin's secret"))
+        if not self._is_recent(stamp, delivery):
             raise InvalidSignature("X-Crisp-Request-Timestamp is not within the replay window")
 
-    def _is_recent(self, stamp: str, now: float) -> bool:
+    def _is_recent(self, stamp: str, delivery: Delivery) -> bool:
         if not re.fullmatch(r"[0-9]{1,15}", stamp):
             return False
+        if self.replay_window is None:
+            return True
         # Crisp does not document whether the timestamp is in seconds or in milliseconds.
-        signed_at = int(stamp) / (1000 if len(stamp) >= _MILLISECONDS_DIGITS else 1)
-        return self.replay_window is None or abs(now - signed_at) <= self.replay_window
+        age = delivery.received_at - int(stamp) / (1000 if len(stamp) >= _MILLISECONDS_DIGITS else 1)
+        # The number of the attempt is not signed. A replay of an old delivery is a duplicate of its message.
+        is_retry = re.fullmatch(r"0*(?:[2-9]|[1-9][0-9]{1,3})", delivery.headers.get("x-delivery-attempt-count", ""))
+        longest = max(self.replay_window, _RETRY_WINDOW) if is_retry else self.replay_window
+        return -self.replay_window <= age <= longest
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a visitor's message from `message:send`."""
@@ -208,27 +325,34 @@ class Crisp(HelpDesk):
         # Allow only this event. Otherwise, a hook that subscribes to more events would answer itself in a loop.
         if event_type != _EVENT:
             return Ignored(f"event {safe_word(event_type)}")
-        if data.get("website_id") != self.website_id:
+        website_id = data.get("website_id")
+        if not isinstance(website_id, str) or website_id not in self.website_id:
             return Ignored("of another website")
-        return self._parse_event(_NewMessage.parse_data(data.get("data")), data)
+        return self._parse_event(_NewMessage.parse_data(data.get("data")), website_id, data)
 
-    def _parse_event(self, message: _NewMessage, raw: dict[str, JsonValue]) -> Event | Ignored:
-        if message.website_id not in (None, self.website_id):
+    def _parse_event(self, message: _NewMessage, website_id: str, raw: dict[str, JsonValue]) -> Event | Ignored:
+        if message.website_id not in (None, website_id):
             return Ignored("of another website")
-        if _find_role(message) != "customer":
+        if message.role != "customer":
             return Ignored("not written by a customer")
-        if message.type not in _TYPES:
+        if message.type not in _WRITTEN:
             return Ignored(f"type {safe_word(message.type)}")
-        customer = Customer(id=message.user_id, name=message.nickname)
         conversation = self.build_conversation(
-            message.session_id, [self._translate_message(message)], customer=customer
+            message.session_id,
+            [self._translate_message(message)],
+            customer=Customer(id=message.user_id, name=message.nickname),
+            team=self._find_team(message.inbox_id),
+            channel=message.origin,
+            inbox=message.inbox_id,
+            brand=website_id,
         )
-        if conversation.is_empty:
+        # The subject of an email is not in the delivery, and may be all that the customer wrote.
+        if conversation.is_empty and message.origin == "chat":
             return Ignored("the message is empty")
         return self.build_event(
             conversation,
-            message.fingerprint,
-            account=self.website_id,
+            message.id,
+            account=website_id,
             kind="created",  # a delivery does not say whether its message is the first one
             at=conversation.messages[0].at,
             raw=raw,
@@ -236,43 +360,79 @@ class Crisp(HelpDesk):
 
     # Conversations
 
+    async def fetch(self, event: Event, send: Send) -> Conversation:
+        """Read the event's conversation at the event's website."""
+        return event.add_missing_message(await self._read(event.account, event.conversation_id, send))
+
+    async def reread(self, conversation: Conversation, send: Send) -> Conversation:
+        """Read a conversation again at its website."""
+        return await self._read(self._find_website(conversation), conversation.id, send)
+
     async def read(self, conversation_id: str, send: Send) -> Conversation:
-        """Read a conversation and its messages: two calls, and one for each further page of messages, up to five."""
-        path = self._build_path(conversation_id)
+        """Read a conversation and its messages at the first website."""
+        return await self._read(self.website_id[0], conversation_id, send)
+
+    async def _read(self, website_id: str, conversation_id: str, send: Send) -> Conversation:
+        """Make two calls, and one for each further page of messages, up to five."""
+        path = _build_path(website_id, conversation_id)
         item = await self.get(_Item, path, send)
-        messages = await self._list_messages(path, send)
-        visitor_ids = (message.user_id for message in reversed(messages) if message.sender == "user")
+        messages, is_complete = await self._list_messages(path, send)
+        visitors = [message for message in reversed(messages) if message.sender == "user"]
         return self.build_conversation(
             item.session_id,
             (self._translate_message(message) for message in messages if message.type in _TYPES),
-            customer=Customer(id=next(filter(None, visitor_ids), None), name=item.nickname, email=item.email),
+            customer=Customer(
+                id=next((visitor.user_id for visitor in visitors if visitor.user_id), None),
+                name=item.nickname,
+                email=item.email,
+            ),
             subject=item.subject,
             assignee=item.assignee,
+            team=self._find_team(item.inbox_id),
+            is_closed=item.state == _RESOLVED,
+            closed_at=max((message.at for message in messages if message.is_resolving and message.at), default=None),
+            channel=next((visitor.origin for visitor in visitors if visitor.origin), None),
+            inbox=item.inbox_id,
+            brand=website_id,
             tags=item.segments,
+            is_continued=not is_complete,
         )
 
-    async def _list_messages(self, path: str, send: Send) -> list[_Message]:
+    async def _list_messages(self, path: str, send: Send) -> tuple[list[_Message], bool]:
+        """Return the messages, oldest first, and whether these are all of them."""
         messages: dict[str, _Message] = {}
-        query = ""
+        query, is_complete = "", False
         for _ in range(_MAX_PAGES):
-            page = await self.get(_Page, f"{path}/messages{query}", send)
-            new = {entry.fingerprint: entry for entry in page.data if entry and entry.fingerprint not in messages}
+            request = self.request("GET", f"{path}/messages{query}")
+            response = await send(request)
+            size = len(parse_response(_Entries, request, response, vendor=self.name).data)
+            page = parse_response(_Page, request, response, vendor=self.name)
+            new = {message.id: message for message in page.data if message.id not in messages}
             messages |= new
             oldest = min((message.timestamp or 0 for message in new.values()), default=0)
-            if len(page.data) < _PAGE_SIZE or not 0 < oldest < _MAX_TIMESTAMP:
+            if size < _PAGE_SIZE or not 0 < oldest < _MAX_TIMESTAMP:
+                is_complete = True
                 break
             query = f"?timestamp_before={int(oldest)}"
-        return sorted(messages.values(), key=lambda message: (message.timestamp or 0, message.fingerprint))
+        return sorted(messages.values(), key=lambda message: (message.timestamp or 0, message.id)), is_complete
 
     def _translate_message(self, message: _Message) -> Message:
+        is_machine = message.automated or message.user_type in _MACHINE_TYPES
+        author = message.nickname if is_machine else message.user_id
         return self.build_message(
-            message.fingerprint,
-            _find_role(message),
-            message.content,
-            author=message.nickname if message.automated else message.user_id,
-            at=parse_timestamp(message.timestamp and message.timestamp / 1000),
-            files=[message.filename or "file"] if message.type in _FILES else (),
+            message.id,
+            message.role,
+            _ESCAPED.sub(r"\1", message.text) if author == self.own_id else message.text,
+            author=author,
+            at=message.at,
+            files=message.files,
         )
+
+    def _find_team(self, inbox_id: str | None) -> str | None:
+        return inbox_id if self.teams == "inboxes" else None
+
+    def _find_website(self, conversation: Conversation) -> str:
+        return conversation.brand or self.website_id[0]
 
     # Actions
 
@@ -292,11 +452,16 @@ class Crisp(HelpDesk):
                 pass
 
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Group segments and data into the first step, as they need the same call, and resolve in the last one."""
+        """Assign and reply first, group segments and data, which need the same call, and resolve in the last step."""
         labels = [action for action in actions if self._is_label(action)]
         ends = [action for action in actions if isinstance(action, Close | MarkSpam)]
-        others = [[action] for action in actions if action not in (*labels, *ends)]
-        return build_steps([labels, *others, ends])
+        others = [action for action in actions if not self._is_label(action) and action not in ends]
+        assigned = [[action] for action in others if isinstance(action, Assign)]
+        replies = [[action] for action in others if isinstance(action, Reply)]
+        notes = [[action] for action in others if isinstance(action, Note)]
+        if any(isinstance(action, Assign) for action in labels):
+            return build_steps([labels, *assigned, *replies, *notes, ends])
+        return build_steps([*assigned, *replies, labels, *notes, ends])
 
     def _is_label(self, action: Action) -> bool:
         """Return whether an action adds segments or data, and nothing else."""
@@ -306,21 +471,34 @@ class Crisp(HelpDesk):
             case _:
                 return isinstance(action, Tag | SetFields)
 
-    async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
+    async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
         """Perform a step: one call, two for segments and data, up to four for `MarkSpam`."""
-        path = self._build_path(conversation.id)
+        path = _build_path(self._find_website(conversation), conversation.id)
         match step.actions[0]:
             case Reply(body=body) | Note(body=body) as action:
-                await send(self._write(path, _KINDS[type(action)], body))
+                response = await send(self._write(path, _KINDS[type(action)], body))
+                return Performed(message_ids=_parse_fingerprint(response))
             case Close() | MarkSpam():
                 await self._resolve(path, step.actions, send)
             case Assign(team=team, user=user) as action if not self._is_label(action):
                 if team:
-                    await send(self.request("PATCH", f"{path}/inbox", {"inbox_id": team}))
+                    request = self.request("PATCH", f"{path}/inbox", {"inbox_id": team})
+                    await self._send(request, f"the inbox {team!r}", send)
                 else:
-                    await send(self.request("PATCH", f"{path}/routing", {"assigned": {"user_id": user}}))
+                    request = self.request("PATCH", f"{path}/routing", {"assigned": {"user_id": user}})
+                    await self._send(request, f"the operator {user!r}", send)
             case _:
                 await self._label(path, step.actions, send)
+        return None
+
+    async def _send(self, request: Request, what: str, send: Send) -> None:
+        """Make a call that sets what a policy names, and name it in the error if it is rejected."""
+        try:
+            await send(request)
+        except VendorError as err:
+            if err.is_rejection:
+                err.message = f"{what} was rejected ({err.message}); correct the policy, or create it in Crisp"
+            raise
 
     async def _resolve(self, path: str, actions: Sequence[Action], send: Send) -> None:
         if any(isinstance(action, MarkSpam) for action in actions):
@@ -344,7 +522,9 @@ class Crisp(HelpDesk):
         if data != current.data:
             changes["data"] = data
         if changes:
-            await send(self.request("PATCH", f"{path}/meta", changes))
+            names = [*changes.get("segments", ())[len(current.segments) :], *merge_fields(actions)]
+            what = f"one of the segments or data {', '.join(map(repr, names))}"
+            await self._send(self.request("PATCH", f"{path}/meta", changes), what, send)
 
     def _list_segments(self, action: Action) -> Sequence[str]:
         match action:
@@ -357,9 +537,6 @@ class Crisp(HelpDesk):
             case _:
                 return []
 
-    def _build_path(self, conversation_id: str) -> str:
-        return f"/v1/website/{self.website_id}/conversation/{conversation_id}"
-
     def _write(self, path: str, kind: str, body: str) -> Request:
         """Build a reply or a note, which must not be sent twice.
 
@@ -369,7 +546,7 @@ class Crisp(HelpDesk):
             "type": kind,
             "from": "operator",
             "origin": "chat",
-            "content": body,
+            "content": _escape(body),
             "automated": True,
             "user": {"type": "participant", "nickname": self.nickname},
         }
@@ -387,10 +564,20 @@ class Crisp(HelpDesk):
         return ErrorFacts(error.message, error.reason)
 
 
-def _find_role(message: _Message) -> Role:
-    if message.type == "note":
-        return "note"
-    return "bot" if message.automated else _ROLES.get(message.sender, "agent")
+def _build_path(website_id: str, conversation_id: str) -> str:
+    return f"/v1/website/{website_id}/conversation/{conversation_id}"
+
+
+def _escape(text: str) -> str:
+    """Escape what Crisp would show as a link, an image or code. Customers and models write parts of a text."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
+
+
+def _parse_fingerprint(response: Response) -> tuple[str, ...]:
+    """Return the id of a message that was accepted. It was sent even if the response cannot be parsed."""
+    data = response.data()
+    fingerprint = _Dispatched.model_validate(data).fingerprint if isinstance(data, dict) else None
+    return (fingerprint,) if fingerprint else ()
 
 
 def _is_uuid(text: str | None) -> bool:

@@ -49,7 +49,7 @@ from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Send, build_steps, m
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
 from triage.vendors.responses import follow_merges
 from triage.vendors.settings import ListOf, Secret, SigningSecret
-from triage.vendors.signing import decode_base64
+from triage.vendors.signing import decode_base64, explain_rejection
 
 Source: TypeAlias = Literal["application", "rule"]
 
@@ -386,12 +386,14 @@ class Front(HelpDesk):
         if self.source == "rule":
             forms = _list_signed_forms(delivery.body) if signature else ()
             if not any(self.secrets.verify(form, signature, "sha1") for form in forms):
-                raise InvalidSignature("X-Front-Signature is absent or was not made with the rule's API secret")
+                raise InvalidSignature(
+                    explain_rejection(delivery.headers, "X-Front-Signature", "the rule's API secret")
+                )
             return
         stamp = delivery.headers.get("x-front-request-timestamp", "")
         message = stamp.encode("utf-8", "replace") + b":" + delivery.body
         if not self.secrets.verify(message, signature, "sha256"):
-            raise InvalidSignature("X-Front-Signature is absent or was not made with the app's secret")
+            raise InvalidSignature(explain_rejection(delivery.headers, "X-Front-Signature", "the app's secret"))
         if not re.fullmatch(r"[0-9]{1,15}", stamp) or abs(delivery.received_at - int(stamp) / 1000) > _WINDOW:
             raise InvalidSignature("X-Front-Request-Timestamp is not within 5 minutes of our time")
 

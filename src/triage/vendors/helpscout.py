@@ -4,9 +4,9 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
-from pydantic import AliasChoices, AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import AliasChoices, AliasPath, AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
@@ -20,17 +20,20 @@ from triage.models import (
     Ignored,
     Message,
     Parsed,
+    Performed,
     Request,
     Response,
     Step,
 )
-from triage.text import from_html, to_html
+from triage.text import describe_automatic, from_html, to_html
 from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, select
 from triage.vendors.oauth import ClientCredentials
-from triage.vendors.payload import Loose, Payload, parse_json, safe_word, sort_key
-from triage.vendors.responses import follow_merges, unexpected_response
+from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
+from triage.vendors.responses import follow_merges, parse_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
-from triage.vendors.signing import decode_base64
+from triage.vendors.signing import decode_base64, explain_rejection
+
+T = TypeVar("T")
 
 EventName: TypeAlias = Literal["convo.created", "convo.customer.reply.created"]
 
@@ -40,11 +43,34 @@ _TEST = "helpscout.test"
 _ROLES: Mapping[str | None, Role] = {"customer": "customer", "user": "agent"}
 _ROLES_WITHOUT_AUTHOR: Mapping[str | None, Role] = {"customer": "customer", "message": "agent", "phone": "agent"}
 _NOTES = frozenset({"note", "forwardparent", "forwardchild"})
-_NOBODY = "1"
-# Actions that share a step.
-_GROUPS: Mapping[type[Action], str] = {Tag: "labels", SetFields: "labels", Close: "ends", MarkSpam: "ends"}
+_SHOWN_STATES = (None, "published", "bounced")
+_CLOSED = ("closed", "spam")
+# Help Scout itself, as the author of what a workflow sends, and as the assignee of what is assigned to nobody.
+_SYSTEM_IDS = ("0", "1")
+# The sources of what a workflow, an autoresponder or an AI wrote.
+_MACHINES = re.compile(r"(?:workflow|bounce|auto|ai\b|bot\b|beacon-?bot)", re.IGNORECASE)
+# The sources of imported archives: files, and the help desks from which Help Scout imports.
+_ARCHIVES = re.compile(
+    r"csv|.*import.*|assistly|desk(?:\W?com)?|freescout|freshdesk|front|gmail|gorgias|groove|hubspot|intercom|kayako"
+    r"|liveagent|reamaze|supportbee|tender|uservoice|zendesk",
+    re.IGNORECASE,
+)
+_IMPORT_AGE = 86_400.0  # seconds; a message of an import that is older belongs to the archive
+# The order of the steps. Tags and fields share a step, and so do the actions that set the status.
+_ORDER: Mapping[type[Action], int] = {
+    Assign: 0,
+    Reply: 1,
+    SetFields: 2,
+    Tag: 2,
+    Note: 3,
+    Snooze: 4,
+    Close: 5,
+    MarkSpam: 5,
+}
+_SHARED_STEPS = (2, 5)
 _MAX_PAGES = 8  # of 25 threads each; a conversation with 100 threads accepts no more
 _MAX_LENGTHS = {"singleline": 255, "multiline": 15_000}
+_FORMATS = {"number": (r"-?[0-9]+", "an integer"), "date": (r"\d{4}-\d\d-\d\d", "a date such as 2026-12-01")}
 
 
 class _Hal(Payload):
@@ -54,8 +80,9 @@ class _Hal(Payload):
 class _Person(_Hal):
     id: Loose[str] = None
     type: Loose[str] = None
-    first: Loose[str] = None
-    last: Loose[str] = None
+    # Version 1 of the payload names them differently.
+    first: Loose[str] = Field(default=None, validation_alias=AliasChoices("first", "firstName"))
+    last: Loose[str] = Field(default=None, validation_alias=AliasChoices("last", "lastName"))
     email: Loose[str] = None
 
     @property
@@ -63,23 +90,65 @@ class _Person(_Hal):
         return " ".join(part for part in (self.first, self.last) if part) or None
 
 
+class _Source(_Hal):
+    """How a conversation or a thread came about."""
+
+    type: Loose[str] = None
+    via: Loose[str] = None
+
+    @property
+    def is_machine(self) -> bool:
+        return any(_MACHINES.match(word) for word in (self.type, self.via) if word)
+
+    @property
+    def is_archive(self) -> bool:
+        return _ARCHIVES.fullmatch(self.type or "") is not None
+
+
 class _Attachment(_Hal):
     # The name differs between reads and writes: https://github.com/helpscout/helpscout-api-php
-    name: str = Field(default="file", validation_alias=AliasChoices("filename", "fileName"))
+    name: Loose[str] = Field(default=None, validation_alias=AliasChoices("filename", "fileName"))
 
 
 class _Files(_Hal):
-    attachments: tuple[_Attachment, ...] = ()
+    attachments: LooseTuple[_Attachment] = ()
 
 
 class _Thread(_Hal):
-    id: Id
+    id_: Loose[Id] = Field(default=None, alias="id")
     type: Loose[str] = None
+    status: Loose[str] = None
     state: Loose[str] = None
-    body: str | None = None
+    body: Loose[str] = None
+    source: Loose[_Source] = None
     created_by: Loose[_Person] = None
     created_at: Loose[AwareDatetime] = None
     embedded: Loose[_Files] = Field(default=None, alias="_embedded")
+
+    @property
+    def id(self) -> str:
+        """The id, or a substitute that is the same whenever the thread is read."""
+        content = f"{self.created_at}:{self.type}:{self.body}".encode("utf-8", "replace")
+        return self.id_ or f"sha256-{hashlib.sha256(content).hexdigest()[:32]}"
+
+    @property
+    def author(self) -> _Person:
+        return self.created_by or _Person()
+
+    @property
+    def files(self) -> list[str]:
+        return [file.name or "file" for file in self.embedded.attachments] if self.embedded else []
+
+    @property
+    def is_by_machine(self) -> bool:
+        return self.source is not None and self.source.is_machine
+
+    @property
+    def is_shown(self) -> bool:
+        """True for a message or a note, unless it is a draft, hidden, or awaits a review."""
+        has_content = self.id_ is not None or bool(self.body or self.files)
+        is_sent = self.state in _SHOWN_STATES or (self.state == "review" and self.author.type == "customer")
+        return has_content and is_sent and self.type != "lineitem"
 
 
 class _Field(_Hal):
@@ -92,15 +161,8 @@ class _Field(_Hal):
 
 
 class _Embedded(_Hal):
-    threads: tuple[_Thread, ...] = ()
-    fields_: tuple[_Field, ...] = Field(default=(), alias="fields")
-
-    @property
-    def shown_threads(self) -> list[_Thread]:
-        """The threads that have content, and are neither drafts nor hidden."""
-        return [
-            thread for thread in self.threads if thread.type != "lineitem" and thread.state not in ("draft", "hidden")
-        ]
+    threads: LooseTuple[_Thread] = ()
+    fields_: LooseTuple[_Field] = Field(default=(), alias="fields")
 
 
 class _PageOf(_Hal):
@@ -116,7 +178,14 @@ def _tag_name(value: Any) -> Any:
     return value.get("tag") if isinstance(value, dict) else value  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
+def _fill_in_list(value: Any) -> Any:
+    return () if value is None else value
+
+
 _TagName: TypeAlias = Annotated[str, BeforeValidator(_tag_name)]
+_StrictTuple: TypeAlias = Annotated[tuple[T, ...], BeforeValidator(_fill_in_list)]
+"""A list that may be absent or null, but whose elements must all be parsed, because it is written back as a whole."""
+_MAILBOX = AliasChoices("mailboxId", AliasPath("mailbox", "id"))
 
 
 class _Item(_Hal):
@@ -128,15 +197,19 @@ class _Item(_Hal):
     subject: Loose[str] = None
     threads: Loose[int] = None
     """The number of published threads, without notes. The threads themselves are embedded."""
-    tags: Loose[tuple[_TagName, ...]] = None
+    type: Loose[str] = None
+    mailbox_id: Loose[str] = Field(default=None, validation_alias=_MAILBOX)
+    source: Loose[_Source] = None
+    closed_at: Loose[AwareDatetime] = None
+    tags: LooseTuple[_TagName] = ()
     assignee: Loose[_Person] = None
     created_by: Loose[_Person] = None
     customer: Loose[_Person] = Field(default=None, validation_alias=AliasChoices("primaryCustomer", "customer"))
     embedded: Loose[_Embedded] = Field(default=None, alias="_embedded")
 
     @property
-    def shown_threads(self) -> list[_Thread]:
-        return self.embedded.shown_threads if self.embedded else []
+    def embedded_threads(self) -> Sequence[_Thread]:
+        return self.embedded.threads if self.embedded else ()
 
     @property
     def is_by_customer(self) -> bool:
@@ -145,15 +218,16 @@ class _Item(_Hal):
 
 class _Value(_Hal):
     id: int
-    value: Loose[str] = None
+    value: str | None = None
 
 
-class _Labels(_Hal):
-    """Strict: tags and fields are written as complete lists, so any that were not parsed would be removed."""
+class _Tags(_Hal):
+    tags: _StrictTuple[_TagName] = ()
 
-    mailbox_id: Id
-    tags: tuple[_TagName, ...]
-    custom_fields: tuple[_Value, ...]
+
+class _CustomFields(_Hal):
+    mailbox_id: Id = Field(validation_alias=_MAILBOX)
+    custom_fields: _StrictTuple[_Value] = ()
 
 
 class _Link(_Hal):
@@ -196,6 +270,7 @@ class HelpScout(HelpDesk):
             instead of only the first one of a conversation.
         api_version: The API version of the calls that read a conversation. `v3` distinguishes messages by an AI from
             those by a teammate; `v2` does not.
+        machines: The ids of other users that are not human, such as an AI that version 2 presents as a user.
         account: The name of this Help Scout account in events, because deliveries do not contain one. If several
             accounts share an inbox, choose a different name for each.
         base_url: The API's address, if it is not Help Scout's, such as that of a proxy or a fake.
@@ -227,6 +302,7 @@ class HelpScout(HelpDesk):
     retry_headers = ("x-ratelimit-retry-after", "retry-after")
     numeric_ids = True
     appends_signature = True
+    default_max_body = 5 * 1024 * 1024  # a webhook contains all messages of its conversation
 
     webhook_secret: SigningSecret = Field(description="the secret of your webhook")
     app_id: Secret = Field(description="the id of your app")
@@ -256,7 +332,7 @@ class HelpScout(HelpDesk):
         """
         signature = decode_base64(delivery.headers.get("x-helpscout-signature", ""))
         if not self.secrets.verify(delivery.body, signature, "sha1"):
-            raise InvalidSignature("X-HelpScout-Signature is absent or was not made with the webhook's secret")
+            raise InvalidSignature(explain_rejection(delivery.headers, "X-HelpScout-Signature", "the webhook's secret"))
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from a `convo.*` webhook. Only an unsigned header names the event."""
@@ -274,18 +350,24 @@ class HelpScout(HelpDesk):
             return Ignored(f"state {safe_word(item.state)}")
         if item.status == "spam":
             return Ignored("status spam")
-        return self._parse_event(item, _KINDS[event], data, hashlib.sha256(delivery.body).hexdigest())
+        return self._parse_event(item, _KINDS[event], data, delivery)
 
-    def _parse_event(self, item: _Item, kind: Kind, raw: dict[str, JsonValue], digest: str) -> Event | Ignored:
-        threads = item.shown_threads
-        conversation = self._translate(item, threads)
+    def _parse_event(self, item: _Item, kind: Kind, raw: dict[str, JsonValue], delivery: Delivery) -> Event | Ignored:
+        threads = item.embedded_threads
+        conversation = self._translate(item, threads, kind)
         message = conversation.latest
-        if message is None and (threads or (kind == "created" and not item.is_by_customer)):
+        is_shown = any(thread.is_shown for thread in threads)
+        if message is None and (is_shown or (kind == "created" and not item.is_by_customer)):
             return Ignored("not written by a customer")
         if message is not None and conversation.is_empty:
             return Ignored("the message is empty")
+        at = message.at if message else None
+        if item.source and item.source.is_archive:
+            is_old = at is not None and delivery.received_at - at.timestamp() > _IMPORT_AGE
+            if is_old or conversation.is_closed:
+                return Ignored(f"imported from {safe_word(item.source.type)}")
         # Without threads there is no message id, and a delivery has no id, either, so use a hash of its bytes.
-        message_id, at = (message.id, message.at) if message else (f"sha256-{digest[:32]}", None)
+        message_id = message.id if message else f"sha256-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
         return self.build_event(conversation, message_id, account=self.account, kind=kind, raw=raw, at=at)
 
     # Conversations
@@ -300,11 +382,11 @@ class HelpScout(HelpDesk):
             return await self.get(_Item, f"/{self.api_version}/conversations/{id_}?embed=threads", send)
 
         item = await follow_merges(get, conversation_id, self._find_merge_target)
-        threads = {thread.id: thread for thread in item.shown_threads}
+        threads = {thread.id: thread for thread in item.embedded_threads}
         # Help Scout does not document whether all threads are embedded, but returns their number without notes.
-        if not threads or sum(thread.type not in _NOTES for thread in threads.values()) < (item.threads or 0):
+        if not any(thread.is_shown for thread in threads.values()) or _lacks_threads(item, threads.values()):
             pages = await self._get_pages(f"/v2/conversations/{item.id}/threads", send)
-            threads = {thread.id: thread for page in pages for thread in page.shown_threads} | threads
+            threads = {thread.id: thread for page in pages for thread in page.threads} | threads
         return self._translate(item, threads.values())
 
     def _find_merge_target(self, error: VendorError) -> str | None:
@@ -322,62 +404,86 @@ class HelpScout(HelpDesk):
                 break
         return pages
 
-    def _translate(self, item: _Item, threads: Iterable[_Thread]) -> Conversation:
+    def _translate(self, item: _Item, threads: Iterable[_Thread], kind: Kind = "created") -> Conversation:
+        threads = sorted(threads, key=lambda thread: sort_key(thread.created_at, thread.id))
+        shown = [thread for thread in threads if thread.is_shown]
         customer, assignee = item.customer or _Person(), item.assignee or _Person()
+        is_assigned = assignee.id not in _SYSTEM_IDS
         return self.build_conversation(
             item.id,
-            map(self._translate_thread, sorted(threads, key=lambda thread: sort_key(thread.created_at, thread.id))),
+            map(self._translate_thread, shown),
             subject=item.subject,
             customer=Customer(id=customer.id, name=customer.full_name, email=customer.email or None),
-            assignee=None if assignee.type == "team" or assignee.id == _NOBODY else assignee.id,
+            assignee=assignee.id if is_assigned and assignee.type in (None, "user") else None,
+            team=assignee.id if is_assigned and assignee.type == "team" else None,
+            is_closed=item.status in _CLOSED,
+            closed_at=item.closed_at or _find_closing(threads),
+            channel=item.type,
+            inbox=item.mailbox_id,
             # There is no version for safe updates; a reply or a note must preserve the status.
             version=item.status,
-            tags=item.tags or (),
+            tags=item.tags,
+            is_continued=_lacks_threads(item, threads) or (kind == "replied" and len(shown) == 1),
         )
 
     def _translate_thread(self, thread: _Thread) -> Message:
+        role, author, plain = self._find_role(thread), thread.author, from_html(thread.body or "")
+        # Not every customer's message is by the conversation's customer: a bounce comes from a mail server.
+        reason = describe_automatic(address=author.email, name=author.full_name, text=plain.text)
         return self.build_message(
             thread.id,
-            self._find_role(thread),
-            from_html(thread.body or ""),
-            author=thread.created_by.id if thread.created_by else None,
+            role,
+            plain,
+            author=author.id,
             at=thread.created_at,
-            files=(file.name for file in thread.embedded.attachments) if thread.embedded else (),
+            files=thread.files,
+            is_automatic=role == "customer" and (thread.is_by_machine or reason is not None),
         )
 
     def _find_role(self, thread: _Thread) -> Role:
         if thread.type in _NOTES:
             return "note"
-        author = thread.created_by or _Person()
-        role = _ROLES.get(author.type, "bot") if author.type else _ROLES_WITHOUT_AUTHOR.get(thread.type, "bot")
-        return "bot" if role == "agent" and author.id == self.user_id else role
+        author, source = thread.author, thread.source or _Source()
+        if author.type:
+            role = _ROLES.get(author.type, "bot")
+        elif thread.type == "phone" and source.via == "customer":  # a voicemail
+            role = "customer"
+        else:
+            role = _ROLES_WITHOUT_AUTHOR.get(thread.type, "bot")
+        is_machine = author.id in (self.user_id, *_SYSTEM_IDS) or thread.is_by_machine
+        return "bot" if role == "agent" and is_machine else role
 
     # Actions
 
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Merge tags and fields, which need the same read. Snoozing, closing and the spam mark come last.
+        """Assign and reply first. Merge tags and fields, which need the same read. Closing and the spam mark come last.
 
-        If only `Close` follows a reply or a note, the reply or note sets the status itself. A reply may wake a snoozed
-        conversation, so snoozing comes after it.
+        If a policy only replies (or adds a note) and closes, the reply sets the status itself. A reply may wake a
+        snoozed conversation, so snoozing comes after it.
         """
         groups: dict[object, list[Action]] = {}
-        for action in sorted(actions, key=lambda action: isinstance(action, Snooze)):
-            groups.setdefault(_GROUPS.get(type(action)) or id(action), []).append(action)
-        ends = groups.pop("ends", [])
-        steps = [*groups.values(), ends]
-        if len(steps) > 1 and isinstance(steps[-2][0], Reply | Note) and _find_status(ends) == "closed":
-            steps[-2:] = [steps[-2] + ends]
+        for action in sorted(actions, key=lambda action: _ORDER.get(type(action), 0)):
+            order = _ORDER.get(type(action), 0)
+            groups.setdefault(order if order in _SHARED_STEPS else id(action), []).append(action)
+        steps = list(groups.values())
+        # Not after other steps: closing waits until they are done.
+        if len(steps) == 2 and isinstance(steps[0][0], Reply | Note) and _find_status(steps[1]) == "closed":
+            steps = [steps[0] + steps[1]]
         return build_steps(steps)
 
-    async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
+    async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
         """Perform a step with one call. Tags and fields need more: they are read, merged and written as whole lists."""
         path = f"/v2/conversations/{conversation.id}"
         match step.actions[0]:
             case Assign(team=team, user=user):
                 # Users and teams share one range of ids: https://github.com/superdurable/dex-connectors-library
-                await send(self._patch(path, "assignTo", int(team or user or "")))
+                what = f"the team {team!r}" if team else f"the user {user!r}"
+                await self._send(self._patch(path, "assignTo", int(team or user or "")), what, send)
             case Reply() | Note() as action:
-                await send(self._write(path, action, conversation, _find_status(step.actions)))
+                response = await send(self._write(path, action, conversation, _find_status(step.actions)))
+                # https://developer.helpscout.com/mailbox-api/endpoints/conversations/threads/reply
+                thread_id = response.headers.get("resource-id")
+                return Performed(message_ids=(thread_id,) if thread_id else ())
             case Tag() | SetFields():
                 await self._label(conversation.id, step.actions, send)
             case Snooze(until=datetime() as until):
@@ -386,40 +492,63 @@ class HelpScout(HelpDesk):
                 await send(self._patch(path, "status", _find_status(step.actions)))
             case action:
                 self.reject(action)
+        return None
+
+    async def _send(self, request: Request, what: str, send: Send) -> None:
+        """Make a call that sets what a policy names, and name it in the error if it is rejected."""
+        try:
+            await send(request)
+        except VendorError as err:
+            if err.is_rejection and err.status != 404:  # 404: the conversation is gone
+                err.message = f"{what} was rejected ({err.message}); correct the policy, or create it in Help Scout"
+            raise
 
     async def _label(self, conversation_id: str, actions: Sequence[Action], send: Send) -> None:
         # Read as late as possible, because any change between reading and writing is lost.
-        current = await self.get(_Labels, f"/{self.api_version}/conversations/{conversation_id}", send)
+        request = self.request("GET", f"/{self.api_version}/conversations/{conversation_id}")
+        response = await send(request)
         path = f"/v2/conversations/{conversation_id}"
-        tags = add_names(current.tags, (name for action in select(actions, Tag) for name in action.names))
-        if len(tags) > len(current.tags):
-            await send(self.request("PUT", f"{path}/tags", {"tags": tags}))
+        names = [name for action in select(actions, Tag) for name in action.names]
+        if names:
+            current = parse_response(_Tags, request, response, vendor=self.name).tags
+            tags = add_names(current, names)
+            if len(tags) > len(current):
+                put = self.request("PUT", f"{path}/tags", {"tags": tags})
+                await self._send(put, f"one of the tags {', '.join(map(repr, names))}", send)
         values = {name: value for action in select(actions, SetFields) for name, value in action.fields.items()}
         if values:
-            changed = await self._resolve_fields(values, f"/v2/mailboxes/{current.mailbox_id}/fields", send)
-            merged = {field.id: field.value for field in current.custom_fields} | changed
-            fields = [{"id": id_, "value": value} for id_, value in merged.items() if value]
-            await send(self.request("PUT", f"{path}/fields", {"fields": fields}))
+            item = parse_response(_CustomFields, request, response, vendor=self.name)
+            await self._set_fields(path, item, values, send)
 
-    async def _resolve_fields(self, values: Mapping[str, object], path: str, send: Send) -> dict[int, str]:
-        """Find the ids of fields and dropdown options that a policy names by id or name. Empty text clears a field."""
-        fields = [field for page in await self._get_pages(path, send) for field in page.fields_]
-        resolved: dict[int, str] = {}
+    async def _set_fields(self, path: str, item: _CustomFields, values: Mapping[str, object], send: Send) -> None:
+        """Write the fields that fit the inbox, and then report those that do not.
+
+        Raises:
+            VendorError: The inbox has no such field or option, or the value has another form.
+        """
+        fields_path = f"/v2/mailboxes/{item.mailbox_id}/fields"
+        known = [field for page in await self._get_pages(fields_path, send) for field in page.fields_]
+        changed: dict[int, str] = {}
+        problems: list[str] = []
         for name, value in values.items():
-            field = _find(name, fields)
+            field = _find(name, known)
             if field is None:
-                raise self._mismatch(path, f"the inbox has no custom field {name!r}")
-            text = _to_text(value)
-            if field.type == "dropdown" and text:
-                option = _find(text, field.options or ())
-                if option is None:
-                    raise self._mismatch(path, f"the custom field {name!r} has no such option")
-                text = str(option.id)
-            resolved[field.id] = text[: _MAX_LENGTHS.get(field.type.replace("_", "").lower())]
-        return resolved
+                problems.append(f"the inbox has no custom field {name!r}")
+            elif (text := _convert(value, field)) is None:
+                problems.append(f"the custom field {name!r} {_describe_values(field)}")
+            else:
+                changed[field.id] = text
+        merged = {field.id: field.value for field in item.custom_fields} | changed
+        fields = [{"id": id_, "value": value} for id_, value in merged.items() if value]
+        if changed:
+            put = self.request("PUT", f"{path}/fields", {"fields": fields})
+            await self._send(put, f"one of the custom fields {', '.join(map(repr, values))}", send)
+        if problems:
+            message = "; ".join(problems) + ": correct the policy or the inbox"
+            raise self._build_rejection(self.request("GET", fields_path), message)
 
-    def _mismatch(self, path: str, message: str) -> VendorError:
-        return unexpected_response(self.request("GET", path), vendor=self.name, message=message)
+    def _build_rejection(self, request: Request, message: str) -> VendorError:
+        return VendorError(message, vendor=self.name, call=request.call, final=True)
 
     def _write(self, path: str, action: Reply | Note, conversation: Conversation, status: str | None) -> Request:
         """Build a reply or a note. Help Scout has no idempotency keys, so it must not be sent twice.
@@ -436,8 +565,7 @@ class HelpScout(HelpDesk):
             return self.request("POST", f"{path}/notes", body)
         request = self.request("POST", f"{path}/reply", body)
         if not (conversation.customer.id or "").isdecimal():
-            message = "the conversation names no customer to answer"
-            raise unexpected_response(request, vendor=self.name, message=message)
+            raise self._build_rejection(request, "the conversation names no customer to answer")
         body["customer"] = {"id": int(conversation.customer.id or "")}
         return request
 
@@ -476,6 +604,18 @@ def _explain_missing_event(data: Mapping[str, JsonValue]) -> str:
     return "X-HelpScout-Event: missing"
 
 
+def _lacks_threads(item: _Item, threads: Iterable[_Thread]) -> bool:
+    """Return whether the conversation has more messages than these threads."""
+    public = sum(thread.is_shown and thread.type not in _NOTES for thread in threads)
+    return public < (item.threads or 0)
+
+
+def _find_closing(threads: Iterable[_Thread]) -> datetime | None:
+    """Return when the conversation was last closed, if a thread shows it. Each thread has the status that it set."""
+    closings = [thread for thread in threads if thread.status == "closed" and thread.type != "customer"]
+    return max((thread.created_at for thread in closings if thread.created_at), default=None)
+
+
 def _find_status(actions: Iterable[Action]) -> Literal["closed", "spam"] | None:
     """Return the status that the actions set."""
     kinds = {type(action) for action in actions}
@@ -488,8 +628,23 @@ def _find(name: str, fields: Iterable[_Field]) -> _Field | None:
     return next((field for field in fields if name == str(field.id) or folded == field.name.strip().casefold()), None)
 
 
+def _convert(value: object, field: _Field) -> str | None:
+    """Convert a value to the text of a custom field, or return None if it has another form. Empty text clears it."""
+    text, kind = _to_text(value), field.type.replace("_", "").lower()
+    if kind == "dropdown" and text:
+        option = _find(text, field.options or ())
+        return None if option is None else str(option.id)
+    if kind in _FORMATS and text and not re.fullmatch(_FORMATS[kind][0], text):
+        return None
+    return text[: _MAX_LENGTHS.get(kind)]
+
+
+def _describe_values(field: _Field) -> str:
+    return f"needs {_FORMATS[field.type][1]}" if field.type in _FORMATS else "has no such option"
+
+
 def _to_text(value: object) -> str:
-    """Convert a value to the text of a custom field; numbers must be integers."""
+    """Convert a value to text; numbers must be integers."""
     match value:
         case None:
             return ""

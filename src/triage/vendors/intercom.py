@@ -1,112 +1,72 @@
 """Intercom: https://developers.intercom.com/docs/webhooks and /docs/references/rest-api."""
 
-from collections.abc import Iterable, Mapping
+import logging
+import re
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import AliasPath, Field, JsonValue
+from pydantic import Field, JsonValue, PrivateAttr
 
-from triage.actions import Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import InvalidSignature, MalformedPayload
+from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
+from triage.errors import ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
 from triage.models import (
     Conversation,
-    Customer,
     Delivery,
     Event,
     Handshake,
     Ignored,
     Parsed,
+    Performed,
     Request,
     Response,
     Step,
 )
-from triage.text import from_html, to_html
-from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send
-from triage.vendors.payload import Loose, Payload, parse_json, safe_word
-from triage.vendors.responses import parse_response, unexpected_response
+from triage.text import to_html
+from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Role, Send
+from triage.vendors.intercom_payload import (
+    OUTBOUND,
+    TICKET,
+    Admins,
+    Changed,
+    Error,
+    Errors,
+    Item,
+    Me,
+    Notification,
+    Part,
+    TagId,
+    Ticket,
+    TicketItem,
+    TicketNotification,
+    Written,
+    is_automatic,
+    list_files,
+    read_text,
+    to_plain,
+)
+from triage.vendors.payload import parse_json, safe_word
+from triage.vendors.responses import parse_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
-from triage.vendors.signing import decode_hex
+from triage.vendors.signing import decode_hex, explain_rejection
 
-Topic: TypeAlias = Literal["conversation.user.created", "conversation.user.replied"]
+logger = logging.getLogger(__name__)
+
+Topic: TypeAlias = Literal[
+    "conversation.user.created", "conversation.user.replied", "ticket.created", "ticket.contact.replied"
+]
 
 _URLS = {"us": "https://api.intercom.io", "eu": "https://api.eu.intercom.io", "au": "https://api.au.intercom.io"}
-_KINDS: Mapping[str, Kind] = {"conversation.user.created": "created", "conversation.user.replied": "replied"}
-# Any other author is a machine, which never gets an answer.
-_CUSTOMERS = ("user", "lead", "contact")
-_ROLES: Mapping[str, Role] = {**dict.fromkeys(_CUSTOMERS, "customer"), "admin": "agent"}
-# An outbound message carries a teammate's name, although no teammate has taken over the conversation.
-_OUTBOUND = frozenset({"operator_initiated", "automated", "campaigns_initiated"})
-
-
-class _Author(Payload):
-    type: str = ""
-    id: Loose[str] = None
-    name: Loose[str] = None
-    email: Loose[str] = None
-
-
-class _Attachment(Payload):
-    name: str = "file"
-
-
-class _Part(Payload):
-    id: Id
-    part_type: Loose[str] = None
-    delivered_as: Loose[str] = None
-    subject: Loose[str] = None
-    body: str | None = None
-    author: _Author = _Author()
-    created_at: Loose[datetime] = None
-    attachments: Loose[list[_Attachment]] = None
-
-
-class _Name(Payload):
-    name: str = ""
-
-
-class _Tags(Payload):
-    tags: Loose[tuple[_Name, ...]] = None
-
-
-class _Item(Payload):
-    """A conversation, in the shapes of API versions 2.13 to 2.16."""
-
-    id: Id
-    created_at: Loose[datetime] = None
-    source: _Part | None = None
-    parts: tuple[_Part, ...] = Field(default=(), validation_alias=AliasPath("conversation_parts", "conversation_parts"))
-    admin_assignee_id: Loose[str] = None
-    team_assignee_id: Loose[str] = None
-    statistics: Loose[dict[str, Any]] = None
-    tags: Loose[_Tags] = None
-
-
-class _Data(Payload):
-    item: _Item
-
-
-class _Notification(Payload):
-    app_id: Id
-    data: _Data
-
-
-class _Assignment(Payload):
-    admin_assignee_id: Loose[str] = None
-    team_assignee_id: Loose[str] = None
-
-
-class _Tag(Payload):
-    id: str
-
-
-class _Error(Payload):
-    code: Loose[str] = None
-    message: Loose[str] = None
-
-
-class _Errors(Payload):
-    request_id: Loose[str] = None
-    errors: Loose[list[_Error]] = None
+_KINDS: Mapping[str, Kind] = {
+    "conversation.user.created": "created",
+    "conversation.user.replied": "replied",
+    "ticket.created": "created",
+    "ticket.contact.replied": "replied",
+}
+# Fin hands a conversation over with a message, by assigning it, or with both.
+_HANDOVERS = frozenset(
+    {"conversation.operator.replied", "conversation.admin.assigned", "conversation.admin.open.assigned"}
+)
 
 
 class Intercom(HelpDesk):
@@ -116,13 +76,17 @@ class Intercom(HelpDesk):
         client_secret: The app's client secret (Developer Hub, Basic information), which signs the webhooks. During a
             rotation, pass the new and the old one.
         access_token: The app's access token, for the REST API.
-        admin_id: The id of the teammate that writes replies and notes. Use a dedicated teammate: everything that it
-            writes counts as automatic.
+        admin_id: The id of the teammate that writes replies and notes. Use a dedicated teammate.
         region: Where the workspace is hosted.
+        workspace_id: The id of the workspace, such as `abc123de`; deliveries of other workspaces are ignored. By
+            default, the API is asked once to which workspace the access token belongs.
         api_version: The `Intercom-Version` of the REST calls. The version of the webhooks is chosen in the Developer
-            Hub; 2.13 to 2.16 are supported.
+            Hub.
         topics: The webhook topics to act on. Add `conversation.user.replied` to triage every customer message instead
-            of only the first one of a conversation. Also add it if a bot greets customers before they write.
+            of only the first one of a conversation. Also add it if a bot greets customers before they write. Add
+            `ticket.created` and `ticket.contact.replied` to triage customer tickets.
+        after_ai: True to leave a conversation alone as long as Fin handles it. When Fin hands it over, it is triaged,
+            provided that the app subscribes to `conversation.admin.assigned` and `conversation.operator.replied`.
         base_url: The API's address, if it is not the region's, such as that of a proxy or a fake.
 
     Raises:
@@ -144,13 +108,25 @@ class Intercom(HelpDesk):
     }
     shown = ("admin_id",)
     numeric_ids = True
+    # Not documented. The body of an email may contain its images as data URLs up to API version 2.14.
+    default_max_body = 5 * 1024 * 1024
 
     client_secret: SigningSecret = Field(description="the client secret of your app")
     access_token: Secret = Field(description="the access token of your app")
     admin_id: Number = Field(description="the number of a teammate")
     region: Literal["us", "eu", "au"] = "us"
+    workspace_id: (
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", description="the id of your workspace, as in its URL")] | None
+    ) = None
     api_version: str = "2.16"
     topics: ListOf[Topic] = Field(default=("conversation.user.created",), min_length=1, description="webhook topics")
+    after_ai: bool = False
+
+    # Learned from the API and the deliveries.
+    _token_workspace: str | None = PrivateAttr(default=None)
+    _workspaces: set[str] = PrivateAttr(default_factory=set[str])
+    _humans: set[str] = PrivateAttr(default_factory=set[str])
+    _warnings: set[str] = PrivateAttr(default_factory=set[str])
 
     def default_url(self) -> str:
         """Return the address of the region."""
@@ -170,120 +146,399 @@ class Intercom(HelpDesk):
         """
         scheme, _, digest = delivery.headers.get("x-hub-signature", "").partition("=")
         if scheme != "sha1" or not self.secrets.verify(delivery.body, decode_hex(digest), "sha1"):
-            raise InvalidSignature("X-Hub-Signature is absent or was not made with the client secret")
+            raise InvalidSignature(explain_rejection(delivery.headers, "X-Hub-Signature", "the client secret"))
 
     def parse(self, delivery: Delivery) -> Parsed:
-        """Extract a customer's message from a `conversation.user.*` notification."""
+        """Extract a customer's message from a notification."""
         data = parse_json(delivery.body)
-        topic = data.get("topic")
+        topic, event_id = data.get("topic"), data.get("id")
         if not isinstance(topic, str):
-            raise MalformedPayload("topic: missing", event_id=safe_word(data["id"]) if data.get("id") else None)
+            raise MalformedPayload("topic: missing", event_id=safe_word(event_id) if event_id else None)
         if topic == "ping":
             return Handshake("ping")
+        is_handover = self.after_ai and topic in _HANDOVERS
         # Allow only these topics. Otherwise, an app that subscribes to more topics would answer itself in a loop.
-        if topic not in self.topics:
+        if topic not in self.topics and not is_handover:
             return Ignored(f"topic {safe_word(topic)}")
-        return self._parse_event(_Notification.parse_data(data, event_id=data.get("id")), _KINDS[topic], data)
-
-    def _parse_event(self, notification: _Notification, kind: Kind, raw: dict[str, JsonValue]) -> Event | Ignored:
+        if topic.startswith("ticket."):
+            return self._parse_ticket(TicketNotification.parse_data(data, event_id=event_id), _KINDS[topic], data)
+        notification = Notification.parse_data(data, event_id=event_id)
+        if reason := self._find_other_workspace(notification.app_id):
+            return Ignored(reason)
+        if is_handover:
+            return self._parse_handover(notification, data)
         item = notification.data.item
-        # The bodies are HTML up to version 2.14. The payload does not name its version, but the format of the times in
-        # the statistics changed with that of the bodies: https://developers.intercom.com/docs/references/2.15/changelog
-        times = [value for name, value in (item.statistics or {}).items() if name.endswith("_at")]
-        conversation = self._translate(item, is_html=any(isinstance(value, str) for value in times))
+        if item.source is None and item.old_source is not None:
+            self._warn(
+                "the app uses API version 1.x; choose a version from 2.11 to 2.16 for it in the Developer Hub, because "
+                "the notifications of version 1.x lack most of a conversation's state"
+            )
+        kind = _KINDS[topic]
         # The first message is the source, and later ones are parts. In the notification of a reply, the source is old.
-        new = item.parts if kind == "replied" or item.source is None else (item.source, *item.parts)
-        ids = {part.id for part in new if part.author.type in _CUSTOMERS}
-        if not ids:
+        new = item.parts if kind == "replied" or item.first is None else (item.first, *item.parts)
+        return self._parse_message(notification.app_id, item, new, kind, data)
+
+    def _parse_ticket(self, notification: TicketNotification, kind: Kind, raw: dict[str, JsonValue]) -> Event | Ignored:
+        if reason := self._find_other_workspace(notification.app_id):
+            return Ignored(reason)
+        found = notification.data.item
+        ticket, part = (found.ticket, found.part) if isinstance(found, TicketItem) else (found, None)
+        if ticket.is_internal:
+            return Ignored("the ticket is internal")
+        item = ticket.as_conversation(*([part] if part else []))
+        new = item.parts if item.source is None else (item.source, *item.parts)
+        return self._parse_message(notification.app_id, item, [part] if part else new, kind, raw)
+
+    def _parse_message(
+        self, account: str, item: Item, new: Sequence[Part], kind: Kind, raw: dict[str, JsonValue]
+    ) -> Event | Ignored:
+        """Build the event for the newest message of a customer.
+
+        Args:
+            account: The workspace.
+            item: The conversation, as far as the notification contains it.
+            new: The parts that may have caused the notification.
+            kind: Whether the message began the conversation.
+            raw: The whole payload.
+        """
+        names = {self._name(part, item) for part in new}
+        conversation = self._translate(item, is_continued=kind == "replied", new=names)
+        if not new and item.raw_parts:
+            raise MalformedPayload("conversation_parts: no part can be parsed", event_id=item.id)
+        if not new:
+            # Identify the message by its time, and read it from the API.
+            message_id = f"{item.id}.{safe_word(item.updated_at)}"
+            return self.build_event(conversation, message_id, account=account, kind=kind, raw=raw)
+        written = [message for message in conversation.messages if message.role == "customer" and message.id in names]
+        if not written:
             return Ignored("not written by a customer")
-        message = next((message for message in reversed(conversation.messages) if message.id in ids), None)
-        if message is None or conversation.is_empty:
+        # Plain text does not show images, so look for them in the API's HTML.
+        if conversation.is_empty and any(part.body or part.is_redacted for part in new):
             return Ignored("the message is empty")
-        return self.build_event(
-            conversation, message.id, account=notification.app_id, kind=kind, at=message.at, raw=raw
-        )
+        message = written[-1]
+        return self.build_event(conversation, message.id, account=account, kind=kind, at=message.at, raw=raw)
+
+    def _parse_handover(self, notification: Notification, raw: dict[str, JsonValue]) -> Event | Ignored:
+        """Build an event for a conversation that Fin hands over, whose messages were left alone before."""
+        item = notification.data.item
+        part = item.parts[-1] if item.parts else Part()
+        if not item.has_been_handed_over:
+            return Ignored("the AI agent did not hand the conversation over")
+        if part.writer.id == self.admin_id:
+            return Ignored("we assigned the conversation")
+        message_id = f"handover.{self._name(part, item)}"
+        conversation = self._translate(item, is_continued=True)
+        return self.build_event(conversation, message_id, account=notification.app_id, kind="replied", raw=raw)
+
+    def _find_other_workspace(self, account: str) -> str:
+        """Return why a delivery is ignored because it is about another workspace, or an empty string."""
+        own = self.workspace_id or self._token_workspace
+        if own:
+            if account != own:
+                self._warn(f"deliveries of workspace {account} are ignored, because {own} is the one to act on")
+                return f"workspace {account}, not {own}"
+            return ""
+        self._workspaces.add(account)
+        if len(self._workspaces) > 1:
+            names = ", ".join(sorted(self._workspaces))
+            self._warn(f"deliveries of several workspaces arrive: {names}; set workspace_id to the one to act on")
+        return ""
+
+    def _warn(self, message: str) -> None:
+        """Log a warning once."""
+        if message not in self._warnings:
+            self._warnings.add(message)
+            logger.warning("%s", message)
 
     # Conversations
 
-    async def read(self, conversation_id: str, send: Send) -> Conversation:
-        """Read a conversation in plain text with one call: the first message and up to 500 of the newest parts."""
-        item = await self.get(_Item, f"/conversations/{conversation_id}?display_as=plaintext", send)
-        return self._translate(item, is_html=False)
+    async def fetch(self, event: Event, send: Send) -> Conversation:
+        """Read the event's conversation, and add its message if the API does not return it yet.
 
-    def _translate(self, item: _Item, *, is_html: bool) -> Conversation:
+        Raises:
+            ConversationIgnored: The conversation belongs to another workspace, or the AI agent still handles it.
+            VendorError: The conversation could not be read.
+        """
+        own = self.workspace_id or await self._find_token_workspace(send)
+        if own and event.account != own:
+            raise ConversationIgnored(self._find_other_workspace(event.account))
+        item = await self._load(event.conversation_id, send)
+        if self.after_ai and item.is_with_ai_agent:
+            raise ConversationIgnored("the AI agent still handles the conversation")
+        conversation = await self._present(item, send)
+        if self._contains(item, event):
+            return conversation
+        conversation = event.add_missing_message(conversation)
+        if conversation.is_empty and not item.id.startswith(TICKET):
+            item = await self.get(Item, _build_path(item.id), send)  # in HTML, which shows images
+            conversation = await self._present(item, send, is_plain=False)
+        return conversation
+
+    async def _find_token_workspace(self, send: Send) -> str:
+        """Ask the API once for the access token's workspace; return an empty string if it does not answer."""
+        if self._token_workspace is None:
+            try:
+                me = await self.get(Me, "/me", send)
+            except VendorError as err:
+                if not err.is_rejection:
+                    raise
+                me = Me()
+            if me.workspace is None:
+                self._warn("the API does not say to which workspace the access token belongs; set workspace_id")
+            self._token_workspace = me.workspace or ""
+        return self._token_workspace
+
+    def _contains(self, item: Item, event: Event) -> bool:
+        """Return whether a conversation contains an event's message under another id, or redacted."""
+        for part in (item.first, *item.parts):
+            if part is not None and part.is_redacted and self._name(part, item) == event.message_id:
+                return True
+        first, messages = item.first, event.conversation.messages
+        is_first = event.kind == "created" and bool(messages) and messages[0].id == event.message_id
+        if first is None or not is_first:
+            return False
+        # A delivery may lack the id of the first message, or come from an old API version with other ids.
+        return first.is_redacted or (first.writer.is_customer and bool(first.body or first.attachments))
+
+    async def read(self, conversation_id: str, send: Send) -> Conversation:
+        """Read a conversation in plain text with one call: the first message and up to 500 of the newest parts.
+
+        A second call finds out whether an unknown assignee is a human.
+        """
+        return await self._present(await self._load(conversation_id, send), send)
+
+    async def _load(self, conversation_id: str, send: Send) -> Item:
+        path = _build_path(conversation_id)
+        if conversation_id.startswith(TICKET):
+            return (await self.get(Ticket, path, send)).as_conversation()
+        return await self.get(Item, f"{path}?display_as=plaintext", send)
+
+    async def _present(self, item: Item, send: Send, *, is_plain: bool = True) -> Conversation:
+        conversation = self._translate(item, is_plain=is_plain and not item.id.startswith(TICKET))
+        assignee = conversation.assignee
+        is_known = assignee is None or any(
+            message.role == "agent" and message.author == assignee for message in conversation.messages
+        )
+        if is_known or await self._is_human(assignee or "", send):
+            return conversation
+        return conversation.model_copy(update={"assignee": None})
+
+    async def _is_human(self, admin_id: str, send: Send) -> bool:
+        """Return whether an assignee is a teammate. Bots and former teammates are not.
+
+        A conversation names only the assignee's id, and the bots of Intercom have ids of the same kind.
+        """
+        if admin_id not in self._humans:
+            try:
+                found = (await self.get(Admins, "/admins", send)).admins
+            except VendorError as err:
+                if not err.is_rejection and err.status != 403:
+                    raise
+                return True
+            self._humans.update(admin.id for admin in found if admin.id and not admin.is_machine)
+            return admin_id in self._humans or not found
+        return True
+
+    def _translate(
+        self,
+        item: Item,
+        *,
+        is_plain: bool = False,
+        is_continued: bool = False,
+        new: Container[str] = (),
+    ) -> Conversation:
+        """Translate a conversation.
+
+        Args:
+            item: The conversation.
+            is_plain: True if the bodies are plain text. Otherwise they may be HTML or plain text.
+            is_continued: True if only the newest messages are known.
+            new: The ids of the parts that the topic of a delivery attributes to a customer.
+        """
         # Assignments and the like are parts, too, and a customer's message may have the part_type "open". Look at the
         # content of a part rather than its type.
-        parts = item.parts if item.source is None else (item.source, *item.parts)
-        authors = (part.author for part in reversed(parts) if part.author.type in _CUSTOMERS)
-        author = next(authors, _Author())
-        messages = (
-            self.build_message(
-                part.id,
-                self._find_role(part),
-                from_html(part.body or "") if is_html else part.body,
-                author=part.author.id,
-                at=part.created_at or item.created_at,
-                files=(file.name for file in part.attachments or ()),
-            )
-            for part in parts
-        )
-        subject = item.source.subject if item.source else None
+        first = item.first
+        parts = [part for part in (first, *item.parts) if part is not None and not part.is_notice]
+        written: list[tuple[Part, Role]] = [
+            (part, self._find_role(part, is_new=self._name(part, item) in new)) for part in parts
+        ]
+        senders = [part.sender for part, role in written if role == "customer" and not part.is_call]
+        machines = {part.writer.id for part in parts if part.writer.is_machine} | {
+            part.assigned_to.id for part in item.parts if part.assigned_to and part.assigned_to.type == "bot"
+        }
+        subject = first.subject if first and not first.is_redacted and not first.is_withheld else None
         return self.build_conversation(
             item.id,
-            messages,
-            subject=from_html(subject).text if subject and is_html else subject,
-            customer=Customer(id=author.id, name=author.name, email=author.email),
-            assignee=item.admin_assignee_id,  # null before API version 2.16, 0 since then if there is none
-            tags=(tag.name for tag in (item.tags and item.tags.tags) or ()),
+            (
+                self.build_message(
+                    self._name(part, item),
+                    role,
+                    read_text(part, is_plain=is_plain, is_first=part is first),
+                    author=part.writer.id,
+                    at=part.created_at or item.created_at,
+                    files=list_files(part),
+                    is_automatic=role == "customer" and is_automatic(part),
+                )
+                for part, role in written
+            ),
+            subject=to_plain(subject or "", is_plain=is_plain).text,
+            customer=senders[-1] if senders else None,
+            # Unassigned is null before API version 2.16, and 0 since then.
+            assignee=None if item.admin_assignee_id in machines else item.admin_assignee_id,
+            team=item.team_assignee_id,
+            is_closed=item.is_closed,
+            closed_at=item.closed_at,
+            channel=item.channel or (first.type if first else None),
+            tags=(tag.name for tag in item.tags),
+            version=item.updated_at,
+            is_continued=is_continued and (first is None or first not in parts or not first.body),
         )
 
-    def _find_role(self, part: _Part) -> Role:
-        if part.part_type == "note":
+    def _find_role(self, part: Part, *, is_new: bool) -> Role:
+        """Return the role of a part's author.
+
+        Args:
+            part: The part.
+            is_new: True if the topic of the delivery attributes it to a customer.
+        """
+        writer = part.writer
+        is_blank = not writer.type  # on X, and for teammates that were deleted
+        if part.is_note:
             return "note"
-        role = _ROLES.get(part.author.type, "bot")
-        is_ours = part.author.id == self.admin_id or part.delivered_as in _OUTBOUND
-        return "bot" if role == "agent" and is_ours else role
+        if writer.is_customer or (is_blank and (is_new or part.delivered_as == "customer_initiated")):
+            return "customer"
+        if part.is_call:
+            return "customer"
+        is_ours = writer.id == self.admin_id
+        if is_ours or writer.is_machine or part.delivered_as in OUTBOUND:
+            return "bot"
+        return "agent" if is_blank or writer.type == "admin" else "bot"
+
+    @staticmethod
+    def _name(part: Part, item: Item) -> str:
+        """Return the id of a part, or a substitute that is the same in every delivery."""
+        if part.id or part is item.first:
+            return part.id or item.id
+        return f"{item.id}.{int(part.created_at.timestamp()) if part.created_at else 0}"
 
     # Actions
 
-    async def perform(self, step: Step, conversation: Conversation, send: Send) -> None:
+    def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
+        """Return one step for each action: first routing, then labels and notes, closing last.
+
+        An assignment would reopen a closed conversation.
+        """
+        ranks = (Assign, Reply, SetFields, Tag, Note, Snooze, Close)
+        return [Step(actions=(action,)) for action in sorted(actions, key=lambda action: ranks.index(type(action)))]
+
+    async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
         """Perform a step: two calls for each tag, one call for anything else."""
-        path = f"/conversations/{conversation.id}"
+        path, is_ticket = _build_path(conversation.id), conversation.id.startswith(TICKET)
         match step.actions[0]:
             case Assign() as action:
-                await self._assign(path, action, send)
+                return await self._assign(path, action, send, is_ticket=is_ticket)
             case Reply() | Note() as action:
-                kind = "comment" if isinstance(action, Reply) else "note"
-                # Intercom has no idempotency keys, so a reply or a note must not be sent twice.
-                body = {"message_type": kind, "type": "admin", "body": to_html(action.body)}
-                await send(self._post(f"{path}/reply", body))
+                return await self._write(path, action, send)
             case Tag(names=names):
-                await self._tag(path, names, send)
+                return await _try_each(names, "tag", lambda name: self._tag(path, name, send))
             case SetFields(fields=fields):
-                await send(self.request("PUT", path, {"custom_attributes": fields}))
+                return await self._set_fields(path, fields, send, is_ticket=is_ticket)
             case Snooze(until=datetime() as until):
                 snooze: dict[str, JsonValue] = {"message_type": "snoozed", "snoozed_until": int(until.timestamp())}
-                await send(self._post(f"{path}/parts", snooze, idempotent=True))
+                await send(self._change(path, snooze, is_ticket=is_ticket))
             case Close():
-                await send(self._post(f"{path}/parts", {"message_type": "close", "type": "admin"}, idempotent=True))
+                close: dict[str, JsonValue] = (
+                    {"open": False} if is_ticket else {"message_type": "close", "type": "admin"}
+                )
+                await send(self._change(path, close, is_ticket=is_ticket))
             case action:
                 self.reject(action)
+        return None
 
-    async def _assign(self, path: str, action: Assign, send: Send) -> None:
+    def _change(self, path: str, change: Mapping[str, JsonValue], *, is_ticket: bool) -> Request:
+        """Build a call that changes the state of a conversation or a ticket."""
+        if not is_ticket:
+            return self._post(f"{path}/parts", change, idempotent=True)
+        fields = {name: value for name, value in change.items() if name != "message_type"}
+        # https://developers.intercom.com/docs/references/2.14/changelog: a number at the top level since then
+        admin = {"admin_id": int(self.admin_id)} if self._is_since(14) else {}
+        return self.request("PUT", path, {**admin, **fields})
+
+    def _is_since(self, minor: int) -> bool:
+        """Return whether the API version is 2.`minor` or newer. A name such as Preview is newer than any number."""
+        numbered = re.fullmatch(r"(\d+)\.(\d+)", self.api_version)
+        return numbered is None or (int(numbered[1]), int(numbered[2])) >= (2, minor)
+
+    async def _assign(self, path: str, action: Assign, send: Send, *, is_ticket: bool) -> Performed | None:
         kind, assignee = ("team", action.team) if action.team else ("admin", action.user)
-        body = {"message_type": "assignment", "type": kind, "assignee_id": assignee}
-        request = self._post(f"{path}/parts", body, idempotent=True)
-        assignment = parse_response(_Assignment, request, await send(request), vendor=self.name)
+        change: dict[str, JsonValue] = {"assignee_id": assignee}
+        if not is_ticket:
+            change = {"message_type": "assignment", "type": kind, **change}
+        elif not self._is_since(14):
+            change = {"assignment": {"admin_id": self.admin_id, **change}}
+        request = self._change(path, change, is_ticket=is_ticket)
+        changed = parse_response(Changed, request, await send(request), vendor=self.name)
         # Intercom does not document what happens if a team's id is sent with another type, so check the response.
         field = f"{kind}_assignee_id"
-        if field in assignment.model_fields_set and getattr(assignment, field) != assignee:
-            raise unexpected_response(request, vendor=self.name, message=f"accepted, but not assigned to {assignee}")
+        if field not in changed.model_fields_set or getattr(changed, field) == assignee:
+            return None
+        # Intercom may reassign the conversations of a teammate who is away.
+        if kind == "admin" and (holder := _describe_holder(changed)):
+            return Performed(problems=(f"assigned to {holder} instead of teammate {assignee}, who may be away",))
+        noun = "team" if kind == "team" else "teammate"
+        message = f"accepted, but not assigned to {assignee}: check that it is the id of a {noun}"
+        raise VendorError(message, vendor=self.name, call=request.call, final=True)
 
-    async def _tag(self, path: str, names: Iterable[str], send: Send) -> None:
-        for name in names:
-            # Tagging a conversation requires the tag's id. This call returns the tag with that name, or creates it.
-            tag = await self.call(_Tag, self.request("POST", "/tags", {"name": name}, idempotent=True), send)
-            await send(self._post(f"{path}/tags", {"id": tag.id}, idempotent=True))
+    async def _write(self, path: str, action: Reply | Note, send: Send) -> Performed:
+        kind = "comment" if isinstance(action, Reply) else "note"
+        # Intercom has no idempotency keys, so a reply or a note must not be sent twice.
+        body = {"message_type": kind, "type": "admin", "body": to_html(action.body)}
+        request = self._post(f"{path}/reply", body)
+        response = await send(request)
+        try:
+            written = parse_response(Written, request, response, vendor=self.name)
+        except VendorError:
+            return Performed()  # it was written; only its id is unknown
+        ours = (part for part in reversed(written.parts) if part.writer.id == self.admin_id and part.body)
+        part = written if written.part_type else next(ours, Part())
+        if part.id is None:
+            return Performed()
+        if kind == "comment" and part.is_note:
+            message = "the reply became a note, which the customer does not see"
+            raise VendorError(message, vendor=self.name, call=request.call, final=True)
+        return Performed(message_ids=(part.id,))
+
+    async def _tag(self, path: str, name: str, send: Send) -> None:
+        # Tagging a conversation requires the tag's id. This call returns the tag with that name, or creates it.
+        tag = await self.call(TagId, self.request("POST", "/tags", {"name": name}, idempotent=True), send)
+        await send(self._post(f"{path}/tags", {"id": tag.id}, idempotent=True))
+
+    async def _set_fields(
+        self, path: str, fields: Mapping[str, JsonValue], send: Send, *, is_ticket: bool
+    ) -> Performed | None:
+        key = "ticket_attributes" if is_ticket else "custom_attributes"
+
+        async def change(names: Iterable[str]) -> Performed | None:
+            values = {name: fields[name] for name in names}
+            request = self.request("PUT", path, {key: values})
+            response = await send(request)
+            try:
+                attributes = parse_response(Changed, request, response, vendor=self.name).fields
+            except VendorError:
+                return None
+            lost = [] if attributes is None else [n for n, value in values.items() if value and not attributes.get(n)]
+            return Performed(
+                problems=tuple(f"the attribute {name!r} was dropped: check that it exists" for name in lost)
+            )
+
+        if len(fields) > 1:
+            try:
+                return await change(fields)
+            except VendorError as err:
+                if not _is_label_rejection(err):
+                    raise
+        # Find out which attribute is rejected, and set the others.
+        return await _try_each(fields, "attribute", lambda name: change([name]))
 
     def _post(self, path: str, body: Mapping[str, JsonValue], *, idempotent: bool = False) -> Request:
         """Build a call on behalf of our teammate."""
@@ -297,6 +552,72 @@ class Intercom(HelpDesk):
 
         Source: https://developers.intercom.com/docs/references/rest-api/errors/http-responses
         """
-        errors = _Errors.model_validate(data)
-        first = errors.errors[0] if errors.errors else _Error()
+        errors = Errors.model_validate(data)
+        first = errors.errors[0] if errors.errors else Error()
         return ErrorFacts(first.message, first.code, errors.request_id)
+
+
+def _build_path(conversation_id: str) -> str:
+    if conversation_id.startswith(TICKET):
+        return f"/tickets/{conversation_id.removeprefix(TICKET)}"
+    return f"/conversations/{conversation_id}"
+
+
+# Labels
+
+
+def _is_label_rejection(error: VendorError) -> bool:
+    """Return whether a label is rejected, rather than the whole conversation."""
+    return error.is_rejection and error.status not in (404, 410)
+
+
+async def _try_each(
+    names: Collection[str], noun: str, attempt: Callable[[str], Awaitable[Performed | None]]
+) -> Performed | None:
+    """Set each label and report every rejected one.
+
+    Args:
+        names: The names of the tags or attributes.
+        noun: What they are.
+        attempt: Sets one of them.
+
+    Raises:
+        VendorError: All were rejected, or a call failed for another reason.
+    """
+    problems: list[str] = []
+    errors: list[VendorError] = []
+    for name in names:
+        try:
+            performed = await attempt(name)
+        except VendorError as err:
+            if not _is_label_rejection(err):
+                raise
+            problems.append(f"the {noun} {name!r} was rejected: check that it exists once, with this name and type")
+            errors.append(err)
+        else:
+            problems += performed.problems if performed else ()
+    if errors and len(errors) == len(names):
+        raise _reword(errors[0], "; ".join(problems))
+    return Performed(problems=tuple(problems)) if problems else None
+
+
+def _reword(error: VendorError, message: str) -> VendorError:
+    """Return a rejection with another message."""
+    return VendorError(
+        message,
+        vendor=error.vendor,
+        call=error.call,
+        status=error.status,
+        code=error.code,
+        request_id=error.request_id,
+        vendor_message=error.vendor_message,
+        final=True,
+    )
+
+
+def _describe_holder(changed: Changed) -> str:
+    """Return the teammate or team of a conversation, or an empty string if it is unassigned."""
+    admin, team = (
+        "" if id_ in (None, "", "0") else id_ for id_ in (changed.admin_assignee_id, changed.team_assignee_id)
+    )
+    return f"teammate {admin}" if admin else f"team {team}" if team else ""

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from triage.errors import ConfigurationError
@@ -63,6 +63,24 @@ class Secrets:
         """
         sent = value.encode("utf-8", "replace")
         return any(hmac.compare_digest(key, sent) for key in self._keys)
+
+
+def explain_rejection(headers: Mapping[str, str], name: str, secret: str) -> str:
+    """Return why a signature was rejected, and whether the sender or the web framework is to blame.
+
+    Args:
+        headers: The delivery's headers, with names in lower case.
+        name: The header that carries the signature.
+        secret: The secret in the user's words: `"the webhook's secret"`.
+    """
+    value = headers.get(name.lower(), "").strip()
+    if f"http_{name.lower().replace('-', '_')}" in headers:
+        return f"{name} is absent: the names are those of a WSGI environment; pass the request's headers instead"
+    if not value:
+        return f"{name} is absent"
+    if value.startswith(("[", "(")):
+        return f"{name} is a list, not text; pass one value for each header"
+    return f"{name} does not fit {secret} and these bytes; check the secret, and pass the body as it was received"
 
 
 def decode_hex(text: str) -> bytes | None:

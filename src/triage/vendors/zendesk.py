@@ -21,7 +21,7 @@ from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_
 from triage.vendors.oauth import ClientCredentials
 from triage.vendors.payload import Loose, Payload, parse_json, safe_word, sort_key
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
-from triage.vendors.signing import Secrets, decode_base64
+from triage.vendors.signing import Secrets, decode_base64, explain_rejection
 
 EventName: TypeAlias = Literal["ticket.created", "ticket.comment_added", "messaging_ticket.message_added"]
 
@@ -337,7 +337,9 @@ class Zendesk(HelpDesk):
         Source: https://developer.zendesk.com/documentation/webhooks/verifying/
         """
         if not _is_signed(self.secrets, delivery) and not _is_signed(_TESTS, delivery):
-            raise InvalidSignature("X-Zendesk-Webhook-Signature is absent or was not made with the webhook's secret")
+            raise InvalidSignature(
+                explain_rejection(delivery.headers, "X-Zendesk-Webhook-Signature", "the webhook's secret")
+            )
         signed_at = _parse_time(delivery.headers.get("x-zendesk-webhook-signature-timestamp", ""))
         if signed_at is None or abs(delivery.received_at - signed_at) > _WINDOW:
             raise InvalidSignature("X-Zendesk-Webhook-Signature-Timestamp is not within 5 minutes of our time")

@@ -113,9 +113,12 @@ class CrispDesk(Desk):
         yield "not written by a customer", self.change_message(**{"from": "operator"})
         yield "not written by a customer", self.change_message(automated=True)
         yield "type picker", self.change_message(type="picker", content={"text": "Which?"})
+        yield "type carousel", self.change_message(type="carousel", content={"text": "Which?"})
+        yield "type event", self.change_message(type="event", content={"namespace": "state:resolved"})
         yield "type ?", self.change_message(type="")
+        yield "not written by a customer", self.change_message(type="note")
         yield "the message is empty", self.change_message(content="  ")
-        yield "the message is empty", self.change_message(content={"text": "x"})
+        yield "the message is empty", self.change_message(content={"odd": "x"})
 
     def malformed(self) -> Iterable[object]:
         good = json.loads(self.fake.customer_writes("Hello").body)
@@ -126,8 +129,6 @@ class CrispDesk(Desk):
         yield good | {"data": data | {"session_id": None}}
         yield good | {"data": data | {"session_id": "../etc"}}
         yield good | {"data": data | {"session_id": "session_36ba3566/../../people"}}
-        yield good | {"data": data | {"fingerprint": None}}
-        yield good | {"data": data | {"fingerprint": "../1"}}
         yield good | {"data": data | {"type": None}}
         yield good | {"data": data | {"from": ["user"]}}
 

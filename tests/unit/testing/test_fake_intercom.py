@@ -131,12 +131,14 @@ def test_settings_and_environment_configure_the_adapter(fake: FakeIntercom) -> N
         "client_secret": "fake-client-secret",
         "access_token": "fake-access-token",
         "admin_id": "99999",
+        "workspace_id": "abc123de",
         "base_url": "http://127.0.0.1:1",
     }
     assert fake.env() == {
         "INTERCOM_CLIENT_SECRET": "fake-client-secret",
         "INTERCOM_ACCESS_TOKEN": "fake-access-token",
         "INTERCOM_ADMIN_ID": "99999",
+        "INTERCOM_WORKSPACE_ID": "abc123de",
         "INTERCOM_BASE_URL": "https://helpdesk.invalid",
         "INTERCOM_TEAM_ONCALL": "12345",
         "INTERCOM_TEAM_BILLING": "67890",

@@ -154,8 +154,8 @@ def test_all_actions_together_change_the_conversation(api: Api) -> None:
         "assign:done",
         "assign:done",
         "reply:done",
-        "note:done",
         "tag+set_fields:done",
+        "note:done",
         "close:done",
     ]
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
@@ -185,8 +185,16 @@ def test_a_reply_or_note_before_closing_carries_the_status(message: Reply | Note
     assert desk.fake.status(webhook.conversation_id or "") == "closed"
 
 
-@pytest.mark.parametrize("status", ["active", "pending", "closed"])
-@pytest.mark.parametrize("message", [Reply("Seen."), Note("Seen.")])
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        ("active", Reply("Seen.")),
+        ("pending", Reply("Seen.")),
+        ("active", Note("Seen.")),
+        ("pending", Note("Seen.")),
+        ("closed", Note("Seen.")),
+    ],
+)
 def test_a_reply_or_note_preserves_the_status(message: Reply | Note, status: str, api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
@@ -232,6 +240,13 @@ def test_closing_comes_last_and_spam_takes_precedence() -> None:
     assert name_steps(snooze, Reply("x")) == ["reply", "snooze"]
     assert name_steps(Close(), snooze, Reply("x")) == ["reply", "snooze", "close"]
     assert name_steps(MarkSpam(), Reply("x"), Close()) == ["reply", "mark_spam+close"]
+    assert name_steps(Close(), Note("y"), Tag("a"), Reply("x"), Assign(team="1")) == [
+        "assign",
+        "reply",
+        "tag",
+        "note",
+        "close",
+    ]
     assert name_steps(Reply("x"), Tag("a"), Note("y"), SetFields({"b": 1}), Tag("c")) == [
         "reply",
         "tag+set_fields+tag",
@@ -249,9 +264,9 @@ def test_spam_and_close_are_one_call(api: Api) -> None:
 
 def test_variables_of_saved_replies_are_not_expanded(api: Api) -> None:
     desk = HelpScoutDesk()
-    webhook = desk.fake.customer_writes("Hello", name="{%user.email%}")
-    route(desk, api, webhook, Reply("Hi {customer_name}"))
-    assert desk.fake.replies(webhook.conversation_id or "") == ["<p>Hi &#123;%user.email%}</p>"]
+    webhook = desk.fake.customer_writes("Hello")
+    route(desk, api, webhook, Note("Hi {{%user.email%}}"))
+    assert desk.fake.notes(webhook.conversation_id or "") == ["<p>Hi &#123;%user.email%}</p>"]
 
 
 def test_a_snoozed_conversation_wakes_when_the_customer_writes(api: Api) -> None:
@@ -319,43 +334,107 @@ def test_fields_may_hold_the_verdict_and_are_truncated(api: Api) -> None:
     [
         ({"Mood": "good"}, "the inbox has no custom field 'Mood'"),
         ({"Triage": "spam"}, "the custom field 'Triage' has no such option"),
-        ({"Score": 7.5}, "refused for fields.0.value (status 400, code InvalidValue"),
-        ({"Score": True}, "refused for fields.0.value (status 400, code InvalidValue"),
+        ({"Score": 7.5}, "the custom field 'Score' needs an integer"),
+        ({"Score": True}, "the custom field 'Score' needs an integer"),
+        ({"Due": "soon"}, "the custom field 'Due' needs a date such as 2026-12-01"),
     ],
 )
-def test_unknown_fields_and_options_are_errors(fields: dict[str, Any], message: str, api: Api) -> None:
+def test_a_field_that_does_not_fit_is_named_and_stops_nothing_else(
+    fields: dict[str, Any], message: str, api: Api
+) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
-    outcome = route(desk, api, webhook, SetFields(fields))
-    assert step_results(outcome) == ["set_fields:failed"]
+    outcome = route(desk, api, webhook, SetFields({"Reason": "late", **fields}), Tag("a"), Assign(team="771202"))
+    assert outcome.status == "partial"
+    assert step_results(outcome) == ["assign:done", "set_fields:rejected", "tag:done"]
     assert message in outcome.reason
-    assert desk.fake.conversations[webhook.conversation_id or ""].fields == {}
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    assert (conversation.fields, conversation.tags, conversation.team) == ({"105": "late"}, ["a"], "771202")
 
 
-def test_labels_that_cannot_be_parsed_are_not_overwritten() -> None:
-    """A missing list must not become an empty list."""
+def test_fields_are_not_written_if_none_fits(api: Api) -> None:
     desk = HelpScoutDesk()
     webhook = desk.fake.customer_writes("Hello")
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/v2/oauth2/token" or request.url.query:
-            return desk.fake.transport.handle_request(request)
-        return httpx.Response(200, json={"id": 1, "mailboxId": 215533, "customFields": []})
-
-    outcome = route(desk, Api("sync"), webhook, Tag("a"), http=httpx.Client(transport=httpx.MockTransport(answer)))
-    assert "cannot parse the response: tags: missing" in outcome.reason
+    outcome = route(desk, api, webhook, SetFields({"Mood": "good", "Score": "high"}))
+    expected = "the inbox has no custom field 'Mood'; the custom field 'Score' needs an integer: correct the policy"
+    assert expected in outcome.reason
     assert list_writes(desk, webhook.conversation_id) == []
 
 
-def test_tags_may_be_plain_names() -> None:
-    sent: list[Request] = []
+@pytest.mark.parametrize(
+    ("action", "call", "message"),
+    [
+        (Tag("vip"), "PUT **/tags", "one of the tags 'vip' was rejected"),
+        (SetFields({"Reason": "late"}), "PUT **/fields", "one of the custom fields 'Reason' was rejected"),
+    ],
+)
+def test_a_rejected_label_is_named(action: Action, call: str, message: str, api: Api) -> None:
+    desk = HelpScoutDesk()
+    desk.fake.fail(call, status=400)
+    outcome = route(desk, api, desk.fake.customer_writes("Hello"), action)
+    assert (outcome.status, message in outcome.reason) == ("partial", True)
 
-    async def send(request: Request) -> Response:
-        sent.append(request)
-        return Response(200, {}, b'{"mailboxId": 1, "tags": ["a", {"tag": "b"}], "customFields": []}')
 
-    run(HelpScoutDesk().adapter().perform(Step(actions=(Tag("c"),)), Conversation(id="1"), send))
-    assert sent[-1].json == {"tags": ["a", "b", "c"]}
+def test_a_label_whose_conversation_is_gone_names_the_conversation(api: Api) -> None:
+    desk = HelpScoutDesk()
+    desk.fake.fail("PUT **/tags", status=404)
+    outcome = route(desk, api, desk.fake.customer_writes("Hello"), Tag("vip"))
+    assert "tag: helpscout: PUT" in outcome.reason
+    assert "there is no such conversation" in outcome.reason
+
+
+_ABSENT = {"id": 1, "mailboxId": 215533}
+
+
+def _label(desk: HelpScoutDesk, api: Api, item: Mapping[str, Any], action: Action) -> tuple[Outcome, list[Any]]:
+    """Label a conversation whose second read returns `item`, and return what was written."""
+    webhook = desk.fake.customer_writes("Hello")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_second = request.method == "GET" and request.url.path.endswith(str(webhook.conversation_id))
+        if is_second and not request.url.query:
+            return httpx.Response(200, json=item)
+        return desk.fake.transport.handle_request(request)
+
+    transport = httpx.MockTransport(answer)
+    clients = {"http": httpx.Client(transport=transport), "async_http": httpx.AsyncClient(transport=transport)}
+    outcome = route(desk, api, webhook, action, **clients)
+    return outcome, [body for _, _, body in list_writes(desk, webhook.conversation_id)]
+
+
+@pytest.mark.parametrize("item", [_ABSENT, {**_ABSENT, "tags": None, "customFields": None}])
+def test_a_list_that_is_absent_is_empty(item: dict[str, Any], api: Api) -> None:
+    """Help Scout leaves out empty lists elsewhere."""
+    assert _label(HelpScoutDesk(), api, item, Tag("a"))[1] == [{"tags": ["a"]}]
+    written = _label(HelpScoutDesk(), api, item, SetFields({"Reason": "x"}))[1]
+    assert written == [{"fields": [{"id": 105, "value": "x"}]}]
+
+
+@pytest.mark.parametrize(
+    ("item", "action", "part"),
+    [
+        ({"tags": 7}, Tag("a"), "tags"),
+        ({"tags": ["a", {"name": "b"}]}, Tag("a"), "tags"),
+        ({"customFields": "x"}, SetFields({"Reason": "x"}), "customFields"),
+        ({"customFields": [{"id": 1, "value": ["x"]}]}, SetFields({"Reason": "x"}), "customFields.0.value"),
+    ],
+)
+def test_a_list_that_cannot_be_parsed_is_not_overwritten(
+    item: dict[str, Any], action: Action, part: str, api: Api
+) -> None:
+    outcome, written = _label(HelpScoutDesk(), api, {**_ABSENT, **item}, action)
+    assert f"cannot parse the response: {part}" in outcome.reason
+    assert written == []
+
+
+def test_one_list_that_cannot_be_parsed_does_not_concern_the_other(api: Api) -> None:
+    item = {"tags": ["a"], "customFields": 7}
+    assert _label(HelpScoutDesk(), api, item, Tag("b"))[1] == [{"tags": ["a", "b"]}]
+
+
+def test_tags_may_be_plain_names(api: Api) -> None:
+    item = {**_ABSENT, "tags": ["a", {"tag": "b"}]}
+    assert _label(HelpScoutDesk(), api, item, Tag("c"))[1] == [{"tags": ["a", "b", "c"]}]
 
 
 # Deliveries
@@ -418,7 +497,7 @@ def test_a_reply_is_triaged_if_the_event_is_enabled(api: Api) -> None:
     desk.clock.now += 60
     webhook = desk.fake.customer_writes("Still no refund!", conversation=first.conversation_id)
     event = parse(webhook, events=EVENTS)
-    assert (event.kind, event.conversation.text) == ("replied", "Still no refund!")
+    assert (event.kind, event.conversation.text) == ("replied", "Hello\n\nStill no refund!")
     assert event.key != parse(first).key
     assert route(desk, api, webhook, Assign(team="771202"), vendor=desk.adapter(events=EVENTS)).status == "routed"
 
@@ -450,7 +529,18 @@ def test_each_thread_has_a_role() -> None:
         ("agent", {"type": "phone", "createdBy": user}),
         ("agent", {"createdBy": user}),
         ("agent", {"type": "message", "createdBy": user, "state": "bounced"}),
+        ("agent", {"type": "message", "createdBy": user, "source": {"type": "notification", "via": "user"}}),
+        ("customer", {"type": "phone"}),
+        ("customer", {"type": "phone", "createdBy": None}),
+        ("agent", {"type": "phone", "createdBy": None, "source": {"type": "api", "via": "user"}}),
+        ("customer", {"state": "review"}),
         ("bot", {"type": "message", "createdBy": ours}),
+        ("bot", {"type": "message", "createdBy": {"type": "user", "id": 1, "first": "Help", "last": "Scout"}}),
+        ("bot", {"type": "message", "createdBy": user, "source": {"type": "workflow", "via": "user"}}),
+        ("bot", {"type": "message", "createdBy": user, "source": {"type": "workflows", "via": "user"}}),
+        ("bot", {"type": "message", "createdBy": user, "source": {"type": "email", "via": "autoresponder"}}),
+        ("bot", {"type": "beaconchat", "createdBy": user, "source": {"type": "ai", "via": "user"}}),
+        ("bot", {"type": "message", "createdBy": {"type": "user", "id": 555}}),
         ("bot", {"type": "message", "createdBy": ai}),
         ("bot", {"type": "chat", "createdBy": {}}),
         ("bot", {"type": None, "createdBy": None}),
@@ -458,9 +548,15 @@ def test_each_thread_has_a_role() -> None:
         ("note", {"type": "note", "createdBy": ours}),
         ("note", {"type": "forwardchild", "createdBy": user}),
     ]
-    unsaid: list[dict[str, Any]] = [{"type": "lineitem"}, {"state": "draft"}, {"state": "hidden"}]
+    unsaid: list[dict[str, Any]] = [
+        {"type": "lineitem"},
+        {"state": "draft"},
+        {"state": "hidden"},
+        {"type": "message", "createdBy": user, "state": "review"},
+    ]
     webhook = threads(desk, *(change for _, change in expected), *unsaid)
-    assert [message.role for message in parse(webhook).conversation.messages] == [role for role, _ in expected]
+    event = parse(webhook, machines=["555"])
+    assert [message.role for message in event.conversation.messages] == [role for role, _ in expected]
 
 
 @pytest.mark.parametrize(
@@ -474,11 +570,123 @@ def test_each_thread_has_a_role() -> None:
         ({"id": 771203, "type": "team"}, None),
         ({"id": 634102, "type": "user"}, "634102"),
         ({"id": 634102}, "634102"),
+        ({"id": 9, "type": "system_user"}, None),
+        ({"id": 555, "type": "user"}, None),
         ("Ada", None),
     ],
 )
 def test_only_a_human_counts_as_the_assignee(assignee: object, human: str | None) -> None:
-    assert parse(threads(HelpScoutDesk(), {}, assignee=assignee)).conversation.assignee == human
+    event = parse(threads(HelpScoutDesk(), {}, assignee=assignee), machines=[555])
+    assert event.conversation.assignee == human
+
+
+def test_a_conversation_has_team_channel_inbox_and_tags() -> None:
+    conversation = parse(
+        threads(HelpScoutDesk(), {}, assignee={"id": 771203, "type": "team"}, type="phone", tags=[{"tag": "vip"}, 7])
+    ).conversation
+    assert (conversation.team, conversation.channel, conversation.inbox) == ("771203", "phone", "215533")
+    assert conversation.tags == ("vip", "7")
+
+
+def test_an_older_payload_names_its_inbox_and_customer_differently() -> None:
+    payload = json.loads(threads(HelpScoutDesk(), {}).body)
+    del payload["mailboxId"], payload["primaryCustomer"]
+    payload |= {"mailbox": {"id": 85}, "customer": {"id": 7, "firstName": "Vera", "lastName": "Baer"}}
+    conversation = parse(HelpScoutDesk().sign_payload(payload)).conversation
+    assert (conversation.inbox, conversation.customer.name) == ("85", "Vera Baer")
+
+
+# Machines, archives and episodes
+
+
+def test_a_workflows_reply_is_not_a_humans(api: Api) -> None:
+    desk = HelpScoutDesk()
+    first = desk.fake.customer_writes("Hello")
+    desk.fake.workflow_replies("We usually answer within minutes.", conversation=first.conversation_id or "")
+    webhook = desk.fake.customer_writes("I was charged twice", conversation=first.conversation_id)
+    outcome = route(desk, api, webhook, Assign(team="771202"), vendor=desk.adapter(events=EVENTS))
+    assert step_results(outcome) == ["assign:done"]
+
+
+@pytest.mark.parametrize("source", ["autoreply", "bounce", "workflow"])
+def test_a_message_that_a_machine_wrote_for_a_customer_is_not_answered(source: str, api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("I am out of the office")
+    conversation = desk.fake.conversations[webhook.conversation_id or ""]
+    conversation.messages[0].extra["source"] = {"type": source, "via": "customer"}
+    assert step_results(route(desk, api, webhook, Reply("Hi"), Assign(team="771202"))) == [
+        "assign:done",
+        "reply:skipped",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("thread", "is_automatic"),
+    [
+        ({"createdBy": {"type": "customer", "id": 8, "email": "mailer-daemon@mx.example"}}, True),
+        ({"createdBy": {"type": "customer", "id": 8, "first": "Mail Delivery", "last": "Subsystem"}}, True),
+        ({"createdBy": {"type": "customer", "id": 8, "email": "mira@example.com"}}, False),
+        ({"createdBy": {"type": "user", "id": 634102, "email": "no-reply@shop.example"}, "type": "message"}, False),
+    ],
+)
+def test_the_author_of_each_message_may_be_a_machine(thread: dict[str, Any], is_automatic: bool) -> None:
+    """A bounce joins the conversation of the customer to whom we wrote."""
+    conversation = parse(threads(HelpScoutDesk(), {}, thread)).conversation
+    assert [message.is_automatic for message in conversation.messages] == [False, is_automatic]
+
+
+@pytest.mark.parametrize("source", ["zendesk", "csv", "desk.com", "Desk", "imap-import", "uservoice"])
+@pytest.mark.parametrize(("age", "status"), [(0, "closed"), (2 * 86_400, "active")])
+def test_an_imported_archive_is_ignored(source: str, age: int, status: str, api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = threads(desk, {}, source={"type": source, "via": "customer"}, status=status)
+    desk.clock.now += age
+    outcome = route(desk, api, webhook, Assign(team="771202"))
+    assert (outcome.status, outcome.reason) == ("ignored", f"imported from {source}")
+    assert desk.fake.calls == []
+
+
+@pytest.mark.parametrize("source", ["zendesk", "api", "email"])
+def test_a_new_message_in_an_imported_conversation_is_triaged(source: str) -> None:
+    assert parse(threads(HelpScoutDesk(), {}, source={"type": source, "via": "customer"})).kind == "created"
+
+
+def test_an_old_conversation_that_was_not_imported_is_left_to_the_limits(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Where is my invoice?")
+    desk.clock.now += 2 * 86_400
+    assert route(desk, api, webhook, Assign(team="771202")).status == "routed"
+
+
+def test_a_conversation_that_the_customer_reopens_is_nobodys(api: Api) -> None:
+    """Closing ends the episode, although a human has just answered."""
+    desk = HelpScoutDesk()
+    first = desk.fake.customer_writes("How do I export?")
+    desk.fake.agent_writes("Like this. Bye!", conversation=first.conversation_id or "")
+    desk.clock.now += 60
+    assert desk.fake.close(first.conversation_id or "").headers["X-HelpScout-Event"] == "convo.status"
+    desk.clock.now += 60
+    webhook = desk.fake.customer_writes("My account was hacked", conversation=first.conversation_id)
+    vendor = desk.adapter(events=EVENTS)
+    event = parse(webhook, events=EVENTS)
+    assert event.conversation.text == "My account was hacked"
+    assert step_results(route(desk, api, webhook, Assign(team="771201"), vendor=vendor)) == ["assign:done"]
+
+
+def test_the_time_of_closing_is_help_scouts_own_if_it_shows_one() -> None:
+    webhook = threads(HelpScoutDesk(), {}, closedAt="2026-11-20T08:00:00Z")
+    assert parse(webhook).conversation.closed_at == datetime(2026, 11, 20, 8, tzinfo=UTC)
+    assert parse(threads(HelpScoutDesk(), {})).conversation.closed_at is None
+    closing = {"type": "lineitem", "status": "closed", "createdBy": {"type": "user", "id": 634102}}
+    assert parse(threads(HelpScoutDesk(), {}, closing)).conversation.closed_at == datetime(2026, 11, 24, 9, tzinfo=UTC)
+    assert parse(threads(HelpScoutDesk(), {}, closing | {"createdAt": None})).conversation.closed_at is None
+
+
+def test_a_closed_conversation_is_not_answered(api: Api) -> None:
+    desk = HelpScoutDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.close(webhook.conversation_id or "")
+    assert step_results(route(desk, api, webhook, Reply("Hi"), Tag("a"))) == ["tag:done", "reply:skipped"]
 
 
 def test_a_conversation_may_be_assigned_to_a_team_or_to_us(api: Api) -> None:
@@ -517,6 +725,34 @@ def test_an_older_payload_is_parsed() -> None:
     assert event.conversation.customer.name == "Mira Probe"
 
 
+def test_a_thread_without_an_id_gets_the_same_one_each_time() -> None:
+    desk = HelpScoutDesk()
+    webhook = threads(desk, {"id": None})
+    event = parse(webhook)
+    assert event.message_id.startswith("sha256-")
+    changed = json.loads(webhook.body) | {"preview": "Hello again"}
+    assert parse(desk.sign_payload(changed)).key == event.key
+
+
+def test_one_odd_thread_does_not_hide_the_rest() -> None:
+    desk = HelpScoutDesk()
+    webhook = threads(desk, {}, {"body": ["odd"]})
+    payload = json.loads(webhook.body)
+    payload["_embedded"]["threads"].append("odd")
+    assert [message.text for message in parse(desk.sign_payload(payload)).conversation.messages] == ["Hello", ""]
+
+
+def test_only_a_first_message_keeps_what_looks_like_history() -> None:
+    desk = HelpScoutDesk()
+    line = "On Mon, Nov 23, 2026 at 10:00, Bob &lt;bob@example.com&gt; wrote:"
+    text = f"See below.<br><br>{line}<blockquote>It broke</blockquote>"
+    assert "It broke" in parse(threads(desk, {"body": text})).conversation.text
+    reply = desk.sign_payload(json.loads(threads(desk, {"body": text}).body), "convo.customer.reply.created")
+    assert "It broke" not in parse(reply, events=EVENTS).conversation.text
+    later = threads(desk, {"body": text}, threads=3)
+    assert "It broke" not in parse(later).conversation.text
+
+
 def test_html_quotes_images_and_files_are_parsed() -> None:
     desk = HelpScoutDesk()
     body = (
@@ -524,11 +760,11 @@ def test_html_quotes_images_and_files_are_parsed() -> None:
         "<div>On Mon, Nov 23, 2026 at 10:00, Support &lt;support@example.com&gt; wrote:</div>"
         "<blockquote>Try again</blockquote>"
     )
-    files = {"attachments": [{"filename": "a.pdf"}, {"fileName": "b.pdf"}, {}]}
-    webhook = threads(desk, {"body": body, "_embedded": files}, subject="Re: Broken")
-    conversation = parse(webhook).conversation
-    assert conversation.text == "Re: Broken\n\nThanks, but no."
-    assert conversation.messages[0].attachments == ("a.pdf", "b.pdf", "file", "image")
+    files = {"attachments": [{"filename": "a.pdf"}, {"fileName": "b.pdf"}, {}, {"filename": None}, 7]}
+    later = {"body": body, "_embedded": files, "createdAt": "2026-11-24T09:00:01Z"}
+    conversation = parse(threads(desk, {}, later, subject="Broken")).conversation
+    assert conversation.text == "Broken\n\nHello\n\nThanks, but no."
+    assert conversation.messages[1].attachments == ("a.pdf", "b.pdf", "file", "file", "image")
 
 
 def test_unknown_fields_and_nulls_are_ignored() -> None:
@@ -671,13 +907,19 @@ def test_a_conversation_that_was_merged_into_a_humans_is_left_to_the_human(api: 
 
 
 @pytest.mark.parametrize(
-    ("action", "hint"),
+    ("action", "hint", "result"),
     [
-        (Tag("a"), "the conversation has been merged into another one (status 301"),
-        (Close(), "there is no such conversation (or it was merged), inbox, user or team (status 404"),
+        (Tag("a"), "the conversation has been merged into another one (status 301", "tag:failed"),
+        (
+            Close(),
+            "there is no such conversation (or it was merged), inbox, user or team (status 404",
+            "close:rejected",
+        ),
     ],
 )
-def test_a_conversation_that_is_merged_after_the_read_is_not_changed(action: Action, hint: str, api: Api) -> None:
+def test_a_conversation_that_is_merged_after_the_read_is_not_changed(
+    action: Action, hint: str, result: str, api: Api
+) -> None:
     """Merging it shows that a human is working on it."""
     desk = HelpScoutDesk()
     kept, webhook = desk.fake.customer_writes("First"), desk.fake.customer_writes("Second")
@@ -687,7 +929,7 @@ def test_a_conversation_that_is_merged_after_the_read_is_not_changed(action: Act
         return "general"
 
     outcome = route(desk, api, webhook, action, classifier=classify)
-    assert step_results(outcome) == [f"{action.type}:failed"]
+    assert step_results(outcome) == [result]
     assert hint in outcome.reason
     kept_one = desk.fake.conversations[kept.conversation_id or ""]
     assert (kept_one.tags, kept_one.state) == ([], "open")
@@ -903,8 +1145,39 @@ def test_a_reply_is_found_although_a_signature_was_appended(api: Api) -> None:
 def test_an_error_names_status_code_field_and_request_id(api: Api) -> None:
     desk = HelpScoutDesk()
     outcome = route(desk, api, desk.fake.customer_writes("Hello"), Assign(team="999"))
-    assert step_results(outcome) == ["assign:failed"]
-    assert "refused for value (status 400, code NotFound, request_id 0" in outcome.reason
+    assert step_results(outcome) == ["assign:rejected"]
+    assert "the team '999' was rejected (refused for value); correct the policy" in outcome.reason
+    assert "(status 400, code NotFound, request_id 0" in outcome.reason
+
+
+@pytest.mark.parametrize("action", [Reply("Hi"), Note("Seen")])
+@pytest.mark.parametrize(
+    ("headers", "ids"), [({"resource-id": "7730013010"}, ("7730013010",)), ({"resource-id": ""}, ()), ({}, ())]
+)
+def test_a_reply_or_note_returns_the_id_of_its_thread(
+    action: Action, headers: dict[str, str], ids: tuple[str, ...]
+) -> None:
+    """The message was written even if the response names no id."""
+
+    async def send(request: Request) -> Response:
+        return Response(201, headers, b"")
+
+    conversation = Conversation(id="1", customer=Customer(id="7"))
+    performed = run(HelpScoutDesk().adapter().perform(Step(actions=(action,)), conversation, send))
+    assert performed is not None
+    assert performed.message_ids == ids
+
+
+def test_a_human_who_writes_with_our_account_has_the_conversation(api: Api) -> None:
+    desk = HelpScoutDesk()
+    first = desk.fake.customer_writes("Hello")
+    router = desk.router(
+        vendor=desk.adapter(events=EVENTS), buckets=[Bucket("general", "x", [Reply("We are on it."), Tag("a")])]
+    )
+    assert step_results(_handle(api, router, first)) == ["reply:done", "tag:done"]
+    desk.fake.agent_writes("Hi, this is Ada.", conversation=first.conversation_id or "", agent=str(USER))
+    later = desk.fake.customer_writes("Thanks", conversation=first.conversation_id)
+    assert "a human has answered" in [result.detail for result in _handle(api, router, later).steps]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage import ConfigurationError
-from triage.vendors.signing import Secrets, decode_base64, decode_hex
+from triage.vendors.signing import Secrets, decode_base64, decode_hex, explain_rejection
 
 
 def sha1(key: bytes, message: bytes) -> bytes:
@@ -62,3 +62,17 @@ def test_base64_has_one_spelling() -> None:
     assert decode_base64("aGl=") is None, "the same bytes, spelled with other unused bits"
     assert decode_base64("aGk\n=") is None
     assert decode_base64("é") is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({}, "X-Signature is absent"),
+        ({"x-signature": " "}, "X-Signature is absent"),
+        ({"http_x_signature": "abc"}, "X-Signature is absent: the names are those of a WSGI environment"),
+        ({"x-signature": "['abc']"}, "X-Signature is a list, not text"),
+        ({"x-signature": "abc"}, "X-Signature does not fit the app's secret and these bytes"),
+    ],
+)
+def test_a_rejection_says_whether_the_signature_is_absent(headers: dict[str, str], reason: str) -> None:
+    assert explain_rejection(headers, "X-Signature", "the app's secret").startswith(reason)

@@ -43,6 +43,7 @@ Hook: TypeAlias = Literal["plugin", "website"]
 _PAGE_SIZE = 20
 _STATES = ("pending", "unresolved", "resolved")
 _VISITOR = "visitor493603"
+_BOT_ORIGIN = "urn:crisp.im:bot:0"
 
 
 def _is_data(value: Any) -> bool:
@@ -83,7 +84,7 @@ _BLOCK: Shape = {"blocked": is_flag, "user": _is_user, "origin": is_text}
 
 
 class FakeCrisp(FakeHelpDesk):
-    """Crisp with one workspace.
+    """Crisp with one workspace, or several that have installed the same plugin.
 
     `customer_writes` sends `message:send`; the text and each file are separate messages, and the returned web hook is
     that of the last one. HTML becomes plain text. `agent_writes` and `bot_greets` send `message:received`, and
@@ -93,7 +94,7 @@ class FakeCrisp(FakeHelpDesk):
 
     Args:
         webhook_secret: A plugin's signing secret, or the key in the URL of a website hook.
-        website_id: The workspace's id.
+        website_id: The workspace's id, or the ids of several.
         identifier: The API token's identifier.
         key: The API token's key.
         tier: The API token's tier.
@@ -103,6 +104,8 @@ class FakeCrisp(FakeHelpDesk):
             `FakeHelpDesk`.
 
     Attributes:
+        website_id: The id of the workspace in which the next conversation starts.
+        websites: The ids of all workspaces.
         blocked: Ids of the conversations whose visitors can no longer write.
     """
 
@@ -133,7 +136,7 @@ class FakeCrisp(FakeHelpDesk):
         self,
         *,
         webhook_secret: str = "fake-webhook-secret",
-        website_id: str = "8c842203-7ed8-4e29-a608-7cf78a7d2fcc",
+        website_id: str | Sequence[str] = "8c842203-7ed8-4e29-a608-7cf78a7d2fcc",
         identifier: str = "fake-identifier",
         key: str = "fake-api-key",
         tier: Hook = "plugin",
@@ -143,7 +146,8 @@ class FakeCrisp(FakeHelpDesk):
     ) -> None:
         super().__init__(**options)
         self.webhook_secret = webhook_secret
-        self.website_id = website_id
+        self.websites = (website_id,) if isinstance(website_id, str) else tuple(website_id)
+        self.website_id = self.websites[0]
         self.identifier = identifier
         self.key = key
         self.tier: Hook = tier
@@ -155,7 +159,7 @@ class FakeCrisp(FakeHelpDesk):
     def settings(self, base_url: str = IN_PROCESS) -> dict[str, Any]:
         return {
             "webhook_secret": self.webhook_secret,
-            "website_id": self.website_id,
+            "website_id": self.website_id if len(self.websites) == 1 else list(self.websites),
             "identifier": self.identifier,
             "key": self.key,
             "hook": self.hook,
@@ -164,16 +168,27 @@ class FakeCrisp(FakeHelpDesk):
         }
 
     @override
+    def env(self, base_url: str = IN_PROCESS) -> dict[str, str]:
+        return {**super().env(base_url), "CRISP_WEBSITE_ID": ",".join(self.websites)}
+
+    @override
     def adapter(self, **settings: Any) -> "Crisp":
         from triage.vendors import Crisp
 
         return Crisp(**(self.settings() | settings))
 
+    def state(self, conversation_id: str) -> str:
+        """Return a conversation's state: `"pending"`, `"unresolved"` or `"resolved"`."""
+        conversation = self.conversations[conversation_id]
+        if conversation.state == "closed":
+            return "resolved"
+        return "pending" if conversation.extra["state"] == "pending" else "unresolved"
+
     # The API.
 
     @override
     def build_routes(self) -> Routes:
-        website = f"/v1/website/{re.escape(self.website_id)}"
+        website = f"/v1/website/(?:{'|'.join(map(re.escape, self.websites))})"
         conversation_path = f"{website}/conversation/(?P<session_id>[^/]+)"
         return {
             ("GET", f"{website}/operators/list"): self._get_operators,
@@ -195,8 +210,12 @@ class FakeCrisp(FakeHelpDesk):
     def admit(self, call: Call) -> None:
         if call.basic_credentials != f"{self.identifier}:{self.key}":
             raise Refusal(401, "invalid_session", "Invalid session")
-        if call.headers.get("x-crisp-tier") != self.tier or not call.path.startswith(f"/v1/website/{self.website_id}/"):
+        _, _, _, website_id, *rest = f"{call.path}////".split("/")
+        if call.headers.get("x-crisp-tier") != self.tier or website_id not in self.websites:
             raise Refusal(404, "not_subscribed", "Plugin is not subscribed to this website")
+        conversation = self.conversations.get(rest[1])
+        if conversation is not None and conversation.extra["website"] != website_id:
+            raise Refusal(*self.no_conversation)
         if call.body is not None and call.json_object is None:
             raise Refusal(400, "invalid_data", "The request body is not a JSON object")
 
@@ -225,9 +244,9 @@ class FakeCrisp(FakeHelpDesk):
         return _wrap(
             {
                 "session_id": conversation.id,
-                "website_id": self.website_id,
+                "website_id": conversation.extra["website"],
                 "inbox_id": conversation.team,
-                "state": conversation.extra["state"],
+                "state": self.state(conversation.id),
                 "is_blocked": conversation.id in self.blocked,
                 "availability": "online",
                 "last_message": conversation.messages[-1].body if conversation.messages else "",
@@ -242,11 +261,16 @@ class FakeCrisp(FakeHelpDesk):
         )
 
     def _get_messages(self, call: Call, session_id: str) -> Any:
-        messages = self.find_conversation(session_id).messages
+        conversation = self.find_conversation(session_id)
+        messages = conversation.messages
         before = call.query.get("timestamp_before")
         if before is not None:
             messages = [message for message in messages if message.extra["timestamp"] < int(before)]
-        return _wrap([self._render_message(message) | {"session_id": session_id} for message in messages[-_PAGE_SIZE:]])
+        return _wrap(
+            [_locate(conversation) | self._render_message(message) for message in messages[-_PAGE_SIZE:]],
+            "listed",
+            status=206,
+        )
 
     def _post_message(self, call: Call, session_id: str) -> Any:
         fields = _read_fields(call, _MESSAGE, "type", "from", "origin", "content")
@@ -254,7 +278,7 @@ class FakeCrisp(FakeHelpDesk):
         user = cast("dict[str, str]", fields.get("user") or {"type": "website", "nickname": "Website"})
         role: FakeRole = "note" if fields["type"] == "note" else "customer" if fields["from"] == "user" else "agent"
         author = Person(user.get("user_id", ""), user.get("type", "participant"), user.get("nickname"))
-        extra = {name: fields[name] for name in ("automated", "fingerprint") if name in fields}
+        extra = {name: fields[name] for name in ("automated", "fingerprint", "origin") if name in fields}
         message = self.add_message(
             conversation, role, fields["content"], author, kind=fields["type"], via_api=True, **extra
         )
@@ -279,7 +303,7 @@ class FakeCrisp(FakeHelpDesk):
         return _wrap({}, "updated")
 
     def _get_state(self, _: Call, session_id: str) -> Any:
-        return _wrap({"state": self.find_conversation(session_id).extra["state"]})
+        return _wrap({"state": self.state(self.find_conversation(session_id).id)})
 
     def _patch_state(self, call: Call, session_id: str) -> Any:
         state = _read_fields(call, _STATE, "state")["state"]
@@ -314,7 +338,10 @@ class FakeCrisp(FakeHelpDesk):
             self.blocked.discard(conversation_id)
         return _wrap({}, "updated")
 
-    def _set_state(self, conversation: FakeConversation, state: str) -> None:
+    def _set_state(self, conversation: FakeConversation, state: str, person: Person | None = None) -> None:
+        if state == "resolved" and self.state(conversation.id) != state:
+            author = person or Person("", "website", "Website")
+            self.add_message(conversation, "event", "state:resolved", author, kind="event")
         conversation.extra["state"] = state
         conversation.state = "closed" if state == "resolved" else "open"
 
@@ -328,7 +355,8 @@ class FakeCrisp(FakeHelpDesk):
     def create_conversation(self, number: int, name: str | None, email: str | None) -> FakeConversation:
         session_id = f"session_{_create_uuid(number)}"
         contact = Person(session_id, "user", name, email)
-        return FakeConversation(session_id, contact, channel="chat", extra={"state": "pending"})
+        extra = {"state": "pending", "website": self.website_id}
+        return FakeConversation(session_id, contact, channel="chat", extra=extra)
 
     @override
     def add_message(
@@ -353,8 +381,9 @@ class FakeCrisp(FakeHelpDesk):
             timestamp = max(timestamp, conversation.messages[-1].extra["timestamp"] + 1)
         fingerprint = timestamp * 100 + self.next_id() % 100
         message.id, message.type = str(fingerprint), message.type or "text"
-        message.extra = {"fingerprint": fingerprint, "automated": message.role == "bot", **message.extra}
-        message.extra |= {"timestamp": timestamp, "origin": conversation.channel}
+        origin = _BOT_ORIGIN if message.role == "bot" else conversation.channel
+        defaults = {"fingerprint": fingerprint, "automated": message.role == "bot", "origin": origin}
+        message.extra = {**defaults, **message.extra, "timestamp": timestamp}
         if message.role == "customer" and not message.via_api:
             self._set_state(conversation, "unresolved")
 
@@ -369,6 +398,18 @@ class FakeCrisp(FakeHelpDesk):
         conversation.assignee = agent.id
         return self._notify("session:set_routing", conversation, routing)
 
+    def close(self, conversation: str, agent: str | None = None) -> Webhook:
+        """Resolve a conversation as a human operator does; return the web hook `session:set_state`.
+
+        Args:
+            conversation: The conversation's id.
+            agent: The operator's id; None for the last of `users`.
+        """
+        with self._lock:
+            current = self.conversations[conversation]
+            self._set_state(current, "resolved", self.get_human(agent))
+            return self._notify("session:set_state", current, {"state": "resolved"})
+
     # Web hooks.
 
     @override
@@ -378,8 +419,8 @@ class FakeCrisp(FakeHelpDesk):
 
     @override
     def redeliver(self, webhook: Webhook) -> Webhook:
-        again = super().redeliver(webhook)
-        return replace(again, headers={**again.headers, "X-Delivery-Attempt-Count": "2"})
+        # Whether Crisp signs it again is not documented. The strict case: it keeps the first timestamp.
+        return replace(webhook, headers={**webhook.headers, "X-Delivery-Attempt-Count": "2"})
 
     @override
     def sign(self, body: bytes) -> dict[str, str]:
@@ -394,9 +435,9 @@ class FakeCrisp(FakeHelpDesk):
 
     def _notify(self, event: str, conversation: FakeConversation, data: Mapping[str, Any]) -> Webhook:
         payload = {
-            "website_id": self.website_id,
+            "website_id": conversation.extra["website"],
             "event": event,
-            "data": {"website_id": self.website_id, "session_id": conversation.id, "inbox_id": None, **data},
+            "data": {**_locate(conversation), **data},
             "timestamp": int(self.clock() * 1000),
         }
         body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
@@ -414,13 +455,13 @@ class FakeCrisp(FakeHelpDesk):
         if message.type == "file":
             url = f"https://storage.example/{message.body}"
             content = {"name": message.body, "url": url, "type": "application/pdf"}
+        elif message.type == "event":
+            content = {"namespace": message.body}
         author = message.author
         user: dict[str, Any] = {"nickname": author.name or _VISITOR}
         user |= {"type": author.type} if author.type else {}
         user |= {"user_id": author.id} if author.id else {}
         return {
-            "website_id": self.website_id,
-            "inbox_id": None,
             "type": message.type,
             "content": content,
             "from": "user" if message.role == "customer" else "operator",
@@ -443,6 +484,11 @@ def sign(body: bytes, secret: str, stamp: str) -> str:
         stamp: The value of `X-Crisp-Request-Timestamp`.
     """
     return hmac.digest(secret.encode(), f"[{stamp};".encode() + body + b"]", "sha256").hex()
+
+
+def _locate(conversation: FakeConversation) -> dict[str, Any]:
+    place = {"website_id": conversation.extra["website"], "inbox_id": conversation.team}
+    return {"session_id": conversation.id, **place}
 
 
 def _create_uuid(number: int) -> str:

@@ -53,6 +53,7 @@ PayloadVersion: TypeAlias = Literal["V2", "V3"]
 
 _ERRORS = "https://developer.helpscout.com/mailbox-api/overview/errors"
 _TOKEN_LIFETIME = 172_800
+_HELP_SCOUT = Person("1", "user", "Help Scout", "")
 _MAX_THREADS = 100  # "threads cannot be added to conversations with 100 threads (or more)": 412
 
 _THREAD_TYPES: Mapping[FakeRole, str] = {
@@ -450,6 +451,31 @@ class FakeHelpScout(OAuthHelpDesk):
         self._assign(conversation, agent.id)
         self._add_line_item(conversation, "assigned", agent)
         return self._notify("convo.assigned", conversation)
+
+    def close(self, conversation: str, agent: str | None = None) -> Webhook:
+        """Close a conversation as a human teammate does; return the webhook `convo.status`.
+
+        Args:
+            conversation: The conversation's id.
+            agent: The teammate's id; None for the last of `users`.
+        """
+        with self._lock:
+            current = self.conversations[conversation]
+            self._set_status(current, "closed")
+            self._add_line_item(current, "changed/status", self.get_human(agent))
+            return self._notify("convo.status", current)
+
+    def workflow_replies(self, text: str, *, conversation: str) -> Webhook:
+        """Reply as a workflow, which Help Scout presents as a user of its own; return the webhook for it.
+
+        Args:
+            text: Plain text.
+            conversation: The conversation's id.
+        """
+        body, source = self.format_body(text, html=False), {"type": "workflow", "via": "user"}
+        with self._lock:
+            current = self.conversations[conversation]
+            return self.report_message(current, self.add_message(current, "agent", body, _HELP_SCOUT, source=source))
 
     def merge(self, conversation: str, *, into: str) -> Webhook:
         """Merge a conversation into another, as a human teammate does; return the webhook `convo.merged`.

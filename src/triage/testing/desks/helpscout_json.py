@@ -93,7 +93,7 @@ class Renderer:
             "closedAt": format_time(conversation.updated_at) if conversation.state == "closed" else None,
             "userUpdatedAt": format_time(conversation.updated_at),
             "customerWaitingSince": {"time": format_time(conversation.updated_at), "friendly": "Just now"},
-            "source": {"type": "email", "via": "customer"},
+            "source": conversation.extra.get("source", {"type": "email", "via": "customer"}),
             "tags": [
                 {"id": 9150 + number, "color": "#929499", "tag": tag} for number, tag in enumerate(conversation.tags)
             ],
@@ -123,7 +123,8 @@ class Renderer:
             "status": thread.extra["status"],
             "state": thread.extra["state"],
             "action": {"type": "default", "text": thread.extra.get("action", ""), "associatedEntities": {}},
-            "source": {
+            "source": thread.extra.get("source")
+            or {
                 "type": "api" if thread.via_api else "email",
                 "via": "customer" if thread.author.type == "customer" else "user",
             },

@@ -5,8 +5,8 @@ https://developers.intercom.com/docs/references/rest-api/api.intercom.io/convers
 https://developers.intercom.com/docs/webhooks/webhook-notifications
 
 Where the descriptions are ambiguous the fake is strict: an id must be a string, as the schemas say, although their
-examples send numbers. Not implemented: tickets, contacts, search, the list of conversations, replies in the name of a
-customer.
+examples send numbers. Not implemented: contacts, search, the list of conversations, replies in the name of a customer,
+the creation of tickets.
 """
 
 import hmac
@@ -69,6 +69,17 @@ _PARTS: Mapping[str, Mapping[str, Field]] = {
     "snoozed": {**_ADMIN_ID, "snoozed_until": Field(int, required=True)},
 }
 _UPDATE = {"read": Field(bool), "title": Field(), "custom_attributes": Field(dict)}
+_TICKET_UPDATE = {
+    "ticket_attributes": Field(dict),
+    "open": Field(bool),
+    "snoozed_until": Field(int),
+    "admin_id": Field(int),
+    "assignee_id": Field(),
+}
+_OLD_TICKET_UPDATE = {  # before version 2.14
+    **{name: _TICKET_UPDATE[name] for name in ("ticket_attributes", "open", "snoozed_until")},
+    "assignment": Field(dict),
+}
 
 
 class FakeIntercom(FakeHelpDesk):
@@ -78,6 +89,10 @@ class FakeIntercom(FakeHelpDesk):
     `agent_writes` sends `conversation.admin.replied` and `assign` sends `conversation.admin.assigned`. `bot_greets`
     sends `conversation.operator.replied`, or `conversation.admin.replied` below version 2.14, which lacks it; the
     customer's answer to a greeting is `conversation.user.replied`, and `source` stays the greeting.
+
+    `customer_opens_ticket` sends `ticket.created`, and `customer_writes` in a ticket `ticket.contact.replied`. The
+    calls of a ticket go to `/tickets/{id}`. `ai_answers` lets Fin answer, and `ai_hands_over` hands the conversation to
+    a team. `redact` deletes the text of the latest message.
 
     Args:
         app_id: The workspace's id in webhooks and `GET /me`.
@@ -89,6 +104,7 @@ class FakeIntercom(FakeHelpDesk):
 
     Attributes:
         tags: The workspace's tags, name to id.
+        ambiguous_attributes: Conversation attributes whose name exists twice, so that they cannot be set.
     """
 
     prefix = "INTERCOM"
@@ -128,6 +144,7 @@ class FakeIntercom(FakeHelpDesk):
         self.access_token = access_token
         self.client_secret = client_secret
         self.tags: dict[str, str] = {}
+        self.ambiguous_attributes: set[str] = set()
         self.api_version = api_version
         self.bot = Person("5017690", "bot", "Operator", f"operator+{app_id}@intercom.io")
         require_numeric_ids(users=self.users, teams=self.teams)
@@ -138,6 +155,7 @@ class FakeIntercom(FakeHelpDesk):
             "client_secret": self.client_secret,
             "access_token": self.access_token,
             "admin_id": self.own_id,
+            "workspace_id": self.app_id,
             "base_url": base_url,
         }
 
@@ -152,6 +170,7 @@ class FakeIntercom(FakeHelpDesk):
     @override
     def build_routes(self) -> Routes:
         conversation_path = r"/conversations/(?P<conversation_id>[^/]+)"
+        ticket_path = r"/tickets/(?P<conversation_id>[^/]+)"
         return {
             ("GET", "/me"): self._get_me,
             ("GET", "/admins"): self._get_admins,
@@ -164,6 +183,10 @@ class FakeIntercom(FakeHelpDesk):
             ("POST", f"{conversation_path}/parts"): self._post_part,
             ("POST", f"{conversation_path}/tags"): self._attach_tag,
             ("DELETE", rf"{conversation_path}/tags/(?P<tag_id>[^/]+)"): self._detach_tag,
+            ("GET", ticket_path): self._get_ticket,
+            ("PUT", ticket_path): self._put_ticket,
+            ("POST", f"{ticket_path}/reply"): self._reply_to_ticket,
+            ("POST", f"{ticket_path}/tags"): self._attach_tag,
         }
 
     @override
@@ -228,6 +251,10 @@ class FakeIntercom(FakeHelpDesk):
         update = _read_fields(call, _UPDATE)
         conversation.extra.update({name: update[name] for name in ("read", "title") if name in update})
         attributes: dict[str, Any] = update.get("custom_attributes") or {}
+        # In all versions since May 2026:
+        # https://developers.intercom.com/docs/build-an-integration/learn-more/rest-apis/unversioned-changes
+        for name in self.ambiguous_attributes.intersection(attributes):
+            raise Refusal(400, "parameter_invalid", "Several attributes have this name", name)
         conversation.fields.update(attributes)
         # The call names no teammate, so the changes are attributed to the bot.
         kind = "conversation_attribute_updated_by_admin"
@@ -305,6 +332,38 @@ class FakeIntercom(FakeHelpDesk):
         conversation.tags.remove(name)
         return self._render_tag(name, conversation)
 
+    # Tickets.
+
+    def _get_ticket(self, call: Call, conversation_id: str) -> Any:
+        return self._render_ticket(call, self.find_conversation(conversation_id))
+
+    def _put_ticket(self, call: Call, conversation_id: str) -> Any:
+        ticket = self.find_conversation(conversation_id)
+        is_old = parse_version(self._get_version(call)) < (2, 14)
+        update = _read_fields(call, _OLD_TICKET_UPDATE if is_old else _TICKET_UPDATE)
+        attributes: dict[str, Any] = update.get("ticket_attributes") or {}
+        ticket.fields.update(attributes)
+        assignee: str | None = (update.get("assignment") or update).get("assignee_id")
+        if assignee is not None:
+            kind = "team" if assignee in self.teams else "admin"
+            self._assign(ticket, kind, assignee, self.get_user(self.own_id), via_api=True)
+        if "open" in update:
+            ticket.state = "open" if update["open"] else "closed"
+        if "snoozed_until" in update:
+            ticket.state, ticket.snoozed_until = "snoozed", update["snoozed_until"]
+        ticket.updated_at = self.now()
+        return self._render_ticket(call, ticket)
+
+    def _reply_to_ticket(self, call: Call, conversation_id: str) -> Any:
+        reply = _read_fields(call, {name: _REPLIES[name] for name in ("comment", "note")}, "message_type")
+        ticket, admin = self.find_conversation(conversation_id), self._find_admin(reply)
+        role: FakeRole = "note" if reply["message_type"] == "note" else "agent"
+        part = self.add_message(ticket, role, reply["body"], admin, kind=reply["message_type"], via_api=True)
+        return Renderer(self._get_version(call)).render_ticket_part(part)
+
+    def _render_ticket(self, call: Call, ticket: FakeConversation) -> Any:
+        return Renderer(self._get_version(call)).render_ticket(ticket, ticket.messages)
+
     def _get_version(self, call: Call) -> str:
         return call.headers.get("intercom-version", self.api_version)
 
@@ -320,6 +379,69 @@ class FakeIntercom(FakeHelpDesk):
                 return name
         raise Refusal(404, "not_found", "Tag not found")
 
+    # People and Fin act.
+
+    def customer_opens_ticket(
+        self,
+        title: str,
+        description: str,
+        *,
+        name: str | None = "Mira Probe",
+        email: str | None = "mira@example.com",
+    ) -> Webhook:
+        """Open a customer ticket, and return the webhook `ticket.created`.
+
+        Args:
+            title: The ticket's title.
+            description: The ticket's description.
+            name: The customer's name.
+            email: The customer's email address.
+        """
+        with self._lock:
+            ticket = self.start_conversation(name, email)
+            ticket.channel = "ticket"
+            ticket.fields = {"_default_title_": title, "_default_description_": description}
+            renderer = Renderer(self.api_version)
+            return self._build_notification("ticket.created", renderer.render_ticket(ticket, []), ticket.id)
+
+    def ai_answers(self, conversation: str, text: str = "Have you tried turning it off and on again?") -> Webhook:
+        """Let Fin answer, and return the webhook `conversation.operator.replied`.
+
+        Args:
+            conversation: The conversation's id.
+            text: The answer.
+        """
+        with self._lock:
+            current = self.conversations[conversation]
+            current.extra["ai_agent"] = None
+            answer = self.add_message(current, "bot", self.format_body(text, html=False), self.bot, ai=True)
+            return self.report_message(current, answer)
+
+    def ai_hands_over(self, conversation: str, team: str) -> Webhook:
+        """Let Fin hand the conversation to a team, and return the webhook `conversation.admin.assigned`.
+
+        Args:
+            conversation: The conversation's id.
+            team: The team's id.
+        """
+        with self._lock:
+            current = self.conversations[conversation]
+            is_old = parse_version(self.api_version) < (2, 15)
+            current.extra["ai_agent"] = "routed_to_team" if is_old else "escalated"
+            part = self._assign(current, "team", team, self.bot, via_api=False)
+            return self._notify("conversation.admin.assigned", current, part)
+
+    def redact(self, conversation: str) -> None:
+        """Delete the text of a conversation's latest message, as a teammate may.
+
+        Args:
+            conversation: The conversation's id.
+        """
+        with self._lock:
+            message = self.conversations[conversation].messages[-1]
+            message.body, message.attachments = "<p>This message was deleted</p>", ()
+            message.extra["redacted"] = True
+
     # Messages and assignments.
 
     @override
@@ -333,7 +455,8 @@ class FakeIntercom(FakeHelpDesk):
         if not message.type:
             # A reply that reopens a closed conversation is a part of that type, with the text in it.
             reopens = message.role == "customer" and conversation.state == "closed"
-            message.type = "open" if reopens else "comment" if conversation.messages else conversation.channel
+            is_part = conversation.messages or conversation.channel == "ticket"
+            message.type = "open" if reopens else "comment" if is_part else conversation.channel
         if message.role == "customer":
             conversation.state, conversation.snoozed_until = "open", None
         if message.body is not None and not re.match(r"\s*<", message.body):
@@ -343,6 +466,10 @@ class FakeIntercom(FakeHelpDesk):
 
     @override
     def report_message(self, conversation: FakeConversation, message: FakeMessage, *, is_new: bool = False) -> Webhook:
+        if conversation.channel == "ticket":
+            who = "contact" if message.role == "customer" else "admin"
+            item = Renderer(self.api_version).render_ticket_with_part(conversation, message)
+            return self._build_notification(f"ticket.{who}.replied", item, conversation.id)
         match message.role:
             case "customer":
                 topic = "conversation.user.created" if is_new else "conversation.user.replied"

@@ -78,8 +78,8 @@ class Renderer:
             "topics": {},
             "ticket": None,
             "linked_objects": {"type": "list", "data": [], "total_count": 0, "has_more": False},
-            "ai_agent": None,
-            "ai_agent_participated": False,
+            "ai_agent": _render_ai_agent(conversation),
+            "ai_agent_participated": "ai_agent" in conversation.extra,
             "conversation_parts": {
                 "type": "conversation_part.list",
                 "conversation_parts": [self._render_part(part) for part in parts],
@@ -105,8 +105,59 @@ class Renderer:
     def _render_priority(self, priority: str) -> str:
         return priority if self._is_since(16) else _OLD_PRIORITY.get(priority, "priority")
 
-    def _render_author(self, person: Person) -> dict[str, Any]:
-        ai = {"from_ai_agent": False, "is_ai_answer": False} if self._is_since(14) else {}
+    def render_ticket(self, ticket: FakeConversation, parts: Sequence[FakeMessage]) -> dict[str, Any]:
+        """Return a ticket with some of its parts."""
+        return {
+            "type": "ticket",
+            "id": ticket.id,
+            "ticket_id": ticket.id[-4:],
+            "ticket_attributes": dict(ticket.fields),
+            "ticket_state": {"type": "ticket_state", "id": "7493", "category": "submitted"},
+            "ticket_type": {"type": "ticket_type", "id": "53", "name": "Request", "category": "Customer"},
+            "contacts": {"type": "contact.list", "contacts": [{"type": "contact", "id": ticket.contact.id}]},
+            "admin_assignee_id": self._render_ticket_assignee(ticket.assignee),
+            "team_assignee_id": self._render_ticket_assignee(ticket.team),
+            "created_at": ticket.created_at,
+            "updated_at": ticket.updated_at,
+            "ticket_parts": {
+                "type": "ticket_part.list",
+                "ticket_parts": [self.render_ticket_part(part) for part in parts],
+                "total_count": len(parts),
+            },
+            "open": ticket.state != "closed",
+            "snoozed_until": ticket.snoozed_until,
+            "linked_objects": {"type": "list", "data": [], "total_count": 0, "has_more": False},
+            "category": "Customer",
+            "is_shared": True,
+        }
+
+    def render_ticket_part(self, part: FakeMessage) -> dict[str, Any]:
+        """Return a part of a ticket."""
+        return {
+            "type": "ticket_part",
+            "id": part.id,
+            "part_type": part.type,
+            "body": part.body,
+            "created_at": part.at,
+            "updated_at": part.at,
+            "author": self._render_author(part.author),
+            "attachments": [_render_attachment(name) for name in part.attachments],
+            "redacted": False,
+        }
+
+    def render_ticket_with_part(self, ticket: FakeConversation, part: FakeMessage) -> dict[str, Any]:
+        """Return the item of a webhook about a new part, with an empty list of the ticket's other parts."""
+        return {
+            "type": "ticket_ticket_part",
+            "ticket": self.render_ticket(ticket, []),
+            "ticket_part": self.render_ticket_part(part),
+        }
+
+    def _render_ticket_assignee(self, assignee_id: str | None) -> int | str:
+        return int(assignee_id or 0) if self._is_since(16) else assignee_id or "0"
+
+    def _render_author(self, person: Person, *, is_ai: bool = False) -> dict[str, Any]:
+        ai = {"from_ai_agent": is_ai, "is_ai_answer": is_ai} if self._is_since(14) else {}
         return {"type": person.type, "id": person.id, "name": person.name, "email": person.email, **ai}
 
     def _render_source(self, conversation: FakeConversation) -> dict[str, Any]:
@@ -121,7 +172,7 @@ class Renderer:
             "author": self._render_author(first.author),
             "attachments": [_render_attachment(name) for name in first.attachments],
             "url": None,
-            "redacted": False,
+            "redacted": first.extra.get("redacted", False),
             **newer,
         }
 
@@ -135,10 +186,10 @@ class Renderer:
             "updated_at": part.at,
             "notified_at": part.at,
             "assigned_to": part.extra.get("assigned_to"),
-            "author": self._render_author(part.author),
+            "author": self._render_author(part.author, is_ai=part.extra.get("ai", False)),
             "attachments": [_render_attachment(name) for name in part.attachments],
             "external_id": None,
-            "redacted": False,
+            "redacted": part.extra.get("redacted", False),
             "metadata": {},
             "email_message_metadata": None,
             "state": part.extra.get("state"),
@@ -184,6 +235,19 @@ class Renderer:
             fields["channel"] = {"initial": conversation.channel, "current": conversation.channel}
             fields |= {"sales_agent_participated": False, "sales_agent": None, "external_references": []}
         return fields
+
+
+def _render_ai_agent(conversation: FakeConversation) -> dict[str, Any] | None:
+    if "ai_agent" not in conversation.extra:
+        return None
+    return {
+        "source_type": "workflow",
+        "source_title": "Fin",
+        "last_answer_type": "ai_answer",
+        "resolution_state": conversation.extra["ai_agent"],
+        "rating": None,
+        "rating_remark": None,
+    }
 
 
 def _list_times(conversation: FakeConversation, role: str) -> list[int]:
