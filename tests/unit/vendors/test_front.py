@@ -844,7 +844,7 @@ def create_send(desk: FrontDesk, **changes: Any) -> Any:
     async def send(request: Request) -> Response:
         async with httpx.AsyncClient(transport=desk.fake.transport, headers=dict(request.headers)) as client:
             response = await client.request(request.method, request.url, json=request.json)
-        data = response.json() if response.content else {}
+        data: Any = response.json() if response.content else {}
         data |= {name: value for name, value in changes.items() if name in data}
         return Response(response.status_code, dict(response.headers), json.dumps(data).encode())
 
