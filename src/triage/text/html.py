@@ -161,7 +161,7 @@ _HISTORY = frozenset(
 # Elements that begin with a divider if they contain a forwarded message.
 _MAY_FORWARD = frozenset({"gmail_attr", "moz-forward-container"})
 _MARK = re.compile(
-    "quote|gmail_attr|moz-|zmail_extra|reply-intro|border-top|divRply|appendonsend|OLK_SRC|mail-editor|stopSpelling"
+    "[Qq]uote|gmail_attr|moz-|zmail_extra|reply-intro|border-top|divRply|appendonsend|OLK_SRC|mail-editor|stopSpelling"
 )
 # The line that Outlook for Windows (2010 and 2007) and Windows Mail draw above the header.
 _BORDERS = (

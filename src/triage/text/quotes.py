@@ -146,7 +146,18 @@ def _compile_sent_from(phrases: Iterable[str], devices: Iterable[str], after_dev
         rf"(?:(?:[\w-]+\ ){{0,3}}(?:{_join(devices)})(?:[-.'\u2019]\w{{1,10}})?"
         rf"(?:\ (?:{_join(after_device)})(?:\ \w+){{0,2}})?)"
     )
-    alternatives = _join(phrases).replace(r"\{device\}", device).replace(r"\{words\}", _WORDS)
+    # Phrases with the same end share one copy of the device's pattern, because hundreds of copies take long to compile.
+    heads: dict[str, list[str]] = {}
+    tails: list[str] = []
+    for phrase in phrases:
+        head, placeholder, tail = phrase.partition("{device}")
+        if placeholder and not head:
+            tails.append(tail)
+        else:
+            heads.setdefault(placeholder + tail, []).append(head)
+    patterns = [rf"(?:{_join(group)}){re.escape(tail)}" for tail, group in heads.items()]
+    patterns.append(rf"\{{device\}}(?:{_join(tails)})")
+    alternatives = "|".join(patterns).replace(r"\{device\}", device).replace(r"\{words\}", _WORDS)
     # The name of the app is often a link.
     return re.compile(rf"(?:{alternatives})\s?[.!\u3002]?(?:\s?[(<\[].*)?")
 
