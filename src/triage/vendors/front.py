@@ -157,9 +157,7 @@ class _Message(Payload):
 
     @property
     def sender(self) -> _Recipient | None:
-        """The customer who wrote a message. The sender of a contact form names the customer in Reply-To."""
-        if self.is_inbound is False:
-            return None
+        """The customer who wrote this inbound message. The sender of a contact form names the customer in Reply-To."""
         by_role = {recipient.role: recipient for recipient in reversed(self.recipients)}
         sender, reply_to = by_role.get("from"), by_role.get("reply-to")
         ours = {recipient.address for recipient in self.recipients if recipient.role in ("to", "cc", "bcc")}

@@ -20,6 +20,7 @@ from triage import (
     Action,
     Assign,
     Bucket,
+    Buckets,
     Close,
     ConfigurationError,
     Conversation,
@@ -30,9 +31,10 @@ from triage import (
     SetFields,
     Tag,
     VendorError,
+    Verdict,
 )
 from triage.models import Delivery, Handshake, Ignored, Request, Response, Step
-from triage.testing import Webhook
+from triage.testing import RateLimit, Webhook
 from triage.vendors import Front
 
 HTML = "<p>Hi &lt;you&gt;,</p><p>fine &amp; well.</p>"
@@ -66,7 +68,8 @@ def list_writes(desk: FrontDesk) -> list[tuple[str, str, Any]]:
     """Return the calls about the conversation after it was read, in order."""
     calls = [(call.method, re.sub(r"^/conversations/[^/]+", "", call.path), call.body) for call in desk.fake.calls]
     assert [(method, path) for method, path, _ in calls[:2]] == [("GET", ""), ("GET", "/messages")]
-    return [call for call in calls[2:] if call[1] != "/company/tags"]
+    lookups = [("GET", "/tags"), ("GET", "/inboxes"), ("POST", "/company/tags")]
+    return [call for call in calls[2:] if call[:2] not in lookups]
 
 
 # Actions
@@ -85,7 +88,14 @@ def test_all_actions_together_change_the_conversation(api: Api) -> None:
     webhook = open_conversation(desk)
     actions = [action for action, _ in ACTIONS.values() if not isinstance(action, MarkSpam)]
     outcome = route(desk, api, webhook, Close(), *actions)
-    assert step_results(outcome) == ["assign+assign+tag+set_fields:done", "note:done", "reply+close+close:done"]
+    assert step_results(outcome) == [
+        "assign+assign:done",
+        "reply:done",
+        "set_fields:done",
+        "tag:done",
+        "note:done",
+        "close+close:done",
+    ]
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     assert (conversation.team, conversation.assignee) == ("inb_billing", "tea_9002")
     assert (conversation.tags, conversation.fields) == (["VIP", "refund"], {"Plan": "pro", "triage": "billing"})
@@ -103,9 +113,10 @@ def test_a_reply_archives_only_if_the_policy_closes(api: Api) -> None:
         assert desk.fake.status(webhook.conversation_id or "") == status
 
 
-def test_closing_after_a_note_takes_a_separate_call(api: Api) -> None:
+def test_closing_comes_after_the_labels(api: Api) -> None:
     desk = FrontDesk()
-    assert step_results(route(desk, api, open_conversation(desk), Close(), Note("x"), Tag("tag_a"))) == [
+    assert step_results(route(desk, api, open_conversation(desk), Close(), Note("x"), Tag("tag_a"), Reply("Hi"))) == [
+        "reply:done",
         "tag:done",
         "note:done",
         "close:done",
@@ -133,7 +144,8 @@ def test_a_team_can_be_a_tag(api: Api) -> None:
     webhook = open_conversation(desk)
     adapter = desk.adapter(teams="tags")
     assert step_results(route(desk, api, webhook, Assign(team="Team Billing"), Tag("vip"), vendor=adapter)) == [
-        "assign+tag:done"
+        "assign:done",
+        "tag:done",
     ]
     conversation = desk.fake.conversations[webhook.conversation_id or ""]
     assert (conversation.team, conversation.tags) == (None, ["Team Billing", "VIP"])
@@ -150,7 +162,7 @@ def test_a_missing_tag_is_created_once(api: Api) -> None:
 def test_tags_given_by_id_are_not_looked_up(api: Api) -> None:
     desk = FrontDesk()
     route(desk, api, open_conversation(desk), Tag("tag_a"))
-    assert [call.path for call in desk.fake.calls if "company" in call.path] == []
+    assert [call.path for call in desk.fake.calls if call.path == "/tags"] == []
 
 
 def test_the_first_of_several_tags_with_the_same_name_is_used(api: Api) -> None:
@@ -169,12 +181,21 @@ def test_a_reply_uses_the_configured_channel(api: Api) -> None:
     ]
 
 
-def test_a_customers_name_cannot_create_a_link_or_a_mention_in_a_comment(api: Api) -> None:
+def test_a_reason_cannot_create_a_link_or_a_mention_in_a_comment(api: Api) -> None:
     desk = FrontDesk()
-    webhook = open_conversation(desk, name="[Click](https://evil.example) @ada")
-    route(desk, api, webhook, Note("From {customer_name}"))
-    assert desk.fake.notes(webhook.conversation_id or "") == ["From [Click](https://evil.example) @ada"]
-    assert list_writes(desk)[0][2]["body"] == r"From \[Click\](https://evil.example) \@ada"
+    webhook = open_conversation(desk)
+    reason = "[Click](https://evil.example) @ada"
+
+    class Classifier:
+        def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+            return Verdict(bucket="general", reason=reason)
+
+        async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+            return self.classify(conversation, buckets)
+
+    route(desk, api, webhook, Note("Why: {reason}"), classifier=Classifier())
+    assert desk.fake.notes(webhook.conversation_id or "") == [f"Why: {reason}"]
+    assert list_writes(desk)[0][2]["body"] == r"Why: \[Click\](https://evil.example) \@ada"
 
 
 def test_fields_that_cannot_be_read_are_not_overwritten(api: Api) -> None:
@@ -198,6 +219,111 @@ def test_fields_that_cannot_be_read_are_not_overwritten(api: Api) -> None:
 def test_the_router_rejects_an_action_that_front_cannot_express(action: Action, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         FrontDesk().router(buckets=[Bucket("general", "x", [action])])
+
+
+def test_the_ids_of_what_was_written_are_returned() -> None:
+    desk = FrontDesk()
+    conversation_id = desk.fake.customer_writes("Hello").conversation_id or ""
+    conversation = Conversation(id=conversation_id)
+    adapter, send = desk.adapter(), create_send(desk)
+    reply = asyncio.run(adapter.perform(Step(actions=(Reply("Hi"),)), conversation, send))
+    note = asyncio.run(adapter.perform(Step(actions=(Note("psst"),)), conversation, send))
+    close = asyncio.run(adapter.perform(Step(actions=(Close(),)), conversation, send))
+    assert reply is not None
+    assert [message.id for message in read(desk, conversation_id).messages if message.is_ours] == [*reply.message_ids]
+    (comment,) = [message for message in desk.fake.conversations[conversation_id].messages if message.role == "note"]
+    assert note is not None
+    assert note.message_ids == (comment.id,)
+    assert close is None
+
+
+def test_a_reply_was_sent_even_if_the_response_is_odd(api: Api) -> None:
+    desk = FrontDesk()
+    desk.fake.fail("POST /conversations/*/messages", status=202, body=b"<html>", after=True)
+    assert step_results(route(desk, api, open_conversation(desk), Reply("Hi"))) == ["reply:done"]
+
+
+# Tags and workspaces
+
+
+@pytest.mark.parametrize(
+    ("owners", "expected"),
+    [
+        ({"tag_w": "tim_1"}, "tag_w"),  # the conversation's workspace before the company
+        ({"tag_w": "tim_2"}, "tag_c"),  # the company before another workspace
+        ({"tag_w": "tea_9002"}, "tag_c"),  # never a teammate's own tag
+        ({"tag_w": "tim_2", "tag_c": "tim_1"}, "tag_c"),
+        ({"tag_w": "tim_2", "tag_c": "tea_9002"}, "tag_w"),  # another workspace before a new tag
+        ({}, "tag_w"),
+    ],
+)
+def test_a_tag_of_the_conversations_workspace_comes_first(owners: dict[str, str], expected: str, api: Api) -> None:
+    desk = FrontDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.tags |= {"tag_w": "Billing", "tag_c": "billing"}
+    desk.fake.tag_owners |= owners
+    route(desk, api, webhook, Tag("billing"))
+    assert list_writes(desk) == [("POST", "/tags", {"tag_ids": [expected]})]
+    assert len(desk.fake.tags) == 2
+
+
+def test_a_tag_is_created_if_only_a_teammate_has_it(api: Api) -> None:
+    desk = FrontDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.tags["tag_a"] = "vip"
+    desk.fake.tag_owners["tag_a"] = "tea_9002"
+    route(desk, api, webhook, Tag("vip"))
+    assert list_writes(desk) == [("POST", "/tags", {"tag_ids": ["tag_4"]})]
+
+
+@pytest.mark.parametrize(("status", "result"), [(403, "tag:done"), (404, "tag:done"), (500, "tag:unknown")])
+def test_without_access_to_inboxes_any_workspaces_tag_is_used(status: int, result: str, api: Api) -> None:
+    desk = FrontDesk()
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.tags |= {"tag_c": "billing", "tag_w": "billing"}
+    desk.fake.tag_owners["tag_w"] = "tim_2"
+    desk.fake.fail("GET /conversations/*/inboxes", status=status, times=None)
+    assert step_results(route(desk, api, webhook, Tag("billing"))) == [result]
+    expected = [("POST", "/tags", {"tag_ids": ["tag_w"]})] if status < 500 else []
+    assert [write for write in list_writes(desk) if write[0] == "POST"] == expected
+
+
+# Rejected calls
+
+
+@pytest.mark.parametrize(
+    ("action", "call", "text"),
+    [
+        (Tag("vip"), "POST /conversations/*/tags", "the tag 'vip': there is no such conversation"),
+        (SetFields({"plan": "pro"}), "PATCH /conversations/*", "the field 'plan': there is no such"),
+        (Assign(team="inb_billing"), "PATCH /conversations/*", "inbox_id 'inb_billing': there is no such"),
+        (Assign(user="tea_9002"), "PATCH /conversations/*", "assignee_id 'tea_9002': there is no such"),
+    ],
+)
+def test_an_error_names_what_was_rejected(action: Action, call: str, text: str, api: Api) -> None:
+    desk = FrontDesk()
+    webhook = open_conversation(desk)
+    desk.fake.fail(call, status=404, times=None)
+    outcome = route(desk, api, webhook, action)
+    assert text in outcome.reason
+
+
+def test_a_passing_error_names_only_the_call(api: Api) -> None:
+    desk = FrontDesk()
+    webhook = open_conversation(desk)
+    desk.fake.fail("PATCH /conversations/*", status=500, times=None)
+    assert "inb_billing" not in route(desk, api, webhook, Assign(team="inb_billing")).reason
+
+
+def test_a_rejected_label_does_not_stop_the_routing(api: Api) -> None:
+    desk = FrontDesk()
+    webhook = open_conversation(desk)
+    desk.fake.fail("POST /conversations/*/tags", status=400, times=None)
+    outcome = route(desk, api, webhook, Tag("vip"), Assign(team="inb_billing"), Reply("Hi"), Close())
+    assert (outcome.status, step_results(outcome)) == (
+        "partial",
+        ["assign:done", "reply:done", "tag:rejected", "close:skipped"],
+    )
 
 
 # Replies and comments with an unknown outcome
@@ -271,6 +397,52 @@ def test_a_request_cannot_choose_its_signature_scheme() -> None:
         assert receiver.router().receive(webhook.body, webhook.headers).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("source", "event_type"),
+    [("application", "message_delivery_failed"), ("rule", "sending_error"), ("rule", "message_bounce_error")],
+)
+def test_a_reply_that_could_not_be_delivered_is_a_warning(
+    source: Any, event_type: str, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = FrontDesk(source=source)
+    conversation = desk.fake.customer_writes("Hello").conversation_id or ""
+    desk.fake.agent_writes("Hi", conversation=conversation)
+    payload = json.loads(desk.fake.fail_delivery(conversation, "mailbox_full").body) | {"type": event_type}
+    webhook = desk.sign_payload(payload)
+    outcome = api.handle(desk.router(), webhook.body, webhook.headers).outcome
+    assert outcome is not None
+    assert (outcome.status, outcome.conversation_id) == ("ignored", conversation)
+    assert outcome.warnings == ("a message to the customer could not be delivered (mailbox_full)",)
+    (record,) = caplog.records
+    assert (record.levelname, conversation in record.getMessage()) == ("WARNING", True)
+
+
+def test_a_failed_delivery_is_a_warning_whatever_the_event_shows(api: Api) -> None:
+    desk = FrontDesk()
+    envelope = {"type": "message_delivery_failed", "authorization": {"id": "cmp_4thp0"}}
+    for event in ({}, {"conversation": {"id": "../etc"}, "target": {"data": {"error_type": "<odd>"}}}):
+        parsed = parse(desk, desk.sign_payload(envelope | {"payload": event}))
+        assert isinstance(parsed, Ignored)
+        assert (parsed.is_problem, parsed.conversation_id) == (True, None)
+        assert "<odd>" not in parsed.reason
+
+
+def test_a_large_delivery_is_accepted(api: Api) -> None:
+    desk = FrontDesk()
+    picture = f'<p>All is down!</p><img src="data:image/png;base64,{"A" * 2_000_000}">'
+    webhook = desk.fake.customer_writes(picture, html=True, subject="Outage")
+    assert len(webhook.body) > 4_000_000
+    assert collect_classified_texts(desk, api, webhook) == ["Outage\n\nAll is down!"]
+
+
+@pytest.mark.parametrize(("source", "status_code"), [("application", 503), ("rule", 200)])
+def test_only_an_application_delivers_again(source: Any, status_code: int, api: Api) -> None:
+    desk = FrontDesk(source=source)
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.fail("GET /conversations/*", status=500, times=None)
+    assert api.handle(desk.router(), webhook.body, webhook.headers).status_code == status_code
+
+
 RULE = "rule-api-secret-0123"
 R1 = b'{"id":"evt_4ckcra8e","type":"inbound","emitted_at":1764000001.25}'
 R2 = (
@@ -296,6 +468,7 @@ R3 = b'{\n  "id": "evt_4ckcra8g",\n  "type": "inbound",\n  "note": "caf\\u00e9"\
         (b"[" * 50_000, "egN+4KcNH3UuOlLKfwdoL2KLSFg=", False),
         (b'"\\ud800"', "egN+4KcNH3UuOlLKfwdoL2KLSFg=", False),
         (R1, "", False),
+        (R1 + b" " * 1024 * 1024, "egN+4KcNH3UuOlLKfwdoL2KLSFg=", False),  # too large to be parsed on suspicion
     ],
 )
 def test_a_rule_signs_the_bytes_or_the_compact_json(body: bytes, signature: str, good: bool) -> None:
@@ -362,17 +535,172 @@ def test_an_unsigned_challenge_is_not_echoed(api: Api) -> None:
 # Events
 
 
-def test_later_messages_are_triaged_only_on_request(api: Api) -> None:
+def test_only_the_first_message_is_triaged_on_request(api: Api) -> None:
     desk = FrontDesk()
     first = desk.fake.customer_writes("Hello")
     desk.clock.now += 60
     soon = desk.fake.customer_writes("It is order 7", conversation=first.conversation_id)
-    assert parse_event(desk, soon).kind == "created", "a second message within a minute belongs to the first one"
+    assert parse_event(desk, soon, messages="first").kind == "created", "it belongs to the first message"
     desk.clock.now += 1
     later = desk.fake.customer_writes("Still there?", conversation=first.conversation_id)
-    assert parse(desk, later) == Ignored("a later message of the conversation")
-    assert parse_event(desk, later, messages="all").kind == "replied"
-    assert collect_classified_texts(desk, api, later, vendor=desk.adapter(messages="all")) == ["Still there?"]
+    assert parse(desk, later, messages="first") == Ignored("a later message of the conversation")
+    assert parse_event(desk, later).kind == "replied"
+
+
+@pytest.mark.parametrize("previews", [False, True])
+def test_a_later_message_is_ignored_on_request_even_if_it_is_a_preview(previews: bool, api: Api) -> None:
+    desk = FrontDesk(previews=previews)
+    first = desk.fake.customer_writes("Hello")
+    adapter = desk.adapter(messages="first")
+    assert collect_classified_texts(desk, api, first, vendor=adapter) == ["Hello"]
+    desk.clock.now += 61
+    later = desk.fake.customer_writes("Still there?", conversation=first.conversation_id)
+    assert route(desk, api, later, Close(), vendor=adapter).reason == "a later message of the conversation"
+
+
+# Reopened conversations
+
+
+def answer(desk: FrontDesk, webhook: Webhook, *, archive: bool) -> str:
+    """Let a human answer a minute later and perhaps archive the conversation, and return its id."""
+    conversation_id = webhook.conversation_id or ""
+    desk.clock.now += 60
+    desk.fake.agent_writes("I have it.", conversation=conversation_id)
+    if archive:
+        desk.clock.now += 60
+        desk.fake.archive(conversation_id)
+    desk.clock.now += 60
+    return conversation_id
+
+
+def test_what_reopens_an_archived_conversation_is_new_work(api: Api) -> None:
+    desk = FrontDesk()
+    conversation = answer(desk, desk.fake.customer_writes("Order 1"), archive=True)
+    again = desk.fake.customer_writes("Order 2", conversation=conversation)
+    assert collect_classified_texts(desk, api, again) == ["Order 2"]
+    desk.clock.now += 120
+    more = desk.fake.customer_writes("Hello??", conversation=conversation)
+    assert collect_classified_texts(desk, api, more) == ["Order 2\n\nHello??"], "nobody has answered"
+
+
+def test_what_a_human_has_answered_is_left_to_the_human(api: Api) -> None:
+    desk = FrontDesk()
+    conversation = answer(desk, desk.fake.customer_writes("Order 1"), archive=False)
+    again = desk.fake.customer_writes("Thanks", conversation=conversation)
+    outcome = route(desk, api, again, Tag("tag_a"))
+    assert (outcome.status, outcome.reason) == ("ignored", "a human has answered since the conversation was opened")
+
+
+def test_all_messages_are_labeled_on_request(api: Api) -> None:
+    desk = FrontDesk()
+    conversation = answer(desk, open_conversation(desk), archive=False)
+    again = desk.fake.customer_writes("Thanks", conversation=conversation)
+    outcome = route(desk, api, again, Tag("tag_a"), Reply("Hi"), vendor=desk.adapter(messages="all"))
+    assert step_results(outcome) == ["tag:done", "reply:skipped"]
+
+
+def test_a_message_that_a_human_answers_before_its_turn_is_labeled(api: Api) -> None:
+    desk = FrontDesk()
+    webhook = open_conversation(desk)
+    answer(desk, webhook, archive=False)
+    assert step_results(route(desk, api, webhook, Tag("tag_a"), Reply("Hi"))) == ["tag:done", "reply:skipped"]
+
+
+def test_a_human_does_not_have_the_conversation_forever(api: Api) -> None:
+    desk = FrontDesk()
+    conversation = answer(desk, desk.fake.customer_writes("Order 1"), archive=False)
+    desk.clock.now += 8 * 86400
+    again = desk.fake.customer_writes("Order 2", conversation=conversation)
+    assert collect_classified_texts(desk, api, again) == ["Order 2"]
+
+
+def read(desk: FrontDesk, conversation_id: str) -> Conversation:
+    return asyncio.run(desk.adapter().read(conversation_id, create_send(desk)))
+
+
+def test_a_conversation_that_a_human_has_reopened_is_still_the_humans() -> None:
+    desk = FrontDesk()
+    conversation = answer(desk, desk.fake.customer_writes("Order 1"), archive=True)
+    call(desk, "PATCH", f"/conversations/{conversation}", {"status": "open"})
+    desk.clock.now += 60
+    desk.fake.customer_writes("Thanks", conversation=conversation)
+    assert read(desk, conversation).closed_at is None
+
+
+def test_a_customer_may_reopen_a_conversation_with_an_event() -> None:
+    desk = FrontDesk()
+    conversation = answer(desk, desk.fake.customer_writes("Order 1"), archive=True)
+    call(desk, "PATCH", f"/conversations/{conversation}", {"status": "open"})
+    desk.fake.customer_writes("Order 2", conversation=conversation)
+    assert [message.text for message in read(desk, conversation).turn] == ["Order 2"]
+
+
+def test_what_is_sent_right_after_archiving_belongs_to_the_earlier_episode() -> None:
+    desk = FrontDesk()
+    conversation = desk.fake.customer_writes("Order 1").conversation_id or ""
+    desk.fake.archive(conversation)
+    desk.clock.now += 15
+    desk.fake.agent_writes("Done.", conversation=conversation)
+    desk.clock.now += 3600
+    desk.fake.customer_writes("Order 2", conversation=conversation)
+    conversation_read = read(desk, conversation)
+    assert conversation_read.last_human_answer() is None
+    assert [message.text for message in conversation_read.turn] == ["Order 2"]
+
+
+def test_a_message_that_was_written_before_the_conversation_was_archived_may_reopen_it() -> None:
+    desk = FrontDesk()
+    conversation = answer(desk, desk.fake.customer_writes("Order 1"), archive=True)
+    desk.clock.now -= 90  # it was delivered late
+    desk.fake.customer_writes("Order 2", conversation=conversation)
+    assert [message.text for message in read(desk, conversation).turn] == ["Order 2"]
+
+
+def test_a_conversation_that_was_never_archived_has_no_earlier_episode() -> None:
+    desk = FrontDesk()
+    conversation = answer(desk, desk.fake.customer_writes("Order 1"), archive=False)
+    desk.fake.customer_writes("Thanks", conversation=conversation)
+    assert read(desk, conversation).closed_at is None
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_without_access_to_events_a_conversation_counts_as_never_archived(
+    status: int, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = FrontDesk()
+    webhook = desk.fake.customer_writes("Order 1")
+    desk.clock.now += 120
+    again = desk.fake.customer_writes("Order 2", conversation=webhook.conversation_id)
+    desk.fake.fail("GET /conversations/*/events", status=status, times=None)
+    assert collect_classified_texts(desk, api, again) == ["Order 1\n\nOrder 2"]
+    assert "it is unknown when cnv_1 was archived" in caplog.text
+
+
+def test_events_that_cannot_be_read_now_are_read_later(api: Api) -> None:
+    desk = FrontDesk()
+    webhook = desk.fake.customer_writes("Order 1")
+    desk.clock.now += 120
+    again = desk.fake.customer_writes("Order 2", conversation=webhook.conversation_id)
+    desk.fake.fail("GET /conversations/*/events", status=500, times=None)
+    assert route(desk, api, again, Close()).status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_closed"),
+    [
+        ({"status": "archived"}, True),
+        ({"status": "deleted"}, True),
+        ({"status": "assigned"}, False),
+        ({"status": "assigned", "status_category": "resolved"}, True),
+        ({"status": "assigned", "status_category": "waiting"}, False),
+        ({"status": 7}, False),
+    ],
+)
+def test_archived_deleted_and_resolved_conversations_are_closed(changes: dict[str, Any], is_closed: bool) -> None:
+    desk = FrontDesk()
+    payload = json.loads(desk.fake.customer_writes("Hello").body)
+    payload["payload"]["conversation"] |= changes
+    assert parse_event(desk, desk.sign_payload(payload)).conversation.is_closed == is_closed
 
 
 @pytest.mark.parametrize("name", ["created_at", "conversation.created_at"])
@@ -384,23 +712,56 @@ def test_a_message_without_times_is_triaged(name: str) -> None:
     assert parse_event(desk, desk.sign_payload(payload)).kind == "created"
 
 
-def test_a_preview_is_read_from_the_api(api: Api) -> None:
+@pytest.mark.parametrize("target", [None, {"_meta": {"type": "message"}}, {"data": None}, {"data": []}])
+def test_an_event_without_its_message_is_completed_from_the_api(target: Any, api: Api) -> None:
     desk = FrontDesk(source="rule")
     webhook = desk.fake.customer_writes("Hello", subject="Parcel")
-    payload = json.loads(webhook.body)
-    del payload["target"]
+    payload = json.loads(webhook.body) | {"target": target}
     event = parse_event(desk, desk.sign_payload(payload))
     assert (event.message_id, event.conversation.messages) == (payload["id"], ())
     assert collect_classified_texts(desk, api, desk.sign_payload(payload)) == ["Parcel\n\nHello"]
 
 
-def test_a_preview_of_a_message_is_read_from_the_api(api: Api) -> None:
+def test_a_message_without_an_id_is_identified_by_its_event(api: Api) -> None:
+    desk = FrontDesk()
+    webhook = desk.change_message(id=None)
+    event_id = json.loads(webhook.body)["payload"]["id"]
+    assert parse_event(desk, webhook).message_id == event_id
+    assert collect_classified_texts(desk, api, webhook) == ["Hello"]
+
+
+@pytest.mark.parametrize("source", ["application", "rule"])
+def test_a_preview_is_completed_from_the_api(source: Any, api: Api) -> None:
+    desk = FrontDesk(source=source, previews=True)
+    webhook = desk.fake.customer_writes("Hello", subject="Parcel")
+    event = parse_event(desk, webhook)
+    assert (event.message_id, event.conversation.messages, event.conversation.inbox) == ("msg_2", (), "inb_1in")
+    assert collect_classified_texts(desk, api, webhook) == ["Parcel\n\nHello"]
+
+
+def test_a_preview_whose_message_is_not_listed_yet_is_read_by_its_id(api: Api) -> None:
+    desk = FrontDesk(previews=True)
+    webhook = desk.fake.customer_writes("Hello")
+    desk.fake.fail("GET /conversations/*/messages", status=200, body=b'{"_results": []}', times=None)
+    assert collect_classified_texts(desk, api, webhook) == ["Hello"]
+    desk.fake.fail("GET /messages/*", status=404, times=None)
+    outcome = route(desk, api, webhook, Close())
+    assert (outcome.status, outcome.retryable) == ("failed", True)
+
+
+def test_a_message_may_be_the_only_element_of_a_list(api: Api) -> None:
     desk = FrontDesk()
     payload = json.loads(desk.fake.customer_writes("Hello").body)
-    message = payload["payload"]["target"]["data"]
-    for name in ("body", "blurb", "text"):
-        message.pop(name, None)
-    assert collect_classified_texts(desk, api, desk.sign_payload(payload)) == ["Hello"]
+    target = payload["payload"]["target"]
+    target["data"] = [target["data"]]
+    assert parse_event(desk, desk.sign_payload(payload)).message_id == "msg_2"
+
+
+def test_a_message_does_not_need_to_say_that_it_is_inbound(api: Api) -> None:
+    desk = FrontDesk()
+    assert parse_event(desk, desk.change_message(is_inbound=None)).conversation.text == "Hello"
+    visitor = desk.change_message(author={"id": "tea_7", "type": "visitor"})
+    assert parse_event(desk, visitor).conversation.text == "Hello"
 
 
 def test_only_the_configured_inboxes_are_triaged(api: Api) -> None:
@@ -408,6 +769,54 @@ def test_only_the_configured_inboxes_are_triaged(api: Api) -> None:
     webhook = desk.fake.customer_writes("Hello")
     assert parse_event(desk, webhook, inboxes=["inb_other", "inb_1in"]).kind == "created"
     assert parse(desk, webhook, inboxes=["inb_other"]) == Ignored("in another inbox")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"data": {"id": "inb_1in"}},
+        {"data": [{"id": "inb_other"}, {"id": "inb_1in"}, {"name": "without an id"}, 7]},
+        {"data": {"id": "rul_1"}},  # it names no inbox, so the API is asked
+        {"data": None},
+        None,
+    ],
+)
+def test_the_source_of_an_event_may_be_a_list_or_an_object(source: Any, api: Api) -> None:
+    desk = FrontDesk()
+    payload = json.loads(desk.fake.customer_writes("Hello").body)
+    payload["payload"]["source"] = source
+    webhook = desk.sign_payload(payload)
+    seen: list[Conversation] = []
+    route(desk, api, webhook, Close(), vendor=desk.adapter(inboxes=["inb_1in"]), when=seen.append)
+    assert [(conversation.inbox, conversation.team) for conversation in seen] == [("inb_1in", "inb_1in")]
+
+
+def test_the_api_says_whether_the_inbox_is_triaged(api: Api) -> None:
+    desk = FrontDesk()
+    payload = json.loads(desk.fake.customer_writes("Hello").body)
+    payload["payload"]["source"] = {"_meta": {"type": "api"}}
+    webhook = desk.sign_payload(payload)
+    outcome = route(desk, api, webhook, Close(), vendor=desk.adapter(inboxes=["inb_other"]))
+    assert (outcome.status, outcome.reason) == ("ignored", "in another inbox")
+    desk.fake.fail("GET /conversations/*/inboxes", status=403, times=None)
+    assert route(desk, api, webhook, Close(), vendor=desk.adapter(inboxes=["inb_1in"])).status == "failed"
+    assert route(desk, api, webhook, Close()).status == "closed", "without `inboxes`, it makes no difference"
+    desk.fake.recover()
+    desk.fake.fail("GET /conversations/*/inboxes", status=500, times=None)
+    assert route(desk, api, webhook, Close()).status == "failed"
+
+
+def test_inboxes_are_no_teams_if_tags_are(api: Api) -> None:
+    desk = FrontDesk()
+    seen: list[Conversation] = []
+    route(desk, api, open_conversation(desk), vendor=desk.adapter(teams="tags"), when=seen.append)
+    assert [(conversation.inbox, conversation.team) for conversation in seen] == [("inb_1in", None)]
+
+
+def test_a_webhook_says_where_the_customer_wrote() -> None:
+    desk = FrontDesk()
+    conversation = parse_event(desk, desk.fake.customer_writes("Hello", subject="Parcel")).conversation
+    assert (conversation.channel, conversation.inbox) == ("email", "inb_1in")
 
 
 @pytest.mark.parametrize("created_at", [1e300, -1e300, "2026-11-24T09:00:00", "soon"])
@@ -435,11 +844,17 @@ def create_send(desk: FrontDesk, **changes: Any) -> Any:
     async def send(request: Request) -> Response:
         async with httpx.AsyncClient(transport=desk.fake.transport, headers=dict(request.headers)) as client:
             response = await client.request(request.method, request.url, json=request.json)
-        data = response.json()
+        data: Any = response.json() if response.content else {}
         data |= {name: value for name, value in changes.items() if name in data}
         return Response(response.status_code, dict(response.headers), json.dumps(data).encode())
 
     return send
+
+
+def call(desk: FrontDesk, method: str, path: str, body: Any) -> None:
+    """Call the API as another client does."""
+    with httpx.Client(transport=desk.fake.transport, headers={"Authorization": "Bearer fake-api-token"}) as client:
+        client.request(method, BASE_URL + path, json=body).raise_for_status()
 
 
 def fetch(desk: FrontDesk, webhook: Webhook, **changes: Any) -> Conversation:
@@ -466,15 +881,121 @@ def test_every_author_has_a_role() -> None:
         ("bot", "Five"),
         ("customer", "One"),  # the event's own message, which is missing from this response
     ]
-    assert (conversation.has_automatic_reply, conversation.has_human) == (True, True)
+    answer = conversation.last_human_answer()
+    assert answer is not None
+    assert answer.text == "Three"
 
 
-def test_the_text_comes_from_text_body_or_blurb() -> None:
+@pytest.mark.parametrize(
+    ("message", "role"),
+    [
+        ({"author": {"id": "tea_9002", "type": "ai"}}, "bot"),
+        ({"author": {"id": "tea_9002", "type": "macro"}}, "bot"),
+        ({"author": {"id": "tea_7"}}, "bot"),  # one of `machines`
+        ({"author": {"id": "tea_9002"}, "type": "internal"}, "note"),
+        ({"author": {"id": "tea_9001"}, "type": "email"}, "bot"),
+        ({"author": {"id": "tea_8", "type": "visitor"}, "is_inbound": True}, "customer"),
+        ({"author": {"id": "tea_8", "type": "visitor"}}, "agent"),
+        ({"author": "odd", "is_inbound": True}, "customer"),
+    ],
+)
+def test_machines_and_colleagues_do_not_answer_customers(message: dict[str, Any], role: str) -> None:
+    desk = FrontDesk()
+    webhook = desk.fake.customer_writes("One")
+    sent = {"id": "msg_x", "is_inbound": False, "created_at": 2, "text": "Two"} | message
+    event = parse_event(desk, webhook)
+    adapter = desk.adapter(machines=["tea_7"])
+    conversation = asyncio.run(adapter.fetch(event, create_send(desk, _results=[sent])))
+    assert conversation.messages[0].role == role
+
+
+@pytest.mark.parametrize(
+    ("assignee", "expected"),
+    [
+        ({"id": "tea_9002"}, "tea_9002"),
+        ({"id": "tea_9002", "type": "user"}, "tea_9002"),
+        ({"id": "tea_9002", "type": "ai"}, None),
+        ({"id": "tea_7"}, None),
+        ({"id": "tea_9001"}, None),
+        (None, None),
+        ("tea_9002", None),
+    ],
+)
+def test_a_machine_is_nobody(assignee: Any, expected: str | None) -> None:
+    desk = FrontDesk()
+    payload = json.loads(desk.fake.customer_writes("Hello").body)
+    payload["payload"]["conversation"]["assignee"] = assignee
+    event = parse_event(desk, desk.sign_payload(payload), machines=["tea_7"])
+    assert event.conversation.assignee == expected
+
+
+def test_drafts_are_not_sent_yet() -> None:
+    desk = FrontDesk()
+    webhook = desk.fake.customer_writes("One")
+    draft = {"id": "msg_x", "is_inbound": False, "created_at": 2, "text": "Two", "author": {"id": "tea_9002"}}
+    for mark in ({"is_draft": True}, {"draft_mode": "shared"}):
+        assert [message.text for message in fetch(desk, webhook, _results=[draft | mark]).messages] == ["One"]
+
+
+def test_a_list_may_contain_something_odd() -> None:
+    desk = FrontDesk()
+    webhook = desk.fake.customer_writes("One")
+    good = {"id": "msg_2", "is_inbound": True, "text": "One", "attachments": {"filename": "scan.pdf"}}
+    (message,) = fetch(desk, webhook, _results=[7, {"text": []}, good]).messages
+    assert (message.text, message.attachments) == ("One", ("scan.pdf",))
+
+
+def test_a_message_without_an_id_has_a_stable_one() -> None:
+    desk = FrontDesk()
+    webhook = desk.fake.customer_writes("One")
+    messages = [
+        {"is_inbound": True, "text": "A", "created_at": 1.5},
+        {"is_inbound": True, "text": "B", "message_uid": "1eab"},
+        {"is_inbound": True, "text": "C"},
+    ]
+    ids = {message.text: message.id for message in fetch(desk, webhook, _results=messages).messages}
+    assert ids == {"A": "cnv_1-19700101T000001.500000", "B": "1eab", "C": "cnv_1-unknown", "One": "msg_2"}
+
+
+def test_headers_of_partner_channels_show_automatic_messages() -> None:
+    desk = FrontDesk()
+    headers = {"Auto-Submitted": "auto-replied", "X-Odd": 7}
+    automatic, usual = desk.change_message(metadata={"headers": headers}), desk.change_message(metadata=None)
+    assert parse_event(desk, automatic).conversation.is_automatic
+    assert not parse_event(desk, usual).conversation.is_automatic
+
+
+def test_a_plain_body_keeps_its_lines_and_angle_brackets() -> None:
+    desk = FrontDesk()
+    webhook = desk.change_message(body="Is 3 < 5?\nI use <T> a lot.", type="sms")
+    assert parse_event(desk, webhook).conversation.text == "Is 3 < 5?\nI use <T> a lot."
+
+
+def test_a_quotation_that_only_html_shows_is_removed_from_a_reply() -> None:
+    desk = FrontDesk()
+    first = desk.fake.customer_writes("Hello", subject="Parcel")
+    desk.clock.now += 120
+    quoted = (
+        '<div>Where is it?</div><div class="gmail_quote"><div>Erst neulich:</div><blockquote>Old</blockquote></div>'
+    )
+    reply = desk.fake.customer_writes(quoted, html=True, conversation=first.conversation_id)
+    (message,) = parse_event(desk, reply).conversation.messages
+    assert message.text == "Where is it?"
+
+
+def test_the_subject_of_the_message_is_used_if_the_conversation_has_none() -> None:
+    desk = FrontDesk()
+    payload = json.loads(desk.fake.customer_writes("Hello", subject="Parcel").body)
+    payload["payload"]["conversation"]["subject"] = None
+    assert parse_event(desk, desk.sign_payload(payload)).conversation.subject == "Parcel"
+
+
+def test_the_text_comes_from_body_text_or_blurb() -> None:
     desk = FrontDesk()
     webhook = desk.fake.customer_writes("One")
     inbound: dict[str, Any] = {"is_inbound": True}
     messages = [
-        {"id": "msg_a", "text": "text", "body": "<b>body</b>", "blurb": "blurb"} | inbound,
+        {"id": "msg_a", "text": "text", "body": "<style>b {}</style>", "blurb": "blurb"} | inbound,
         {"id": "msg_b", "body": "<b>body</b><img src='https://example.com/a.png'>", "blurb": "blurb"} | inbound,
         {"id": "msg_c", "text": None, "blurb": "blurb"} | inbound,
         {"id": "msg_d", "attachments": [{"filename": "scan.pdf"}, {}]} | inbound,
@@ -487,7 +1008,7 @@ def test_the_text_comes_from_text_body_or_blurb() -> None:
 @pytest.mark.parametrize(
     ("recipient", "customer"),
     [
-        ({"handle": "a@example.com", "name": "A"}, (None, "A", "a@example.com")),
+        ({"handle": "a@example.com", "name": "Ada"}, (None, "Ada", "a@example.com")),
         ({"_links": None, "handle": "a@example.com"}, (None, None, "a@example.com")),
         ({"_links": {"related": None}}, (None, None, None)),
         ({"_links": {"related": {"contact": "https://x/contacts/crd_7"}}}, ("crd_7", None, None)),
@@ -504,6 +1025,32 @@ def test_the_customer_is_parsed_from_the_recipient(recipient: Any, customer: Any
     assert (parsed.id, parsed.name, parsed.email) == customer
 
 
+FORM = {"name": "Acme Form", "handle": "forms@acme.example", "role": "from"}
+MIRA = {"name": "Mira Probe", "handle": "mira@example.com", "role": "reply-to"}
+OURS = {"name": None, "handle": "support@acme.example", "role": "to"}
+
+
+@pytest.mark.parametrize(
+    ("recipients", "customer"),
+    [
+        ([FORM, MIRA, OURS], ("Mira Probe", "mira@example.com")),
+        ([MIRA, OURS], ("Mira Probe", "mira@example.com")),
+        ([FORM, OURS], ("Acme Form", "forms@acme.example")),
+        ([FORM, MIRA | {"handle": None}], ("Acme Form", "forms@acme.example")),
+        ([FORM, MIRA | {"handle": "support@acme.example"}, OURS], ("Acme Form", "forms@acme.example")),
+        ([FORM | {"name": None}, MIRA | {"handle": "Forms@acme.example"}], ("Mira Probe", "forms@acme.example")),
+        (MIRA, ("Mira Probe", "mira@example.com")),
+        ([], ("Mira", "mira@front.example")),
+    ],
+)
+def test_the_customer_of_a_contact_form_is_in_reply_to(recipients: Any, customer: Any) -> None:
+    desk = FrontDesk()
+    payload = json.loads(desk.fake.customer_writes("Hello", name="Mira", email="mira@front.example").body)
+    payload["payload"]["target"]["data"]["recipients"] = recipients
+    parsed = parse_event(desk, desk.sign_payload(payload)).conversation.customer
+    assert (parsed.name, parsed.email) == customer
+
+
 def test_a_long_conversation_is_read_page_by_page(api: Api) -> None:
     desk = FrontDesk(rate_limit=None)
     webhook = desk.fake.customer_writes("0")
@@ -512,7 +1059,7 @@ def test_a_long_conversation_is_read_page_by_page(api: Api) -> None:
         desk.fake.customer_writes(str(number), conversation=webhook.conversation_id)
     conversation = fetch(desk, webhook)
     assert len(conversation.messages) == 501, "the 500 newest, and the event's own message"
-    pages = [call.query.get("page_token") for call in desk.fake.calls if call.path.endswith("messages")]
+    pages = [call.query.get("page_token") for call in desk.fake.calls if call.path.endswith("/messages")]
     assert pages == [None, "64", "c8", "12c", "190"]
 
 
@@ -647,6 +1194,21 @@ def test_a_rate_limit_says_how_long_to_wait(headers: dict[str, str], seconds: fl
     assert error.retry_after == seconds
 
 
+def test_calls_go_on_while_a_burst_is_allowed(api: Api) -> None:
+    desk = FrontDesk(rate_limit=RateLimit(2, 60), burst=2)
+    outcome = route(desk, api, open_conversation(desk), Assign(team="inb_billing"), Reply("Hi"))
+    assert step_results(outcome) == ["assign:done", "reply:done"]
+
+
+@pytest.mark.parametrize(
+    ("status", "burst", "seconds"), [(200, "20", None), (200, "0", 8.0), (200, "odd", 8.0), (429, "20", 8.0)]
+)
+def test_an_exhausted_limit_pauses_once_the_burst_is_used_up(status: int, burst: str, seconds: float | None) -> None:
+    limit = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1008"}
+    response = Response(status, limit | {"x-ratelimit-burst-remaining": burst}, b"")
+    assert FrontDesk().adapter().pause(response, 1000) == seconds
+
+
 def test_the_reset_time_counts_only_if_the_limit_was_exhausted() -> None:
     response = Response(503, {"x-ratelimit-reset": "1008"}, b"")
     assert FrontDesk().adapter().error(Request("GET", BASE_URL), response, 1000).retry_after is None
@@ -664,7 +1226,7 @@ def test_the_reset_time_counts_only_if_the_limit_was_exhausted() -> None:
         ({"channel_id": ""}, "channel_id must be an id such as cha_"),
         ({"inboxes": ["Support"]}, "inboxes must be ids of inboxes such as inb_1ix6, not 'Support'"),
         ({"source": "both"}, "source must be 'application' or 'rule', not 'both'"),
-        ({"messages": "some"}, "messages must be 'first' or 'all'"),
+        ({"messages": "some"}, "messages must be 'first', 'new' or 'all'"),
         ({"teams": "groups"}, "teams must be 'inboxes' or 'tags'"),
         ({"spam_tag": " "}, "spam_tag is empty"),
         ({"spam_tag": "x" * 65}, "spam_tag must be a name of 1 to 64 characters"),
