@@ -3,7 +3,7 @@
 from triage.text.compare import normalize_for_comparison
 from triage.text.html import Plain, clean, from_html, looks_like_html, to_html
 from triage.text.names import clean_name
-from triage.text.quotes import Split, is_forward_subject, is_reply_subject, split_quotes, strip_quotes
+from triage.text.quotes import Split, is_forward_subject, is_reply_subject, split_quotes
 from triage.text.senders import describe_automatic
 
 __all__ = [
@@ -18,6 +18,5 @@ __all__ = [
     "looks_like_html",
     "normalize_for_comparison",
     "split_quotes",
-    "strip_quotes",
     "to_html",
 ]

@@ -24,7 +24,7 @@ class Split(NamedTuple):
     """The quoted history and the signature that were removed from `text`."""
 
 
-def split_quotes(text: str, *, is_reply: bool = True) -> Split:
+def split_quotes(text: str, *, is_reply: bool | None = True) -> Split:
     """Separate a message from its quoted history and its signature.
 
     Answers between and below quoted lines are kept, and so are forwarded messages. If nothing of the sender's own would
@@ -32,18 +32,15 @@ def split_quotes(text: str, *, is_reply: bool = True) -> Split:
 
     Args:
         text: Plain text, with quotations marked as `from_html` marks them.
-        is_reply: Whether there is any history. The first message of a conversation has none: contact forms and
-            monitoring alerts look like it. Only a signature at the very end is removed from them.
+        is_reply: Whether there is any history. Contact forms, monitoring alerts and forwarded messages look like it,
+            but have none: with False, only a signature at the very end is removed. None if only the text can tell, as
+            for the first message of a conversation, which may answer an email that was sent from elsewhere. Then a
+            header counts as history only if it is complete and set apart.
     """
     text = clean(text)
-    if not is_reply:
+    if is_reply is False:
         return _split_first_message(text)
-    return _Reply(text).split()
-
-
-def strip_quotes(text: str) -> str:
-    """Remove quoted history and the signature from a reply. See `split_quotes`."""
-    return split_quotes(text).text
+    return _Reply(text, is_certain=is_reply is not None).split()
 
 
 def is_reply_subject(subject: str) -> bool:
@@ -192,8 +189,9 @@ _SHORTEST_SENT_FROM, _LONGEST_SENT_FROM = 6, 200
 class _Reply:
     """Decides for each line of a reply whether it belongs to the sender's own text."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, is_certain: bool) -> None:
         self._text = text
+        self._is_certain = is_certain
         self._lines = text.split("\n")
         self._is_own = [True] * len(self._lines)
         self._phrases = _load_phrases()
@@ -257,7 +255,7 @@ class _Reply:
         if self._is_forward(line):
             self._forward = at
             return True
-        if self._is_original(line) or self._starts_header(at):
+        if self._is_original(line) or (self._starts_header(at) and (self._is_certain or self._is_set_apart(at))):
             self._ends_with_header = True
             self._cut(at, len(self._lines))
             return True
@@ -338,6 +336,15 @@ class _Reply:
             # None can begin within the first half of the examined lines, or it would have been complete.
             self._no_header_before = min(end, at + _HEADER_LINES // 2)
         return is_header
+
+    def _is_set_apart(self, at: int) -> bool:
+        """Return whether a header names a recipient, and a blank line or a rule separates it from the text above.
+
+        Exported tickets and web forms begin with headers, too, but are shorter and follow their heading directly.
+        """
+        above = self._lines[at - 1].strip() if at else ""
+        names = (self._fields.get(number, 0) for number in range(at, at + _HEADER_LINES))
+        return (not above or _RULE.fullmatch(above) is not None) and any(fields & _TO for fields in names)
 
     # Attributions
 

@@ -42,6 +42,7 @@ from triage.text import (
     describe_automatic,
     from_html,
     is_forward_subject,
+    is_reply_subject,
     normalize_for_comparison,
     split_quotes,
     to_html,
@@ -696,14 +697,18 @@ class _Sender(NamedTuple):
 
 
 def _remove_history(messages: Sequence[Message], subject: str, *, is_continued: bool) -> Iterator[Message]:
-    """Remove quoted history from customers' replies. What looks like history in a first message is its content."""
-    is_reply = is_continued or not is_forward_subject(subject)
+    """Remove quoted history from customers' messages. A first message has some only if the email itself says so."""
+    is_reply: bool | None = None
+    if is_continued or is_reply_subject(subject):
+        is_reply = True
+    elif is_forward_subject(subject):
+        is_reply = False
     for message in messages:
         if message.role == "customer":
             text, quoted = split_quotes(message.text, is_reply=is_reply)
             message = message.model_copy(update={"text": text, "quoted": quoted})
         yield message
-        is_reply = is_reply or message.role != "note"
+        is_reply = is_reply if message.role == "note" else True
 
 
 def build_steps(groups: Iterable[Sequence[Action]]) -> list[Step]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.text.common import anything, hostile, is_clean, takes_linear_time
-from triage.text import Split, clean, is_forward_subject, is_reply_subject, split_quotes, strip_quotes
+from triage.text import Split, clean, is_forward_subject, is_reply_subject, split_quotes
 
 mail = st.lists(
     anything
@@ -16,6 +16,11 @@ mail = st.lists(
     )
     | st.sampled_from(["-----Original Message-----", "From: a", "Sent: b", "Subject: c", "____", ""])
 ).map("\n".join)
+
+
+def cut(text: str) -> str:
+    """Return what a reply says itself."""
+    return split_quotes(text).text
 
 
 @pytest.mark.parametrize(
@@ -39,9 +44,9 @@ mail = st.lists(
     ],
 )
 def test_an_attribution_is_cut_with_its_quotation(attribution: str) -> None:
-    assert strip_quotes(f"It fails again.\n\n{attribution}\n\nDid you restart?\nBye") == "It fails again."
-    assert strip_quotes(f"It fails again.\n\n{attribution}\n> Restart?\n\nI did.") == "It fails again.\n\nI did."
-    assert strip_quotes(f"On it since 2026.\n{attribution}\n> Restart?") == "On it since 2026."
+    assert cut(f"It fails again.\n\n{attribution}\n\nDid you restart?\nBye") == "It fails again."
+    assert cut(f"It fails again.\n\n{attribution}\n> Restart?\n\nI did.") == "It fails again.\n\nI did."
+    assert cut(f"On it since 2026.\n{attribution}\n> Restart?") == "On it since 2026."
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,7 @@ def test_an_attribution_is_cut_with_its_quotation(attribution: str) -> None:
     ],
 )
 def test_quoted_history_is_cut(history: str) -> None:
-    assert strip_quotes(f"Please cancel.\n\n{history}") == "Please cancel."
+    assert cut(f"Please cancel.\n\n{history}") == "Please cancel."
 
 
 @pytest.mark.parametrize(
@@ -87,8 +92,8 @@ def test_quoted_history_is_cut(history: str) -> None:
     ],
 )
 def test_signatures_are_cut(signature: str) -> None:
-    assert strip_quotes(f"Where is my order?\n\n{signature}") == "Where is my order?"
-    assert strip_quotes(f"Where is my order?\n\n{signature}\n\n> quoted") == "Where is my order?"
+    assert cut(f"Where is my order?\n\n{signature}") == "Where is my order?"
+    assert cut(f"Where is my order?\n\n{signature}\n\n> quoted") == "Where is my order?"
 
 
 @pytest.mark.parametrize(
@@ -108,14 +113,14 @@ def test_signatures_are_cut(signature: str) -> None:
     ],
 )
 def test_text_that_only_looks_like_a_quotation_is_kept(text: str) -> None:
-    assert strip_quotes(text) == text.strip()
+    assert cut(text) == text.strip()
 
 
 def test_interleaved_answers_are_kept() -> None:
     text = (
         "Hello,\n\nOn 5 Jan 2026, Jane wrote:\n> Which plan?\nThe large one.\n\n> How many?\n>> Five?\n\nSix.\n-- \nJoe"
     )
-    assert strip_quotes(text) == "Hello,\n\nThe large one.\n\nSix."
+    assert cut(text) == "Hello,\n\nThe large one.\n\nSix."
 
 
 @pytest.mark.parametrize(
@@ -130,7 +135,7 @@ def test_interleaved_answers_are_kept() -> None:
     ],
 )
 def test_text_that_is_nothing_but_quotation_is_kept(text: str, left: str) -> None:
-    assert strip_quotes(text) == left
+    assert cut(text) == left
 
 
 @pytest.mark.parametrize(
@@ -176,8 +181,8 @@ def test_attributions_of_other_languages_and_programs_are_cut(attribution: str) 
 
 
 def test_an_attribution_with_unknown_words_is_cut_if_marked_lines_follow() -> None:
-    assert strip_quotes("Yes.\n\n2026.01.05. 10:00 Support, qqq:\n> Restart?") == "Yes."
-    assert strip_quotes("Yes.\n\nOn 2026-01-05 10:00 Support qqq:\n> Restart?") == "Yes."
+    assert cut("Yes.\n\n2026.01.05. 10:00 Support, qqq:\n> Restart?") == "Yes."
+    assert cut("Yes.\n\nOn 2026-01-05 10:00 Support qqq:\n> Restart?") == "Yes."
 
 
 @pytest.mark.parametrize(
@@ -239,8 +244,8 @@ def test_details_that_a_customer_lists_are_kept(text: str) -> None:
 
 def test_a_line_above_an_attribution_is_kept_if_it_is_a_sentence() -> None:
     history = "Support <h@example.com> wrote:\n> Restart?"
-    assert strip_quotes(f"On 5 Jan 2026 10:00 it failed.\n{history}") == "On 5 Jan 2026 10:00 it failed."
-    assert strip_quotes(f"On it\n{history}") == "On it"
+    assert cut(f"On 5 Jan 2026 10:00 it failed.\n{history}") == "On 5 Jan 2026 10:00 it failed."
+    assert cut(f"On it\n{history}") == "On it"
 
 
 def test_history_below_ten_thousand_labels_is_not_searched_for() -> None:
@@ -315,7 +320,7 @@ def test_forwarded_messages_are_content_in_replies(divider: str) -> None:
 
 def test_a_forwarded_message_in_the_history_is_history() -> None:
     text = "New words\n\nOn 5 Jan 2026 at 10:00, Jane wrote:\n> Begin forwarded message:\n> Old words"
-    assert strip_quotes(text) == "New words"
+    assert cut(text) == "New words"
 
 
 @pytest.mark.parametrize(
@@ -365,7 +370,7 @@ def test_a_header_is_content_if_the_text_above_only_points_to_it(own: str) -> No
 )
 def test_a_header_is_history_if_the_text_above_says_more(own: str) -> None:
     text = f"{own}\n\nFrom: Bob\nSent: Monday\nTo: Jane\nSubject: It\n\nOld words"
-    assert strip_quotes(text) == own.strip()
+    assert cut(text) == own.strip()
 
 
 @pytest.mark.parametrize(
@@ -397,7 +402,7 @@ def test_nothing_is_cut_if_only_a_signature_would_remain(own: str) -> None:
     ],
 )
 def test_a_short_answer_is_not_mistaken_for_a_signature(own: str) -> None:
-    assert strip_quotes(f"{own}\n\nOn 5 Jan 2026 at 10:00, Jane wrote:\n> Old words") == own
+    assert cut(f"{own}\n\nOn 5 Jan 2026 at 10:00, Jane wrote:\n> Old words") == own
 
 
 # First messages
@@ -504,7 +509,7 @@ def test_a_first_message_never_becomes_empty(text: str) -> None:
 
 @given(mail)
 def test_the_result_is_empty_only_if_the_text_is(text: str) -> None:
-    left = strip_quotes(text)
+    left = cut(text)
     assert is_clean(left)
     assert bool(left) == bool(clean(text))
 
@@ -515,14 +520,45 @@ def test_the_result_is_empty_only_if_the_text_is(text: str) -> None:
 @pytest.mark.parametrize(
     ("function", "unit"),
     [
-        *hostile(strip_quotes, "> ", "> \n", "x\n", "From: \n", "From: Sent: ", "--\n", "____\n", "sent from my "),
-        *hostile(strip_quotes, "On \n", "On at 10:00 wrote:\n", "Am schrieb ", "Am schrieb" * 40 + ":\n", "<@"),
-        *hostile(
-            strip_quotes, "a:\n", ":", "-", "Date: \n", "> From: \n\n", "5.1.2026 10:00 <a@b>\n", "J <a@b>\n", "<\n>:\n"
-        ),
-        *hostile(strip_quotes, "a iphone から送信\n", "Sent from a a a iphone\n", "see below ", "Best\n", "[a] "),
+        *hostile(cut, "> ", "> \n", "x\n", "From: \n", "From: Sent: ", "--\n", "____\n", "sent from my "),
+        *hostile(cut, "On \n", "On at 10:00 wrote:\n", "Am schrieb ", "Am schrieb" * 40 + ":\n", "<@"),
+        *hostile(cut, "a:\n", ":", "-", "Date: \n", "> From: \n\n", "5.1.2026 10:00 <a@b>\n", "J <a@b>\n", "<\n>:\n"),
+        *hostile(cut, "a iphone から送信\n", "Sent from a a a iphone\n", "see below ", "Best\n", "[a] "),
         *hostile(is_reply_subject, "[", "[]", "*", "Re", " ", "(a)"),
     ],
 )
 def test_four_times_the_text_takes_about_four_times_the_time(function: Callable[[str], object], unit: str) -> None:
     assert takes_linear_time(function, unit)
+
+
+# First messages that may be replies
+
+
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("Thank you.\n\nOn Mon, Jan 5, 2026 at 10:00 AM Acme <a@b.example> wrote:\n\n> It is down.", "Thank you."),
+        (
+            "Thank you.\n\nFrom: Acme <a@b.example>\nSent: 5.1.2026 10:00\nTo: Ana\nSubject: Hi\n\nIt is down.",
+            "Thank you.",
+        ),
+        (
+            "Thank you.\n____\nFrom: Acme <a@b.example>\nSent: 5.1.2026 10:00\nTo: Ana\nSubject: Hi\n\nDown.",
+            "Thank you.",
+        ),
+    ],
+)
+def test_a_first_message_that_answers_an_email_from_elsewhere_loses_its_history(text: str, own: str) -> None:
+    assert split_quotes(text, is_reply=None).text == own
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ticket 88\nFrom: a@b.example\nDate: 2026-01-05 10:00\nSubject: Order\n\nPlease refund it.",
+        "New ticket\n\nFrom: a@b.example\nDate: 2026-01-05 10:00\nSubject: Order\n\nPlease refund it.",
+        "From: a@b.example\nDate: 2026-01-05 10:00\nTo: us@c.example\nSubject: Order\n\nPlease refund it.",
+    ],
+)
+def test_a_first_message_with_an_incomplete_header_or_nothing_above_it_is_content(text: str) -> None:
+    assert split_quotes(text, is_reply=None) == (text, "")
