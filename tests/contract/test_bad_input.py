@@ -54,7 +54,7 @@ TABLE: dict[str, tuple[Callable[[Desk], Webhook], int, str]] = {
     "a signature that is not ASCII": (forge("sha1=" + "é" * 40), 401, "refused"),
     "a signature of another scheme": (forge("sha256=" + "0" * 64), 401, "refused"),
     "an empty signature": (forge(""), 401, "refused"),
-    "a body over the limit": (sign(b" " * (1024 * 1024 + 1)), 413, "refused"),
+    "a body over the limit": (lambda desk: sign(b" " * (desk.vendor.default_max_body + 1))(desk), 413, "refused"),
     "signed, but not JSON": (sign(b"hello"), 200, "malformed"),
     "signed, but empty": (sign(b""), 200, "malformed"),
     "signed, but not an object": (sign(b"[]"), 200, "malformed"),

@@ -303,14 +303,13 @@ def test_attacker_text_repeated_by_claude_reaches_only_the_note_and_the_field(de
 
 
 @pytest.mark.parametrize("attack", NAME_ATTACKS.values(), ids=list(NAME_ATTACKS))
-def test_a_name_is_inserted_as_one_line_of_text_and_changes_nothing_else(desk: Desk, attack: Attack) -> None:
+def test_a_name_that_is_none_is_not_repeated_to_the_customer(desk: Desk, attack: Attack) -> None:
     attacked, harmless = play_both(desk, attack, greeting="Hi {customer_name},")
     fields = {path.rpartition(".")[0] for path in find_differences(attacked.writes, harmless.writes)}
     assert len(fields) == 1, "only the reply may differ; Front's has a field for plain text and one for HTML"
     (reply,) = attacked.desk.fake.replies(attacked.conversation.id)
     text = reply if desk.name == "crisp" else to_text(reply)  # Crisp's replies are not HTML
-    name = " ".join(attack.name.split())[:80]
-    assert text.replace("\\", "") == f"Hi {name}, our urgent team has your message."
+    assert text.replace("\\", "") == "Hi there, our urgent team has your message."
 
 
 # The request to Claude

@@ -5,7 +5,6 @@ in `phrases/quotes.toml`.
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
@@ -97,6 +96,8 @@ _WORDS = r"(?:[\w&'\u2019.-]+(?:\ [\w&'\u2019.-]+){0,6})"
 @cache
 def _load_phrases() -> _Phrases:
     """Read the phrases of all languages, once. Importing the package must stay cheap."""
+    import tomllib
+
     source = resources.files("triage.text").joinpath("phrases/quotes.toml").read_text("utf-8")
     languages: list[dict[str, list[str]]] = list(tomllib.loads(source).values())
 
@@ -209,7 +210,8 @@ class _Reply:
             return Split(self._text, "")
         own = self._join(True)
         is_whole = self._forward == len(self._lines)
-        if is_whole and (_says_nothing(own) or (self._ends_with_header and _only_points_below(own))):
+        may_be_forward = self._ends_with_header or not self._is_certain
+        if is_whole and (_says_nothing(own) or (may_be_forward and _only_points_below(own))):
             return Split(clean(re.sub("^(?: ?>)+", "", self._text, flags=re.MULTILINE)) or self._text, "")
         return Split(own, self._join(False))
 
@@ -224,6 +226,9 @@ class _Reply:
         for at, line in enumerate(map(str.strip, self._lines)):
             is_last = False
             if line[:1] == ">" and not (line[-1] in _COLONS and self._closes_address(at)):
+                # Without an attribution, a first message quotes an error message or the like.
+                if not self._is_certain and not self._in_quote:
+                    continue
                 self._is_own[at] = False
                 is_last = not self._in_quote and self._begin_quote(at, line.lstrip("> "))
             elif line and (":" in line or "\uff1a" in line or line[0] in _DASHES):

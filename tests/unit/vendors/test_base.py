@@ -153,8 +153,11 @@ def test_an_error_carries_the_hint_of_its_code_or_status(
 
 
 def test_the_text_of_a_customer_loses_its_quotes_and_pictures_become_attachments() -> None:
-    message = DESK.build_message("1", "customer", Plain("Hi\n\n> older", 2), files=["a.pdf"])
-    assert (message.text, message.attachments) == ("Hi", ("a.pdf", "image", "image"))
+    written = DESK.build_message("1", "customer", Plain("Hi\n\n> older", 2), files=["a.pdf"])
+    (message,) = DESK.build_conversation("1", [written], is_continued=True).messages
+    assert (message.text, message.quoted, message.attachments) == ("Hi", "> older", ("a.pdf", "image", "image"))
+    (first,) = DESK.build_conversation("1", [written]).messages
+    assert first.text == "Hi\n\n> older", "a first message quotes something else"
     assert DESK.build_message("1", "agent", "Hi\n\n> older").text == "Hi\n\n> older"
     assert DESK.build_message("1", "bot", None).text == ""
 
