@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from triage.testing import FakeClaude, FakeIntercom, Webhook
 from triage.testing.claude import answer_by_rules
@@ -83,7 +84,11 @@ def run_fakes(pipe: Connection) -> None:
                 request = pipe.recv()
             except EOFError:
                 return
-            pipe.send(_measure(desk) if request is None else [desk.customer_writes(TEXT) for _ in range(request)])
+            pipe.send(
+                _measure(desk)
+                if request is None
+                else [desk.customer_writes(TEXT, email=f"{uuid4()}@example.com") for _ in range(request)]
+            )
 
 
 def _measure(desk: FakeIntercom) -> Progress:

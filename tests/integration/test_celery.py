@@ -39,7 +39,8 @@ class Deployment:
         self.task = bind(self.app, self.router, sweep=0.5)
 
     def store(self, text: str = "This is billing.") -> Webhook:
-        webhook = self.fake.customer_writes(text)
+        # One customer gets only a few replies a day.
+        webhook = self.fake.customer_writes(text, email=f"customer-{len(self.fake.conversations)}@example.com")
         assert handle(Api("sync"), self.router, webhook)[1].status == "accepted"
         return webhook
 

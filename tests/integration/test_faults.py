@@ -155,8 +155,8 @@ def test_machines_with_different_clocks_can_share_postgres(postgres: Postgres) -
 
 def test_all_events_are_routed_after_a_storm_of_rate_limit_errors(desk: Desk, inbox: WatchedInbox) -> None:
     router = desk.router(inbox=inbox)
-    for text in TEXTS * 3:
-        handle(Api("sync"), router, desk.fake.customer_writes(text))
+    for number, text in enumerate(TEXTS * 3):
+        handle(Api("sync"), router, desk.fake.customer_writes(text, email=f"customer-{number}@example.com"))
     with exhaust_rate_limit(desk.fake), Worker(router, concurrency=4):
         inbox.wait()
     states = inbox.count_states()
@@ -255,7 +255,7 @@ def test_postgres_is_restarted_while_events_are_routed() -> None:
         accepted = 0
         with Worker(router, concurrency=4, lease=5):
             for number in range(30):
-                webhook = desk.fake.customer_writes("This is billing.")
+                webhook = desk.fake.customer_writes("This is billing.", email=f"customer-{number}@example.com")
                 while handle(Api("sync"), router, webhook)[0].status_code != 200:
                     pass  # the vendor delivers again
                 accepted += 1

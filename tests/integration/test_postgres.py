@@ -163,7 +163,7 @@ def test_a_forked_process_opens_its_own_connections(inbox: PostgresInbox) -> Non
         assert exit_code(child) == 0
     job = lease_one(inbox)
     inbox.finish(job, Outcome(status="routed"))
-    assert inbox.count_states() == {"ready": 3, "leased": 0, "finished": 1, "dead": 0, "parked": 0}
+    assert inbox.count_states() == {"ready": 3, "leased": 0, "finished": 1, "planned": 0, "dead": 0, "parked": 0}
 
 
 def test_a_lease_by_key_returns_none_if_another_worker_leased_the_conversation(

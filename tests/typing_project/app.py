@@ -105,7 +105,9 @@ def create_routers(fake: FakeIntercom) -> Sequence[Router]:
         Router(adapter, buckets=tuple(BUCKETS), classifier=Awaiting(), fallback="billing"),
         Router(adapter, buckets=extend_defaults(), classifier=by_keyword),
         Router(adapter, buckets=Buckets.default(), classifier=by_verdict, inbox=SQLiteInbox("triage.db")),
-        Router(adapter, buckets=Buckets.default(), classifier=by_service, limits=Limits(max_per_conversation=3)),
+        Router(
+            adapter, buckets=Buckets.default(), classifier=by_service, limits=Limits(max_per_conversation=(3, "1h"))
+        ),
         Router(adapter, buckets=Buckets.default(), classifier=Claude("claude-haiku-4-5"), dry_run=True),
         Router(adapter, buckets=Buckets.default(), classifier=Rules.default(), on_failure="retry"),
         Router.from_env(Intercom, inbox=FaultyInbox(MemoryInbox())),

@@ -148,9 +148,9 @@ def find_id(data: Mapping[str, object], path: str) -> str | None:
         data: The payload.
         path: The names of the fields, `"data.item.id"`.
     """
-    value: object = data
+    value: Any = data
     for name in path.split("."):
-        value = cast("Mapping[str, object]", value).get(name) if isinstance(value, Mapping) else None
+        value = cast("Any", value).get(name) if isinstance(value, Mapping) else None
     text = str(value) if isinstance(value, str | int) else ""
     return text if _ID.fullmatch(text) else None
 

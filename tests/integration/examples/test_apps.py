@@ -149,7 +149,7 @@ def test_a_body_that_is_far_too_large_is_rejected(app: App) -> None:
     response = app.client.post("/webhooks/intercom", content=b"x" * 10_000_000)
     assert response.status_code in (413, 400), "400 comes from Django, which rejects the body before reading it"
     assert len(app.desk.calls) == calls
-    assert app.client.post("/webhooks/intercom", content=b"x" * 1_100_000).status_code == 413
+    assert app.client.post("/webhooks/intercom", content=b"x" * 6_000_000).status_code in (413, 400)
 
 
 def test_intercom_can_check_the_url_with_head(app: App) -> None:
