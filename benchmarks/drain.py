@@ -37,6 +37,7 @@ from triage.vendors import Intercom
 
 STALL = 90.0  # seconds without progress after which the remaining events count as lost; longer than a lease
 TEXT = "How do I export my contacts as a CSV file?"
+EMAIL = "mira@example.com"
 FIRST_CONVERSATION, FIRST_MESSAGE = 215_480_000_000_000, 3_540_000_000
 
 
@@ -50,6 +51,7 @@ class Template:
     """The fake's response to each kind of call."""
     conversation_id: str
     message_id: str
+    customer: str
     settings: Mapping[str, str]
     teams: Mapping[str, str]
 
@@ -57,7 +59,7 @@ class Template:
     def record(cls) -> "Template":
         """Let a customer write to a fake Intercom, route the message, and record the responses."""
         fake = FakeIntercom()
-        webhook = fake.customer_writes(TEXT)
+        webhook = fake.customer_writes(TEXT, email=EMAIL)
         conversation_id = webhook.conversation_id or ""
         answers: dict[str, str] = {}
 
@@ -76,7 +78,10 @@ class Template:
             outcome = router.process(event)
         if outcome.status != "routed":
             sys.exit(f"the template could not be recorded: {outcome}")
-        return cls(event.model_dump_json(), answers, conversation_id, event.message_id, fake.settings(), teams)
+        customer = event.conversation.customer.id or ""
+        return cls(
+            event.model_dump_json(), answers, conversation_id, event.message_id, customer, fake.settings(), teams
+        )
 
     def copy(self, number: int) -> Event:
         """Return the event of another conversation."""
@@ -89,6 +94,8 @@ class Template:
 
     def _replace_ids(self, text: str, conversation: int) -> str:
         message = FIRST_MESSAGE + conversation - FIRST_CONVERSATION
+        # One customer gets only a few replies a day.
+        text = text.replace(self.customer, f"customer-{message}").replace(EMAIL, f"customer-{message}@example.com")
         return text.replace(self.conversation_id, str(conversation)).replace(self.message_id, str(message))
 
 

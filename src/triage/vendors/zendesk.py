@@ -69,6 +69,7 @@ _CONFLICT = "UpdateConflict"
 _LABELS = (Note, SetFields, SetPriority, Tag)
 _MISSING_WAIT = 120.0  # seconds; longer than the API takes to show a new ticket
 _FIRST_COMMENT_WINDOW = timedelta(seconds=60)
+_LONGEST_WHOLE_TEXT = 200
 _SAMPLE_TOLERANCE = timedelta(hours=1)
 # A whole placeholder, `{{ticket.id}}` or `{{dc.holding_reply}}`. Filters and Liquid blocks are never left alone.
 _PLACEHOLDER = re.compile(r"\{\{\s*[\w.:-]+\s*\}\}", re.ASCII)
@@ -100,8 +101,11 @@ class _Detail(Payload):
         """
         if not self.created_at or not self.updated_at or self.updated_at - self.created_at > _FIRST_COMMENT_WINDOW:
             return False
-        texts = sorted((normalize_for_comparison(text or ""), normalize_for_comparison(self.description or "")))
-        return texts[1].startswith(texts[0]) if texts[0] else not texts[1]
+        shorter, longer = sorted(
+            (normalize_for_comparison(text or ""), normalize_for_comparison(self.description or ""))
+        )
+        # Either may have been cut off. A short text is whole, and may be the beginning of the customer's next message.
+        return shorter == longer or (len(shorter) >= _LONGEST_WHOLE_TEXT and longer.startswith(shorter))
 
 
 class _Written(NamedTuple):

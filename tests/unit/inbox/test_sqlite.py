@@ -155,6 +155,24 @@ def test_a_file_of_an_earlier_version_is_migrated(tmp_path: Path, monkeypatch: p
     later.close()
 
 
+@pytest.mark.parametrize(
+    ("query", "indexes"),
+    [
+        ("list_related", ["triage_conversation"]),
+        ("count_replies", ["triage_replied_customer", "triage_replied_email"]),
+    ],
+)
+def test_the_past_of_a_conversation_and_of_a_customer_is_found_by_index(
+    inbox: SQLiteInbox, query: str, indexes: list[str]
+) -> None:
+    """Otherwise each event would take longer with every finished event."""
+    values = {"key": "a", "limit": 1, "owner": "o", "customer": "c", "email": "e", "seconds": 1, "now": 1}
+    plan, _ = inbox._execute(f"EXPLAIN QUERY PLAN {inbox._queries[query]}", values)
+    assert not [step for *_, step in plan if step.startswith("SCAN triage_events")]
+    for index in indexes:
+        assert [step for *_, step in plan if index in step and step.startswith("SEARCH")], index
+
+
 def test_a_lease_reads_only_the_events_of_its_owner_and_conversation(inbox: SQLiteInbox) -> None:
     """Otherwise a lease would take longer with every finished event and with every event of another Router."""
     query = f"EXPLAIN QUERY PLAN {inbox._queries['lease_owned']}"

@@ -354,7 +354,8 @@ def test_the_event_of_the_first_comment_is_a_duplicate_of_the_tickets_event() ->
     ("detail", "body", "is_first"),
     [
         ({}, "  Hello\n", True),
-        ({"description": "Hel"}, "Hello", True),
+        ({"description": "Hello " * 50}, "Hello " * 60, True),
+        ({"description": "Hello"}, "Hello, and also", False),
         ({"description": ""}, "", True),
         ({"description": None}, None, True),
         ({"description": ""}, "Hello", False),
