@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import AliasChoices, AliasPath, Field
 
 from triage.models import Customer
-from triage.text import Plain, clean, describe_automatic, from_html
+from triage.text import Plain, clean, describe_automatic, from_html, looks_like_html
 from triage.vendors.base import Id
 from triage.vendors.payload import Loose, LooseTuple, Payload
 
@@ -40,12 +40,6 @@ _DELETED = "this message was deleted"
 _WITHHELD = re.compile(r"\s*(<p>)?we.{1,6}ve removed this part of the conversation to comply with", re.IGNORECASE)
 # The plain text shows a bare URL as a link whose label is the URL itself.
 _BARE_LINK = re.compile(r"(?<![^\s(<])((?:https?://|www\.)[^\s()]++) \((?:https?://|mailto:)?\1/?\)", re.IGNORECASE)
-# Plain text may contain "<", but it rarely begins with a tag or closes one.
-_TAGS = (
-    "p|div|span|br|a|b|i|u|em|strong|h[1-6]|ul|ol|li|table|tbody|tr|td|img|blockquote|pre|code|center|font|hr|style"
-    "|section|html|head|body|meta|video"
-)
-_MARKUP = re.compile(rf"\A\s*+<(!doctype|(?:{_TAGS})[\s/>])|</(?:{_TAGS})>|<br\s*/?>|<img\s", re.IGNORECASE)
 
 
 class Author(Payload):
@@ -412,7 +406,7 @@ def to_plain(text: str, *, is_plain: bool) -> Plain:
         text: HTML or plain text.
         is_plain: True if it is plain text. Notifications do not say whether they contain HTML.
     """
-    plain = from_html(text) if not is_plain and _MARKUP.search(text) else Plain(clean(text), 0)
+    plain = from_html(text) if not is_plain and looks_like_html(text) else Plain(clean(text), 0)
     return Plain(_BARE_LINK.sub(r"\1", plain.text), plain.images)
 
 
