@@ -87,7 +87,7 @@ class Router:
             inbox, the event is processed within the request and kept only in this process's memory.
         limits: Limits on spending and on handled messages, and when to stop calling a failing service.
         dry_run: True to decide and report without changing anything at the help desk, which is only read.
-        max_body: The size of the largest accepted webhook, in bytes. Default: what the help desk may send.
+        max_body: The size of the largest accepted webhook, in bytes. Default: the largest that the help desk sends.
         on_failure: How to answer the webhook when the help desk's API failed before anything was done. `retry`: 503, so
             that the help desk delivers it again. `accept`: 200, and the event is finished. Ignored with an inbox,
             because a worker retries its events.

@@ -115,6 +115,8 @@ MISTAKES: list[tuple[Any, dict[str, Any] | tuple[Any, ...], str]] = [
     (Run, (), "name is missing"),
     (Run, ("",), "name must not be empty"),
     (Run, ("page", "high"), "it takes no positional arguments"),
+    (Run, {"name": "page", "arguments": [1]}, "arguments must be a dictionary of names and values"),
+    (Run, {"name": "page", "arguments": {"score": float("nan")}}, "arguments must have values that are text, finite"),
 ]
 
 

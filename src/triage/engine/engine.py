@@ -147,7 +147,7 @@ class Engine:
 
         Args:
             cause: The kind of reason why there is no verdict.
-            reason: The reason in a sentence of our own words.
+            reason: The reason in a sentence, in our words.
         """
         name = self.buckets.fallback.name
         return Verdict(bucket=name, confidence=0.0, reason=reason, fallback_reason=cause)
@@ -171,7 +171,7 @@ class Engine:
             ledger: The event's ledger.
             verdict: The verdict.
             conversation: The conversation as it is now.
-            objections: What the state of the conversation rules out.
+            objections: The objections that follow from the state of the conversation.
             previous: The bucket to which the conversation was routed before, or None.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The rules that rule out actions: who has the conversation, who wrote, how late it is, where it was routed before."""
+"""The rules that rule out actions, depending on the assignee, the sender, the time and earlier routing."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Objection:
 
 
 def find_objections(conversation: Conversation, event: Event, limits: Limits, now: float) -> list[Objection]:
-    """Return what the state of a conversation rules out.
+    """Return the objections that follow from the state of a conversation.
 
     Args:
         conversation: The conversation as it is now.
@@ -77,7 +77,7 @@ def find_reroute_objections(
     is_fallback: bool,
     has_lane: bool,
 ) -> list[Objection]:
-    """Return what is ruled out because the conversation was routed before.
+    """Return the objections that follow from earlier routing.
 
     Args:
         bucket: The bucket of the verdict.
@@ -86,7 +86,7 @@ def find_reroute_objections(
         buckets: The policy, most important bucket first.
         reroute: When the conversation may be routed to another bucket.
         is_fallback: True if there is no verdict. Such a conversation stays where it is.
-        has_lane: True if there are actions of their own for such a missing verdict.
+        has_lane: True if the policy has special actions for such a missing verdict.
     """
     if previous is None or previous not in buckets.names:
         return []

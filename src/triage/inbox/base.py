@@ -163,7 +163,7 @@ class Past(Protocol):
 
         Args:
             owner: The name of the Router that replied.
-            customer: The customer, who is recognized by id or email address.
+            customer: The customer, recognized by id or email address.
             seconds: The length of the period, up to now.
         """
         ...

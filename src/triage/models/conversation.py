@@ -76,7 +76,7 @@ class Conversation(Model):
 
     @property
     def turn(self) -> tuple[Message, ...]:
-        """The messages to classify: what the customer wrote since a human last answered, oldest first.
+        """The messages to classify: those of the customer since a human last answered, oldest first.
 
         If everything is answered, it is the customer's last message.
         """

@@ -35,12 +35,12 @@ class Rejection(Model):
 
 
 class Performed(Model):
-    """What the help desk's response to a step shows."""
+    """The result of a step according to the help desk's response."""
 
     message_ids: tuple[str, ...] = ()
     """Ids of the messages that the step wrote."""
     problems: tuple[str, ...] = ()
-    """What the help desk left out although it accepted the call, in our words: `"it dropped the field 'plan'"`."""
+    """The changes that the help desk left out although it accepted the call, in our words."""
     rejected: tuple[Rejection, ...] = ()
     """The actions of the step that were left out. The step's other actions took effect."""
     changes: dict[str, Any] = Field(default_factory=dict, repr=False)
@@ -62,7 +62,7 @@ class StepResult(Model):
 
 
 class RunContext(Model):
-    """What a function that a `Run` action calls gets to know."""
+    """The argument of a function that a `Run` action calls."""
 
     key: str
     """Identifies the event. A function may be called again after a crash, with the same key."""

@@ -18,7 +18,7 @@ class Split(NamedTuple):
     """The two parts of a message."""
 
     text: str
-    """What the sender says, including forwarded messages."""
+    """The text by the sender, including forwarded messages."""
     quoted: str
     """The quoted history and the signature that were removed from `text`."""
 
@@ -50,7 +50,7 @@ def is_reply_subject(subject: str) -> bool:
 def is_forward_subject(subject: str) -> bool:
     """Return whether the subject begins with a prefix of forwarded messages, such as "Fwd:" or "[Ticket 5] WG:".
 
-    "VS:" stands for a reply in Finnish, but for a forwarded message in Danish and Norwegian. It counts as both.
+    "VS:" means a reply in Finnish, but a forwarded message in Danish and Norwegian. It counts as both.
     """
     return _parse_prefix(subject) in _load_phrases().forward_prefixes
 
@@ -438,7 +438,7 @@ def _is_header(fields: int, first: int, lines: Sequence[str], has_other_labels: 
     source = " ".join(line[:300] for line in lines)
     has_address = "@" in source
     # Travelers write "From: … To: … Date: …", and every list of details begins with some label. Web forms have labels
-    # of their own ("Email: …", "Message: …") where mail programs write "To: …".
+    # that mail programs do not use ("Email: …", "Message: …").
     if fields & _DATE and fields & _SUBJECT:
         return bool(fields & _TO or not has_other_labels) and (first == _FROM or has_address)
     if not fields & _TO or not has_address:
@@ -524,7 +524,7 @@ def _has_word(text: str, words: tuple[str, ...]) -> bool:
     return any(f" {word} " in text for word in words)
 
 
-# What a text says
+# The meaning of texts
 
 _CONTACT = re.compile(r"\+?\d[\d ()/.-]{6,}\d|www\.|https?://|@")
 

@@ -224,7 +224,7 @@ def _describe_text(text: str) -> str | None:
     for reason, kind in _load().texts.items():
         for at in starts:
             end = kind.match(beginning, at, _SENTENCE_END)
-            # A notice of a human's absence asks no questions, but a human who is away does.
+            # A notice of a human's absence asks no questions, but an absent human does.
             if end and not (reason == _ABSENCE_TEXT and "?" in beginning[end:]):
                 return reason
     return None
@@ -343,7 +343,7 @@ def _load() -> _Phrases:
     )
 
 
-# "(…)" is optional, "{a|b}" is a choice, "*" stands for a few words.
+# "(…)" is optional, "{a|b}" is a choice, "*" matches a few words.
 _PART = re.compile(r"\((?P<optional>[^()]*)\)|\{(?P<choice>[^{}]*)\}|(?P<words>\*)|(?P<literal>[^(){}*]+)")
 _WORDS = "[^!?]{0,40}?"
 

@@ -226,7 +226,7 @@ class Vendor(Protocol):
         """Perform a step and return once the vendor has confirmed it.
 
         Returns:
-            The ids of the messages that the step wrote, and what the vendor left out. None if neither is known.
+            The ids of the messages that the step wrote, and the changes that the vendor left out. None if unknown.
 
         Raises:
             VendorError: The vendor did not confirm the step.
@@ -324,7 +324,7 @@ class HelpDesk(Settings, ABC):
     """True if a reply may appear only some time after the vendor accepted it."""
 
     machines: ListOf[str] = ()
-    """Ids of users who are not human, such as the bots of other vendors. What they write is no answer, and a
+    """Ids of users that are bots, such as those of other vendors. Their messages are no answers, and a
     conversation that is assigned to one of them is assigned to nobody."""
     base_url: Annotated[
         str | None, Field(pattern=r"^https?://\S+$", description="an address such as https://proxy.example.com")
@@ -357,7 +357,7 @@ class HelpDesk(Settings, ABC):
         """Perform a step and return once the vendor has confirmed it.
 
         Returns:
-            The ids of the messages that the step wrote, and what the vendor left out. None if neither is known.
+            The ids of the messages that the step wrote, and the changes that the vendor left out. None if unknown.
 
         Raises:
             VendorError: The vendor did not confirm the step.
@@ -495,7 +495,7 @@ class HelpDesk(Settings, ABC):
         return await self.read(conversation.id, send)
 
     async def was_performed(self, step: Step, conversation: Conversation, send: Send) -> bool:
-        """Read the conversation again, and look for new messages of ours with the texts of the step.
+        """Read the conversation again, and look for new messages with the texts of the step.
 
         Raises:
             VendorError: A message is missing, and the vendor may still deliver it.

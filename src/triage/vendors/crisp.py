@@ -50,7 +50,7 @@ _PAGE_SIZE = 20
 _MAX_PAGES = 5
 _MAX_TIMESTAMP = 1e15  # milliseconds
 _MILLISECONDS_DIGITS = 12  # a timestamp with at least this many digits is in milliseconds
-_RETRY_WINDOW = 86_400.0  # seconds in which Crisp may deliver again what it signed once
+_RETRY_WINDOW = 86_400.0  # seconds in which Crisp may repeat a delivery with its first signature
 # What begins a link, an image or code in Markdown, and the backslash, which would undo the escape before it.
 _MARKDOWN = re.compile(r"[\\`\[\]]|<(?=[A-Za-z][A-Za-z0-9+.-]*:)|<(?=[^\s<>@]+@)")
 _ESCAPED = re.compile(r"\\([\\`\[\]<])")
@@ -493,7 +493,7 @@ class Crisp(HelpDesk):
         return None
 
     async def _send(self, request: Request, what: str, send: Send) -> None:
-        """Make a call that sets what a policy names, and name it in the error if it is rejected."""
+        """Make a call that sets a value of the policy, and name the value in the error if it is rejected."""
         try:
             await send(request)
         except VendorError as err:

@@ -315,7 +315,7 @@ class Front(HelpDesk):
             those that a human has answered, whose labels are then kept up to date.
         teams: How a team is represented, because Front cannot assign a conversation to a team: as one of the `inboxes`,
             to which the conversation is moved, or as one of the `tags`, which can trigger a rule.
-        machines: Ids of teammates (`tea_…`) who are not human, for example those of another integration. Rules, macros,
+        machines: Ids of teammates (`tea_…`) that are bots, for example those of another integration. Rules, macros,
             API clients and other bots are recognized without it.
         spam_tag: The tag that `MarkSpam` adds before it archives the conversation.
         spam_status: True if `MarkSpam` should set Front's status `spam` instead. The API cannot read that status back.
@@ -441,7 +441,7 @@ class Front(HelpDesk):
         kind = item.find_kind(message)
         if kind == "replied" and self.messages == "first":
             return Ignored("a later message of the conversation")
-        # The name of the event says that a customer wrote the message. `fetch` reads what a preview does not show.
+        # The name of the event says that a customer wrote the message. `fetch` reads the rest of a preview.
         shown = [message] if message.id and not message.is_preview else []
         inbox = next(iter(inboxes), None)
         conversation = self._translate(item, shown, inbox=inbox, is_continued=kind == "replied")
@@ -454,7 +454,7 @@ class Front(HelpDesk):
     # Conversations
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
-        """Read the event's conversation, and what a preview does not show.
+        """Read the event's conversation, and the rest of a preview.
 
         Raises:
             ConversationIgnored: `inboxes` or `messages` exclude the conversation or the message.
@@ -822,7 +822,7 @@ def _rank_tag(tag: _Tag, workspaces: Sequence[str | None]) -> int:
 
 
 def _is_from_customer(message: _Message) -> bool:
-    """Return whether a customer wrote a message. The author of a chat may be a `visitor`, who is no teammate."""
+    """Return whether a customer wrote a message. The author of a chat may be a `visitor`, not a teammate."""
     if message.author is None or message.author.type == "visitor":
         return message.is_inbound is not False
     return False
@@ -831,7 +831,7 @@ def _is_from_customer(message: _Message) -> bool:
 def _identify(item: _Item, message: _Message) -> str:
     """Return a stable id of a message.
 
-    Front returns only the `message_uid` of a reply that it has accepted, so that identifies what was sent.
+    Front returns only the `message_uid` of a reply that it has accepted, so that identifies sent messages.
     """
     sent = None if _is_from_customer(message) else message.uid
     at = f"{message.created_at:%Y%m%dT%H%M%S.%f}" if message.created_at else "unknown"
@@ -839,7 +839,7 @@ def _identify(item: _Item, message: _Message) -> str:
 
 
 def _read_text(message: _Message) -> Plain:
-    """Return the text of a message. Unlike Front's plain text, the HTML shows what is quoted."""
+    """Return the text of a message. Unlike Front's plain text, the HTML marks quotations."""
     body = message.body or ""
     plain = from_html(body) if looks_like_html(body) else Plain(clean(body), 0)
     return Plain(plain.text or clean(message.text or "") or clean(message.blurb or ""), plain.images)
@@ -860,7 +860,7 @@ def _is_denied(error: VendorError) -> bool:
 
 @contextmanager
 def _naming(subject: str) -> Generator[None]:
-    """Let the error of a rejected call say what was rejected."""
+    """Name the rejected value in the error of a call."""
     try:
         yield
     except VendorError as err:

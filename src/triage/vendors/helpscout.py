@@ -45,9 +45,9 @@ _ROLES_WITHOUT_AUTHOR: Mapping[str | None, Role] = {"customer": "customer", "mes
 _NOTES = frozenset({"note", "forwardparent", "forwardchild"})
 _SHOWN_STATES = (None, "published", "bounced")
 _CLOSED = ("closed", "spam")
-# Help Scout itself, as the author of what a workflow sends, and as the assignee of what is assigned to nobody.
+# Help Scout itself, as the author of messages by workflows, and as the assignee of unassigned conversations.
 _SYSTEM_IDS = ("0", "1")
-# The sources of what a workflow, an autoresponder or an AI wrote.
+# The sources of messages by workflows, autoresponders and AI agents.
 _MACHINES = re.compile(r"(?:workflow|bounce|auto|ai\b|bot\b|beacon-?bot)", re.IGNORECASE)
 # The sources of imported archives: files, and the help desks from which Help Scout imports.
 _ARCHIVES = re.compile(
@@ -496,7 +496,7 @@ class HelpScout(HelpDesk):
         return None
 
     async def _send(self, request: Request, what: str, send: Send) -> None:
-        """Make a call that sets what a policy names, and name it in the error if it is rejected."""
+        """Make a call that sets a value of the policy, and name the value in the error if it is rejected."""
         try:
             await send(request)
         except VendorError as err:

@@ -484,7 +484,7 @@ class Intercom(HelpDesk):
         field = f"{kind}_assignee_id"
         if field not in changed.model_fields_set or getattr(changed, field) == assignee:
             return None
-        # Intercom may reassign the conversations of a teammate who is away.
+        # Intercom may reassign an absent teammate's conversations.
         if kind == "admin" and (holder := _describe_holder(changed)):
             return Performed(problems=(f"assigned to {holder} instead of teammate {assignee}, who may be away",))
         noun = "team" if kind == "team" else "teammate"
@@ -580,7 +580,7 @@ async def _try_each(
 
     Args:
         names: The names of the tags or attributes.
-        noun: What they are.
+        noun: Their name in the plural.
         attempt: Sets one of them.
 
     Raises:

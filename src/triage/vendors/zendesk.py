@@ -97,7 +97,7 @@ class _Detail(Payload):
     def is_first_comment(self, text: str | None) -> bool:
         """Return whether the text of an event is the ticket's first comment.
 
-        That comment causes an event of its own, in which the ticket is about a second older.
+        That comment causes another event, in which the ticket is about a second older.
         """
         if not self.created_at or not self.updated_at or self.updated_at - self.created_at > _FIRST_COMMENT_WINDOW:
             return False
@@ -315,7 +315,7 @@ class _Comment(Payload):
 
     @property
     def plain(self) -> Plain:
-        """The text without what was redacted, which Zendesk replaces with black boxes."""
+        """The text without redacted parts, which Zendesk replaces with black boxes."""
         plain = from_html(self.html_body) if self.html_body else Plain(self.plain_body or self.body or "", 0)
         spoken = self.transcription or ""
         text = (
@@ -409,7 +409,7 @@ class Zendesk(HelpDesk):
             customer message instead of only the first one of a ticket. The adapter acts on everything that a trigger or
             an automation sends, because its conditions decide which deliveries arrive.
         placeholders: True to let Zendesk fill in the placeholders that your policy writes in a reply, such as
-            `{{{{ticket.id}}}}` or `{{{{dc.holding_reply}}}}`. Whatever a customer or a model wrote is never filled in.
+            `{{{{ticket.id}}}}` or `{{{{dc.holding_reply}}}}`. Text by a customer or a model is never filled in.
         spam_tag: The tag that `MarkSpam` adds to the ticket that it solves.
         suspend_spammers: True if `MarkSpam` should use Zendesk's own spam mark instead. That deletes the ticket and
             suspends its requester, who can then neither write nor sign in.
@@ -703,7 +703,7 @@ class Zendesk(HelpDesk):
         """Perform a step with one call. If the ticket has changed since it was read, read it and try again.
 
         Returns:
-            What the response shows: the ids of the comments, and what Zendesk left out although it accepted the call.
+            The ids of the comments, and the changes that Zendesk left out although it accepted the call.
 
         Raises:
             VendorError: A call failed, or the ticket was assigned to a human or answered automatically since it was
@@ -765,7 +765,7 @@ class Zendesk(HelpDesk):
         return self._compare(step.actions, ticket, response)
 
     def _compare(self, actions: Sequence[Action], changes: Mapping[str, Any], response: Response) -> Performed | None:
-        """Compare the ticket that the response shows with the changes. Zendesk drops what it does not accept."""
+        """Compare the ticket in the response with the changes. Zendesk drops changes that it does not accept."""
         updated = _UpdateResponse.model_validate(_read_object(response))
         ticket, audit = updated.ticket or _UpdatedTicket(), updated.audit or _Audit()
         if audit.author_id is not None and audit.author_id != self.user_id:
@@ -830,7 +830,7 @@ class Zendesk(HelpDesk):
         return _find_reset(response) if wait is None else wait
 
     def error(self, request: Request, response: Response, now: float) -> VendorError:
-        """Build the error for a response that is not 2xx. An event waits for a limit of its own ticket, too."""
+        """Build the error for a response that is not 2xx. An event waits for the limit of its ticket, too."""
         error = super().error(request, response, now)
         if response.status == 429 and request.method == "PUT" and _concerns_one_ticket(response):
             wait = parse_seconds(response.headers, "retry-after")
@@ -985,7 +985,7 @@ def _to_html(text: str, *, keep_placeholders: bool) -> str:
     return "".join(part + placeholder for part, placeholder in zip(others, [*kept, ""], strict=True))
 
 
-# What a response shows
+# Responses to updates
 
 
 def _find_problems(changes: Mapping[str, Any], ticket: _UpdatedTicket) -> Iterator[str]:
@@ -1031,7 +1031,7 @@ def _find_rejections(
 
 
 def _normalize_value(value: object) -> str:
-    """Return the value of a field in a form in which what was sent equals what Zendesk stores."""
+    """Return the value of a field in a form that is the same when it is sent and when it is stored."""
     if value is None or value is False or value == []:
         return ""
     if isinstance(value, list):
@@ -1081,6 +1081,6 @@ def _find_reset(response: Response, *, of_ticket: bool = False) -> float | None:
 
 
 def _describe_state(conversation: Conversation) -> object:
-    """Return what decides whether a step is still right: who has the conversation, and who has answered."""
+    """Return the facts on which a step depends: the assignee, the state and the answers."""
     answers = [message.id for message in conversation.messages if message.role in ("agent", "bot")]
     return conversation.assignee, conversation.is_closed, answers

@@ -158,6 +158,20 @@ def test_the_text_of_a_customer_loses_its_quotes_and_pictures_become_attachments
     assert (message.text, message.quoted, message.attachments) == ("Hi", "> older", ("a.pdf", "image", "image"))
     (first,) = DESK.build_conversation("1", [written]).messages
     assert first.text == "Hi\n\n> older", "a first message quotes something else"
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("Re: Status", "Thanks"),
+        ("Fwd: Status", "Thanks\n\nFrom: a@b.example\nSent: 1.1.2026 10:00\nTo: me@c.example\nSubject: x\n\nDown"),
+        ("Status", "Thanks"),
+    ],
+)
+def test_the_subject_says_whether_a_first_message_has_history(subject: str, text: str) -> None:
+    body = "Thanks\n\nFrom: a@b.example\nSent: 1.1.2026 10:00\nTo: me@c.example\nSubject: x\n\nDown"
+    conversation = DESK.build_conversation("1", [DESK.build_message("1", "customer", body)], subject=subject)
+    assert conversation.messages[0].text == text
     assert DESK.build_message("1", "agent", "Hi\n\n> older").text == "Hi\n\n> older"
     assert DESK.build_message("1", "bot", None).text == ""
 

@@ -7,7 +7,7 @@ https://dev.frontapp.com/docs/rule-webhooks
 
 Where the descriptions are ambiguous the fake is strict: it rejects undocumented fields. A reply appears at once,
 although Front only queues it. The list of a conversation's events contains messages, and what archives, deletes and
-reopens the conversation; a customer's message reopens it without an event of its own. Not implemented: drafts, the
+reopens the conversation; a customer's message reopens it without a further event. Not implemented: drafts, the
 lists of conversations and of all events, contacts, ticket statuses, OAuth.
 """
 

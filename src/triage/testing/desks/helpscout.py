@@ -466,7 +466,7 @@ class FakeHelpScout(OAuthHelpDesk):
             return self._notify("convo.status", current)
 
     def workflow_replies(self, text: str, *, conversation: str) -> Webhook:
-        """Reply as a workflow, which Help Scout presents as a user of its own; return the webhook for it.
+        """Reply as a workflow, which Help Scout presents as a separate user; return the webhook for it.
 
         Args:
             text: Plain text.
