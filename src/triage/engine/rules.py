@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
-from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, Run, Snooze
+from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, Run, SetFields, SetPriority, Snooze
 from triage.limits import Limits
 from triage.models import Conversation, Event
 from triage.policy import Buckets
@@ -15,6 +15,8 @@ Reroute: TypeAlias = Literal["escalate", "always", "never"]
 never."""
 
 _MOVES = (Assign, Snooze, Close, MarkSpam, Run)
+_REPLACES = (*_MOVES, Reply, SetFields, SetPriority)
+"""Actions that undo the effect of another bucket. Tags and notes only add to it."""
 
 _Kinds: TypeAlias = tuple[type[Action], ...]
 
@@ -101,7 +103,7 @@ def find_reroute_objections(
     rises = buckets.names.index(bucket) < buckets.names.index(previous)
     if reroute == "always" or (reroute == "escalate" and rises):
         return []
-    return [Objection(f"the conversation stays in {previous!r}", None)]
+    return [Objection(f"the conversation stays in {previous!r}", _REPLACES)]
 
 
 def explain(action: Action, objections: Iterable[Objection]) -> str:

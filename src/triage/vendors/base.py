@@ -146,6 +146,7 @@ Send: TypeAlias = Callable[[Request], Awaitable[Response]]
 """Make a call: returns a 2xx response, raises `VendorError` for anything else. It retries where that is safe."""
 
 _NOBODY = (None, "", "0")
+_EXAMINED_SENDERS = 10  # of the newest messages, because only the last of the customer decides whether to reply
 
 
 class Auth(Protocol):
@@ -662,7 +663,8 @@ class HelpDesk(Settings, ABC):
         kept = [message for message in messages if message.text or message.attachments or message.role == "customer"]
         customer = customer or Customer()
         sender = _Sender(customer, clean(subject or ""))
-        shown = map(sender.mark, _remove_history(kept, sender.subject, is_continued=is_continued))
+        shown = list(_remove_history(kept, sender.subject, is_continued=is_continued))
+        shown[-_EXAMINED_SENDERS:] = map(sender.mark, shown[-_EXAMINED_SENDERS:])
         return Conversation(
             id=id_,
             subject=sender.subject,

@@ -5,7 +5,23 @@ from typing import Any
 
 import pytest
 
-from triage import Action, Assign, Bucket, Buckets, Close, Conversation, Event, Limits, Message, Note, Reply, Run, Tag
+from triage import (
+    Action,
+    Assign,
+    Bucket,
+    Buckets,
+    Close,
+    Conversation,
+    Event,
+    Limits,
+    Message,
+    Note,
+    Reply,
+    Run,
+    SetFields,
+    SetPriority,
+    Tag,
+)
 from triage.engine.rules import (
     collect_actions,
     explain,
@@ -120,6 +136,12 @@ def test_labels_are_always_allowed(current: Conversation, allowed: str) -> None:
 def test_a_routed_conversation_moves_as_reroute_says(bucket: str, previous: Any, reroute: Any, reason: str) -> None:
     objections = find_reroute_objections(bucket, previous, BUCKETS, reroute, None, is_fallback=False, has_lane=False)
     assert explain(Assign(team="1"), objections) == reason
+
+
+def test_a_less_important_bucket_may_only_add_tags_and_notes() -> None:
+    objections = find_reroute_objections("spam", "urgent", BUCKETS, "escalate", None, is_fallback=False, has_lane=False)
+    actions: list[Action] = [Close(), Reply("x"), SetPriority("low"), SetFields({"a": 1}), Tag("x"), Note("x")]
+    assert [action.type for action in actions if not explain(action, objections)] == ["tag", "note"]
 
 
 def test_a_function_is_not_called_twice_for_a_bucket() -> None:
