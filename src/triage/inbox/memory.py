@@ -23,7 +23,7 @@ from triage.inbox.base import (
     was_handled,
 )
 from triage.io.fork import register_at_fork
-from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
+from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State, Verdict
 
 _EMPTY_LEDGER = Ledger()
 
@@ -49,6 +49,10 @@ class _Row:
     attempts: int = 0
     fencing_token: int = 0
     outcome: Outcome | None = None
+    # Of the ledger of a finished event, which would take much more memory:
+    bucket: str | None = None
+    judged: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
     handled: bool = False
     replied: bool = False
     error: str | None = None
@@ -58,7 +62,7 @@ class _Row:
 class MemoryInbox(Inbox):
     """Stores events in the memory of this process. A crash loses them.
 
-    Of a finished event, it keeps only the key, to recognize repeated deliveries, the customer and the verdict. Of the
+    Of a finished event, it keeps only the key, to recognize repeated deliveries, the customer and the bucket. Of the
     outcome, it keeps only the status and the reason.
 
     Args:
@@ -201,7 +205,9 @@ class MemoryInbox(Inbox):
                 for name in filter(None, (row.customer, row.email)):
                     self._replied.setdefault(name, []).append(row)
             full = ledger or row.ledger
-            row.ledger = Ledger(verdict=full.verdict, judged=full.judged, written=full.written)
+            row.bucket = full.verdict.bucket if full.verdict is not None else None
+            row.judged, row.written = full.judged, full.written
+            row.ledger = _EMPTY_LEDGER
             if outcome.status == "planned":
                 self._settle(row, "planned")
             else:
@@ -404,6 +410,7 @@ class MemoryInbox(Inbox):
         """Make a settled event ready again."""
         row.state = "ready"
         row.attempts = 0
+        row.bucket, row.judged, row.written = None, (), ()
         row.changed = self._clock()
         row.due = row.changed + delay
         del self._settled[row.key]
@@ -450,6 +457,10 @@ def _find_next(rows: Sequence[_Row]) -> _Row:
 
 
 def _build_entry(row: _Row) -> Entry:
+    ledger = row.ledger
+    if row.bucket is not None or row.judged or row.written:
+        verdict = Verdict(bucket=row.bucket) if row.bucket is not None else None
+        ledger = Ledger(verdict=verdict, judged=row.judged, written=row.written)
     return Entry(
         number=row.number,
         key=row.key,
@@ -461,6 +472,6 @@ def _build_entry(row: _Row) -> Entry:
         handled=row.handled,
         error=row.error,
         event=row.event,
-        ledger=row.ledger,
+        ledger=ledger,
         outcome=row.outcome,
     )
