@@ -1,19 +1,15 @@
 """Zendesk: https://developer.zendesk.com/documentation/webhooks and /api-reference/ticketing."""
 
 import base64
-import hashlib
-import json
 import logging
 import re
-from abc import abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, ClassVar, Literal, TypeAlias, cast
 from urllib.parse import quote, urlsplit
 
-from pydantic import AliasPath, AwareDatetime, Field, JsonValue, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
@@ -33,12 +29,37 @@ from triage.models import (
     Response,
     Step,
 )
-from triage.text import Plain, clean, from_html, normalize_for_comparison, to_html
-from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, merge_fields, select
+from triage.text import clean, normalize_for_comparison, to_html
+from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Role, Send, add_names, build_steps, merge_fields, select
 from triage.vendors.oauth import ClientCredentials
-from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
+from triage.vendors.payload import parse_json, safe_word, sort_key
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import Secrets, decode_base64, explain_rejection
+from triage.vendors.zendesk_payload import (
+    API,
+    CHILD_TICKET,
+    FIRST,
+    FORMS,
+    NOTIFICATIONS,
+    ROLES,
+    Audit,
+    AuditEvent,
+    Comment,
+    CommentsResponse,
+    Error,
+    ErrorDetail,
+    MetricResponse,
+    Notification,
+    Sample,
+    Ticket,
+    TicketResponse,
+    Trigger,
+    UpdatedTicket,
+    UpdateResponse,
+    User,
+    parse_time,
+    parse_trigger_json,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,341 +73,16 @@ _TESTS = Secrets(_PUBLIC_SECRET)
 _CREDENTIALS = ("client_id", "client_secret", "access_token", "email", "api_token")
 _TAG = r"^[^\s,]+$"
 _WINDOW = 300.0  # seconds; Zendesk does not name a limit
-# Any other role is a machine, which never gets an answer.
-_ROLES: Mapping[str, Role] = {"end-user": "customer", "agent": "agent", "admin": "agent"}
 _MACHINES = frozenset({"rule", "system"})  # channels
-_AUTOMATIC = 4  # a comment's flag: https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
-# Channels of tickets that the account's own website creates, although a staff member may be named as the author.
-_FORMS = frozenset({"web_form", "web_widget", "mobile_sdk", "help_center", "answer_bot_for_web_widget"})
-_API = frozenset({"api", "web_service"})
-_CHILD_TICKET = "side_conversation"  # the channel of a ticket between two teams
-_REDACTED = re.compile("[\u2587\u2588]+")  # black boxes
-_FIRST = "first"
-"""Replaces the id of a ticket's first comment, which `ticket.created` does not contain."""
 _MAX_PAGES = 5  # of 100 comments each
 _MAX_ATTEMPTS = 3  # to make an update that conflicts with another one
 _CONFLICT = "UpdateConflict"
 _LABELS = (Note, SetFields, SetPriority, Tag)
 _MISSING_WAIT = 120.0  # seconds; longer than the API takes to show a new ticket
-_FIRST_COMMENT_WINDOW = timedelta(seconds=60)
-_LONGEST_WHOLE_TEXT = 200
 _SAMPLE_TOLERANCE = timedelta(hours=1)
 # A whole placeholder, `{{ticket.id}}` or `{{dc.holding_reply}}`. Filters and Liquid blocks are never left alone.
 _PLACEHOLDER = re.compile(r"\{\{\s*[\w.:-]+\s*\}\}", re.ASCII)
 _LONGEST_EXPANSION = ".{0,10000}"
-
-
-class _Detail(Payload):
-    """A ticket in an event. Its ids are strings, and its enumerations are in capitals."""
-
-    id: Id
-    subject: Loose[str] = None
-    description: str | None = None
-    requester_id: Loose[str] = None
-    submitter_id: Loose[str] = None
-    actor_id: Loose[str] = None
-    channel: Loose[str] = Field(default=None, validation_alias=AliasPath("via", "channel"))
-    created_at: Loose[AwareDatetime] = None
-    updated_at: Loose[AwareDatetime] = None
-
-    def is_made_for_nobody(self, user_id: str) -> bool:
-        """Return whether our user created the ticket by hand, instead of passing on the request of a customer."""
-        on_behalf = self.requester_id in (self.submitter_id, user_id) or self.channel in _FORMS | _API
-        return self.actor_id == user_id and not on_behalf
-
-    def is_first_comment(self, text: str | None) -> bool:
-        """Return whether the text of an event is the ticket's first comment.
-
-        That comment causes another event, in which the ticket is about a second older.
-        """
-        if not self.created_at or not self.updated_at or self.updated_at - self.created_at > _FIRST_COMMENT_WINDOW:
-            return False
-        shorter, longer = sorted(
-            (normalize_for_comparison(text or ""), normalize_for_comparison(self.description or ""))
-        )
-        # Either may have been cut off. A short text is whole, and may be the beginning of the customer's next message.
-        return shorter == longer or (len(shorter) >= _LONGEST_WHOLE_TEXT and longer.startswith(shorter))
-
-
-class _Written(NamedTuple):
-    """A customer's message in an event."""
-
-    id: str
-    text: str | None
-    customer: Customer
-
-
-class _Notification(Payload):
-    """An event."""
-
-    reason: ClassVar[str]
-    """Why an event without a customer's message is ignored."""
-    detail: _Detail
-    time: Loose[AwareDatetime] = None
-
-    @abstractmethod
-    def find_message(self, user_id: str) -> _Written | None: ...
-
-
-class _Created(_Notification):
-    reason = "made by ourselves"
-    event: dict[str, JsonValue] = Field(default_factory=dict)
-
-    def find_message(self, user_id: str) -> _Written | None:
-        # The event does not name the author: an agent may enter a customer's text. `read` finds the author.
-        if self.detail.is_made_for_nobody(user_id):
-            return None
-        return _Written(_FIRST, self.detail.description, Customer(id=self.detail.requester_id))
-
-
-class _Author(Payload):
-    id: Loose[str] = None
-    name: Loose[str] = None
-    type: str = ""
-    is_staff: bool | None = None
-
-
-class _NewComment(Payload):
-    id: Id
-    body: str | None = None
-    is_public: bool | None = None
-    author: _Author
-
-
-class _CommentEvent(Payload):
-    comment: _NewComment
-
-
-class _CommentAdded(_Notification):
-    reason = "not a public comment of a customer"
-    event: _CommentEvent
-
-    def find_message(self, user_id: str) -> _Written | None:
-        comment, author, detail = self.event.comment, self.event.comment.author, self.detail
-        is_first = detail.is_first_comment(comment.body)
-        # The requester is the customer even with an agent's seat, as at the help desk for a company's own employees.
-        is_requester = author.id is not None and author.id == detail.requester_id and detail.channel != _CHILD_TICKET
-        is_customer = is_requester or author.is_staff is False or (is_first and detail.channel in _FORMS | _API)
-        is_ours = author.id == user_id and (not is_first or detail.is_made_for_nobody(user_id))
-        if not comment.is_public or not is_customer or is_ours:
-            return None
-        return _Written(_FIRST if is_first else comment.id, comment.body, Customer(id=author.id, name=author.name))
-
-
-class _NewMessage(Payload):
-    id: Id
-    body: str | None = None
-
-
-class _MessageEvent(Payload):
-    message: _NewMessage
-    actor: _Author = _Author()
-
-
-class _MessageAdded(_Notification):
-    reason = "not written by a customer"
-    event: _MessageEvent
-
-    def find_message(self, user_id: str) -> _Written | None:
-        message, actor = self.event.message, self.event.actor
-        if actor.type != "end_user":
-            return None
-        return _Written(message.id, message.body, Customer(id=actor.id, name=actor.name))
-
-
-_NOTIFICATIONS: Mapping[str, type[_Notification]] = {
-    "ticket.created": _Created,
-    "ticket.comment_added": _CommentAdded,
-    "messaging_ticket.message_added": _MessageAdded,
-}
-
-
-class _Sample(Payload):
-    """The part of an event that shows whether it describes a real ticket."""
-
-    created_at: Loose[AwareDatetime] = Field(default=None, validation_alias=AliasPath("detail", "created_at"))
-
-
-class _Trigger(Payload):
-    """The payload of a trigger or an automation that uses the template in our documentation.
-
-    Every value arrives as text, and as an empty one if there is nothing to fill in.
-    """
-
-    ticket_id: Id
-    comment_id: Loose[str] = None
-    updated_at: Loose[str] = None
-    kind: Kind = "created"
-    actor_id: Loose[str] = None
-    actor_role: Loose[str] = None
-    requester_id: Loose[str] = None
-    comment_public: Loose[str | bool] = None
-    comment_author_id: Loose[str] = None
-
-    def find_reason_to_ignore(self, user_id: str) -> str | None:
-        """Return why the payload reports no message of a customer, or None. With a doubt, `read` finds out."""
-        not_customer = "not a public comment of a customer"
-        if str(self.comment_public).lower() == "false":
-            return not_customer
-        is_requester = bool(self.requester_id) and self.comment_author_id == self.requester_id
-        if user_id in (self.actor_id, self.comment_author_id):
-            # A form may create tickets as our user. Later comments of our user are our own.
-            return None if self.requester_id and self.kind == "created" else "made by ourselves"
-        is_agent = _ROLES.get((self.actor_role or "").lower()) == "agent"
-        return not_customer if is_agent and not is_requester else None
-
-    def find_message_id(self, invocation: str | None) -> str:
-        """Return what identifies the message, in every delivery of it.
-
-        Args:
-            invocation: Zendesk's id of the delivery, if it is usable.
-
-        Raises:
-            MalformedPayload: Nothing does, so that different messages would count as the same one.
-        """
-        if self.comment_id and self.comment_id.isdecimal():
-            return self.comment_id
-        stamp = self.updated_at or ""
-        usable = stamp if _parse_time(stamp) else invocation
-        if usable is None:
-            names = "comment_id and updated_at"
-            message = f"{names}: they are missing, or their placeholders are empty, so nothing identifies the message"
-            raise MalformedPayload(message)
-        if self.comment_id is not None or usable != stamp:
-            # Seen with a misspelled placeholder, which Zendesk fills in with nothing.
-            logger.warning(
-                "the payload of a Zendesk trigger has no comment_id, so %r identifies the message; use the template in "
-                "the documentation, with {{ticket.latest_comment.id}}",
-                usable,
-            )
-        return usable
-
-
-class _Ticket(Payload):
-    id: Id
-    updated_at: str
-    # Tags are written as a complete list, so any tag that is missing here would be removed.
-    tags: tuple[str, ...]
-    created_at: Loose[AwareDatetime] = None
-    subject: Loose[str] = None
-    status: Loose[str] = None
-    requester_id: Loose[str] = None
-    assignee_id: Loose[str] = None
-    group_id: Loose[str] = None
-    brand_id: Loose[str] = None
-    recipient: Loose[str] = None
-    channel: Loose[str] = Field(default=None, validation_alias=AliasPath("via", "channel"))
-
-
-class _TicketResponse(Payload):
-    ticket: _Ticket
-
-
-class _MetricResponse(Payload):
-    solved_at: Loose[AwareDatetime] = Field(default=None, validation_alias=AliasPath("ticket_metric", "solved_at"))
-
-
-class _Attachment(Payload):
-    file_name: Loose[str] = None
-
-
-class _Comment(Payload):
-    id: Loose[Id] = None
-    author_id: Loose[str] = None
-    public: bool = True
-    body: Loose[str] = None
-    plain_body: Loose[str] = None
-    html_body: Loose[str] = None
-    transcription: Loose[str] = Field(default=None, validation_alias=AliasPath("data", "transcription_text"))
-    attachments: LooseTuple[_Attachment] = ()
-    channel: Loose[str] = Field(default=None, validation_alias=AliasPath("via", "channel"))
-    flags: LooseTuple[int] = Field(default=(), validation_alias=AliasPath("metadata", "flags"))
-    is_generated: Loose[bool] = Field(
-        default=None, validation_alias=AliasPath("metadata", "system", "machine_generated")
-    )
-    suspension: Loose[int | str] = Field(default=None, validation_alias=AliasPath("metadata", "suspension_type_id"))
-    created_at: Loose[AwareDatetime] = None
-
-    @property
-    def message_id(self) -> str:
-        """The comment's id, or a substitute that is the same whenever the comment is read."""
-        content = f"{self.author_id} {self.created_at} {self.body} {self.html_body}"
-        return self.id or f"sha256-{hashlib.sha256(content.encode('utf-8', 'replace')).hexdigest()[:32]}"
-
-    @property
-    def plain(self) -> Plain:
-        """The text without redacted parts, which Zendesk replaces with black boxes."""
-        plain = from_html(self.html_body) if self.html_body else Plain(self.plain_body or self.body or "", 0)
-        spoken = self.transcription or ""
-        text = (
-            plain.text
-            if normalize_for_comparison(spoken) in normalize_for_comparison(plain.text)
-            else (f"{plain.text}\n\n{spoken}")
-        )
-        return Plain(clean(_REDACTED.sub("", text)), plain.images)
-
-    def is_automatic(self, author: "_User | None") -> bool:
-        """Return whether a reply could start a loop, or reach somebody whom Zendesk has blocked."""
-        is_suspended = self.suspension is not None or bool(author and author.suspended)
-        return _AUTOMATIC in self.flags or bool(self.is_generated) or is_suspended
-
-
-class _User(Payload):
-    id: Id
-    name: Loose[str] = None
-    email: Loose[str] = None
-    role: Loose[str] = None
-    suspended: Loose[bool] = None
-
-
-class _CommentsResponse(Payload):
-    comments: LooseTuple[_Comment]
-    users: LooseTuple[_User] = ()
-    has_more: Loose[bool] = Field(default=None, validation_alias=AliasPath("meta", "has_more"))
-    cursor: Loose[str] = Field(default=None, validation_alias=AliasPath("meta", "after_cursor"))
-
-
-class _StoredField(Payload):
-    id: Id
-    value: JsonValue = None
-
-
-class _AuditEvent(Payload):
-    id: Loose[Id] = None
-    type: Loose[str] = None
-    public: Loose[bool] = None
-
-
-class _Audit(Payload):
-    author_id: Loose[str] = None
-    events: LooseTuple[_AuditEvent] = ()
-
-
-class _UpdatedTicket(Payload):
-    """The ticket after an update. A field that the response lacks shows nothing."""
-
-    updated_at: Loose[str] = None
-    tags: Loose[tuple[str, ...]] = None
-    custom_fields: Loose[tuple[_StoredField, ...]] = None
-    priority: Loose[str] = None
-    status: Loose[str] = None
-    group_id: Loose[str] = None
-    assignee_id: Loose[str] = None
-
-
-class _UpdateResponse(Payload):
-    ticket: Loose[_UpdatedTicket] = None
-    audit: Loose[_Audit] = None
-
-
-class _ErrorDetail(Payload):
-    description: Loose[str] = None
-
-
-class _Error(Payload):
-    error: Loose[str] = None
-    description: Loose[str] = None
-    details: Loose[dict[str, Loose[tuple[_ErrorDetail, ...]]]] = None
 
 
 class Zendesk(HelpDesk):
@@ -509,7 +205,7 @@ class Zendesk(HelpDesk):
             raise InvalidSignature(
                 explain_rejection(delivery.headers, "X-Zendesk-Webhook-Signature", "the webhook's secret")
             )
-        signed_at = _parse_time(delivery.headers.get("x-zendesk-webhook-signature-timestamp", ""))
+        signed_at = parse_time(delivery.headers.get("x-zendesk-webhook-signature-timestamp", ""))
         if signed_at is None or abs(delivery.received_at - signed_at) > _WINDOW:
             raise InvalidSignature("X-Zendesk-Webhook-Signature-Timestamp is not within 5 minutes of our time")
 
@@ -520,7 +216,7 @@ class Zendesk(HelpDesk):
         invocation = delivery.headers.get("x-zendesk-webhook-invocation-id")
         event_id = safe_word(invocation) if invocation else None
         try:
-            values = _parse_trigger_json(delivery.body)
+            values = parse_trigger_json(delivery.body)
             if values is not None:
                 return self._parse_trigger(values, event_id)
         except MalformedPayload as error:
@@ -535,15 +231,15 @@ class Zendesk(HelpDesk):
         # An allow-list: a webhook that subscribes to more events would otherwise answer itself without end.
         if name not in self.events:
             return Ignored(f"event {safe_word(name)}")
-        return self._parse_event(_NOTIFICATIONS[name].parse_data(data, event_id=event_id), data)
+        return self._parse_event(NOTIFICATIONS[name].parse_data(data, event_id=event_id), data)
 
-    def _parse_event(self, notification: _Notification, raw: dict[str, JsonValue]) -> Event | Ignored:
+    def _parse_event(self, notification: Notification, raw: dict[str, JsonValue]) -> Event | Ignored:
         written = notification.find_message(self.user_id)
         if written is None:
             return Ignored(notification.reason)
         detail, (id_, text, customer) = notification.detail, written
         at = notification.time or detail.created_at
-        kind: Kind = "created" if id_ == _FIRST else "replied"
+        kind: Kind = "created" if id_ == FIRST else "replied"
         message = self.build_message(id_, "customer", text, author=customer.id, at=at)
         conversation = self.build_conversation(
             detail.id, [message], customer=customer, subject=detail.subject, is_continued=kind == "replied"
@@ -553,7 +249,7 @@ class Zendesk(HelpDesk):
     def _parse_trigger(self, data: dict[str, JsonValue], event_id: str | None) -> Parsed:
         if "{{" in str(data.get("ticket_id")):
             return Handshake("the test of a trigger's webhook")
-        trigger = _Trigger.parse_data(data, event_id=event_id)
+        trigger = Trigger.parse_data(data, event_id=event_id)
         reason = trigger.find_reason_to_ignore(self.user_id)
         if reason:
             return Ignored(reason)
@@ -573,11 +269,11 @@ class Zendesk(HelpDesk):
             VendorError: The ticket could not be read.
         """
         conversation, created_at = await self._read(event.conversation_id, send)
-        described = _Sample.model_validate(event.raw).created_at
+        described = Sample.model_validate(event.raw).created_at
         if described and created_at and abs(created_at - described) > _SAMPLE_TOLERANCE:
             # The dialogue that tests a webhook sends an example, whose number a real ticket may have.
             raise ConversationIgnored("the event is a sample: the ticket was created at another time")
-        is_shown = event.message_id == _FIRST and conversation.messages
+        is_shown = event.message_id == FIRST and conversation.messages
         return conversation if is_shown else event.add_missing_message(conversation)
 
     async def read(self, conversation_id: str, send: Send) -> Conversation:
@@ -590,14 +286,14 @@ class Zendesk(HelpDesk):
 
     async def _read(self, conversation_id: str, send: Send) -> tuple[Conversation, datetime | None]:
         path = f"/api/v2/tickets/{conversation_id}"
-        ticket = (await self.get(_TicketResponse, path, send)).ticket
-        comments: list[_Comment] = []
-        users: dict[str, _User] = {}
+        ticket = (await self.get(TicketResponse, path, send)).ticket
+        comments: list[Comment] = []
+        users: dict[str, User] = {}
         # Read the newest first, so that the oldest comments of a very long ticket are the ones left out.
         query = f"{path}/comments?include=users&sort=-created_at&page[size]=100"
         cursor = ""
         for _ in range(_MAX_PAGES):
-            page = await self.get(_CommentsResponse, query + cursor, send)
+            page = await self.get(CommentsResponse, query + cursor, send)
             comments += page.comments
             users |= {user.id: user for user in page.users}
             if not page.has_more or not page.cursor:
@@ -615,11 +311,11 @@ class Zendesk(HelpDesk):
 
     async def _read_closed_at(self, path: str, send: Send) -> datetime | None:
         with suppress(VendorError):  # without the time, the human's answer counts a little longer
-            return (await self.get(_MetricResponse, f"{path}/metrics", send)).solved_at
+            return (await self.get(MetricResponse, f"{path}/metrics", send)).solved_at
         return None
 
-    def _translate(self, ticket: _Ticket, comments: Sequence[_Comment], users: Mapping[str, _User]) -> Conversation:
-        requester = users.get(ticket.requester_id or "") or _User(id="unknown")
+    def _translate(self, ticket: Ticket, comments: Sequence[Comment], users: Mapping[str, User]) -> Conversation:
+        requester = users.get(ticket.requester_id or "") or User(id="unknown")
         return self.build_conversation(
             ticket.id,
             (
@@ -639,7 +335,7 @@ class Zendesk(HelpDesk):
         )
 
     def _translate_comment(
-        self, comment: _Comment, ticket: _Ticket, users: Mapping[str, _User], *, is_first: bool
+        self, comment: Comment, ticket: Ticket, users: Mapping[str, User], *, is_first: bool
     ) -> Message:
         author = users.get(comment.author_id or "")
         return self.build_message(
@@ -652,18 +348,18 @@ class Zendesk(HelpDesk):
             is_automatic=comment.is_automatic(author),
         )
 
-    def _find_role(self, comment: _Comment, ticket: _Ticket, author: _User | None, *, is_first: bool) -> Role:
+    def _find_role(self, comment: Comment, ticket: Ticket, author: User | None, *, is_first: bool) -> Role:
         if not comment.public:
             return "note"
-        id_, is_child = comment.author_id, ticket.channel == _CHILD_TICKET
+        id_, is_child = comment.author_id, ticket.channel == CHILD_TICKET
         if id_ and id_ == ticket.requester_id and not is_child and (is_first or id_ != self.user_id):
             # Whoever asks is the customer, even with an agent's seat: a company's help desk may serve its employees.
             return "customer"
         # Without the author's role, only the requester is certainly a customer. Anybody else may be an agent.
-        role = _ROLES.get(author.role, "bot") if author and author.role else "agent"
+        role = ROLES.get(author.role, "bot") if author and author.role else "agent"
         if role != "agent":
             return role
-        channels = _FORMS | _API if id_ == self.user_id else _FORMS
+        channels = FORMS | API if id_ == self.user_id else FORMS
         if is_first and ticket.channel in channels and not is_child:
             return "customer"  # a form entered the request in the customer's name
         return "bot" if id_ in (self.user_id, "-1") or comment.channel in _MACHINES else "agent"
@@ -766,8 +462,8 @@ class Zendesk(HelpDesk):
 
     def _compare(self, actions: Sequence[Action], changes: Mapping[str, Any], response: Response) -> Performed | None:
         """Compare the ticket in the response with the changes. Zendesk drops changes that it does not accept."""
-        updated = _UpdateResponse.model_validate(_read_object(response))
-        ticket, audit = updated.ticket or _UpdatedTicket(), updated.audit or _Audit()
+        updated = UpdateResponse.model_validate(_read_object(response))
+        ticket, audit = updated.ticket or UpdatedTicket(), updated.audit or Audit()
         if audit.author_id is not None and audit.author_id != self.user_id:
             logger.warning(
                 "the Zendesk credentials belong to user %s, but user_id is %s: correct the setting, or create the "
@@ -783,7 +479,7 @@ class Zendesk(HelpDesk):
             changes=self._describe_changes(ticket),
         )
 
-    def _describe_changes(self, ticket: _UpdatedTicket) -> dict[str, Any]:
+    def _describe_changes(self, ticket: UpdatedTicket) -> dict[str, Any]:
         if not ticket.updated_at or ticket.tags is None or not {"group_id", "assignee_id"} <= ticket.model_fields_set:
             # Tags are written as a complete list, so the new version without the new tags would bring back old ones.
             return {}
@@ -851,9 +547,9 @@ class Zendesk(HelpDesk):
 
         Source: https://developer.zendesk.com/api-reference/introduction/requests/
         """
-        error = _Error.model_validate(data)
+        error = Error.model_validate(data)
         field, details = next(iter((error.details or {}).items()), ("", None))
-        first = next(iter(details or ()), _ErrorDetail())
+        first = next(iter(details or ()), ErrorDetail())
         hint = f"refused for {safe_word(field)}" if response.status == 422 and field else None
         if field == "status" and hint:
             hint += "; a closed ticket cannot be changed"
@@ -876,78 +572,6 @@ def _read_object(response: Response) -> object:
     """Return the JSON object in a response to an update, which took effect even if the response is unusual."""
     data = response.data()
     return cast("object", data) if isinstance(data, dict) else {}
-
-
-def _parse_time(stamp: str) -> float | None:
-    """Convert a time, as Zendesk writes it in headers and placeholders, to seconds since the epoch."""
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", stamp, re.ASCII):
-        return None
-    try:
-        return datetime.fromisoformat(stamp).timestamp()
-    except ValueError:
-        return None
-
-
-_TRIGGER_NAMES = frozenset(_Trigger.model_fields)
-_HEAD = re.compile(
-    rb"""\s*[{,]\s*"(?P<name>[a-z_]{1,20})"\s*:\s*(?:"(?P<text>[\w.: -]{0,40})"|(?P<number>\d{1,20}))\s*(?=[,}])"""
-)
-
-
-def _parse_trigger_json(body: bytes) -> dict[str, JsonValue] | None:
-    """Parse the payload of a trigger, whose placeholders may have been replaced by any text; return None for an event.
-
-    Zendesk does not document whether it escapes them. An admin may have added a placeholder for customer text, which
-    could break the JSON, or add a second `ticket_id`. What precedes such text is trusted. Without that, a payload is
-    accepted only if it names one ticket.
-
-    Raises:
-        MalformedPayload: The payload may name the wrong ticket, or is not JSON and names none before it breaks.
-    """
-    head = _parse_head(body)
-    try:
-        data = parse_json(body)
-    except MalformedPayload as error:
-        if "ticket_id" in head:
-            return head
-        raise MalformedPayload(f"{error}, and does not begin as the documented template does") from None
-    names = _TRIGGER_NAMES.intersection(data)
-    if "ticket_id" not in head and "ticket_id" not in data and not (names and "id" in data):
-        return None
-    counts = _count_names(body)
-    is_unique = all(counts[name] <= 1 for name in _TRIGGER_NAMES)
-    if is_unique and ("ticket_id" in head or "id" not in data):
-        return data
-    if "ticket_id" in head:
-        return head
-    # Many published templates name the ticket `id`.
-    if not is_unique or counts["id"] > 1 or "ticket_id" in data:
-        raise MalformedPayload(
-            "the payload names several tickets; begin it with ticket_id, as the documented template does"
-        )
-    return {**data, "ticket_id": data["id"]}
-
-
-def _parse_head(body: bytes) -> dict[str, JsonValue]:
-    """Return the values of the documented names with which a payload begins. No customer can write those values."""
-    head: dict[str, JsonValue] = {}
-    at = 0
-    while (match := _HEAD.match(body, at)) and match["name"].decode() in _TRIGGER_NAMES:
-        value = match["number"] if match["text"] is None else match["text"]
-        head.setdefault(match["name"].decode(), value.decode("ascii", "replace"))
-        at = match.end()
-    return head if str(head.get("ticket_id", "0")).isdecimal() else {}
-
-
-def _count_names(body: bytes) -> Counter[str]:
-    """Count the names of all objects in a valid JSON document."""
-    counts: Counter[str] = Counter()
-
-    def count(pairs: list[tuple[str, Any]]) -> None:
-        counts.update(name for name, _ in pairs)
-
-    json.loads(body, object_pairs_hook=count)
-    return counts
 
 
 def _translate_action(action: Action) -> dict[str, Any]:
@@ -988,7 +612,7 @@ def _to_html(text: str, *, keep_placeholders: bool) -> str:
 # Responses to updates
 
 
-def _find_problems(changes: Mapping[str, Any], ticket: _UpdatedTicket) -> Iterator[str]:
+def _find_problems(changes: Mapping[str, Any], ticket: UpdatedTicket) -> Iterator[str]:
     """Yield the labels that the response lacks. Texts by customers and models are never quoted."""
     if ticket.custom_fields is not None:
         stored = {field.id: field.value for field in ticket.custom_fields}
@@ -1008,7 +632,7 @@ def _find_problems(changes: Mapping[str, Any], ticket: _UpdatedTicket) -> Iterat
 
 
 def _find_rejections(
-    actions: Sequence[Action], changes: Mapping[str, Any], ticket: _UpdatedTicket, comments: Sequence[_AuditEvent]
+    actions: Sequence[Action], changes: Mapping[str, Any], ticket: UpdatedTicket, comments: Sequence[AuditEvent]
 ) -> Iterator[Rejection]:
     """Yield the actions that the response shows not to have happened."""
     if any(comment.public is False for comment in comments):
