@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, 
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import AliasPath, AwareDatetime, BeforeValidator, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import (
@@ -26,7 +26,6 @@ from triage.models import (
     Delivery,
     Event,
     Handshake,
-    Id,
     Ignored,
     Message,
     Parsed,
@@ -37,16 +36,35 @@ from triage.models import (
     Step,
 )
 from triage.text import (
-    Plain,
-    clean,
-    describe_automatic,
-    from_html,
-    looks_like_html,
     normalize_for_comparison,
     to_html,
 )
-from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Send, build_steps, merge_fields
-from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
+from triage.vendors.base import ErrorFacts, HelpDesk, Send, build_steps, merge_fields
+from triage.vendors.front_payload import (
+    FIRST_WITHIN,
+    ID,
+    Accepted,
+    Comment,
+    Error,
+    FailureEvent,
+    Fields,
+    FrontMessage,
+    FrontTag,
+    HistoryEvent,
+    InboundEvent,
+    Inbox,
+    Item,
+    Notification,
+    Page,
+    Recipient,
+    T,
+    find_workspace,
+    get_position,
+    is_from_customer,
+    is_id,
+    read_text,
+)
+from triage.vendors.payload import parse_json, safe_word
 from triage.vendors.responses import follow_merges
 from triage.vendors.settings import ListOf, Secret, SigningSecret
 from triage.vendors.signing import decode_base64, explain_rejection
@@ -55,7 +73,6 @@ Source: TypeAlias = Literal["application", "rule"]
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T", bound=Payload)
 
 # The event for a customer's message, in each of the two webhook systems: https://dev.frontapp.com/reference/events
 _EVENTS: Mapping[Source, str] = {"application": "inbound_received", "rule": "inbound"}
@@ -68,231 +85,12 @@ _OPENINGS = frozenset({"reopen", "restore", "reminder"})
 _ORDER: Mapping[type[Action], int] = {Assign: 0, Reply: 1, SetFields: 2, Tag: 3, Note: 4, MarkSpam: 5, Close: 5}
 _WINDOW = 300.0  # seconds: https://dev.frontapp.com/docs/security-1
 _LARGEST_REWRITTEN = 1024 * 1024  # bytes; a larger body is not parsed before its signature is verified
-_FIRST_WITHIN = timedelta(seconds=60)  # a later message is not the first one of its conversation
 _SAME_MOMENT = timedelta(seconds=10)  # a conversation that is reopened so soon after a message was reopened by it
 _HOLD = timedelta(days=7)  # how long a human's answer counts with `messages="new"`
 _CHALLENGE = re.compile(r"[\w.~+/=:-]{1,256}", re.ASCII)
-_PAGE_TOKEN = re.compile(r"[?&]page_token=([\w.~-]{1,500})(?=[&#]|$)", re.ASCII)
 _MAX_PAGES = 5  # of 100 entries each
 _MAX_TAG_PAGES = 20
 _MAX_RETRY_AFTER = 600.0  # seconds; some sources give Retry-After in milliseconds, so a larger value is converted
-_ID = r"[a-z0-9]{1,40}"
-
-
-def _to_list(value: object) -> object:
-    """Put an object into a list, because Front's own samples show either of them in the same place."""
-    return cast("list[object]", [value]) if isinstance(value, dict) else value
-
-
-def _get_first(value: object) -> object:
-    """Return the first element of a list. Anything else is returned unchanged."""
-    return next(iter(cast("list[object]", value)), None) if isinstance(value, list) else value
-
-
-def _require_list(value: object) -> list[object]:
-    """Reject a response whose list is not one. Otherwise it would count as an empty list."""
-    if not isinstance(value, list):
-        raise ValueError("not a list")  # noqa: TRY004 - pydantic expects a ValueError
-    return cast("list[object]", value)
-
-
-Several = Annotated[LooseTuple[T], BeforeValidator(_to_list)]
-"""A list, or its only element."""
-
-
-class _Person(Payload):
-    id: Loose[str] = None
-    type: str = "user"
-
-    @property
-    def is_human(self) -> bool:
-        """False for rules, macros, API clients, and other bots.
-
-        Source: https://dev.frontapp.com/reference/teammates
-        """
-        return self.type in ("user", "visitor")
-
-
-class _Recipient(Payload):
-    name: Loose[str] = None
-    handle: Loose[str] = None
-    role: Loose[str] = None
-    contact_url: Loose[str] = Field(default=None, validation_alias=AliasPath("_links", "related", "contact"))
-
-    @property
-    def contact_id(self) -> str | None:
-        match = re.search(rf"/contacts/(crd_{_ID})$", self.contact_url or "")
-        return match[1] if match else None
-
-    @property
-    def address(self) -> str:
-        return (self.handle or "").strip().casefold()
-
-
-class _File(Payload):
-    filename: Loose[str] = None
-
-
-class _Message(Payload):
-    id: Loose[Id] = None
-    uid: Loose[Id] = Field(default=None, validation_alias="message_uid")
-    type: Loose[str] = None
-    is_inbound: Loose[bool] = None
-    is_draft: Loose[bool] = None
-    draft_mode: Loose[str] = None
-    created_at: Loose[AwareDatetime] = None
-    subject: Loose[str] = None
-    text: str | None = None
-    body: str | None = None
-    blurb: Loose[str] = None
-    author: Loose[_Person] = None
-    recipients: Several[_Recipient] = ()
-    attachments: Several[_File] = ()
-    # Only partner channels pass headers on: https://dev.frontapp.com/reference/messages
-    headers: Loose[dict[str, JsonValue]] = Field(default=None, validation_alias=AliasPath("metadata", "headers"))
-
-    @property
-    def is_preview(self) -> bool:
-        return self.text is None and self.body is None
-
-    @property
-    def sender(self) -> _Recipient | None:
-        """The customer who wrote this inbound message. The sender of a contact form names the customer in Reply-To."""
-        by_role = {recipient.role: recipient for recipient in reversed(self.recipients)}
-        sender, reply_to = by_role.get("from"), by_role.get("reply-to")
-        ours = {recipient.address for recipient in self.recipients if recipient.role in ("to", "cc", "bcc")}
-        if reply_to is None or reply_to.address in ("", *ours):
-            return sender
-        if sender is None or sender.address != reply_to.address:
-            return reply_to
-        return sender.model_copy(update={"name": sender.name or reply_to.name})
-
-    @property
-    def is_automatic(self) -> bool:
-        headers = {name: str(value) for name, value in (self.headers or {}).items()}
-        return describe_automatic(headers=headers) is not None
-
-
-class _Tag(Payload):
-    id: Id
-    name: str = ""
-    is_private: Loose[bool] = None
-    owner_url: Loose[str] = Field(default=None, validation_alias=AliasPath("_links", "related", "owner"))
-
-    @property
-    def workspace(self) -> str | None:
-        """The id of the workspace that owns the tag, or None for a tag of the company."""
-        return _find_workspace(self.owner_url)
-
-    @property
-    def is_personal(self) -> bool:
-        return bool(self.is_private) or "/teammates/" in (self.owner_url or "")
-
-
-class _Inbox(Payload):
-    id: Loose[str] = None
-    owner_url: Loose[str] = Field(default=None, validation_alias=AliasPath("_links", "related", "owner"))
-
-
-class _Item(Payload):
-    """A conversation, in an event and in an API response."""
-
-    id: Id
-    subject: Loose[str] = None
-    status: Loose[str] = None
-    status_category: Loose[str] = None
-    assignee: Loose[_Person] = None
-    recipient: Loose[_Recipient] = None
-    tags: Several[_Tag] = ()
-    created_at: Loose[AwareDatetime] = None
-
-    @property
-    def is_closed(self) -> bool:
-        return self.status in ("archived", "deleted") or self.status_category == "resolved"
-
-    def find_kind(self, message: _Message) -> Kind:
-        """Return `"replied"` if `message` came too late to be the conversation's first one."""
-        if self.created_at is None or message.created_at is None:
-            return "created"
-        return "replied" if message.created_at - self.created_at > _FIRST_WITHIN else "created"
-
-
-class _Fields(Payload):
-    """Strict: PATCH replaces all custom fields, so any that were not parsed would be erased."""
-
-    custom_fields: dict[str, JsonValue]
-
-
-class _Reference(Payload):
-    id: Loose[str] = None
-
-
-class _EventTarget(Payload):
-    data: Annotated[_Message | None, BeforeValidator(_get_first)] = None
-
-
-class _InboundEvent(Payload):
-    """The body of a rule's webhook, or the payload of an application's webhook."""
-
-    id: Id
-    conversation: _Item
-    sources: Several[_Inbox] = Field(default=(), validation_alias=AliasPath("source", "data"))
-    target: _EventTarget | None = None
-
-    @property
-    def message(self) -> _Message:
-        """The message. Without the data of a message, it is a preview that shows nothing of it."""
-        return (self.target and self.target.data) or _Message()
-
-    @property
-    def inboxes(self) -> list[str]:
-        return [source.id for source in self.sources if source.id and _is_id("inb", source.id)]
-
-
-class _FailureEvent(Payload):
-    """An event for a message that could not be delivered."""
-
-    conversation_id: Loose[Id] = Field(default=None, validation_alias=AliasPath("conversation", "id"))
-    error: Loose[str] = Field(default=None, validation_alias=AliasPath("target", "data", "error_type"))
-
-
-class _Notification(Payload):
-    authorization: _Reference | None = None
-    payload: dict[str, JsonValue]
-
-
-class _HistoryEvent(Payload):
-    type: Loose[str] = None
-    at: Loose[AwareDatetime] = Field(default=None, validation_alias="emitted_at")
-
-
-class _Page(Payload, Generic[T]):
-    results: Annotated[LooseTuple[T], BeforeValidator(_require_list)] = Field(alias="_results")
-    next_url: Loose[str] = Field(default=None, validation_alias=AliasPath("_pagination", "next"))
-
-    @property
-    def next_token(self) -> str | None:
-        """The token of the next page. The URL itself is never called, so that the API token cannot leak."""
-        match = _PAGE_TOKEN.search(self.next_url or "")
-        return match[1] if match else None
-
-
-class _Comment(Payload):
-    id: Id
-    body: Loose[str] = None
-    author_id: Loose[str] = Field(default=None, validation_alias=AliasPath("author", "id"))
-
-
-class _Accepted(Payload):
-    """The response to a reply (`message_uid`) or a comment (`id`)."""
-
-    id: Loose[Id] = None
-    uid: Loose[Id] = Field(default=None, validation_alias="message_uid")
-
-
-class _Error(Payload):
-    title: Loose[str] = Field(default=None, validation_alias=AliasPath("_error", "title"))
-    message: Loose[str] = Field(default=None, validation_alias=AliasPath("_error", "message"))
 
 
 class Front(HelpDesk):
@@ -350,11 +148,11 @@ class Front(HelpDesk):
 
     webhook_secret: SigningSecret
     api_token: Secret = Field(description="an API token")
-    company_id: str = Field(pattern=rf"^cmp_{_ID}$", description="an id such as cmp_4thp0")
-    author_id: str = Field(pattern=rf"^tea_{_ID}$", description="a teammate's id such as tea_6r55a")
+    company_id: str = Field(pattern=rf"^cmp_{ID}$", description="an id such as cmp_4thp0")
+    author_id: str = Field(pattern=rf"^tea_{ID}$", description="a teammate's id such as tea_6r55a")
     source: Source = "application"
-    channel_id: str | None = Field(default=None, pattern=rf"^cha_{_ID}$", description="an id such as cha_14tfp")
-    inboxes: ListOf[Annotated[str, Field(pattern=rf"^inb_{_ID}$")]] = Field(
+    channel_id: str | None = Field(default=None, pattern=rf"^cha_{ID}$", description="an id such as cha_14tfp")
+    inboxes: ListOf[Annotated[str, Field(pattern=rf"^inb_{ID}$")]] = Field(
         default=(), description="ids of inboxes such as inb_1ix6"
     )
     messages: Literal["first", "new", "all"] = "new"
@@ -417,26 +215,26 @@ class Front(HelpDesk):
             return Ignored(f"event {safe_word(event_type)}")
         event = data
         if self.source == "application":
-            notification = _Notification.parse_data(data)
+            notification = Notification.parse_data(data)
             if notification.authorization is None or notification.authorization.id != self.company_id:
                 return Ignored("of another company")
             event = notification.payload
         if event_type in _FAILURES:
-            return self._report_failure(_FailureEvent.parse_data(event))
-        return self._parse_event(_InboundEvent.parse_data(event), data)
+            return self._report_failure(FailureEvent.parse_data(event))
+        return self._parse_event(InboundEvent.parse_data(event), data)
 
-    def _report_failure(self, event: _FailureEvent) -> Ignored:
+    def _report_failure(self, event: FailureEvent) -> Ignored:
         """Report a reply that Front had accepted, and could not deliver later."""
         error = f" ({safe_word(event.error)})" if event.error else ""
         reason = f"a message to the customer could not be delivered{error}"
         return Ignored(reason, is_problem=True)
 
-    def _parse_event(self, event: _InboundEvent, raw: dict[str, JsonValue]) -> Event | Ignored:
+    def _parse_event(self, event: InboundEvent, raw: dict[str, JsonValue]) -> Event | Ignored:
         item, message = event.conversation, event.message
         inboxes = [inbox for inbox in event.inboxes if not self.inboxes or inbox in self.inboxes]
         if event.inboxes and not inboxes:
             return Ignored("in another inbox")
-        if not message.is_preview and not _is_from_customer(message):
+        if not message.is_preview and not is_from_customer(message):
             return Ignored("not written by a customer")
         kind = item.find_kind(message)
         if kind == "replied" and self.messages == "first":
@@ -461,7 +259,7 @@ class Front(HelpDesk):
             VendorError: The conversation could not be read.
         """
         is_shown = bool(event.conversation.messages)
-        message_id = event.message_id if _is_id("msg", event.message_id) and not is_shown else None
+        message_id = event.message_id if is_id("msg", event.message_id) and not is_shown else None
         conversation = event.add_missing_message(await self._read(event.conversation_id, send, message_id))
         inbox = event.conversation.inbox or await self._find_inbox(conversation.id, send)
         if self.inboxes and inbox not in self.inboxes:
@@ -479,7 +277,7 @@ class Front(HelpDesk):
             return ""
         if self.messages == "first":
             first = customers[0].at or message.at
-            return "a later message of the conversation" if message.at - first > _FIRST_WITHIN else ""
+            return "a later message of the conversation" if message.at - first > FIRST_WITHIN else ""
         answer = conversation.last_human_answer()
         is_held = answer is not None and answer.at is not None and timedelta() < message.at - answer.at < _HOLD
         return "a human has answered since the conversation was opened" if is_held else ""
@@ -493,14 +291,14 @@ class Front(HelpDesk):
         return await self._read(conversation_id, send, None)
 
     async def _read(self, conversation_id: str, send: Send, message_id: str | None) -> Conversation:
-        def read_item(id_: str) -> Awaitable[_Item]:
-            return self.get(_Item, f"/conversations/{id_}", send)
+        def read_item(id_: str) -> Awaitable[Item]:
+            return self.get(Item, f"/conversations/{id_}", send)
 
         item = await follow_merges(read_item, conversation_id, self._find_merge_target)
-        messages = await self._list(_Page[_Message], f"/conversations/{item.id}/messages", send)
+        messages = await self._list(Page[FrontMessage], f"/conversations/{item.id}/messages", send)
         if message_id is not None and all(message.id != message_id for message in messages):
-            messages.insert(0, await self.get(_Message, f"/messages/{message_id}", send))
-        messages.sort(key=_sort_key)
+            messages.insert(0, await self.get(FrontMessage, f"/messages/{message_id}", send))
+        messages.sort(key=get_position)
         return self._translate(item, messages, closed_at=await self._find_closing(item, messages, send))
 
     async def _find_inbox(self, conversation_id: str, send: Send) -> str | None:
@@ -514,11 +312,11 @@ class Front(HelpDesk):
         ids = [inbox.id for inbox in inboxes if inbox.id]
         return next((id_ for id_ in ids if id_ in self.inboxes), next(iter(ids), None))
 
-    async def _list_inboxes(self, conversation_id: str, send: Send) -> Sequence[_Inbox]:
-        page = await self.get(_Page[_Inbox], f"/conversations/{conversation_id}/inboxes", send)
+    async def _list_inboxes(self, conversation_id: str, send: Send) -> Sequence[Inbox]:
+        page = await self.get(Page[Inbox], f"/conversations/{conversation_id}/inboxes", send)
         return page.results
 
-    async def _find_closing(self, item: _Item, messages: Sequence[_Message], send: Send) -> datetime | None:
+    async def _find_closing(self, item: Item, messages: Sequence[FrontMessage], send: Send) -> datetime | None:
         """Return when a customer's message last found the conversation archived, and reopened it.
 
         Args:
@@ -528,15 +326,15 @@ class Front(HelpDesk):
         """
         times = [message.created_at for message in messages if message.created_at]
         arrivals = [message.created_at for message in messages if message.created_at and message.is_inbound]
-        if item.is_closed or not arrivals or times[-1] - times[0] <= _FIRST_WITHIN:
+        if item.is_closed or not arrivals or times[-1] - times[0] <= FIRST_WITHIN:
             return None
 
-        def find_change(events: Iterable[_HistoryEvent]) -> _HistoryEvent | None:
+        def find_change(events: Iterable[HistoryEvent]) -> HistoryEvent | None:
             return next((event for event in events if _is_change(event, arrivals)), None)
 
         path = f"/conversations/{item.id}/events"
         try:
-            events = await self._list(_Page[_HistoryEvent], path, send, is_enough=find_change)
+            events = await self._list(Page[HistoryEvent], path, send, is_enough=find_change)
         except VendorError as err:
             if not _is_denied(err):
                 raise
@@ -555,12 +353,12 @@ class Front(HelpDesk):
     def _find_merge_target(self, error: VendorError) -> str | None:
         """Return the conversation id in a redirect, which is not followed, so that the API token cannot leak."""
         urls = "|".join((re.escape(self.url), r"https://[a-z0-9-]+\.api\.frontapp\.com", re.escape(self.api_url)))
-        match = re.fullmatch(rf"(?:{urls})?/conversations/(cnv_{_ID})/?(?:\?.*)?", error.location or "")
+        match = re.fullmatch(rf"(?:{urls})?/conversations/(cnv_{ID})/?(?:\?.*)?", error.location or "")
         return match[1] if match and error.status == 301 else None
 
     async def _list(
         self,
-        model: type[_Page[T]],
+        model: type[Page[T]],
         path: str,
         send: Send,
         *,
@@ -580,8 +378,8 @@ class Front(HelpDesk):
 
     def _translate(
         self,
-        item: _Item,
-        messages: Sequence[_Message],
+        item: Item,
+        messages: Sequence[FrontMessage],
         *,
         inbox: str | None = None,
         closed_at: datetime | None = None,
@@ -590,7 +388,7 @@ class Front(HelpDesk):
         """Build a conversation from messages that are sorted, the oldest first."""
         kept = [message for message in messages if not message.is_draft and not message.draft_mode]
         newest = [message for message in reversed(kept) if self._find_role(message) == "customer"]
-        sender = next((message.sender for message in newest if message.sender), None) or item.recipient or _Recipient()
+        sender = next((message.sender for message in newest if message.sender), None) or item.recipient or Recipient()
         subjects = [item.subject, *(message.subject for message in messages)]
         return self.build_conversation(
             item.id,
@@ -607,20 +405,20 @@ class Front(HelpDesk):
             is_continued=is_continued,
         )
 
-    def _translate_message(self, item: _Item, message: _Message) -> Message:
+    def _translate_message(self, item: Item, message: FrontMessage) -> Message:
         return self.build_message(
             _identify(item, message),
             self._find_role(message),
-            _read_text(message),
+            read_text(message),
             author=message.author.id if message.author else None,
             at=message.created_at,
             files=(file.filename or "file" for file in message.attachments),
             is_automatic=message.is_automatic,
         )
 
-    def _find_role(self, message: _Message) -> Role:
+    def _find_role(self, message: FrontMessage) -> Role:
         """Return the author's role. Teammates write `internal` messages to one another."""
-        if _is_from_customer(message):
+        if is_from_customer(message):
             return "customer"
         if message.author is None or not message.author.is_human or message.author.id == self.author_id:
             return "bot"
@@ -636,9 +434,9 @@ class Front(HelpDesk):
         """
         super().check(action)
         match action:
-            case Assign(user=str(user)) if user and not _is_id("tea", user):
+            case Assign(user=str(user)) if user and not is_id("tea", user):
                 raise ConfigurationError(f"Front's teammate ids look like tea_6r55a; {action!r} has another id.")
-            case Assign(team=str(team)) if team and self.teams == "inboxes" and not _is_id("inb", team):
+            case Assign(team=str(team)) if team and self.teams == "inboxes" and not is_id("inb", team):
                 raise ConfigurationError(
                     f"Front's inbox ids look like inb_1ix6; {action!r} has another id. For tags, set teams='tags'."
                 )
@@ -681,7 +479,7 @@ class Front(HelpDesk):
         """Write a reply or a comment. Front identifies a reply that it has only accepted by its `message_uid`."""
         response = await send(request)
         with suppress(ValueError):
-            accepted = _Accepted.model_validate_json(response.body)
+            accepted = Accepted.model_validate_json(response.body)
             return Performed(message_ids=tuple(id_ for id_ in (accepted.uid, accepted.id) if id_))
         return Performed()
 
@@ -694,7 +492,7 @@ class Front(HelpDesk):
         action = step.actions[0]
         if not isinstance(action, Note):
             return await super().was_performed(step, conversation, send)
-        comments = await self._list(_Page[_Comment], f"/conversations/{conversation.id}/comments", send)
+        comments = await self._list(Page[Comment], f"/conversations/{conversation.id}/comments", send)
         ours = (comment for comment in comments if comment.author_id == self.author_id)
         expected = normalize_for_comparison(_escape_markdown(action.body))
         return any(normalize_for_comparison(comment.body or "") == expected for comment in ours)
@@ -726,7 +524,7 @@ class Front(HelpDesk):
         fields = merge_fields(actions)
         if fields:
             # Read as late as possible, because any change between this call and the next one is lost.
-            current = await self.get(_Fields, path, send)
+            current = await self.get(Fields, path, send)
             changes["custom_fields"] = current.custom_fields | fields
         if changes:
             names = [f"the field {name!r}" for name in fields]
@@ -753,34 +551,34 @@ class Front(HelpDesk):
     async def _find_tag_ids(self, tags: Iterable[str], conversation_id: str, send: Send) -> list[str]:
         """Return the ids of tags, which a policy names by id or name. Tags that do not exist are created."""
         names = list(dict.fromkeys(tag.strip() for tag in tags))
-        if all(_is_id("tag", name) for name in names):
+        if all(is_id("tag", name) for name in names):
             return names
         # The list of the company's tags lacks those of its workspaces, and rules react to the tag, not to its name.
-        known = await self._list(_Page[_Tag], "/tags", send, pages=_MAX_TAG_PAGES)
+        known = await self._list(Page[FrontTag], "/tags", send, pages=_MAX_TAG_PAGES)
         named = {name: [tag for tag in known if _is_named(tag, name)] for name in names}
         workspaces = await self._find_workspaces(named.values(), conversation_id, send)
         ids: list[str] = []
         for name in names:
             # Several tags may share a name. The sort is stable, so otherwise the first one is used.
             found = sorted(named[name], key=lambda tag: _rank_tag(tag, workspaces))
-            ids.append(name if _is_id("tag", name) else found[0].id if found else await self._create_tag(name, send))
+            ids.append(name if is_id("tag", name) else found[0].id if found else await self._create_tag(name, send))
         return ids
 
     async def _find_workspaces(
-        self, candidates: Iterable[Sequence[_Tag]], conversation_id: str, send: Send
+        self, candidates: Iterable[Sequence[FrontTag]], conversation_id: str, send: Send
     ) -> Sequence[str | None]:
         """Return the workspaces of a conversation, if that is needed to choose between tags with the same name."""
         if not any(len(tags) > 1 and any(tag.workspace for tag in tags) for tags in candidates):
             return ()
         try:
-            return [_find_workspace(inbox.owner_url) for inbox in await self._list_inboxes(conversation_id, send)]
+            return [find_workspace(inbox.owner_url) for inbox in await self._list_inboxes(conversation_id, send)]
         except VendorError as err:
             if not _is_denied(err):
                 raise
             return ()
 
     async def _create_tag(self, name: str, send: Send) -> str:
-        return (await self.call(_Tag, self.request("POST", "/company/tags", {"name": name}), send)).id
+        return (await self.call(FrontTag, self.request("POST", "/company/tags", {"name": name}), send)).id
 
     # Errors and limits
 
@@ -797,55 +595,32 @@ class Front(HelpDesk):
 
     def parse_error(self, data: Mapping[str, Any], response: Response) -> ErrorFacts:
         """Parse `{"_error": {"status": …, "title": …, "message": …}}`."""
-        error = _Error.model_validate(data)
+        error = Error.model_validate(data)
         return ErrorFacts(error.message, error.title.lower().replace(" ", "_") if error.title else None)
 
 
-def _is_id(kind: str, text: str) -> bool:
-    return re.fullmatch(rf"{kind}_{_ID}", text) is not None
-
-
-def _find_workspace(url: str | None) -> str | None:
-    match = re.search(rf"/teams/(tim_{_ID})$", url or "")
-    return match[1] if match else None
-
-
-def _is_named(tag: _Tag, name: str) -> bool:
+def _is_named(tag: FrontTag, name: str) -> bool:
     return not tag.is_personal and tag.name.strip().casefold() == name.casefold()
 
 
-def _rank_tag(tag: _Tag, workspaces: Sequence[str | None]) -> int:
+def _rank_tag(tag: FrontTag, workspaces: Sequence[str | None]) -> int:
     """Return the rank of a tag among those with the same name: of the conversation's workspace, company, another's."""
     if tag.workspace is None:
         return 1
     return 0 if not workspaces or tag.workspace in workspaces else 2
 
 
-def _is_from_customer(message: _Message) -> bool:
-    """Return whether a customer wrote a message. The author of a chat may be a `visitor`, not a teammate."""
-    if message.author is None or message.author.type == "visitor":
-        return message.is_inbound is not False
-    return False
-
-
-def _identify(item: _Item, message: _Message) -> str:
+def _identify(item: Item, message: FrontMessage) -> str:
     """Return a stable id of a message.
 
     Front returns only the `message_uid` of a reply that it has accepted, so that identifies sent messages.
     """
-    sent = None if _is_from_customer(message) else message.uid
+    sent = None if is_from_customer(message) else message.uid
     at = f"{message.created_at:%Y%m%dT%H%M%S.%f}" if message.created_at else "unknown"
     return sent or message.id or message.uid or f"{item.id}-{at}"
 
 
-def _read_text(message: _Message) -> Plain:
-    """Return the text of a message. Unlike Front's plain text, the HTML marks quotations."""
-    body = message.body or ""
-    plain = from_html(body) if looks_like_html(body) else Plain(clean(body), 0)
-    return Plain(plain.text or clean(message.text or "") or clean(message.blurb or ""), plain.images)
-
-
-def _is_change(event: _HistoryEvent, arrivals: Sequence[datetime]) -> bool:
+def _is_change(event: HistoryEvent, arrivals: Sequence[datetime]) -> bool:
     """Return whether an event closed or opened a conversation, other than a customer's message that reopened it."""
     if event.type in _CLOSINGS:
         return event.at is not None
@@ -875,10 +650,6 @@ def _list_signed_forms(body: bytes) -> Iterator[bytes]:
     if len(body) <= _LARGEST_REWRITTEN:
         with suppress(ValueError, RecursionError):
             yield json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _sort_key(message: _Message) -> tuple[datetime, int, str]:
-    return sort_key(message.created_at, message.id or "")
 
 
 def _can_share_step(previous: Action, action: Action) -> bool:

@@ -181,7 +181,10 @@ def _prepare(client: Client | None, name: str, expected: str, context_method: st
 
     if type(client) in (anthropic.Anthropic, anthropic.AsyncAnthropic):  # other classes use other credentials
         _check_credentials(client)
-    return client.with_options(max_retries=0)
+    # Some releases of the client for Bedrock do not pass the user's HTTP client, such as a gateway's, on to the copy.
+    http_client = getattr(client, "_client", None)
+    options: dict[str, Any] = {"http_client": http_client} if http_client is not None else {}
+    return client.with_options(max_retries=0, **options)
 
 
 def _create_checked(create: Callable[[], OwnClient]) -> OwnClient:
