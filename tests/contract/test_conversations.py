@@ -281,6 +281,15 @@ def test_a_human_who_shares_our_account_is_a_human(desk: Desk, scene: Scene) -> 
     assert scene.route(router, "Thank you, and also").reason == "a human has answered"
 
 
+def test_a_human_whose_message_begins_like_our_reply_is_a_human(desk: Desk, scene: Scene) -> None:
+    if desk.vendor.appends_signature:
+        return  # there, the two cannot be told apart by their texts
+    router = scene.create_router(buckets=only(Assign(team=desk.teams["general"]), Reply("Hi")))
+    scene.write("Hello")
+    scene.answer("Hi, this is Ada in person.", agent=next(iter(desk.fake.users)))
+    assert scene.route(router, "Thank you, and also").reason == "a human has answered"
+
+
 def test_our_own_reply_is_recognized_after_a_restart(desk: Desk, scene: Scene) -> None:
     buckets = only(Reply("Hi {customer_name}, we have your message."), Tag("seen"))
     scene.route(scene.create_router(buckets=buckets), "Hello")

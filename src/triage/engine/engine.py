@@ -248,8 +248,12 @@ class Engine:
         return conversation.model_copy(update={"messages": messages})
 
     def _is_ours(self, message: Message, written: Container[str]) -> bool:
+        if message.id in written:
+            return True
         text = normalize_for_comparison(message.text)
-        return message.id in written or any(pattern.match(text) for pattern in self._own_texts)
+        # A human's message may begin like a short reply, so match only the beginning where the vendor adds a signature.
+        is_prefix = getattr(self.vendor, "appends_signature", False)
+        return any(pattern.match(text) if is_prefix else pattern.fullmatch(text) for pattern in self._own_texts)
 
     def find_bucket(self, conversation: Conversation) -> str | None:
         """Return the bucket to which we have routed a conversation, judging by its team, if the inbox does not know."""
@@ -268,7 +272,7 @@ class Engine:
 
 
 def compile_text(body: str) -> re.Pattern[str]:
-    """Return a pattern for a filled in text, without white space. The help desk may append a signature to it."""
+    """Return a pattern for a filled in text, without white space."""
     parts = string.Formatter().parse(body)
     literals = "".join(
         re.escape(normalize_for_comparison(literal)) + (_FILLED_IN if name is not None else "")
