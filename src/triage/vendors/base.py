@@ -299,6 +299,19 @@ class HelpDesk(Settings, ABC):
     """The supported actions."""
     instead: ClassVar[Mapping[type[Action], str]] = {}
     """For each unsupported action, the reason and an alternative."""
+    step_order: ClassVar[Mapping[type[Action], int]] = {
+        Assign: 0,
+        Reply: 1,
+        SetPriority: 2,
+        SetFields: 3,
+        Tag: 4,
+        Note: 5,
+        Snooze: 6,
+        MarkSpam: 7,
+        Close: 7,
+    }
+    """The order of the steps: routing before labels, so that a label that fails delays nothing, and closing last.
+    Actions with the same number keep the order of the policy."""
     own_id_setting: ClassVar[str]
     """The setting that holds the author id of the messages that this adapter writes."""
     api_url: ClassVar[str]
@@ -449,8 +462,21 @@ class HelpDesk(Settings, ABC):
             raise ConfigurationError(f"{self.title}'s team and user ids are numbers; {action!r} has another id.")
 
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Group and order actions into steps: by default one step for each action, closing last."""
-        return [Step(actions=(action,)) for action in sorted(actions, key=lambda action: isinstance(action, Close))]
+        """Order actions and group them into steps: assign, reply, then label, and close last.
+
+        Each action is a step, unless `can_share_step` says otherwise.
+        """
+        steps: list[list[Action]] = []
+        for action in sorted(actions, key=lambda action: self.step_order[type(action)]):
+            if steps and self.can_share_step(steps[-1][-1], action):
+                steps[-1].append(action)
+            else:
+                steps.append([action])
+        return build_steps(steps)
+
+    def can_share_step(self, previous: Action, action: Action) -> bool:
+        """Return whether an action can join the step that ends with the previous one, because one call does both."""
+        return False
 
     # Calls
 

@@ -39,7 +39,7 @@ from triage.text import (
     normalize_for_comparison,
     to_html,
 )
-from triage.vendors.base import ErrorFacts, HelpDesk, Send, build_steps, merge_fields
+from triage.vendors.base import ErrorFacts, HelpDesk, Send, merge_fields
 from triage.vendors.front_payload import (
     FIRST_WITHIN,
     ID,
@@ -81,8 +81,6 @@ _FAILURES = frozenset({"message_delivery_failed", "sending_error", "message_boun
 # What changes the state of a conversation, except for messages.
 _CLOSINGS = frozenset({"archive", "trash"})
 _OPENINGS = frozenset({"reopen", "restore", "reminder"})
-# Routing comes first, then labels. Closing comes last.
-_ORDER: Mapping[type[Action], int] = {Assign: 0, Reply: 1, SetFields: 2, Tag: 3, Note: 4, MarkSpam: 5, Close: 5}
 _WINDOW = 300.0  # seconds: https://dev.frontapp.com/docs/security-1
 _LARGEST_REWRITTEN = 1024 * 1024  # bytes; a larger body is not parsed before its signature is verified
 _SAME_MOMENT = timedelta(seconds=10)  # a conversation that is reopened so soon after a message was reopened by it
@@ -445,18 +443,15 @@ class Front(HelpDesk):
             case _:
                 pass
 
-    def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Group and order actions: assign, reply, then set fields, tag and add notes, and close last.
-
-        `Close` joins the step of a reply that directly precedes it, because Front archives with the same call.
-        """
-        steps: list[list[Action]] = []
-        for action in sorted(actions, key=lambda action: _ORDER.get(type(action), 0)):
-            if steps and _can_share_step(steps[-1][-1], action):
-                steps[-1].append(action)
-            else:
-                steps.append([action])
-        return build_steps(steps)
+    def can_share_step(self, previous: Action, action: Action) -> bool:
+        """Return whether one call does both. Front archives with the same call as it replies."""
+        match previous, action:
+            case (Note(), _) | (_, Note() | Reply()) | (Reply(), MarkSpam()):
+                return False
+            case (Reply(), Close()) | (MarkSpam() | Close(), MarkSpam() | Close()):
+                return True
+            case _:
+                return type(previous) is type(action)
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
         """Perform a step: one call, or two if it sets fields.
@@ -650,17 +645,6 @@ def _list_signed_forms(body: bytes) -> Iterator[bytes]:
     if len(body) <= _LARGEST_REWRITTEN:
         with suppress(ValueError, RecursionError):
             yield json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _can_share_step(previous: Action, action: Action) -> bool:
-    """Return whether `action` can join the step that ends with `previous`."""
-    match previous, action:
-        case (Note(), _) | (_, Note() | Reply()) | (Reply(), MarkSpam()):
-            return False
-        case (Reply(), Close()) | (MarkSpam() | Close(), MarkSpam() | Close()):
-            return True
-        case _:
-            return type(previous) is type(action)
 
 
 def _escape_markdown(text: str) -> str:

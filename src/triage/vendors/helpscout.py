@@ -56,18 +56,6 @@ _ARCHIVES = re.compile(
     re.IGNORECASE,
 )
 _IMPORT_AGE = 86_400.0  # seconds; a message of an import that is older belongs to the archive
-# The order of the steps. Tags and fields share a step, and so do the actions that set the status.
-_ORDER: Mapping[type[Action], int] = {
-    Assign: 0,
-    Reply: 1,
-    SetFields: 2,
-    Tag: 2,
-    Note: 3,
-    Snooze: 4,
-    Close: 5,
-    MarkSpam: 5,
-}
-_SHARED_STEPS = (2, 5)
 _MAX_PAGES = 8  # of 25 threads each; a conversation with 100 threads accepts no more
 _MAX_LENGTHS = {"singleline": 255, "multiline": 15_000}
 _FORMATS = {"number": (r"-?[0-9]+", "an integer"), "date": (r"\d{4}-\d\d-\d\d", "a date such as 2026-12-01")}
@@ -282,6 +270,7 @@ class HelpScout(HelpDesk):
     name = "helpscout"
     title = "Help Scout"
     api_url = "https://api.helpscout.net"
+    step_order: ClassVar[Mapping[type[Action], int]] = {**HelpDesk.step_order, Tag: HelpDesk.step_order[SetFields]}
     conversation_paths = ("id",)
     own_id_setting = "user_id"
     can = frozenset({Assign, Reply, Note, Tag, SetFields, Snooze, Close, MarkSpam})
@@ -457,20 +446,22 @@ class HelpScout(HelpDesk):
     # Actions
 
     def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Assign and reply first. Merge tags and fields, which need the same read. Closing and the spam mark come last.
-
-        If a policy only replies (or adds a note) and closes, the reply sets the status itself. A reply may wake a
-        snoozed conversation, so snoozing comes after it.
-        """
-        groups: dict[object, list[Action]] = {}
-        for action in sorted(actions, key=lambda action: _ORDER.get(type(action), 0)):
-            order = _ORDER.get(type(action), 0)
-            groups.setdefault(order if order in _SHARED_STEPS else id(action), []).append(action)
-        steps = list(groups.values())
+        """Order and group actions. If a policy only replies (or adds a note) and closes, the reply sets the status."""
+        steps = super().plan(actions)
         # Not after other steps: closing waits until they are done.
-        if len(steps) == 2 and isinstance(steps[0][0], Reply | Note) and _find_status(steps[1]) == "closed":
-            steps = [steps[0] + steps[1]]
-        return build_steps(steps)
+        if (
+            len(steps) == 2
+            and isinstance(steps[0].actions[0], Reply | Note)
+            and _find_status(steps[1].actions) == "closed"
+        ):
+            return build_steps([steps[0].actions + steps[1].actions])
+        return steps
+
+    def can_share_step(self, previous: Action, action: Action) -> bool:
+        """Return whether one call does both. Tags and fields need the same read, and the last two set the status."""
+        return any(
+            isinstance(previous, kinds) and isinstance(action, kinds) for kinds in ((SetFields, Tag), (Close, MarkSpam))
+        )
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
         """Perform a step with one call. Tags and fields need more: they are read, merged and written as whole lists."""

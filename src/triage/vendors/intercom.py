@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, PrivateAttr
 
-from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
+from triage.actions import Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
 from triage.models import (
     Conversation,
@@ -424,14 +424,6 @@ class Intercom(HelpDesk):
         return f"{item.id}.{int(part.created_at.timestamp()) if part.created_at else 0}"
 
     # Actions
-
-    def plan(self, actions: Sequence[Action]) -> Sequence[Step]:
-        """Return one step for each action: first routing, then labels and notes, closing last.
-
-        An assignment would reopen a closed conversation.
-        """
-        ranks = (Assign, Reply, SetFields, Tag, Note, Snooze, Close)
-        return [Step(actions=(action,)) for action in sorted(actions, key=lambda action: ranks.index(type(action)))]
 
     async def perform(self, step: Step, conversation: Conversation, send: Send) -> Performed | None:
         """Perform a step: two calls for each tag, one call for anything else."""
