@@ -7,11 +7,11 @@ in `phrases/quotes.toml`.
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib import resources
 from itertools import islice
 from typing import NamedTuple
 
 from triage.text.html import clean
+from triage.text.phrases import read_phrases
 
 
 class Split(NamedTuple):
@@ -95,11 +95,8 @@ _WORDS = r"(?:[\w&'\u2019.-]+(?:\ [\w&'\u2019.-]+){0,6})"
 
 @cache
 def _load_phrases() -> _Phrases:
-    """Read the phrases of all languages, once. Importing the package must stay cheap."""
-    import tomllib
-
-    source = resources.files("triage.text").joinpath("phrases/quotes.toml").read_text("utf-8")
-    languages: list[dict[str, list[str]]] = list(tomllib.loads(source).values())
+    """Read the phrases of all languages, once."""
+    languages = read_phrases("quotes")
 
     def collect(key: str) -> frozenset[str]:
         return frozenset(_fold(phrase) for language in languages for phrase in language.get(key, ()))

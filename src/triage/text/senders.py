@@ -7,11 +7,11 @@ reply. Still, a request that merely mentions absence notices or bounces comes fr
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 from unicodedata import normalize
 
 from triage.text.html import clean
+from triage.text.phrases import read_phrases
 
 
 def describe_automatic(
@@ -313,11 +313,8 @@ class _Phrases(NamedTuple):
 
 @cache
 def _load() -> _Phrases:
-    """Read the phrases on first use, so that importing the package stays cheap."""
-    import tomllib
-
-    source = files("triage.text").joinpath("phrases", "senders.toml").read_text(encoding="utf-8")
-    languages: list[dict[str, list[str]]] = list(tomllib.loads(source).values())
+    """Read the phrases of all languages, once."""
+    languages = read_phrases("senders")
 
     def collect(key: str) -> list[str]:
         return [phrase for language in languages for phrase in language.get(key, [])]
