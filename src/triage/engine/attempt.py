@@ -227,8 +227,10 @@ class Attempt:
             self.ledger = self.ledger.model_copy(update={"conversation": visible, "verdict": verdict, "judged": judged})
         since = self._engine.clock() - self._engine.limits.longest_hold
         previous = history.find_bucket(since, conversation.closed_at) or self._engine.find_bucket(conversation)
-        objections += await self._check_reply_limit(verdict, conversation)
-        self.ledger = self._engine.plan(self.ledger, verdict, conversation, objections, previous)
+        decision = self._engine.decide(verdict)
+        if decision.would_reply:
+            objections += await self._check_reply_limit(conversation)
+        self.ledger = self._engine.plan(self.ledger, verdict, decision, conversation, objections, previous)
         for result in self.ledger.steps or ():
             if result.status != "pending":
                 self._engine.observers.notify("step_finished", self.event, result)
@@ -281,10 +283,10 @@ class Attempt:
         is_last = self._retries.next_delay(self._job.attempts) is None
         return self._engine.is_durable and not is_last and waited < self._engine.limits.longest_wait
 
-    async def _check_reply_limit(self, verdict: Verdict, conversation: Conversation) -> list[Objection]:
+    async def _check_reply_limit(self, conversation: Conversation) -> list[Objection]:
         """Return an objection if the customer has received too many automatic replies, in whatever conversation."""
         engine, limit, customer = self._engine, self._engine.limits.customer_rate, conversation.customer
-        if limit is None or not (customer.id or customer.email) or not engine.would_reply(verdict):
+        if limit is None or not (customer.id or customer.email):
             return []
         most, period = limit
         inbox = engine.inbox

@@ -117,7 +117,8 @@ class Engine:
             verdict = await self.classify(conversation, io)
         else:
             verdict = self.fall_back_without_text(conversation)
-        return self.plan(Ledger(conversation=conversation, verdict=verdict), verdict, conversation, [], None)
+        ledger = Ledger(conversation=conversation, verdict=verdict)
+        return self.plan(ledger, verdict, self.decide(verdict), conversation, [], None)
 
     async def classify(self, conversation: Conversation, io: IO) -> Verdict:
         """Call the classifier. An exception or an invalid answer results in a fallback verdict."""
@@ -157,10 +158,15 @@ class Engine:
         files = sum(len(message.attachments) for message in conversation.turn)
         return self.fall_back("no_text", f"the message has no text, only {files} attachment(s)")
 
+    def decide(self, verdict: Verdict) -> policy.Decision:
+        """Choose the actions for a verdict."""
+        return policy.decide(verdict, self.buckets, self.review, self.fallbacks)
+
     def plan(
         self,
         ledger: Ledger,
         verdict: Verdict,
+        decision: policy.Decision,
         conversation: Conversation,
         objections: Sequence[Objection],
         previous: str | None,
@@ -170,6 +176,7 @@ class Engine:
         Args:
             ledger: The event's ledger.
             verdict: The verdict.
+            decision: The actions for the verdict.
             conversation: The conversation as it is now.
             objections: The objections that follow from the state of the conversation.
             previous: The bucket to which the conversation was routed before, or None.
@@ -177,7 +184,6 @@ class Engine:
         Returns:
             The ledger with the plan.
         """
-        decision = policy.decide(verdict, self.buckets, self.review, self.fallbacks)
         has_lane = verdict.fallback_reason in self.fallbacks
         rerouting = find_reroute_objections(
             verdict.bucket,
@@ -264,11 +270,6 @@ class Engine:
             bucket.name for bucket in self.buckets for a in bucket.actions if isinstance(a, Assign) and a.team == team
         )
         return next(named, None)
-
-    def would_reply(self, verdict: Verdict) -> bool:
-        """Return whether the policy replies to the customer for a verdict."""
-        decision = policy.decide(verdict, self.buckets, self.review, self.fallbacks)
-        return decision.act and any(isinstance(action, Reply) for action in decision.actions)
 
 
 def compile_text(body: str) -> re.Pattern[str]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from triage.actions import ROUTING, Assign, Close, Run
 from triage.engine.engine import Engine
-from triage.engine.rules import Objection, explain, find_objections
+from triage.engine.rules import Objection, explain, find_common_reason, find_objections
 from triage.engine.storage import call_inbox
 from triage.errors import ConfigurationError, TriageError, VendorError, describe_location
 from triage.io.ports import IO
@@ -88,10 +88,10 @@ class StepRunner:
         if must_look and await self._vendor.was_performed(result.step, before, self._send):
             self._set_result(number, StepResult(step=result.step, status="done"))
             return None
-        if reason := self._find_obstacle(number, result, conversation):
+        objections = find_objections(conversation, self._job.event, self._engine.limits, self._engine.clock())
+        if reason := self._find_obstacle(number, result.step, objections):
             self._set_result(number, StepResult(step=result.step, status="skipped", detail=reason))
             return None
-        objections = self._list_objections(conversation)
         allowed = tuple(action for action in result.step.actions if not explain(action, objections))
         # The outcome is unknown until the help desk confirms the step, so this is what a crash must leave behind.
         step = Step(actions=allowed)
@@ -99,19 +99,13 @@ class StepRunner:
         await call_inbox(self._engine.inbox, self._io, self._engine.inbox.record, self._job, self.ledger)
         return step
 
-    def _find_obstacle(self, number: int, result: StepResult, conversation: Conversation) -> str:
+    def _find_obstacle(self, number: int, step: Step, objections: list[Objection]) -> str:
         """Return why no action of a step may be performed, or an empty string."""
-        actions = result.step.actions
-        if all(isinstance(action, Close) for action in actions):
+        if all(isinstance(action, Close) for action in step.actions):
             earlier = (self.ledger.steps or ())[:number]
             if any(other.status == "rejected" for other in earlier):
                 return "a step before it was rejected"
-        objections = self._list_objections(conversation)
-        reasons = [explain(action, objections) for action in actions]
-        return reasons[0] if all(reasons) else ""
-
-    def _list_objections(self, conversation: Conversation) -> list[Objection]:
-        return find_objections(conversation, self._job.event, self._engine.limits, self._engine.clock())
+        return find_common_reason(step.actions, objections)
 
     def _record_success(self, number: int, step: Step, performed: Performed) -> None:
         """Record a step as done, apart from the actions that the help desk left out."""

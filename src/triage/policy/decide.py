@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
-from triage.actions import Action, Note
+from triage.actions import Action, Note, Reply
 from triage.errors import ConfigurationError
 from triage.models import FallbackReason, Status, Verdict
 from triage.models.verdict import FALLBACK_REASONS
@@ -23,6 +23,11 @@ class Decision:
     actions: Sequence[Action]
     act: bool
     """False if the actions are reported but not performed."""
+
+    @property
+    def would_reply(self) -> bool:
+        """True if the customer gets a reply, unless it is ruled out."""
+        return self.act and any(isinstance(action, Reply) for action in self.actions)
 
 
 def check_review(review: object, buckets: Buckets) -> tuple[Action, ...] | None:
