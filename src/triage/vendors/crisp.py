@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import AliasPath, BeforeValidator, Field, JsonValue, StrictStr, StringConstraints
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
+from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload
 from triage.models import (
     Conversation,
     Customer,
@@ -28,7 +28,7 @@ from triage.models import (
 )
 from triage.vendors.base import ErrorFacts, HelpDesk, Send, build_steps, merge_fields
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, parse_timestamp, safe_word
-from triage.vendors.responses import parse_response
+from triage.vendors.responses import naming, parse_response
 from triage.vendors.settings import ListOf, Secret, SigningSecret
 from triage.vendors.signing import decode_hex, explain_rejection
 
@@ -494,12 +494,8 @@ class Crisp(HelpDesk):
 
     async def _send(self, request: Request, what: str, send: Send) -> None:
         """Make a call that sets a value of the policy, and name the value in the error if it is rejected."""
-        try:
+        with naming(what, self.title):
             await send(request)
-        except VendorError as err:
-            if err.is_rejection:
-                err.message = f"{what} was rejected ({err.message}); correct the policy, or create it in Crisp"
-            raise
 
     async def _resolve(self, path: str, actions: Sequence[Action], send: Send) -> None:
         if any(isinstance(action, MarkSpam) for action in actions):

@@ -29,7 +29,7 @@ from triage.text import describe_automatic, from_html, to_html
 from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, select
 from triage.vendors.oauth import ClientCredentials
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
-from triage.vendors.responses import follow_merges, parse_response
+from triage.vendors.responses import follow_merges, naming, parse_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import decode_base64, explain_rejection
 
@@ -488,12 +488,8 @@ class HelpScout(HelpDesk):
 
     async def _send(self, request: Request, what: str, send: Send) -> None:
         """Make a call that sets a value of the policy, and name the value in the error if it is rejected."""
-        try:
+        with naming(what, self.title, unless=(404,)):  # then the conversation is gone
             await send(request)
-        except VendorError as err:
-            if err.is_rejection and err.status != 404:  # 404: the conversation is gone
-                err.message = f"{what} was rejected ({err.message}); correct the policy, or create it in Help Scout"
-            raise
 
     async def _label(self, conversation_id: str, actions: Sequence[Action], send: Send) -> None:
         # Read as late as possible, because any change between reading and writing is lost.

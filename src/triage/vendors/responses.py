@@ -1,6 +1,7 @@
 """Parse a vendor's API responses: bodies, errors, merged conversations, rate limits."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container, Generator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -57,6 +58,23 @@ def build_error(
         outcome_unknown=response.status in OUTCOME_UNKNOWN,
         final=final,
     )
+
+
+@contextmanager
+def naming(what: str, title: str, *, unless: Container[int] = ()) -> Generator[None]:
+    """Name a value of the policy in the error if the vendor rejects it.
+
+    Args:
+        what: The value, such as `"the team '7'"`.
+        title: The vendor's name, as it writes it.
+        unless: Statuses with which the vendor rejects something else.
+    """
+    try:
+        yield
+    except VendorError as err:
+        if err.is_rejection and err.status not in unless:
+            err.message = f"{what} was rejected ({err.message}); correct the policy, or create it in {title}"
+        raise
 
 
 def unexpected_response(request: Request, *, vendor: str, message: str) -> VendorError:
