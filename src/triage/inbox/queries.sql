@@ -6,16 +6,17 @@
 
 -- Stores of a receiver
 
--- name: add
+-- name: insert
+-- The first half of the statements below.
 INSERT INTO triage_events (key, owner, conversation, customer, email, event, due, received, changed)
 VALUES (:key, :owner, :conversation, :customer, :email, :event, :now + :delay, :now, :now)
-ON CONFLICT (key) DO NOTHING;
+
+-- name: add
+{insert} ON CONFLICT (key) DO NOTHING;
 
 -- name: add_after_dry_run
--- The same, but a dry run does not count as having handled the event.
-INSERT INTO triage_events (key, owner, conversation, customer, email, event, due, received, changed)
-VALUES (:key, :owner, :conversation, :customer, :email, :event, :now + :delay, :now, :now)
-ON CONFLICT (key) DO UPDATE SET state = 'ready', attempts = 0, due = :now + :delay, changed = :now
+-- A dry run does not count as having handled the event.
+{insert} ON CONFLICT (key) DO UPDATE SET state = 'ready', attempts = 0, due = :now + :delay, changed = :now
 WHERE triage_events.state = 'planned';
 
 -- name: dead_letter_unreadable
