@@ -10,20 +10,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from triage import Event, Outcome, WebhookResponse
-from triage.models import Conversation, Received
+from tests.helpers.events import build_event
+from triage import Outcome, WebhookResponse
+from triage.models import Received
 
-EVENT = Event(
-    owner="intercom",
-    vendor="intercom",
-    account="a",
-    kind="created",
-    conversation_id="1",
-    message_id="2",
-    key="intercom:a:1:2",
-    conversation=Conversation(id="1"),
-    raw={},
-)
+EVENT = build_event()
 REFUSED = WebhookResponse(401, b"{}", {}, Outcome(status="refused", reason="wrong signature"))
 ACCEPTED = Received(200, b"{}", {}, Outcome(status="accepted"), EVENT)
 ADVICE = "return Response(content=response.body, status_code=response.status_code, headers=response.headers)"

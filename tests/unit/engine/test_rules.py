@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.events import build_event
 from triage import (
     Action,
     Assign,
@@ -51,18 +52,7 @@ def message(role: Any = "customer", days: float = 0, **fields: Any) -> Message:
 
 
 def event(days: float | None = None) -> Event:
-    return Event(
-        owner="intercom",
-        vendor="intercom",
-        account="a",
-        kind="created",
-        conversation_id="1",
-        message_id="1",
-        key="intercom:a:1:1",
-        occurred_at=None if days is None else NOW - timedelta(days=days),
-        conversation=Conversation(id="1"),
-        raw={},
-    )
+    return build_event().model_copy(update={"occurred_at": None if days is None else NOW - timedelta(days=days)})
 
 
 def list_reasons(current: Conversation, limits: Limits | None = None) -> list[str]:
