@@ -337,7 +337,7 @@ class HelpDesk(Settings, ABC):
     delivers_later: ClassVar[bool] = False
     """True if a reply may appear only some time after the vendor accepted it."""
 
-    machines: ListOf[str] = ()
+    machines: Annotated[ListOf[str], Field(description="a list of ids, such as ['7']")] = ()
     """Ids of users that are bots, such as those of other vendors. Their messages are no answers, and a
     conversation that is assigned to one of them is assigned to nobody."""
     base_url: Annotated[

@@ -6,9 +6,7 @@ from typing import Annotated, Generic, Literal, TypeAlias, TypeVar, cast
 
 from pydantic import AliasPath, AwareDatetime, BeforeValidator, Field, JsonValue
 
-from triage.models import (
-    Id,
-)
+from triage.models import Id
 from triage.text import (
     Plain,
     clean,

@@ -13,9 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import AliasPath, AwareDatetime, Field, JsonValue
 
 from triage.errors import MalformedPayload
-from triage.models import (
-    Customer,
-)
+from triage.models import Customer
 from triage.text import Plain, clean, from_html, normalize_for_comparison
 from triage.vendors.base import Id, Kind, Role
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json

@@ -198,3 +198,15 @@ def test_an_adapter_without_a_method_cannot_be_created() -> None:
 
     with pytest.raises(TypeError, match="abstract"):
         Incomplete(secret="s")  # type: ignore[abstract]
+
+
+def test_a_listed_machine_is_no_human() -> None:
+    desk = Smalldesk(secret="s", machines=["9"])
+    written = desk.build_message("1", "agent", "We usually answer within minutes.", author="9")
+    conversation = desk.build_conversation("1", [written], assignee="9")
+    assert (written.role, conversation.assignee) == ("bot", None)
+
+
+def test_machines_that_are_no_list_are_rejected_with_what_to_write() -> None:
+    with pytest.raises(ConfigurationError, match=r"machines must be a list of ids, such as \['7'\], not '9'"):
+        Smalldesk(secret="s", machines="9")
