@@ -173,7 +173,8 @@ class Auth(Protocol):
 class Vendor(Protocol):
     """The interface through which the engine uses an adapter.
 
-    An adapter is stateless, and never does I/O or reads a clock: it turns bytes into events, and actions into requests.
+    An adapter never does I/O or reads a clock: it turns bytes into events, and actions into requests. It may remember
+    facts about the account, but no conversations.
     """
 
     @property

@@ -127,7 +127,7 @@ class Intercom(HelpDesk):
     # Learned from the API and the deliveries.
     _token_workspace: str | None = PrivateAttr(default=None)
     _workspaces: set[str] = PrivateAttr(default_factory=set[str])
-    _humans: set[str] = PrivateAttr(default_factory=set[str])
+    _is_human_by_id: dict[str, bool] = PrivateAttr(default_factory=dict[str, bool])
     _warnings: set[str] = PrivateAttr(default_factory=set[str])
 
     def default_url(self) -> str:
@@ -328,18 +328,20 @@ class Intercom(HelpDesk):
     async def _is_human(self, admin_id: str, send: Send) -> bool:
         """Return whether an assignee is a teammate. Bots and former teammates are not.
 
-        A conversation names only the assignee's id, and the bots of Intercom have ids of the same kind.
+        A conversation names only the assignee's id, and the bots of Intercom have ids of the same kind. Each id is
+        looked up once.
         """
-        if admin_id not in self._humans:
+        if admin_id not in self._is_human_by_id:
             try:
                 found = (await self.get(Admins, "/admins", send)).admins
             except VendorError as err:
                 if not err.is_rejection and err.status != 403:
                     raise
-                return True
-            self._humans.update(admin.id for admin in found if admin.id and not admin.is_machine)
-            return admin_id in self._humans or not found
-        return True
+                found = ()
+            self._is_human_by_id.update({admin.id: not admin.is_machine for admin in found if admin.id})
+            # Without the list, an assignee counts as a human.
+            self._is_human_by_id.setdefault(admin_id, not found)
+        return self._is_human_by_id[admin_id]
 
     def _translate(
         self,

@@ -664,6 +664,16 @@ def test_a_conversation_that_a_bot_has_is_nobodys(api: Api) -> None:
     assert route(desk, api, webhook, Assign(team="12345")).status == "routed"
 
 
+def test_a_bot_is_looked_up_once(api: Api) -> None:
+    desk = IntercomDesk()
+    vendor = desk.adapter()
+    for _ in range(2):
+        webhook = desk.fake.customer_writes("Hello")
+        desk.fake.conversations[webhook.conversation_id or ""].assignee = desk.fake.bot.id
+        assert route(desk, api, webhook, Assign(team="12345"), vendor=vendor).status == "routed"
+    assert [call.path for call in desk.fake.calls].count("/admins") == 1
+
+
 def test_a_conversation_that_a_human_has_is_left_alone(api: Api) -> None:
     desk = IntercomDesk()
     vendor = desk.adapter()
