@@ -61,7 +61,7 @@ def build_error(
 
 
 @contextmanager
-def naming(what: str, title: str, *, unless: Container[int] = ()) -> Generator[None]:
+def naming(what: str, title: str, *, unless: Container[int | None] = ()) -> Generator[None]:
     """Name a value of the policy in the error if the vendor rejects it.
 
     Args:
