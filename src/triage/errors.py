@@ -10,6 +10,8 @@ TriageError
 │  └─ LeaseLost          another worker has taken over the event
 └─ VendorError           the vendor's API rejected a call, or did not answer
 ConfigurationError       the program is configured incorrectly
+├─ DatasetError          labeled messages cannot be used
+└─ RecordingMissing      a verdict was never recorded
 ```
 
 `ConfigurationError` is not a `TriageError`, so that `except TriageError` never hides a mistake in the configuration.
@@ -123,6 +125,14 @@ class ConfigurationError(Exception):
 
     Constructors raise it, so a mistake is reported where the object is created.
     """
+
+
+class DatasetError(ConfigurationError):
+    """Labeled messages cannot be used. The message names the file and the row, and says what to change."""
+
+
+class RecordingMissing(ConfigurationError):  # noqa: N818 - says what happened
+    """A verdict is missing in a recording, which must not request new ones. The message says how to record it."""
 
 
 _TRIAGE = Path(__file__).parent

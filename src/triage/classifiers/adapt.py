@@ -86,6 +86,19 @@ class _ObjectClassifier(Classifier):
         answer = await _resolve(self._value.classify_async(conversation, buckets))
         return _check_verdict(answer, f"{self._name}.classify_async()")
 
+    def describe(self, buckets: Buckets) -> str:
+        if _has_method(self._value, "describe"):
+            return str(self._value.describe(buckets))
+        return super().describe(buckets)
+
+    def fingerprint(self, conversation: Conversation, buckets: Buckets) -> str | None:
+        fingerprint: str | None = self._call_optional("fingerprint", conversation, buckets)
+        return fingerprint
+
+    def estimate_cost(self, conversation: Conversation, buckets: Buckets) -> float | None:
+        cost: float | None = self._call_optional("estimate_cost", conversation, buckets)
+        return cost
+
     def warm_up(self) -> None:
         self._call_optional("warm_up")
 
@@ -98,9 +111,8 @@ class _ObjectClassifier(Classifier):
         else:
             self.close()
 
-    def _call_optional(self, method: str, *args: object) -> None:
-        if _has_method(self._value, method):
-            getattr(self._value, method)(*args)
+    def _call_optional(self, method: str, *args: object) -> Any:
+        return getattr(self._value, method)(*args) if _has_method(self._value, method) else None
 
     def __repr__(self) -> str:
         return f"as_classifier({self._name})"

@@ -1,6 +1,8 @@
 """The base class of classifiers, and the types of anything that can serve as one."""
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
@@ -72,6 +74,40 @@ class Classifier:
         """
         return await asyncio.to_thread(self.classify, conversation, buckets)
 
+    def describe(self, buckets: Buckets) -> str:
+        """Describe for people what a verdict depends on besides the conversation: the model, its settings, the prompt.
+
+        `triage.evals.compare` shows the difference between two descriptions.
+
+        Args:
+            buckets: The buckets to choose from.
+        """
+        return f"{self!r}\n\n{describe_buckets(buckets)}"
+
+    def fingerprint(self, conversation: Conversation, buckets: Buckets) -> str | None:
+        """Return a hash of everything that a verdict depends on, so that the verdict can be stored and used again.
+
+        Args:
+            conversation: The conversation.
+            buckets: The buckets to choose from.
+
+        Returns:
+            None if the classifier cannot tell, as for any function: its code may change at any time.
+        """
+        return None
+
+    def estimate_cost(self, conversation: Conversation, buckets: Buckets) -> float | None:
+        """Return the approximate cost of a verdict in US dollars, without requesting one.
+
+        Args:
+            conversation: The conversation.
+            buckets: The buckets to choose from.
+
+        Returns:
+            None if the cost is not known.
+        """
+        return None
+
     def warm_up(self) -> None:
         """Prepare for the first classification, for example by importing packages or creating clients.
 
@@ -85,6 +121,43 @@ class Classifier:
     async def aclose(self) -> None:
         """Do the same as `close`, and close what `classify_async` opened on the running event loop."""
         self.close()
+
+
+def describe_buckets(buckets: Buckets) -> str:
+    """Return the parts of buckets that classifiers use: the names, descriptions and examples.
+
+    Args:
+        buckets: The buckets.
+    """
+    lines: list[str] = []
+    for bucket in buckets:
+        lines.append(f"{bucket.name}: {bucket.description.strip()}")
+        lines += [f"  example: {example.strip()}" for example in bucket.examples]
+    return "\n".join([*lines, f"fallback: {buckets.fallback.name}"])
+
+
+def hash_texts(*texts: str) -> str:
+    """Return a hash of some texts, for fingerprints.
+
+    Args:
+        texts: The texts. Their boundaries are part of the hash.
+    """
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:32]
+
+
+def render_conversation(conversation: Conversation) -> str:
+    """Return everything in a conversation that a verdict may depend on, as JSON, for fingerprints.
+
+    Ids are left out, because they differ between a help desk, a data set and a test.
+
+    Args:
+        conversation: The conversation.
+    """
+    fields = conversation.model_dump(mode="json", include={"subject", "channel", "inbox", "brand", "tags"})
+    fields["messages"] = [
+        message.model_dump(mode="json", exclude={"id", "author"}) for message in conversation.messages
+    ]
+    return json.dumps(fields, sort_keys=True)
 
 
 class SupportsClassify(Protocol):

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from triage.classifiers.base import Classifier
+from triage.classifiers.base import Classifier, hash_texts
 from triage.errors import ConfigurationError
 from triage.models import Conversation, Verdict
 from triage.policy import Buckets
@@ -126,6 +126,33 @@ class Rules(Classifier):
             buckets: The buckets to choose from.
         """
         return self.classify(conversation, buckets)
+
+    def describe(self, buckets: Buckets) -> str:
+        """List the keywords of each bucket.
+
+        Args:
+            buckets: The buckets to choose from.
+        """
+        lines = [f"{bucket}: {', '.join(patterns)}" for bucket, patterns in self._patterns.items()]
+        return "\n".join(["Rules", *lines, f"fallback: {buckets.fallback.name}"])
+
+    def fingerprint(self, conversation: Conversation, buckets: Buckets) -> str:
+        """Return a hash of the keywords and the text.
+
+        Args:
+            conversation: The conversation.
+            buckets: The buckets to choose from.
+        """
+        return hash_texts(self.describe(buckets), conversation.text)
+
+    def estimate_cost(self, conversation: Conversation, buckets: Buckets) -> float:
+        """Return 0, because rules cost nothing.
+
+        Args:
+            conversation: The conversation.
+            buckets: The buckets to choose from.
+        """
+        return 0.0
 
 
 def _compile(word: str) -> re.Pattern[str]:

@@ -54,6 +54,13 @@ class Verdict(StrictModel):
     """Seconds."""
     prompt_version: str | None = None
     """A hash of everything that the prompt contains except the customer text."""
+    parts: tuple["Verdict", ...] = Field(default=(), repr=False)
+    """The verdicts that a `Cascade` or a `Vote` combined into this one, in the order in which they were requested."""
+    allow_close: bool = True
+    """False if this verdict alone must not close or hide a conversation. The Router then skips `Close`, `MarkSpam` and
+    `Snooze`."""
+    replayed: bool = False
+    """True if the verdict was read from a recording, so that its `cost_usd` was not paid again."""
 
     @property
     def fallback(self) -> bool:

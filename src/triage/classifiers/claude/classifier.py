@@ -1,5 +1,6 @@
 """Claude as a classifier: one call to the Messages API per verdict, and a fallback verdict for every failure."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from triage.classifiers.base import AsyncOnlyError, Classifier
+from triage.classifiers.base import AsyncOnlyError, Classifier, hash_texts
 from triage.classifiers.claude.answer import AnswerError, is_billed, parse_model, parse_usage, parse_verdict
 from triage.classifiers.claude.client import AsyncClient, Clients, SyncClient, limit_attempt
 from triage.classifiers.claude.failures import Failure, combine_failures, describe_failure
@@ -22,6 +23,9 @@ from triage.models import Conversation, Usage, Verdict
 from triage.policy import Buckets
 
 logger = logging.getLogger("triage.classifiers.claude")
+
+_CHARACTERS_PER_TOKEN = 3.5  # of English text; the tokenizer of the 5.5 models yields more tokens than older ones
+_ANSWER_TOKENS = 80  # of a typical answer: a sentence, a label and a number
 
 _RETRIES = RetryPolicy(first_delay=0.5, longest_delay=8.0)
 
@@ -149,6 +153,49 @@ class Claude(Classifier):
             buckets: The buckets to choose from.
         """
         return build_request(self._settings, self._settings.models[0], conversation, buckets)
+
+    def describe(self, buckets: Buckets) -> str:
+        """Describe the model, the parameters and the prompt, without the conversation.
+
+        Args:
+            buckets: The buckets to choose from.
+        """
+        request = self.build_request(Conversation(id="1"), buckets)
+        prompt = "\n\n".join(block["text"] for block in request.pop("system"))
+        parameters = {name: value for name, value in request.items() if name not in ("messages", "metadata")}
+        lines = [f"{name}: {json.dumps(value, sort_keys=True)}" for name, value in parameters.items()]
+        if self.fallback_model:
+            lines.append(f"fallback_model: {json.dumps(self.fallback_model)}")
+        return "\n".join([*lines, "", prompt])
+
+    def fingerprint(self, conversation: Conversation, buckets: Buckets) -> str:
+        """Return a hash of the request to Claude.
+
+        Args:
+            conversation: The conversation.
+            buckets: The buckets to choose from.
+        """
+        request = self.build_request(conversation, buckets)
+        request.pop("metadata", None)
+        return hash_texts(json.dumps(request, sort_keys=True), self.fallback_model or "")
+
+    def estimate_cost(self, conversation: Conversation, buckets: Buckets) -> float | None:
+        """Return the approximate cost of a verdict of the first model, without a call and without the prompt cache.
+
+        Args:
+            conversation: The conversation.
+            buckets: The buckets to choose from.
+
+        Returns:
+            None if the model's price is not known.
+        """
+        price = self._settings.models[0].price
+        if price is None:
+            return None
+        request = self.build_request(conversation, buckets)
+        characters = len(json.dumps([request["system"], request["messages"], request.get("output_config")]))
+        usage = Usage(input_tokens=round(characters / _CHARACTERS_PER_TOKEN), output_tokens=_ANSWER_TOKENS)
+        return price.calculate_cost(usage)
 
     def warm_up(self) -> None:
         """Import the SDK and create the clients, which takes about a second. This makes no network call.

@@ -1,0 +1,1 @@
+"""Evaluate, compare and calibrate classifiers on labeled messages."""
