@@ -144,7 +144,7 @@ def test_samples_of_one_question_are_different_answers(path: Path) -> None:
     assert [cassette.find(("a", sample)) for sample in range(3)] == [BILLING, SPAM, None]
 
 
-def test_answers_of_this_process_are_told_apart(path: Path) -> None:
+def test_only_the_answers_that_this_process_added_are_found_on_request(path: Path) -> None:
     write(path, "a", "b")
     cassette = Cassette(path)
     cassette.add(build("b"))

@@ -269,7 +269,7 @@ def test_a_version_covers_the_name_the_buckets_and_the_conversation(path: Path, 
     assert [is_replayed(other), is_replayed(other)] == [False, True]
     assert [is_replayed(version="2"), is_replayed(version="2")] == [False, True]
     assert [is_replayed(text="Ho"), is_replayed(text="Ho")] == [False, True]
-    described = Buckets([Bucket(bucket.name, "Described anew") for bucket in BUCKETS])
+    described = Buckets([Bucket(bucket.name, "Another description") for bucket in BUCKETS])
     assert [is_replayed(buckets=described), is_replayed(buckets=described)] == [False, True]
 
 
