@@ -3,6 +3,7 @@
 from triage.classifiers.adapt import as_classifier
 from triage.classifiers.base import Classifier, ClassifierLike
 from triage.classifiers.claude import Claude, Price
+from triage.classifiers.local import Local
 from triage.classifiers.rules import Rules
 
-__all__ = ["Classifier", "ClassifierLike", "Claude", "Price", "Rules", "as_classifier"]
+__all__ = ["Classifier", "ClassifierLike", "Claude", "Local", "Price", "Rules", "as_classifier"]
