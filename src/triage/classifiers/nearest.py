@@ -37,7 +37,8 @@ class NearestExamples:
         self._examples = read_examples(examples)
         self._normalized = [normalize_text(example.text) for example in self._examples]
         self._vectorizer = Vectorizer.fit([example.text for example in self._examples], min_documents=1)
-        self._vectors = self._vectorizer.transform([example.text for example in self._examples])
+        # A row for each term, so that only the terms of the conversation are looked at.
+        self._index = self._vectorizer.transform([example.text for example in self._examples]).T.tocsr()
         self._hash = hash_texts(*(part for example in self._examples for part in (example.text, example.bucket)))[:12]
         self._per_bucket = per_bucket
         self._limit = limit
@@ -76,7 +77,7 @@ class NearestExamples:
 
     def _rank(self, text: str) -> Iterator[int]:
         """Yield the numbers of the examples that have something in common with a text, the most similar first."""
-        similarities = (self._vectors @ self._vectorizer.transform([text]).T).toarray()[:, 0]
+        similarities = (self._vectorizer.transform([text]) @ self._index).toarray()[0]
         for number in (-similarities).argsort(kind="stable").tolist():
             if similarities[number] <= 0:
                 break
