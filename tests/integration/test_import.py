@@ -12,8 +12,11 @@ HEAVY = {
     "fastapi",
     "flask",
     "httpx2",
+    "numpy",
     "psycopg",
     "pytest",
+    "scipy",
+    "sklearn",
     "starlette",
     "uvicorn",
 }

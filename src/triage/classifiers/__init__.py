@@ -3,7 +3,24 @@
 from triage.classifiers.adapt import as_classifier
 from triage.classifiers.base import Classifier, ClassifierLike
 from triage.classifiers.claude import Claude, Price
+from triage.classifiers.claude.examples import ExampleSource
+from triage.classifiers.labeled import LabeledText
+from triage.classifiers.local import Local
+from triage.classifiers.nearest import NearestExamples
 from triage.classifiers.recorded import Recorded, RecordingMode
 from triage.classifiers.rules import Rules
 
-__all__ = ["Classifier", "ClassifierLike", "Claude", "Price", "Recorded", "RecordingMode", "Rules", "as_classifier"]
+__all__ = [
+    "Classifier",
+    "ClassifierLike",
+    "Claude",
+    "ExampleSource",
+    "LabeledText",
+    "Local",
+    "NearestExamples",
+    "Price",
+    "Recorded",
+    "RecordingMode",
+    "Rules",
+    "as_classifier",
+]

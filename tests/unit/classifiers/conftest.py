@@ -1,5 +1,6 @@
-"""A fake of Claude's API, and `Claude` classifiers that call it."""
+"""A fake of Claude's API, and `Claude` classifiers that call it; and an environment without scikit-learn."""
 
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -31,3 +32,12 @@ def ask(server: FakeClaude, monkeypatch: pytest.MonkeyPatch) -> Ask:
 def ask_both(api: Api, server: FakeClaude, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Ask through the sync and the async entry point, one per run of the test."""
     return Ask(api, server, FakeTime(monkeypatch))
+
+
+@pytest.fixture
+def no_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make scikit-learn look as if it was not installed."""
+    for name in ("triage.classifiers.logistic", "triage.classifiers.tfidf"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in ("sklearn", "sklearn.feature_extraction.text"):
+        monkeypatch.setitem(sys.modules, name, None)

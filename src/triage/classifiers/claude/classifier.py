@@ -11,6 +11,7 @@ from typing import Any
 from triage.classifiers.base import AsyncOnlyError, Classifier, hash_texts
 from triage.classifiers.claude.answer import AnswerError, is_billed, parse_model, parse_usage, parse_verdict
 from triage.classifiers.claude.client import AsyncClient, Clients, SyncClient, limit_attempt
+from triage.classifiers.claude.examples import ExampleSource, find_examples
 from triage.classifiers.claude.failures import Failure, combine_failures, describe_failure
 from triage.classifiers.claude.features import Feature, find_rejected_features
 from triage.classifiers.claude.models import Price
@@ -51,6 +52,8 @@ class Claude(Classifier):
         instructions: Text to append to the system prompt, for rules that bucket descriptions cannot express.
         extra: Further fields to request in the same call, by name. A string describes the value, a list restricts it:
             `{"language": "The message's language, as ISO 639-1", "sentiment": ["positive", "neutral", "negative"]}`
+        examples: Finds labeled messages that resemble a conversation, for its prompt: `NearestExamples(dataset)`. The
+            examples of a `Bucket` are in every prompt instead.
         prices: Prices by model id, for discounts and for models that the built-in table does not include.
         max_tokens: The limit for the output, instead of the model's default.
         effort: The effort, instead of the model's default, for models that support it.
@@ -74,6 +77,7 @@ class Claude(Classifier):
         attempt_timeout: float | None = None,
         instructions: str = "",
         extra: Mapping[str, str | Sequence[str]] | None = None,
+        examples: ExampleSource | None = None,
         prices: Mapping[str, Price] | None = None,
         max_tokens: int | None = None,
         effort: str | None = None,
@@ -89,6 +93,7 @@ class Claude(Classifier):
             attempt_timeout=attempt_timeout,
             instructions=instructions,
             extra=extra or {},
+            examples=examples,
             prices=prices or {},
             max_tokens=max_tokens,
             effort=effort,
@@ -152,7 +157,8 @@ class Claude(Classifier):
             conversation: The conversation, with the customer's messages to classify.
             buckets: The buckets to choose from.
         """
-        return build_request(self._settings, self._settings.models[0], conversation, buckets)
+        examples = find_examples(self._settings.examples, conversation, buckets)
+        return build_request(self._settings, self._settings.models[0], conversation, buckets, examples)
 
     def describe(self, buckets: Buckets) -> str:
         """Describe the model, the parameters and the prompt, without the conversation.
@@ -166,6 +172,8 @@ class Claude(Classifier):
         lines = [f"{name}: {json.dumps(value, sort_keys=True)}" for name, value in parameters.items()]
         if self.fallback_model:
             lines.append(f"fallback_model: {json.dumps(self.fallback_model)}")
+        if self._settings.examples is not None:
+            lines.append(f"examples: {self._settings.examples.describe()}")
         return "\n".join([*lines, "", prompt])
 
     def fingerprint(self, conversation: Conversation, buckets: Buckets) -> str:
@@ -251,10 +259,15 @@ class _Classification:
     def __post_init__(self) -> None:
         self._started = self.clock()
         self._usage = Usage()
+        self._examples: list[dict[str, Any]] = []
         self._cost = None if self.settings.models[0].price is None else 0.0
 
     async def run(self) -> Verdict:
         """Return a verdict, or a fallback verdict."""
+        if self.settings.examples is not None:
+            # Comparing with thousands of messages takes some milliseconds, during which an event loop must not stop.
+            find = partial(find_examples, self.settings.examples, self.conversation, self.buckets)
+            self._examples = await self.io.run_blocking(find)
         first, *others = self.settings.models
         query = self._create_query(first)
         result = await self._ask(query)
@@ -271,7 +284,8 @@ class _Classification:
 
     def _create_query(self, model: ModelSettings) -> _Query:
         self._model = model.id
-        request = build_request(self.settings, model, self.conversation, self.buckets, self._get_rejected(model))
+        rejected = self._get_rejected(model)
+        request = build_request(self.settings, model, self.conversation, self.buckets, self._examples, rejected)
         return _Query(model=model, request=request)
 
     async def _ask(self, query: _Query) -> Verdict | Failure:
@@ -345,7 +359,8 @@ class _Classification:
         """Return the verdict for an answer, or None to ask again, once, with a higher `max_tokens`."""
         self._count(query.model, answer)
         try:
-            content = parse_verdict(answer, self.buckets, self.settings.extra, _join_texts(self.conversation))
+            quotable = _join_texts(self.conversation, self._examples)
+            content = parse_verdict(answer, self.buckets, self.settings.extra, quotable)
         except AnswerError as error:
             if error.truncated and not query.was_truncated:
                 query.was_truncated = True
@@ -370,7 +385,7 @@ class _Classification:
             usage=self._usage,
             cost_usd=self._cost,
             latency=self._get_elapsed(),
-            prompt_version=hash_prompt(query.request),
+            prompt_version=hash_prompt(query.request, self.settings.examples),
         )
 
     def _fall_back(self, query: _Query, failure: Failure) -> Verdict:
@@ -385,7 +400,14 @@ class _Classification:
         )
 
 
-def _join_texts(conversation: Conversation) -> str:
-    """Return everything that Claude could quote from a conversation."""
-    texts = (text for message in conversation.messages for text in (message.text, message.quoted))
+def _join_texts(conversation: Conversation, examples: Sequence[Mapping[str, Any]]) -> str:
+    """Return everything that Claude could quote from a prompt. Examples have labels, so quoted ones look like answers.
+
+    Args:
+        conversation: The conversation.
+        examples: The entries of the examples, which may be quoted as they are.
+    """
+    texts = [text for message in conversation.messages for text in (message.text, message.quoted)]
+    for example in examples:
+        texts += [example["text"], json.dumps(example, ensure_ascii=False)]
     return "\n".join([conversation.subject, *texts])

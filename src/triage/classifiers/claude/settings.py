@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from triage.classifiers.claude.examples import ExampleSource
 from triage.classifiers.claude.features import Feature
 from triage.classifiers.claude.models import UNKNOWN, Price, get_profile
 from triage.errors import ConfigurationError
+from triage.policy.check import describe_type
 
 _MIN_ATTEMPT_TIMEOUT = 10.0  # seconds; a verdict rarely takes longer, and a first call compiles the schema
 _FIRST_SHARE = 2 / 3  # of the deadline; the rest is for a second attempt or for the fallback model
@@ -52,6 +54,7 @@ class Settings:
         attempt_timeout: Seconds for one attempt, or None to derive them from the deadline.
         instructions: Text to append to the system prompt.
         extra: The further fields to request.
+        examples: Finds examples for the prompt; None if it has none.
     """
 
     models: tuple[ModelSettings, ...]
@@ -59,6 +62,7 @@ class Settings:
     attempt_timeout: float | None
     instructions: str
     extra: Mapping[str, str | Sequence[str]]
+    examples: ExampleSource | None
 
     @property
     def default_attempt_timeout(self) -> float:
@@ -84,6 +88,7 @@ def create_settings(
     attempt_timeout: float | None,
     instructions: str,
     extra: Mapping[str, str | Sequence[str]],
+    examples: ExampleSource | None,
     prices: Mapping[str, Price],
     max_tokens: int | None,
     effort: str | None,
@@ -100,6 +105,7 @@ def create_settings(
     _check_key(api_key, has_client=has_client)
     _check_limits(deadline, attempt_timeout, max_tokens)
     _check_extra(extra)
+    _check_examples(examples)
     _check_support(model, effort, thinking)
     if structured_outputs not in (None, True, False):
         raise ConfigurationError(
@@ -114,6 +120,7 @@ def create_settings(
         attempt_timeout=attempt_timeout,
         instructions=instructions,
         extra=dict(extra),
+        examples=examples,
     )
 
 
@@ -200,6 +207,15 @@ def _check_extra(extra: Mapping[str, str | Sequence[str]]) -> None:
             raise ConfigurationError(f"Claude's extra field {name!r}: the name is reserved or not an identifier.")
         if not meaning:
             raise ConfigurationError(f"Claude's extra field {name!r}: pass a description or a list of allowed values.")
+
+
+def _check_examples(examples: object) -> None:
+    is_source = callable(getattr(examples, "find", None)) and callable(getattr(examples, "describe", None))
+    if examples is not None and (isinstance(examples, type) or not is_source):
+        raise ConfigurationError(
+            f"Claude's examples must be an object that finds them, not {describe_type(examples)}: pass "
+            f"NearestExamples(examples), or set Bucket(examples=…) for the same ones in every prompt."
+        )
 
 
 def _check_support(model: str, effort: str | None, thinking: Mapping[str, Any] | None) -> None:
