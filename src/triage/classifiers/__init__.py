@@ -2,7 +2,9 @@
 
 from triage.classifiers.adapt import as_classifier
 from triage.classifiers.base import Classifier, ClassifierLike
+from triage.classifiers.cascade import Cascade
 from triage.classifiers.claude import Claude, Price
 from triage.classifiers.rules import Rules
+from triage.classifiers.vote import Vote
 
-__all__ = ["Classifier", "ClassifierLike", "Claude", "Price", "Rules", "as_classifier"]
+__all__ = ["Cascade", "Classifier", "ClassifierLike", "Claude", "Price", "Rules", "Vote", "as_classifier"]
