@@ -172,7 +172,7 @@ def combine_fallbacks(
 
 
 def _choose_kind(parts: Sequence[Verdict]) -> FallbackReason | None:
-    kinds = [part.fallback_reason for part in parts]
+    kinds: list[FallbackReason | None] = [part.fallback_reason for part in parts]
     if "unavailable" in kinds:
         return "unavailable"
     return "refused" if "refused" in kinds else kinds[0]
