@@ -97,6 +97,24 @@ def test_spam_is_closed_without_a_reply(desk: Desk, api: Api) -> None:
     assert (conversation.state, desk.fake.replies(conversation.id)) == ("closed", [])
 
 
+@pytest.mark.parametrize(
+    ("actions", "status", "steps"),
+    [
+        ([Reply("x"), Close()], "routed", ["reply:done", "close:skipped"]),
+        ([Close()], "ignored", ["close:skipped"]),
+    ],
+)
+def test_a_verdict_that_must_not_close_leaves_the_conversation_open(
+    desk: Desk, api: Api, actions: list[Action], status: str, steps: list[str]
+) -> None:
+    webhook = desk.fake.customer_writes("This is spam.")
+    verdict = Verdict(bucket="general", allow_close=False)
+    _, outcome = handle(api, desk.router(buckets=only(*actions), classifier=lambda text: verdict), webhook)
+    assert (outcome.status, step_results(outcome)) == (status, steps)
+    assert outcome.steps[-1].detail == "a verdict of this classifier alone closes nothing"
+    assert desk.fake.conversations[webhook.conversation_id or ""].state == "open"
+
+
 def test_receive_does_no_io_and_another_process_can_process_the_event(desk: Desk, api: Api) -> None:
     webhook = desk.fake.customer_writes("This is billing.")
     received = desk.router().receive(webhook.body, webhook.headers)

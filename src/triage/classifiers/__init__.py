@@ -2,15 +2,19 @@
 
 from triage.classifiers.adapt import as_classifier
 from triage.classifiers.base import Classifier, ClassifierLike
+from triage.classifiers.cascade import Cascade
 from triage.classifiers.claude import Claude, Price
 from triage.classifiers.claude.examples import ExampleSource
 from triage.classifiers.labeled import LabeledText
 from triage.classifiers.local import Local
 from triage.classifiers.nearest import NearestExamples
 from triage.classifiers.recorded import Recorded, RecordingMode
+from triage.classifiers.redacted import Redacted
 from triage.classifiers.rules import Rules
+from triage.classifiers.vote import Vote
 
 __all__ = [
+    "Cascade",
     "Classifier",
     "ClassifierLike",
     "Claude",
@@ -21,6 +25,8 @@ __all__ = [
     "Price",
     "Recorded",
     "RecordingMode",
+    "Redacted",
     "Rules",
+    "Vote",
     "as_classifier",
 ]

@@ -122,6 +122,9 @@ class Classifier:
         """Do the same as `close`, and close what `classify_async` opened on the running event loop."""
         self.close()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
 
 def describe_buckets(buckets: Buckets) -> str:
     """Return the parts of buckets that classifiers use: the names, descriptions and examples.

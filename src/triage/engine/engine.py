@@ -20,6 +20,7 @@ from triage.engine.rules import (
     collect_actions,
     explain,
     find_reroute_objections,
+    find_verdict_objections,
 )
 from triage.engine.transport import TokenCache
 from triage.errors import ClassifierError, ConfigurationError, RecordingMissing, describe_location
@@ -194,7 +195,7 @@ class Engine:
             is_fallback=verdict.fallback,
             has_lane=has_lane,
         )
-        objections = [*objections, *rerouting]
+        objections = [*objections, *rerouting, *find_verdict_objections(verdict)]
         kept = [result for result in ledger.steps or () if _is_kept(result)]
         actions = policy.render(decision.actions, verdict, conversation, self.clock())
         actions = _remove_performed(actions, kept)

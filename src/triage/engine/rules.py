@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, Run, SetFields, SetPriority, Snooze
 from triage.limits import Limits
-from triage.models import Conversation, Event
+from triage.models import Conversation, Event, Verdict
 from triage.policy import Buckets
 
 Reroute: TypeAlias = Literal["escalate", "always", "never"]
@@ -17,6 +17,8 @@ never."""
 _MOVES = (Assign, Snooze, Close, MarkSpam, Run)
 _REPLACES = (*_MOVES, Reply, SetFields, SetPriority)
 """Actions that undo the effect of another bucket. Tags and notes only add to it."""
+_HIDES = (Close, MarkSpam, Snooze)
+"""Actions after which nobody sees the conversation, for good or for a while."""
 
 _Kinds: TypeAlias = tuple[type[Action], ...]
 
@@ -104,6 +106,19 @@ def find_reroute_objections(
     if reroute == "always" or (reroute == "escalate" and rises):
         return []
     return [Objection(f"the conversation stays in {previous!r}", _REPLACES)]
+
+
+def find_verdict_objections(verdict: Verdict) -> list[Objection]:
+    """Return the objections that follow from the verdict itself.
+
+    They do not apply to the actions for a missing verdict, which do not depend on a classifier's judgment.
+
+    Args:
+        verdict: The verdict.
+    """
+    if verdict.allow_close or verdict.fallback:
+        return []
+    return [Objection("a verdict of this classifier alone closes nothing", _HIDES)]
 
 
 def explain(action: Action, objections: Iterable[Objection]) -> str:

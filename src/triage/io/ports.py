@@ -6,7 +6,7 @@ coroutine to completion without an event loop.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -40,6 +40,20 @@ class IO(Protocol):
         """Call a function that waits for a disk or a database."""
         ...
 
+    async def gather(self, functions: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
+        """Run coroutines: one after another for `SyncIO`, concurrently for `AsyncIO`.
+
+        Args:
+            functions: Functions that return the coroutines.
+
+        Returns:
+            The return values, in the order of the functions.
+
+        Raises:
+            Exception: The first exception that a coroutine raised. The others are cancelled, or not started.
+        """
+        ...
+
     async def sleep(self, seconds: float) -> None:
         """Wait for a number of seconds."""
         ...
@@ -61,6 +75,10 @@ class SyncIO:
     async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call the function in this thread."""
         return function(*args)
+
+    async def gather(self, functions: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
+        """Run one coroutine after another."""
+        return [await function() for function in functions]
 
     async def sleep(self, seconds: float) -> None:
         """Block the thread."""
@@ -86,6 +104,15 @@ class AsyncIO:
     async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call the function in a thread."""
         return await asyncio.to_thread(function, *args)
+
+    async def gather(self, functions: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
+        """Run the coroutines as tasks."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(function()) for function in functions]
+        except ExceptionGroup as error:
+            raise error.exceptions[0] from None
+        return [task.result() for task in tasks]
 
     async def sleep(self, seconds: float) -> None:
         """Suspend the task."""

@@ -2,14 +2,16 @@
 
 import asyncio
 import gc
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import Desk, IntercomDesk
 from tests.helpers.watched import WatchedInbox
-from triage import Conversation, Limits, Router, Verdict
+from triage import Action, Bucket, Close, Conversation, Limits, Note, Reply, Router, Snooze, Tag, Verdict
 from triage.io import fork
 from triage.io.ports import AsyncIO, SyncIO, run
 from triage.models import Customer, Ledger, Message
@@ -102,3 +104,44 @@ def test_previews_are_not_observed(desk: Desk, api: Api) -> None:
     router.on_outcome(outcomes.append)
     preview(api, router)
     assert outcomes == []
+
+
+# Verdicts that must not close
+
+_HIDING: Sequence[Action] = [Tag("seen"), Snooze(timedelta(hours=1)), Close()]
+_SKIPPED = ["tag:pending", "snooze:skipped", "close:skipped"]
+_PERFORMED = ["tag:pending", "snooze:pending", "close:pending"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "options", "status", "steps"),
+    [
+        (Verdict(bucket="spam", allow_close=False), {}, "routed", _SKIPPED),
+        (Verdict(bucket="spam"), {}, "routed", _PERFORMED),
+        (Verdict(bucket="spam", confidence=0.1, allow_close=False), {"review": _HIDING}, "review", _SKIPPED),
+        (Verdict(bucket="spam", confidence=0.1), {"review": _HIDING}, "review", _PERFORMED),
+        (Verdict(bucket="spam", confidence=0.1, allow_close=False), {}, "routed", _SKIPPED),
+        (
+            Verdict(bucket="general", allow_close=False, fallback_reason="refused"),
+            {"fallbacks": {"refused": _HIDING}},
+            "review",
+            _PERFORMED,
+        ),
+        (Verdict(bucket="general", allow_close=False, fallback_reason="unavailable"), {}, "routed", _PERFORMED),
+    ],
+)
+def test_a_verdict_that_must_not_close_skips_the_steps_that_would(
+    desk: Desk, api: Api, verdict: Verdict, options: Mapping[str, Any], status: str, steps: list[str]
+) -> None:
+    buckets = [Bucket("spam", "Spam", _HIDING, min_confidence=0.5), Bucket("general", "Others", _HIDING)]
+    ledger = preview(api, desk.router(buckets=buckets, classifier=lambda text: verdict, **options))
+    assert (ledger.status, [str(step) for step in ledger.steps or ()]) == (status, steps)
+    details = {step.detail for step in ledger.steps or () if step.status == "skipped"}
+    assert details <= {"a verdict of this classifier alone closes nothing"}
+
+
+def test_a_suggestion_is_made_although_the_verdict_must_not_close(desk: Desk, api: Api) -> None:
+    buckets = [Bucket("spam", "Spam", [Reply("x"), Close()], mode="suggest"), Bucket("general", "Others", [Note("x")])]
+    verdict = Verdict(bucket="spam", allow_close=False)
+    ledger = preview(api, desk.router(buckets=buckets, classifier=lambda text: verdict))
+    assert [str(step) for step in ledger.steps or ()] == ["note:pending"]

@@ -15,13 +15,16 @@ from triage import (
     Conversation,
     Event,
     Limits,
+    MarkSpam,
     Message,
     Note,
     Reply,
     Run,
     SetFields,
     SetPriority,
+    Snooze,
     Tag,
+    Verdict,
 )
 from triage.engine.rules import (
     collect_actions,
@@ -29,6 +32,7 @@ from triage.engine.rules import (
     find_common_reason,
     find_objections,
     find_reroute_objections,
+    find_verdict_objections,
     is_late,
 )
 
@@ -170,3 +174,27 @@ def test_all_actions_include_those_of_lanes_and_the_note_of_a_suggestion() -> No
     buckets = Buckets([Bucket("general", "All.", [Close()], mode="suggest")])
     assert [action.type for action in collect_actions(buckets, [None, [Tag("x")]])] == ["tag", "note"]
     assert [action.type for action in collect_actions(BUCKETS, [])] == ["assign", "run", "assign", "tag", "close"]
+
+
+# Verdicts that must not close
+
+
+def test_a_verdict_that_must_not_close_rules_out_everything_that_hides_a_conversation() -> None:
+    objections = find_verdict_objections(Verdict(bucket="spam", allow_close=False))
+    actions: list[Action] = [
+        *(Close(), MarkSpam(), Snooze(timedelta(hours=1))),
+        *(Assign(team="1"), Reply("x"), Note("x"), Tag("x"), Run("page"), SetPriority("low"), SetFields({"a": 1})),
+    ]
+    reasons = [explain(action, objections) for action in actions]
+    assert reasons == ["a verdict of this classifier alone closes nothing"] * 3 + [""] * 7
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        Verdict(bucket="spam"),
+        Verdict(bucket="spam", allow_close=False, fallback_reason="refused"),
+    ],
+)
+def test_any_other_verdict_and_a_missing_one_may_close(verdict: Verdict) -> None:
+    assert find_verdict_objections(verdict) == []

@@ -1,6 +1,7 @@
 """The sync and the async port, and stepping a coroutine without an event loop."""
 
 import asyncio
+import functools
 import threading
 
 import pytest
@@ -58,6 +59,56 @@ def test_async_io_awaits_a_call_and_enforces_its_time_limit() -> None:
 def test_async_io_keeps_blocking_calls_off_the_event_loop() -> None:
     thread = asyncio.run(AsyncIO().run_blocking(threading.current_thread))
     assert thread is not threading.current_thread()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_gathered_results_have_the_order_of_the_functions(is_async: bool) -> None:
+    async def double(number: int) -> int:
+        if is_async:
+            await asyncio.sleep(0.01 / number)
+        return 2 * number
+
+    functions = [functools.partial(double, number) for number in (1, 2, 3)]
+    assert (asyncio.run(AsyncIO().gather(functions)) if is_async else run(SyncIO().gather(functions))) == [2, 4, 6]
+
+
+def test_async_io_gathers_concurrently() -> None:
+    async def gather() -> None:
+        barrier = asyncio.Barrier(2)
+        async with asyncio.timeout(30):
+            await AsyncIO().gather([barrier.wait, barrier.wait])
+
+    asyncio.run(gather())
+
+
+def test_sync_io_starts_nothing_after_an_exception() -> None:
+    started: list[int] = []
+
+    async def fail(number: int) -> None:
+        started.append(number)
+        raise KeyError(number)
+
+    with pytest.raises(KeyError, match="1"):
+        run(SyncIO().gather([functools.partial(fail, number) for number in (1, 2)]))
+    assert started == [1]
+
+
+def test_async_io_cancels_the_others_after_an_exception() -> None:
+    cancelled: list[bool] = []
+
+    async def fail() -> None:
+        raise KeyError("x")
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    with pytest.raises(KeyError):
+        asyncio.run(AsyncIO().gather([wait, fail, wait]))
+    assert cancelled == [True, True]
 
 
 def test_one_thread_at_a_time_holds_the_mutex() -> None:
