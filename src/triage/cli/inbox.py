@@ -10,8 +10,8 @@ import click
 
 from triage import text as _text
 from triage.cli.arguments import inbox_option, json_option, parse_time
-from triage.cli.entries import iterate_entries
 from triage.inbox.base import Operator
+from triage.inbox.entries import iterate_entries
 from triage.models import Entry, State
 
 
