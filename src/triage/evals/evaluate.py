@@ -36,8 +36,8 @@ def evaluate(
 ) -> Report:
     """Ask a classifier about every message of a data set, and compare its verdicts with the labels.
 
-    Before it starts, it prints how much it will cost. If the classifier is overloaded, it waits and makes fewer calls at
-    the same time. Ctrl+C stops it, and it continues when it is called again, without paying for any answer twice.
+    Before it starts, it prints how much it will cost. If the classifier is overloaded, it waits and makes fewer calls
+    at the same time. Ctrl+C stops it, and it continues when it is called again, without paying for any answer twice.
 
     It works in scripts and, although an event loop is running there, in notebooks. In async code, use `evaluate_async`.
 

@@ -37,10 +37,14 @@ class Progress:
             total: The number of verdicts that the evaluation will have.
         """
         if self._is_shown:
-            tqdm = _import_tqdm()
-            is_live = sys.stderr.isatty() or tqdm.__mro__[1].__name__ == "tqdm_notebook"
-            interval = _REDRAW if is_live else _REDRAW_IN_LOGS
-            self._bar = tqdm(total=total, unit="verdict", dynamic_ncols=is_live, mininterval=interval)
+            is_terminal = sys.stderr.isatty()
+            is_live = is_terminal or type(sys.stderr).__module__.startswith("ipykernel.")
+            self._bar = _import_tqdm()(
+                total=total,
+                unit=" verdicts",
+                dynamic_ncols=is_terminal,
+                mininterval=_REDRAW if is_live else _REDRAW_IN_LOGS,
+            )
 
     def advance(self, is_right: bool | None, paid_usd: float | None) -> None:
         """Count a verdict.

@@ -66,14 +66,15 @@ class Batches:
         clients: Clients,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        if len(settings.models) > 1:
+        model, *others = settings.models
+        if others:
             raise ConfigurationError(
                 "A batch asks one model, and this Claude has a fallback_model: pass a Claude without it."
             )
         if clients.is_async_only:
             raise ConfigurationError("Batches need a sync client: pass Claude(client=…) as well.")
         self._settings = settings
-        self._model = settings.models[0]
+        self._model = model
         self._clients = clients
         self._sleep = sleep
 
