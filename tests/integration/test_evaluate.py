@@ -17,13 +17,13 @@ from tests.helpers.evaluating import BUCKETS, answer_by_word, create_dataset
 from tests.helpers.paths import ROOT
 from tests.helpers.servers import wait_until
 from triage.classifiers.claude import batch as batch_module
-from triage.evals.evaluate import evaluate
+from triage.evals import evaluate
 from triage.testing import FakeClaude
 
 SCRIPT = """
 import sys
 from tests.helpers.evaluating import BUCKETS, create_dataset
-from triage.evals.evaluate import evaluate
+from triage.evals import evaluate
 
 evaluate("claude-haiku-5-5", create_dataset(20), BUCKETS, concurrency=2, batch="batch" in sys.argv)
 """
@@ -94,7 +94,7 @@ import asyncio, warnings
 warnings.simplefilter("error")
 
 from triage import Buckets
-from triage.evals.evaluate import evaluate, evaluate_async
+from triage.evals import evaluate, evaluate_async
 
 rows = [("Please refund me", "billing"), ("Hello", "general")] * 5
 classify = lambda text: "billing" if "refund" in text else "general"

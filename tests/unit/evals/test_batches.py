@@ -14,7 +14,7 @@ from triage import ClassifierError, ConfigurationError
 from triage.classifiers import Claude, Recorded
 from triage.classifiers.claude import batch as batch_module
 from triage.evals.dataset import Dataset
-from triage.evals.evaluate import evaluate
+from triage.evals import evaluate
 from triage.evals.report import Report
 from triage.testing import FakeClaude
 

@@ -18,7 +18,7 @@ from triage.classifiers.sampling import get_sample
 from triage.errors import DatasetError, RecordingMissing
 from triage.evals import pace
 from triage.evals.dataset import Dataset
-from triage.evals.evaluate import evaluate, evaluate_async
+from triage.evals import evaluate, evaluate_async
 from triage.evals.example import Example
 from triage.evals.report import Report
 from triage.io.retry import RetryPolicy
