@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 from triage import Buckets, Conversation, Message
 from triage.classifiers import Classifier, Rules
-from triage.evals.dataset import Dataset
 from triage.evals import evaluate
+from triage.evals.dataset import Dataset
 from triage.evals.example import Example
 
 TEXTS = {

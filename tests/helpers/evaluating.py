@@ -57,7 +57,7 @@ class Priced(Classifier):
     def fingerprint(self, conversation: Conversation, buckets: Buckets) -> str:
         return f"fingerprint-{conversation.text}"
 
-    def estimate_cost(self, conversation: Conversation, buckets: Buckets) -> float:
+    def estimate_cost(self, conversation: Conversation, buckets: Buckets) -> float | None:
         return PRICE
 
     def close(self) -> None:

@@ -109,7 +109,8 @@ print(len(report.predictions), asyncio.get_running_loop().is_running())
 def test_it_works_in_a_notebook(setup: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"{setup}\n{CELL}")])
+    cell: Any = nbformat.v4.new_code_cell(f"{setup}\n{CELL}")  # type: ignore[no-untyped-call]  # nbformat has no hints
+    notebook: Any = nbformat.v4.new_notebook(cells=[cell])  # type: ignore[no-untyped-call]  # likewise
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     outputs = notebook.cells[0].outputs
     printed = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")

@@ -3,8 +3,8 @@
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
-from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Self
 
 import anthropic
 import pytest
@@ -59,7 +59,7 @@ def run(server: FakeClaude, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def answer_by_text(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    return GOOD | {"label": "urgent" if "stolen" in request["messages"][0]["content"] else "billing"}
+    return {**GOOD, "label": "urgent" if "stolen" in request["messages"][0]["content"] else "billing"}
 
 
 # Verdicts
@@ -270,33 +270,28 @@ def test_an_async_client_alone_is_rejected() -> None:
 
 
 class PlatformClient:
-    """A client of a platform without batches."""
+    """A client of another platform."""
 
-    messages = object()
+    def __init__(self, messages: object) -> None:
+        self.messages: Any = messages
 
-    def with_options(self, **options: Any) -> "PlatformClient":
+    def with_options(self, **options: Any) -> Self:
         return self
 
-    def __enter__(self) -> "PlatformClient":
+    def __enter__(self) -> Self:
         return self
 
 
 def test_a_platform_without_batches_is_named() -> None:
-    claude = Claude("anthropic.claude-haiku-5-5", client=PlatformClient())
+    claude = Claude("anthropic.claude-haiku-5-5", client=PlatformClient(object()))
     with pytest.raises(ConfigurationError, match="has no batches: use Anthropic's own API"):
         asyncio.run(claude.batches.create([{}], lambda batch_id: None))
 
 
 def test_a_result_of_another_shape_is_unavailable() -> None:
-    class Api(PlatformClient):
-        @property
-        def messages(self) -> Any:  # type: ignore[override]  # an object with batches
-            result = type("Result", (), {"custom_id": "a"})
-            other = type("Result", (), {"custom_id": None})
-            results = partial(list, [result, other])
-            return type("Messages", (), {"batches": type("Batches", (), {"results": lambda self, _: results()})()})
-
-    claude = Claude("m", client=Api(), prices={"m": Price(1, 1, 1, 1)})
+    lines = [SimpleNamespace(custom_id="a"), SimpleNamespace(custom_id=None), None]
+    batches = SimpleNamespace(results=lambda batch_id: lines)
+    claude = Claude("m", client=PlatformClient(SimpleNamespace(batches=batches)), prices={"m": Price(1, 1, 1, 1)})
     answers = asyncio.run(claude.batches.read_results("b", {"a": CHARGED}, BUCKETS))
     assert {name: answer.verdict.fallback_reason for name, answer in answers.items()} == {"a": "unavailable"}
 

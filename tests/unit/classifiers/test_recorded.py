@@ -543,3 +543,15 @@ def test_an_unavailable_verdict_is_not_stored(path: Path) -> None:
     recorded = Recorded(Counter(), path)
     recorded.store(CHARGED, BUCKETS, Verdict(bucket="general", fallback_reason="unavailable"))
     assert recorded.find(CHARGED, BUCKETS) is None
+
+
+def test_leaving_an_event_loop_reaches_the_classifier(path: Path) -> None:
+    class Bound(Counter):
+        left = 0
+
+        async def leave_loop(self) -> None:
+            self.left += 1
+
+    bound = Bound()
+    asyncio.run(Recorded(bound, path).leave_loop())
+    assert bound.left == 1

@@ -13,8 +13,8 @@ from tests.helpers.evaluating import BUCKETS, answer_by_word, create_dataset, cr
 from triage import ClassifierError, ConfigurationError
 from triage.classifiers import Claude, Recorded
 from triage.classifiers.claude import batch as batch_module
-from triage.evals.dataset import Dataset
 from triage.evals import evaluate
+from triage.evals.dataset import Dataset
 from triage.evals.report import Report
 from triage.testing import FakeClaude
 

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.evaluating import BUCKETS, PRICE, Priced, answer_by_word, create_dataset, create_example
-from triage import ClassifierError, ConfigurationError, Conversation, Message, Verdict
+from tests.helpers.evaluating import BUCKETS, PRICE, Priced, answer_by_word, create_dataset, create_example, find_word
+from triage import Buckets, ClassifierError, ConfigurationError, Conversation, Message, Verdict
 from triage.classifiers import Claude, Recorded, Rules
 from triage.classifiers.sampling import get_sample
 from triage.errors import DatasetError, RecordingMissing
-from triage.evals import pace
+from triage.evals import evaluate, evaluate_async, pace
 from triage.evals.dataset import Dataset
-from triage.evals import evaluate, evaluate_async
 from triage.evals.example import Example
 from triage.evals.report import Report
 from triage.io.retry import RetryPolicy
@@ -109,21 +108,23 @@ def test_threads_see_the_number_of_the_sample() -> None:
         seen.append(get_sample())
         return "general"
 
-    quiet(classify, create_dataset(1), BUCKETS, samples=3)
-    assert sorted(seen) == [0, 1, 2]
+    quiet(classify, create_dataset(2), BUCKETS, samples=3)
+    assert sorted(seen) == [0, 0, 1, 1, 2, 2]
 
 
 def test_a_message_without_text_is_not_asked_about() -> None:
     conversation = Conversation(id="c1", messages=(Message(id="1", role="customer", attachments=("scan.pdf",)),))
     classifier = Priced()
-    report = quiet(classifier, Dataset([Example(conversation, "billing")]), BUCKETS)
+    dataset = Dataset([Example(conversation, "billing"), create_example("Hello", "general")])
+    report = quiet(classifier, dataset, BUCKETS)
     assert report.predictions[0].verdict.fallback_reason == "no_text"
-    assert classifier.texts == []
-    assert report.paid_usd == 0.0
+    assert classifier.texts == ["Hello"]
+    assert report.paid_usd == PRICE
 
 
 def test_a_bucket_in_another_case_is_accepted() -> None:
-    assert get_buckets(quiet(lambda text: "BILLING", create_dataset(1), BUCKETS)) == ["billing"]
+    report = quiet(lambda text: find_word(text).upper(), create_dataset(2), BUCKETS)
+    assert get_buckets(report) == ["billing", "general"]
 
 
 # Failures of the classifier
@@ -140,12 +141,12 @@ def test_an_exception_becomes_a_fallback_verdict_with_its_location_and_without_i
 
 def test_the_text_of_our_own_errors_is_kept() -> None:
     classifier = Priced([ClassifierError("the model file is empty")])
-    verdict = quiet(classifier, create_dataset(1), BUCKETS).predictions[0].verdict
+    verdict = quiet(classifier, create_dataset(2), BUCKETS, concurrency=1).predictions[0].verdict
     assert verdict.reason.endswith(": the model file is empty")
 
 
 def test_an_unknown_bucket_becomes_a_fallback_verdict() -> None:
-    verdict = quiet(lambda text: "vip", create_dataset(1), BUCKETS).predictions[0].verdict
+    verdict = quiet(lambda text: "vip", create_dataset(2), BUCKETS).predictions[0].verdict
     assert (verdict.bucket, verdict.fallback_reason) == ("general", "invalid_answer")
     assert verdict.reason == "the classifier returned an unknown bucket; the buckets are billing, general"
 
@@ -162,9 +163,9 @@ def test_a_missing_recording_is_raised(directory: Path) -> None:
 
 def test_an_unavailable_classifier_is_asked_again() -> None:
     classifier = Priced([fail(), fail(retry_after=0.0), fail()])
-    report = quiet(classifier, create_dataset(1), BUCKETS)
-    assert get_buckets(report) == ["billing"]
-    assert len(classifier.texts) == 4
+    report = quiet(classifier, create_dataset(2), BUCKETS, concurrency=1)
+    assert get_buckets(report) == ["billing", "general"]
+    assert len(classifier.texts) == 5
 
 
 def test_after_the_last_attempt_the_fallback_verdict_stands() -> None:
@@ -259,8 +260,8 @@ def test_verdicts_on_record_are_free() -> None:
 
 def test_repeated_attempts_count_against_the_budget() -> None:
     classifier = Priced([fail(cost_usd=PRICE), fail(cost_usd=PRICE)])
-    report = quiet(classifier, create_dataset(1), BUCKETS, budget_usd=2 * PRICE)
-    assert (report.unanswered, report.paid_usd) == (1, 2 * PRICE)
+    report = quiet(classifier, create_dataset(2), BUCKETS, budget_usd=2 * PRICE, concurrency=1)
+    assert (report.unanswered, report.paid_usd) == (2, 2 * PRICE)
 
 
 def test_a_message_without_all_samples_counts_as_unanswered() -> None:
@@ -448,7 +449,8 @@ def test_a_budget_needs_prices(make: Callable[[], Any]) -> None:
 
 
 class Unestimated(Priced):
-    estimate_cost = Rules.__mro__[1].estimate_cost  # that of the base class
+    def estimate_cost(self, conversation: Conversation, buckets: Buckets) -> float | None:
+        return None
 
 
 def test_labels_that_are_not_buckets_are_rejected() -> None:

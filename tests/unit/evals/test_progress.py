@@ -86,7 +86,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name, raising=False)
     shell = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace())
     monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", types.ModuleType("ipykernel.zmqshell"))
-    monkeypatch.setitem(sys.modules, "IPython", shell)  # type: ignore[arg-type]  # a stand-in for the module
+    monkeypatch.setitem(sys.modules, "IPython", shell)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     progress_module._import_tqdm.cache_clear()
 
