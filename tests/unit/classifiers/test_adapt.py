@@ -341,3 +341,26 @@ def test_exceptions_of_a_classifier_are_not_changed(form: Callable[[], Any]) -> 
     with pytest.raises(ValueError, match="x") as caught:
         classify(Api("async"), as_classifier(value))
     assert caught.value is error
+
+
+class LoopBound(SyncObject):
+    def __init__(self) -> None:
+        self.left = 0
+
+    async def leave_loop(self) -> None:
+        self.left += 1
+
+
+def test_an_object_may_close_what_belongs_to_an_event_loop() -> None:
+    value = LoopBound()
+    asyncio.run(as_classifier(value).leave_loop())
+    assert value.left == 1
+
+
+@pytest.mark.parametrize("value", [SyncObject(), SyncSubclass(), lambda text: "billing"])
+def test_leaving_an_event_loop_is_optional(value: Any) -> None:
+    asyncio.run(as_classifier(value).leave_loop())
+
+
+def test_a_classifier_is_named_by_its_class() -> None:
+    assert repr(SyncSubclass()) == "SyncSubclass()"

@@ -186,3 +186,25 @@ def test_a_passed_deadline_means_that_claude_is_unavailable(ask: Ask) -> None:
 
 def test_a_missing_key_means_that_claude_is_unavailable() -> None:
     assert get_kind(Claude().classify(CHARGED, BUCKETS)) == ("unavailable", None)
+
+
+# Event loops that end
+
+
+def test_leaving_a_loop_closes_the_async_client_and_keeps_the_sync_one(
+    server: FakeClaude, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    claude = Claude()
+    claude.classify(CHARGED, BUCKETS)
+    sync_client = claude._clients.get()
+
+    async def classify_and_leave() -> tuple[bool, bool]:
+        await claude.classify_async(CHARGED, BUCKETS)
+        client: Any = claude._clients.get_async()
+        await claude.leave_loop()
+        await claude.leave_loop()
+        return client.is_closed(), claude._clients.get() is sync_client
+
+    assert asyncio.run(classify_and_leave()) == (True, True)
+    claude.close()

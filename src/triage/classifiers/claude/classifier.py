@@ -9,7 +9,15 @@ from functools import partial
 from typing import Any
 
 from triage.classifiers.base import AsyncOnlyError, Classifier, hash_texts
-from triage.classifiers.claude.answer import AnswerError, is_billed, parse_model, parse_usage, parse_verdict
+from triage.classifiers.claude.answer import (
+    AnswerError,
+    is_billed,
+    join_texts,
+    parse_model,
+    parse_usage,
+    parse_verdict,
+)
+from triage.classifiers.claude.batch import Batches
 from triage.classifiers.claude.client import AsyncClient, Clients, SyncClient, limit_attempt
 from triage.classifiers.claude.examples import ExampleSource, find_examples
 from triage.classifiers.claude.failures import Failure, combine_failures, describe_failure
@@ -160,6 +168,11 @@ class Claude(Classifier):
         examples = find_examples(self._settings.examples, conversation, buckets)
         return build_request(self._settings, self._settings.models[0], conversation, buckets, examples)
 
+    @property
+    def batches(self) -> Batches:
+        """The Message Batches API, which returns verdicts at half the price, within a day."""
+        return Batches(self._settings, self._clients)
+
     def describe(self, buckets: Buckets) -> str:
         """Describe the model, the parameters and the prompt, without the conversation.
 
@@ -222,6 +235,10 @@ class Claude(Classifier):
     async def aclose(self) -> None:
         """Close the sync client and the async client of the running event loop, unless you passed them in."""
         await self._clients.aclose()
+
+    async def leave_loop(self) -> None:
+        """Close the async client of the running event loop, unless you passed it in."""
+        await self._clients.leave_loop()
 
 
 class _SyncClientMissingError(AsyncOnlyError):
@@ -359,7 +376,7 @@ class _Classification:
         """Return the verdict for an answer, or None to ask again, once, with a higher `max_tokens`."""
         self._count(query.model, answer)
         try:
-            quotable = _join_texts(self.conversation, self._examples)
+            quotable = join_texts(self.conversation, self._examples)
             content = parse_verdict(answer, self.buckets, self.settings.extra, quotable)
         except AnswerError as error:
             if error.truncated and not query.was_truncated:
@@ -398,16 +415,3 @@ class _Classification:
             fallback_reason=failure.kind,
             retry_after=failure.retry_after if failure.kind == "unavailable" else None,
         )
-
-
-def _join_texts(conversation: Conversation, examples: Sequence[Mapping[str, Any]]) -> str:
-    """Return everything that Claude could quote from a prompt. Examples have labels, so quoted ones look like answers.
-
-    Args:
-        conversation: The conversation.
-        examples: The entries of the examples, which may be quoted as they are.
-    """
-    texts = [text for message in conversation.messages for text in (message.text, message.quoted)]
-    for example in examples:
-        texts += [example["text"], json.dumps(example, ensure_ascii=False)]
-    return "\n".join([conversation.subject, *texts])
