@@ -141,9 +141,10 @@ def _compare_buckets(report: "Report", name: str, demand: PerBucket, *, lower: b
     for bucket, measured in report.per_bucket.items():
         minimum = minima.get(bucket, minima.get("*"))
         estimate: Estimate = getattr(measured, name)
-        if minimum is None or (bucket not in minima and not estimate.is_known):
+        is_known = estimate.is_known if name == "precision" else measured.support > 0
+        if minimum is None or (bucket not in minima and not is_known):
             continue
-        if name != "precision" and not measured.support:
+        if not is_known and name != "precision":
             raise DatasetError(
                 f"No message belongs to {bucket!r}, so its {name} cannot be checked. Add messages to the data set, or "
                 f"remove the demand."

@@ -124,7 +124,7 @@ class Comparison:
         total = len(self.a.predictions)
         points = metrics.find_detectable_difference(len(self.fixed) + len(self.broken), total) * 100
         if points > 100:
-            return f"{count(total, 'message')} are too few to find any difference."
+            return f"With {count(total, 'message')}, no difference can be found."
         shown = f"{points:.0f}" if points >= 10 else f"{points:.1f}".removesuffix(".0")
         return f"With {count(total, 'message')}, only a difference of about {shown} points or more can be found."
 

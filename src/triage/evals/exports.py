@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from triage.errors import ConfigurationError
 from triage.evals.example import Prediction
 from triage.evals.format import (
+    LONGEST_TEXT,
     MOST_CASES,
     UNKNOWN,
     count,
@@ -15,6 +16,7 @@ from triage.evals.format import (
     describe_scope,
     describe_unanswered,
     format_confidence,
+    format_diff_line,
     format_estimate,
     format_percent,
     list_changes,
@@ -142,7 +144,7 @@ def render_comparison(comparison: "Comparison") -> str:
         _render_flips("Fixed by B", comparison.fixed),
     ]
     if comparison.description_diff:
-        lines = [f"{line[:1]}{shorten(line[1:])}" for line in comparison.description_diff]
+        lines = list(map(format_diff_line, comparison.description_diff))
         fence = "`" * max(3, _find_longest_run("\n".join(lines)) + 1)
         diff = "\n".join([f"{fence}diff", *lines, fence])
         blocks.append(_fold("Changes to the description", diff))
@@ -153,25 +155,26 @@ def _find_longest_run(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-def _code(text: str, limit: int = 300) -> str:
+def _code(text: str) -> str:
     """Return any text as a code span, in which GitHub creates no markup, links, mentions or emoji."""
-    line = shorten(text, limit)
+    line = shorten(text)
     if not line:
         return UNKNOWN
     # In a table, `|` ends a cell even in code, unless it is escaped. A backslash before it would escape the escape.
     line = re.sub(r"\\(?=\|)", r"\\ ", line).replace("|", r"\|")
     fence = "`" * (_find_longest_run(line) + 1)
-    return f"{fence} {line} {fence}"
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{space}{line}{space}{fence}"
 
 
 def _escape(text: str) -> str:
     """Return our own words, in which names may occur, so that Markdown shows them unchanged."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~@])", r"\\\1", shorten(text, 1000))
+    return re.sub(r"([\\`*_{}\[\]<>#|~@$])", r"\\\1", shorten(text, 2 * LONGEST_TEXT))
 
 
-def _table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table of cells that are Markdown. All columns but the first are aligned to the right."""
-    lines = [heads, [":--", *("--:" for _ in heads[1:])], *rows]
+def _table(heads: Sequence[str], rows: Iterable[Iterable[str]], others: str = "--:") -> str:
+    """Return a table of cells that are Markdown. `others` is the alignment of all columns but the first."""
+    lines = [heads, [":--", *(others for _ in heads[1:])], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -209,7 +212,7 @@ def _render_mistakes(report: "Report") -> str:
         for mistake in report.mistakes[:MOST_CASES]
     ]
     title = f"{count(len(report.mistakes), 'mistake')}, the worst first"
-    table = _table(["text", "expected", "actual", "confidence", "reason"], rows)
+    table = _table(["text", "expected", "actual", "confidence", "reason"], rows, ":--")
     return _fold(title, table + _count_rest(len(report.mistakes)))
 
 
@@ -225,7 +228,7 @@ def _render_flips(title: str, flips: Sequence["Flip"]) -> str:
         ]
         for flip in flips[:MOST_CASES]
     ]
-    table = _table(["text", "expected", "A", "B"], rows)
+    table = _table(["text", "expected", "A", "B"], rows, ":--")
     return _fold(f"{title}: {count(len(flips), 'message')}", table + _count_rest(len(flips)))
 
 

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 LONGEST_TEXT = 300  # characters
 MOST_CASES = 20
+_LONGEST_LINE = 2000  # characters; a prompt may contain long paragraphs, and the change is anywhere in them
 UNKNOWN = "\N{EN DASH}"
 
-# The control sequences of terminals: colors, cursor movements, and strings such as window titles and links.
-_ESCAPES = re.compile("(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b[]P^_X]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*")
+# The control sequences of terminals: colors and cursor movements, then strings such as window titles and links. Those
+# that begin with a character from 0x80 to 0x9f are left to clean(): in badly decoded text, that is a quotation mark.
+_ESCAPES = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|[]P^_X][^\x07\x1b]*(?:\x07|\x1b\\\\))")
 _NONCHARACTERS = re.compile("[\ufffe\uffff]")  # not allowed in XML
 
 
@@ -31,6 +33,17 @@ def shorten(text: str, limit: int = LONGEST_TEXT) -> str:
     """
     line = " ".join(_NONCHARACTERS.sub("", clean(_ESCAPES.sub("", text))).split())
     return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+
+
+def format_diff_line(line: str) -> str:
+    """Return a line of a unified diff with its sign and its indentation, without control characters.
+
+    Args:
+        line: The line.
+    """
+    content = line[1:]
+    indentation = content[: len(content) - len(content.lstrip(" "))]
+    return f"{line[:1]}{indentation}{shorten(content, _LONGEST_LINE)}"
 
 
 def format_percent(share: float) -> str:
@@ -179,5 +192,7 @@ def list_changes(comparison: "Comparison") -> list[tuple[str, str, str, str]]:
 def _compare_amounts(a: float | None, b: float | None, format_amount: Callable[[float], str]) -> tuple[str, str, str]:
     """Return two amounts and their relative change."""
     shown_a, shown_b = (UNKNOWN if amount is None else format_amount(amount) for amount in (a, b))
-    change = UNKNOWN if not a or b is None else f"{b / a - 1:+.0%}".replace("-", "\N{MINUS SIGN}")
-    return shown_a, shown_b, change
+    if not a or b is None:
+        return shown_a, shown_b, UNKNOWN
+    percent = round(100 * (b / a - 1))
+    return shown_a, shown_b, f"{percent:+}%".replace("+0%", "0%").replace("-", "\N{MINUS SIGN}")

@@ -15,6 +15,7 @@ from triage.evals.format import (
     describe_scope,
     describe_unanswered,
     format_confidence,
+    format_diff_line,
     format_interval,
     format_percent,
     list_changes,
@@ -291,7 +292,7 @@ def _render_diff(lines: Sequence[str]) -> str:
     colors = {"+": f"background:rgba({_GREEN},.18)", "-": f"background:rgba({_RED},.18)"}
     body = "".join(
         f'<div style="padding:0 .75rem;min-height:1.5em;{colors.get(line[:1], "opacity:.7")}">'
-        f"{escape(line[:1])}{_text(line[1:], 1000)}</div>"
+        f"{escape(format_diff_line(line))}</div>"
         for line in lines
     )
     style = "font:12px/1.5 ui-monospace,Menlo,Consolas,monospace;white-space:pre-wrap"

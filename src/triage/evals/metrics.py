@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -128,8 +129,9 @@ def count_confusion(expected: Sequence[str], actual: Sequence[str], names: Seque
     Returns:
         For each expected bucket, the numbers of messages by actual bucket.
     """
-    matrix = _sk.confusion_matrix(expected, actual, labels=list(names)).tolist()
-    return {name: dict(zip(names, row, strict=True)) for name, row in zip(names, matrix, strict=True)}
+    # Not scikit-learn's confusion_matrix, which rejects empty data and warns if there is a single bucket.
+    counts = Counter(zip(expected, actual, strict=True))
+    return {row: {column: counts[row, column] for column in names} for row in names}
 
 
 def measure_buckets(expected: Sequence[str], actual: Sequence[str], names: Sequence[str]) -> dict[str, BucketMetrics]:
@@ -141,8 +143,9 @@ def measure_buckets(expected: Sequence[str], actual: Sequence[str], names: Seque
         names: All buckets.
     """
     confusion = count_confusion(expected, actual, names)
-    columns = _sk.precision_recall_fscore_support(expected, actual, labels=list(names), zero_division=0)
-    f1s = map(float, columns[2])
+    f1s = [0.0 for _ in names]
+    if expected:
+        f1s = _sk.f1_score(expected, actual, labels=list(names), average=None, zero_division=0).tolist()
     metrics: dict[str, BucketMetrics] = {}
     for name, f1 in zip(names, f1s, strict=True):
         right = confusion[name][name]

@@ -13,6 +13,7 @@ from triage.evals.format import (
     describe_scope,
     describe_unanswered,
     format_confidence,
+    format_diff_line,
     format_estimate,
     format_percent,
     list_changes,
@@ -51,7 +52,7 @@ def render_comparison(comparison: "Comparison") -> str:
     blocks.append(_render_flips("Broken by B", comparison.broken))
     blocks.append(_render_flips("Fixed by B", comparison.fixed))
     if comparison.description_diff:
-        lines = [f"  {line[:1]}{shorten(line[1:])}" for line in comparison.description_diff]
+        lines = [f"  {format_diff_line(line)}" for line in comparison.description_diff]
         blocks.append("\n".join(["Changes to the description:", *lines]))
     return _join(blocks)
 
