@@ -40,7 +40,7 @@ def read_csv(
     """
     text = read_text(path, encoding)
     mark = _DELIMITER_LINE.match(text)
-    with _unlimited_fields(len(text)):
+    with _lift_field_limit(len(text)):
         delimiter = mark[1] if mark is not None else _find_delimiter(text, columns)
         rows = _parse_csv(text[mark.end() if mark is not None else 0 :], delimiter, path)
     if not rows:
@@ -92,7 +92,7 @@ def _parse_object(line: str, place: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _unlimited_fields(size: int) -> Generator[None]:
+def _lift_field_limit(size: int) -> Generator[None]:
     """Raise the csv module's limit of a field, which is global, to the size of a file."""
     with _field_size_lock:
         limit = csv.field_size_limit(max(size, csv.field_size_limit()))

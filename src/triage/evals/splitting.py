@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from triage.errors import ConfigurationError, DatasetError
 from triage.evals.example import Example
 from triage.evals.similarity import fingerprint_text
-from triage.evals.wording import count_things
+from triage.evals.wording import count_things, show_label
 
 _TOLERANCE = 1e-12
 """Smaller changes are rounding errors, which could alternate forever."""
@@ -113,7 +113,7 @@ def _check_sides(clusters: Sequence[Mapping[str, int]], chosen: Sequence[bool], 
                 clusters_with_it = sum(cluster.get(bucket, 0) > 0 for cluster in clusters)
                 total = sides[False][bucket] + sides[True][bucket]
                 raise DatasetError(
-                    f"{name}: with test={test}, the {side} set has no example of {bucket!r}. There "
+                    f"{name}: with test={test}, the {side} set has no example of {show_label(bucket)}. There "
                     f"{'is' if total == 1 else 'are'} {count_things(total, 'example')}, in "
                     f"{count_things(clusters_with_it, 'cluster')} of examples with the same group or text, which stay "
                     f"together. Label more messages, or choose another test=."

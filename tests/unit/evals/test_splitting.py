@@ -159,3 +159,9 @@ def test_the_random_order_does_not_depend_on_the_process() -> None:
 
 def test_texts_with_lone_surrogates_have_a_rank() -> None:
     assert len(Dataset([build_example("\ud83d", "spam", id=str(n)) for n in range(2)]).sample(1)) == 1
+
+
+def test_a_customers_text_in_place_of_a_label_is_not_quoted() -> None:
+    dataset = build_dataset(*[(word, "general") for word in WORDS[:50]], ("spam", "I lost my card 4711"))
+    with pytest.raises(DatasetError, match="no example of a text of 19 characters"):
+        dataset.split()
