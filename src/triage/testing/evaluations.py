@@ -14,8 +14,9 @@ from triage.testing.network import Network
 from triage.testing.thresholds import Thresholds
 
 if TYPE_CHECKING:
-    from triage.classifiers import Classifier, ClassifierLike
-    from triage.evals import Dataset, Report
+    from triage.classifiers import Classifier, ClassifierLike, RecordingMode
+    from triage.evals.dataset import Dataset
+    from triage.evals.report import Report
     from triage.policy import Bucket, Buckets
 
 AskingMode: TypeAlias = Literal["auto", "record"]
@@ -43,7 +44,7 @@ class TriageEval:
     ) -> None:
         self._item = item
         self._network = network
-        self._mode = mode
+        self._mode: AskingMode | None = mode
         self._thresholds = thresholds
         self._is_live = is_live
 
@@ -110,8 +111,8 @@ class TriageEval:
         report.classifier = repr(complete)  # without the path of the recording
         row = [*_describe(name or self._item.nodeid, report), "failed"]
         self._item.user_properties.append((_PROPERTY, row))
-        demands = {key: value for key, value in {**self._thresholds, **thresholds}.items() if value is not None}
-        if demands:
+        demands: dict[str, Any] = {**self._thresholds, **thresholds}
+        if any(demand is not None for demand in demands.values()):  # without demands, there is nothing to check
             report.check(**demands)
         row[-1] = "passed"
         return report
@@ -134,11 +135,12 @@ class TriageEval:
 
         path = self._directory / (cassette or f"cassettes/{_UNSAFE.sub('-', self._item.name)}.jsonl")
         if cassette is None and (self._is_live or not _should_record(classifier, examples, buckets)):
-            with self._network.allow() if self._mode else nullcontext():
+            with self._network.allow() if self._mode and isinstance(classifier, Recorded) else nullcontext():
                 yield classifier
             return
-        # Not even on a developer's machine does a test ask by default, because it might cost money in every run.
-        mode = self._mode if self._mode or os.environ.get("TRIAGE_CASSETTES") else "replay"
+        mode: RecordingMode | None = self._mode
+        if mode is None and not os.environ.get("TRIAGE_CASSETTES"):
+            mode = "replay"  # by default, a test does not ask on a developer's machine either: it would cost money
         recorded = Recorded(classifier, path, mode=mode)
         try:
             with nullcontext() if recorded.mode == "replay" else self._network.allow():

@@ -2,7 +2,7 @@
 
 import ipaddress
 import socket
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,15 +59,15 @@ class Network:
 
         lookups = {name: getattr(socket, name) for name in _LOOKUPS}
         guarded_lookups = {name: self._guard_lookup(lookup) for name, lookup in lookups.items()}
-        vars(socket).update(guarded_lookups)
-        socket.socket.connect = guarded_connect  # type: ignore[method-assign]
+        _patch(socket, guarded_lookups)
+        _patch(socket.socket, {"connect": guarded_connect})
         try:
             yield
         finally:
             # Undo only what is still in place, because pytest-socket removes all restrictions before the teardown.
             if socket.socket.connect is guarded_connect:
-                socket.socket.connect = connect  # type: ignore[method-assign]
-            vars(socket).update(lookups)
+                _patch(socket.socket, {"connect": connect})
+            _patch(socket, lookups)
 
     def _guard_lookup(self, lookup: Callable[..., Any]) -> Callable[..., Any]:
         def guarded_lookup(host: str | bytes | None, *args: Any, **options: Any) -> Any:
@@ -88,6 +88,11 @@ class Network:
             f"triage_eval and pytest --triage-record. If the test must reach the network in every run, mark it with "
             f"@pytest.mark.triage_live and run pytest --triage-live."
         )
+
+
+def _patch(target: object, functions: Mapping[str, Callable[..., Any]]) -> None:
+    for name, function in functions.items():
+        setattr(target, name, function)
 
 
 def _is_address(host: str) -> bool:
