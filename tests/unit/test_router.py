@@ -14,7 +14,8 @@ from tests.helpers.desks import BASE_URL, DESKS, Desk, IntercomDesk, by_name
 from tests.helpers.routing import handle, only, receive
 from tests.helpers.watched import WatchedInbox
 from triage import Bucket, ConfigurationError, Conversation, Limits, Outcome, Reply, Router, Run, Tag, Verdict, Worker
-from triage.classifiers import Claude, Rules
+from triage.classifiers import Classifier, Claude, Recorded, Rules
+from triage.errors import RecordingMissing
 from triage.inbox import MemoryInbox, SQLiteInbox
 from triage.inbox.base import Inbox
 from triage.policy import Buckets
@@ -396,6 +397,35 @@ def test_a_stored_message_that_needs_an_async_classifier_can_be_routed_later(des
         assert entry.state == "ready"
         desk.clock.now += 1000
         assert Api("async").process(router, key).status == "routed"
+
+
+def test_a_missing_recording_is_an_error_and_not_a_fallback(desk: Desk, tmp_path: Path, api: Api) -> None:
+    recorded = Recorded(Rules.default(), tmp_path / "answers.jsonl", mode="replay")
+    router = desk.router(classifier=recorded, limits=Limits(failures=1))
+    webhook = desk.fake.customer_writes("My card is 4711.")
+    for _ in range(2):
+        with pytest.raises(RecordingMissing, match="does not exist") as caught:
+            handle(api, router, webhook)
+        assert "4711" not in str(caught.value)
+    assert desk.fake.replies(webhook.conversation_id or "") == []
+
+
+def test_a_replayed_verdict_does_not_count_as_spending(desk: Desk, tmp_path: Path, api: Api) -> None:
+    class PricedClassifier(Classifier):
+        priced = True
+
+        def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+            return Verdict(bucket="general", cost_usd=0.75)
+
+    recorded = Recorded(PricedClassifier(), tmp_path / "answers.jsonl", version="1", mode="auto")
+    outcomes = [
+        handle(api, desk.router(classifier=recorded, limits=Limits(daily_usd=1)), desk.fake.customer_writes("Hi"))[1]
+        for _ in range(2)
+    ]
+    assert [outcome.verdict.replayed for outcome in outcomes if outcome.verdict] == [False, True]
+    router = desk.router(classifier=recorded, limits=Limits(daily_usd=1))
+    replayed = [handle(api, router, desk.fake.customer_writes("Hi"))[1].verdict for _ in range(3)]
+    assert [verdict.fallback_reason for verdict in replayed if verdict] == [None, None, None]
 
 
 def test_an_async_classifier_does_not_count_as_a_classifier_that_is_down(desk: Desk) -> None:

@@ -28,7 +28,7 @@ _CONFLICT_MARKERS = (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
 
 
 class _Entry(NamedTuple):
-    """An answer, and its line as it stands in the file. The line is never written anew, so that it keeps its bytes."""
+    """An answer, and its line as it stands in the file. The line is never rewritten, so that it keeps its bytes."""
 
     answer: RecordedAnswer
     line: bytes

@@ -27,7 +27,7 @@ class RecordedAnswer(Model):
     """
 
     text: str = Field(default="", repr=False)
-    """The beginning of the customer text, for people. Nothing depends on it but the order of the lines."""
+    """The beginning of the customer text, for reviewers, and for the order of the lines."""
     verdict: Verdict
     key: str
     """A hash of everything that the verdict depends on."""

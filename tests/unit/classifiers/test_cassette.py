@@ -1,19 +1,16 @@
 """The file of a recording survives killed writers, merges and hand edits; changes to it stay small."""
 
-import os
 import stat
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.recordings import ask_about, read_lines
 from triage import ConfigurationError, Verdict
-from triage.classifiers import cassette as module
 from triage.classifiers.cassette import Cassette, forget_customer, open_cassette
-from triage.classifiers.recorded_answer import RecordedAnswer, create_answer, write_answer
+from triage.classifiers.recorded_answer import RecordedAnswer, create_answer, read_answer, write_answer
 
 BILLING = Verdict(bucket="billing")
 SPAM = Verdict(bucket="spam")
@@ -25,18 +22,17 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def parsed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The lines that were parsed."""
     lines: list[bytes] = []
-    read_answer = module.read_answer
 
     def read(line: bytes) -> RecordedAnswer:
         answer = read_answer(line)
         lines.append(line)
         return answer
 
-    monkeypatch.setattr(module, "read_answer", read)
-    yield lines
+    monkeypatch.setattr("triage.classifiers.cassette.read_answer", read)
+    return lines
 
 
 def build(key: str, verdict: Verdict = BILLING, text: str = "", **customer: str) -> RecordedAnswer:
@@ -100,7 +96,7 @@ def test_a_directory_is_rejected(path: str) -> None:
 
 
 def test_anything_but_a_path_is_rejected() -> None:
-    with pytest.raises(ConfigurationError, match="needs the path of a file, such as 'tests/answers.jsonl', not int"):
+    with pytest.raises(ConfigurationError, match=r"such as 'tests/answers\.jsonl', not int"):
         open_cassette(4711)  # type: ignore[arg-type]
 
 
@@ -148,7 +144,7 @@ def test_samples_of_one_question_are_different_answers(path: Path) -> None:
     assert [cassette.find(("a", sample)) for sample in range(3)] == [BILLING, SPAM, None]
 
 
-def test_answers_of_this_process_are_told_apart(path: Path) -> None:
+def test_only_the_answers_that_this_process_added_are_found_on_request(path: Path) -> None:
     write(path, "a", "b")
     cassette = Cassette(path)
     cassette.add(build("b"))
@@ -211,7 +207,7 @@ def test_a_process_that_is_killed_while_sorting_leaves_the_file_as_it_was(
     assert path.with_name("answers.jsonl.tmp").exists()
     write(path, "c").sort()
     assert [line["key"] for line in read_lines(path)] == ["a", "b", "c"]
-    assert sorted(os.listdir(path.parent)) == ["answers.jsonl", "answers.jsonl.lock"]
+    assert {file.name for file in path.parent.iterdir()} == {"answers.jsonl", "answers.jsonl.lock"}
 
 
 # Torn, merged and edited files

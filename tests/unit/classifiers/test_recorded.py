@@ -269,7 +269,7 @@ def test_a_version_covers_the_name_the_buckets_and_the_conversation(path: Path, 
     assert [is_replayed(other), is_replayed(other)] == [False, True]
     assert [is_replayed(version="2"), is_replayed(version="2")] == [False, True]
     assert [is_replayed(text="Ho"), is_replayed(text="Ho")] == [False, True]
-    described = Buckets([Bucket(bucket.name, "Described anew") for bucket in BUCKETS])
+    described = Buckets([Bucket(bucket.name, "Another description") for bucket in BUCKETS])
     assert [is_replayed(buckets=described), is_replayed(buckets=described)] == [False, True]
 
 
@@ -338,7 +338,7 @@ def test_replay_mode_needs_neither_an_api_key_nor_filelock(
     assert len(server.requests) == 1
     for mode in ("auto", "record"):
         with pytest.raises(ConfigurationError, match="Recorded needs filelock"):
-            Recorded(Claude(), path, mode=mode)  # type: ignore[arg-type]
+            Recorded(Claude(), path, mode=mode)
 
 
 def test_record_mode_asks_every_question_once_per_process_and_replaces_verdicts(
@@ -416,7 +416,7 @@ def test_an_unknown_mode_is_rejected(path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ConfigurationError, match="mode must be 'replay', 'auto' or 'record', not 'always'"):
         Recorded(Counter(), path, mode="always")  # type: ignore[arg-type]
     monkeypatch.setenv("TRIAGE_CASSETTES", "none")
-    with pytest.raises(ConfigurationError, match="the environment variable TRIAGE_CASSETTES must be .*, not 'none'"):
+    with pytest.raises(ConfigurationError, match=r"variable TRIAGE_CASSETTES must be .*, not 'none'"):
         Recorded(Counter(), path)
 
 

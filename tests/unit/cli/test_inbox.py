@@ -5,6 +5,8 @@ import json
 import pytest
 
 from tests.helpers.cli_project import Project
+from tests.helpers.recordings import BUCKETS, ask_about
+from triage.classifiers import Recorded, Rules
 
 # Inspecting
 
@@ -114,6 +116,28 @@ def test_forget_removes_the_events_of_a_customer(project: Project) -> None:
     project.store_and_route()
     assert project.run("inbox", "forget", "Mira@Example.com").output == "1 event removed.\n"
     assert project.run("inbox", "list").output == ""
+
+
+def test_forget_removes_the_verdicts_about_a_customer_from_recordings(project: Project) -> None:
+    paths = [project.directory / name for name in ("a.jsonl", "b.jsonl")]
+    for path in paths:
+        recorded = Recorded(Rules.default(), path, mode="auto")
+        for email in ("mira@example.com", "jonas@example.com"):
+            recorded.classify(ask_about(f"Charged again, {email}", email=email), BUCKETS)
+    options = [option for path in paths for option in ("--cassette", str(path))]
+    output = project.run("inbox", "forget", "Mira@Example.com", *options).output
+    assert output.splitlines() == ["0 events removed.", *(f"1 verdict removed from {path}." for path in paths)]
+    assert all("mira" not in path.read_text() and "jonas" in path.read_text() for path in paths)
+    output = project.run("inbox", "forget", "mira@example.com", *options).output
+    assert f"0 verdicts removed from {paths[1]}." in output
+
+
+def test_forget_reports_a_recording_that_is_missing_or_unreadable(project: Project) -> None:
+    (project.directory / "a.jsonl").write_text("=======\n")
+    output = project.run("inbox", "forget", "mira", "--cassette", "b.jsonl", exit_code=2).output
+    assert "File 'b.jsonl' does not exist" in output
+    output = project.run("inbox", "forget", "mira", "--cassette", "a.jsonl", exit_code=1).output
+    assert "a.jsonl: line 1 is a conflict marker of Git" in output
 
 
 def test_a_failing_inbox_is_reported_in_one_line(project: Project) -> None:
