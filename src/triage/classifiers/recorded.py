@@ -98,8 +98,7 @@ class Recorded(Composite):
             verdict = await io.run_blocking(self._replay, answer_id)
             if verdict is None:
                 verdict = await self.ask(self.classifier, conversation, buckets, io)
-                if verdict.fallback_reason not in ("unavailable", "over_budget"):
-                    await io.run_blocking(self._record, answer_id, verdict, conversation)
+                await io.run_blocking(self._record, answer_id, verdict, conversation)
             return verdict
 
     def describe(self, buckets: Buckets) -> str:
@@ -143,6 +142,31 @@ class Recorded(Composite):
         if self._find(self._get_id(conversation, buckets)) is not None:
             return 0.0
         return self.classifier.estimate_cost(conversation, buckets)
+
+    def find(self, conversation: Conversation, buckets: Buckets) -> Verdict | None:
+        """Return the verdict that would be replayed, or None.
+
+        Args:
+            conversation: The conversation.
+            buckets: The buckets to choose from.
+
+        Raises:
+            ConfigurationError: The file cannot be read.
+        """
+        return self._find(self._get_id(conversation, buckets))
+
+    def store(self, conversation: Conversation, buckets: Buckets, verdict: Verdict) -> None:
+        """Record a verdict that was requested in another way, such as in a batch.
+
+        Args:
+            conversation: The conversation that it is about.
+            buckets: The buckets that it was chosen from.
+            verdict: The verdict.
+
+        Raises:
+            ConfigurationError: The file cannot be written.
+        """
+        self._record(self._get_id(conversation, buckets), verdict, conversation)
 
     def warm_up(self) -> None:
         """Read the file, and warm up the classifier unless the mode is `"replay"`, which never asks it.
@@ -211,6 +235,8 @@ class Recorded(Composite):
         return verdict.model_copy(update={"replayed": True})
 
     def _record(self, answer_id: AnswerId, verdict: Verdict, conversation: Conversation) -> None:
+        if verdict.fallback_reason in ("unavailable", "over_budget"):
+            return
         self._cassette.add(create_answer(*answer_id, verdict, conversation))
         self._cassette.use(answer_id)
 
@@ -243,6 +269,4 @@ def _check_version(version: object) -> str | None:
 
 def _get_name(classifier: Classifier) -> str:
     """Return a classifier's name without addresses in memory, which differ from one process to the next."""
-    if type(classifier).__repr__ is object.__repr__:
-        return type(classifier).__name__
     return _ADDRESS.sub("", repr(classifier))

@@ -11,9 +11,9 @@ import click
 from triage import text as _text
 from triage.classifiers.cassette import forget_customer
 from triage.cli.arguments import inbox_option, json_option, parse_time
-from triage.cli.entries import iterate_entries
 from triage.errors import ConfigurationError
 from triage.inbox.base import Operator
+from triage.inbox.entries import iterate_entries
 from triage.models import Entry, State
 
 

@@ -10,8 +10,8 @@ import click
 
 from triage.actions import Action, Assign, SetPriority, Tag
 from triage.cli.arguments import get_inbox, json_option, parse_inbox, parse_router
-from triage.cli.entries import iterate_entries
 from triage.inbox.base import Inbox
+from triage.inbox.entries import iterate_entries
 from triage.models import Entry
 from triage.replay import Comparison, Treatment, is_comparable
 from triage.replay import replay as replay_entries

@@ -91,6 +91,7 @@ class Evaluation:
                 questions = [question for question in questions if question not in asked]
             await self._ask_one_by_one(questions, asked)
         except asyncio.CancelledError:
+            self.progress.close()
             self.progress.print(f"Interrupted. {self._describe_next_run()}")
             raise
         finally:

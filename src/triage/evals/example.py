@@ -22,7 +22,7 @@ class Example:
 
     conversation: Conversation = field(repr=False)
     bucket: str
-    group: str | None = None
+    group: str | None = field(default=None, repr=False)  # it may be an email address
     fields: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     @property

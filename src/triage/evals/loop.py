@@ -29,22 +29,31 @@ def run_in_thread(coroutine: Coroutine[Any, Any, T], *, threads: int) -> T:
     loop.set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="triage-evaluate"))
     task = loop.create_task(coroutine, context=contextvars.copy_context())
 
+    finished = threading.Event()
+
     async def wait() -> None:
         await asyncio.wait([task])
 
     def work() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(wait())
+        try:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                runner.run(wait())
+        finally:
+            finished.set()
 
     # A daemon, so that a second Ctrl+C ends the process even if a call never returns.
     thread = threading.Thread(target=work, name="triage-evaluate", daemon=True)
-    thread.start()
     try:
-        while thread.is_alive():
-            thread.join(_CHECK)
+        thread.start()
+        _wait_for(finished)
     except KeyboardInterrupt:
         with suppress(RuntimeError):  # the loop is already closed
             loop.call_soon_threadsafe(task.cancel)
-        thread.join()
+        _wait_for(finished)
         raise
     return task.result()
+
+
+def _wait_for(event: threading.Event) -> None:
+    while not event.wait(_CHECK):
+        pass

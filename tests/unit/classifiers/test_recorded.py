@@ -238,7 +238,7 @@ def test_a_class_without_a_fingerprint_needs_a_version(path: Path) -> None:
         def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
             return Verdict(bucket="billing")
 
-    with pytest.raises(ConfigurationError, match="cannot know when Own changes: pass version='1'"):
+    with pytest.raises(ConfigurationError, match=r"cannot know when Own\(\) changes: pass version='1'"):
         Recorded(Own(), path)
     assert Recorded(Own(), path, version="1").classify(CHARGED, BUCKETS).bucket == "billing"
     assert Recorded(Own(), path, version="1").classify(CHARGED, BUCKETS).replayed, "whatever its address in memory"
@@ -517,3 +517,29 @@ def test_forgetting_a_customer_removes_the_verdicts_about_them(path: Path, api: 
     assert [line["text"] for line in read_lines(path)] == [STOLEN.text]
     assert not classify(api, recorded, mira).replayed
     assert counter.calls == 3
+
+
+# Verdicts that were requested in another way
+
+
+def test_a_stored_verdict_is_replayed(path: Path, api: Api) -> None:
+    counter = Counter()
+    recorded = Recorded(counter, path)
+    recorded.store(CHARGED, BUCKETS, Verdict(bucket="billing", confidence=0.25))
+    assert recorded.find(CHARGED, BUCKETS) == Verdict(bucket="billing", confidence=0.25)
+    assert classify(api, recorded) == Verdict(bucket="billing", confidence=0.25, replayed=True)
+    assert counter.calls == 0
+
+
+def test_a_verdict_is_found_only_for_the_same_question(path: Path) -> None:
+    recorded = Recorded(Counter(), path)
+    recorded.store(CHARGED, BUCKETS, Verdict(bucket="billing"))
+    assert recorded.find(STOLEN, BUCKETS) is None
+    with use_sample(1):
+        assert recorded.find(CHARGED, BUCKETS) is None
+
+
+def test_an_unavailable_verdict_is_not_stored(path: Path) -> None:
+    recorded = Recorded(Counter(), path)
+    recorded.store(CHARGED, BUCKETS, Verdict(bucket="general", fallback_reason="unavailable"))
+    assert recorded.find(CHARGED, BUCKETS) is None

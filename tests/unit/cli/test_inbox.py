@@ -35,7 +35,7 @@ def test_list_shows_one_state_as_json(project: Project) -> None:
 
 
 def test_list_reads_several_pages(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triage.cli.entries.PAGE_SIZE", 2)
+    monkeypatch.setattr("triage.inbox.entries.PAGE_SIZE", 2)
     keys = [project.store() for _ in range(5)]
     lines = project.run("inbox", "list", "--json").output.splitlines()
     assert [json.loads(line)["key"] for line in lines] == keys[::-1]

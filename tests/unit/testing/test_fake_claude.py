@@ -137,3 +137,97 @@ def test_planned_faults_occur_in_order(client: httpx.Client, fake: FakeClaude) -
     with pytest.raises(httpx.ReadTimeout):
         client.post("/v1/messages", json=REQUEST, timeout=0.1)
     assert ask(client).status_code == 200
+
+
+# Batches
+
+PENDING = {"processing": 2, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0}
+BATCH_ID = "msgbatch_000000000000000000000001"
+
+
+def create_batch(client: httpx.Client, *custom_ids: str, **changes: Any) -> httpx.Response:
+    requests = [{"custom_id": custom_id, "params": REQUEST | changes} for custom_id in custom_ids]
+    return client.post("/v1/messages/batches", json={"requests": requests})
+
+
+def read_results(client: httpx.Client) -> dict[str, Any]:
+    response = client.get(f"/v1/messages/batches/{BATCH_ID}/results")
+    assert response.status_code == 200
+    return {line["custom_id"]: line["result"] for line in map(json.loads, response.text.splitlines())}
+
+
+def test_a_batch_is_in_progress_until_it_has_been_polled_often_enough(client: httpx.Client, fake: FakeClaude) -> None:
+    fake.batches.polls = 2
+    batch = create_batch(client, "a", "b").json()
+    assert (batch["id"], batch["processing_status"], batch["request_counts"]) == (BATCH_ID, "in_progress", PENDING)
+    assert batch["results_url"] is None
+    url = f"/v1/messages/batches/{BATCH_ID}"
+    assert client.get(f"{url}/results").status_code == 404
+    states = [client.get(url).json()["processing_status"] for _ in range(4)]
+    assert states == ["in_progress", "in_progress", "ended", "ended"]
+    ended = client.get(url).json()
+    assert ended["request_counts"] == PENDING | {"processing": 0, "succeeded": 2}
+    assert ended["results_url"] == f"{client.base_url}{url}/results".replace("//v1", "/v1")
+
+
+def test_the_results_of_a_batch_are_those_of_single_requests(client: httpx.Client, fake: FakeClaude) -> None:
+    fake.batches.polls = 0
+    single = ask(client).json()
+    create_batch(client, "a", "b")
+    results = read_results(client)
+    assert list(results) == ["b", "a"], "the order of the requests is not kept"
+    assert {result["type"] for result in results.values()} == {"succeeded"}
+    assert results["a"]["message"] | {"id": ""} == single | {"id": ""}
+    assert len(fake.requests) == 3
+
+
+def test_a_batch_contains_the_faults_that_were_planned(client: httpx.Client, fake: FakeClaude) -> None:
+    fake.batches.polls = 0
+    fake.fail_in_batch("errored", error_type="overloaded_error")
+    fake.fail_in_batch("expired")
+    fake.fail_in_batch("canceled")
+    fake.fail_in_batch(stop_reason="refusal", times=2)
+    create_batch(client, "a", "b", "c", "d", "e", "f")
+    results = read_results(client)
+    assert [results[name]["type"] for name in "abcdef"] == ["errored", "expired", "canceled", *["succeeded"] * 3]
+    assert results["a"]["error"]["error"]["type"] == "overloaded_error"
+    assert [results[name]["message"]["stop_reason"] for name in "def"] == ["refusal", "refusal", "end_turn"]
+
+
+def test_an_invalid_request_in_a_batch_is_an_error_in_its_results(client: httpx.Client, fake: FakeClaude) -> None:
+    fake.batches.polls = 0
+    assert create_batch(client, "a", temperature=0).status_code == 200
+    error = read_results(client)["a"]["error"]["error"]
+    assert error == {"type": "invalid_request_error", "message": "temperature: Extra inputs are not permitted"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "requests: Field required"),
+        ({"requests": []}, "requests: Field required"),
+        ({"requests": [{"params": REQUEST}]}, "custom_id: String should match pattern"),
+        ({"requests": [{"custom_id": "a b", "params": REQUEST}]}, "custom_id: String should match pattern"),
+        ({"requests": [{"custom_id": "a" * 65, "params": REQUEST}]}, "custom_id: String should match pattern"),
+        ({"requests": [{"custom_id": "a"}]}, "params: Field required"),
+        ({"requests": [{"custom_id": "a", "params": REQUEST}] * 2}, "custom_id must be unique"),
+    ],
+)
+def test_invalid_batches_are_rejected(client: httpx.Client, body: Mapping[str, Any], message: str) -> None:
+    response = client.post("/v1/messages/batches", json=body)
+    assert response.status_code == 400
+    assert message in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/messages/batches/msgbatch_9", 404),
+        ("GET", "/v1/messages/batches/msgbatch_9/results", 404),
+        ("POST", "/v1/messages/batches/msgbatch_9", 405),
+        ("GET", "/v1/messages/batches", 405),
+        ("GET", "/v1/messages/batches/../files", 404),
+    ],
+)
+def test_other_calls_about_batches_are_rejected(client: httpx.Client, method: str, path: str, status: int) -> None:
+    assert client.request(method, path).status_code == status
