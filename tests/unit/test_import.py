@@ -14,6 +14,7 @@ import triage
     [
         "triage",
         "triage.classifiers",
+        "triage.evals",
         "triage.inbox",
         "triage.models",
         "triage.testing",

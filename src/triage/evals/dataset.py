@@ -193,7 +193,8 @@ class Dataset(Sequence[Example]):
         `status` of the event, when it was `received`, and the `confidence` of the verdict.
 
         Args:
-            inbox: An inbox, the file of a `SQLiteInbox` or a `postgresql://` address.
+            inbox: An inbox, the file of a `SQLiteInbox`, or a `postgresql://` address. A `MemoryInbox` keeps no
+                conversations.
             owner: The name of the Router that routed the conversations. Default: the only one of the inbox.
             since: Leave out what was received before. A time without a time zone is in UTC.
             until: Leave out what was received at this time or later.

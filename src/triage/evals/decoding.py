@@ -102,5 +102,7 @@ def _decode_western(data: bytes, path: PathLike, line: int) -> str:
         text = ""
     if not text or len(foreign) > _MOST_WESTERN * len(text):
         raise DatasetError(f"{path} is not UTF-8, and its encoding is unknown. {advice}")
-    warnings.warn(f"{path} is not UTF-8, so it was read as Windows-1252. {advice}", stacklevel=5)
+    warnings.warn(
+        f"{path} is not UTF-8, so it was read as Windows-1252. {advice}", stacklevel=7
+    )  # the caller of from_csv()
     return text

@@ -9,9 +9,8 @@ from triage.evals.example import Example
 from triage.evals.similarity import fingerprint_text
 from triage.evals.wording import count_things
 
-_MOST_PASSES = 20
 _TOLERANCE = 1e-12
-"""Changes that are smaller than this are rounding errors."""
+"""Smaller changes are rounding errors, which could alternate forever."""
 
 
 def split_examples(examples: Sequence[Example], test: float, seed: int, name: str) -> tuple[list[int], list[int]]:
@@ -92,7 +91,8 @@ def _choose_clusters(clusters: Sequence[Mapping[str, int]], test: float) -> list
 
     chosen = [False] * len(clusters)
     # The first pass draws the sample. If clusters contain several buckets, further passes correct the shares.
-    for _ in range(_MOST_PASSES):
+    before: list[bool] = []
+    while chosen != before:
         before = chosen.copy()
         for number, cluster in enumerate(clusters):
             sign = -1 if chosen[number] else 1
@@ -100,8 +100,6 @@ def _choose_clusters(clusters: Sequence[Mapping[str, int]], test: float) -> list
                 chosen[number] = not chosen[number]
                 for bucket, count in cluster.items():
                     counts[bucket] += sign * count
-        if chosen == before:
-            break
     return chosen
 
 

@@ -80,7 +80,7 @@ def test_two_columns_with_the_same_name_are_rejected() -> None:
 
 @pytest.mark.parametrize("name", ["", " ", None, 3])
 def test_the_name_of_a_column_is_a_text(name: Any) -> None:
-    with pytest.raises(ConfigurationError, match="must be the name of a column. Write bucket='bucket'"):
+    with pytest.raises(ConfigurationError, match=r"must be the name of a column. Write bucket='bucket'"):
         Columns(bucket=name)
 
 

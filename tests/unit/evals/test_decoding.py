@@ -101,7 +101,7 @@ def test_a_missing_file_is_reported(path: Path) -> None:
 
 
 def test_a_directory_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="is a directory. Pass a file in it"):
+    with pytest.raises(DatasetError, match=r"is a directory. Pass a file in it"):
         read_text(tmp_path)
 
 

@@ -23,7 +23,8 @@ def test_jsonl_is_readable(tmp_path: Path) -> None:
     path = tmp_path / "messages.jsonl"
     Dataset.from_rows([("Grüße\nMira", "general"), ("Hi", "spam")]).to_jsonl(path)
     assert path.read_bytes().decode() == (
-        '{"id": "row-0", "text": "Grüße\\nMira", "bucket": "general"}\n{"id": "row-1", "text": "Hi", "bucket": "spam"}\n'
+        '{"id": "row-0", "text": "Grüße\\nMira", "bucket": "general"}\n'
+        '{"id": "row-1", "text": "Hi", "bucket": "spam"}\n'
     )
 
 
