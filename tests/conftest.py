@@ -16,6 +16,8 @@ from tests.helpers.paths import TESTS
 from tests.helpers.servers import Postgres, RabbitMQ, Redis, Server
 from triage.io.retry import RetryPolicy
 
+pytest_plugins = ["pytester"]
+
 settings.register_profile("fast", max_examples=25, deadline=None)
 settings.register_profile("ci", max_examples=200, deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "fast")

@@ -17,6 +17,9 @@ VendorName: TypeAlias = Literal["crisp", "front", "helpscout", "intercom", "zend
 WebhookKind: TypeAlias = Literal["created", "replied", "agent_replied", "assigned", "bot", "ping"]
 """The event that a webhook reports."""
 
+TEXT = "I was charged twice for order 1042. Can you refund me?"
+"""The message unless another one is passed."""
+
 # Each vendor's fake, and the name of the argument for the secret that signs its webhooks.
 _FAKES: Mapping[VendorName, tuple[Callable[..., FakeHelpDesk], str]] = {
     "crisp": (FakeCrisp, "webhook_secret"),
@@ -35,7 +38,7 @@ def create_webhook(
     kind: WebhookKind,
     *,
     secret: str,
-    text: str = "I was charged twice for order 1042. Can you refund me?",
+    text: str = TEXT,
     name: str | None = "Mira Probe",
     email: str | None = "mira@example.com",
     html: bool = False,
@@ -61,22 +64,54 @@ def create_webhook(
     """
     fake_class, secret_name = _FAKES[vendor]
     fake = fake_class(**{"first_id": next(_first_ids), secret_name: secret} | options)
-    match kind:
-        case "ping":
-            return fake.ping()
-        case "bot":
-            return fake.bot_greets(text, name=name, email=email)
-        case "created":
-            return fake.customer_writes(
-                text, name=name, email=email, html=html, attachments=attachments, subject=subject
-            )
-        case _:
-            fake.customer_writes("Hello", name=name, email=email, subject=subject)
-    conversation = next(iter(fake.conversations))
-    match kind:
-        case "replied":
-            return fake.customer_writes(text, conversation=conversation, html=html, attachments=attachments)
-        case "agent_replied":
-            return fake.agent_writes(text, conversation=conversation, html=html)
-        case _:
-            return fake.assign(conversation)
+    return write_webhook(
+        fake, kind, text=text, name=name, email=email, html=html, attachments=attachments, subject=subject
+    )
+
+
+def write_webhook(
+    fake: FakeHelpDesk,
+    kind: WebhookKind,
+    *,
+    text: str = TEXT,
+    name: str | None = "Mira Probe",
+    email: str | None = "mira@example.com",
+    html: bool = False,
+    attachments: Sequence[str] = (),
+    subject: str = "",
+) -> Webhook:
+    """Start a conversation at a fake help desk, and return the webhook of an event in it.
+
+    Args:
+        fake: The fake, which signs the webhook.
+        kind: The event, as for `create_webhook`.
+        text: The message: plain text, or HTML with `html=True`.
+        name: The customer's name.
+        email: The customer's email address.
+        html: True if `text` is HTML.
+        attachments: File names.
+        subject: The subject, which makes the conversation an email.
+    """
+    if kind == "ping":
+        return fake.ping()
+    if kind == "bot":
+        return fake.bot_greets(text, name=name, email=email)
+    if kind == "created":
+        return fake.customer_writes(text, name=name, email=email, html=html, attachments=attachments, subject=subject)
+    started = fake.customer_writes("Hello", name=name, email=email, subject=subject)
+    conversation = started.conversation_id or ""
+    if kind == "replied":
+        return fake.customer_writes(text, conversation=conversation, html=html, attachments=attachments)
+    if kind == "agent_replied":
+        return fake.agent_writes(text, conversation=conversation, html=html)
+    return fake.assign(conversation)
+
+
+def find_secret(vendor: VendorName) -> str:
+    """Return the secret with which a vendor's fake signs webhooks unless another one is passed.
+
+    Args:
+        vendor: The help desk.
+    """
+    fake_class, secret_name = _FAKES[vendor]
+    return str(getattr(fake_class(), secret_name))
