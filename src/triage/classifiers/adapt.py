@@ -111,6 +111,9 @@ class _ObjectClassifier(Classifier):
         else:
             self.close()
 
+    async def leave_loop(self) -> None:
+        await _resolve(self._call_optional("leave_loop"))
+
     def _call_optional(self, method: str, *args: object) -> Any:
         return getattr(self._value, method)(*args) if _has_method(self._value, method) else None
 

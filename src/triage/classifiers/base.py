@@ -122,6 +122,15 @@ class Classifier:
         """Do the same as `close`, and close what `classify_async` opened on the running event loop."""
         self.close()
 
+    async def leave_loop(self) -> None:
+        """Close only what `classify_async` opened on the running event loop, which is about to end.
+
+        `triage.evals.evaluate` calls this method for a classifier that you pass in, which remains usable.
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
 
 def describe_buckets(buckets: Buckets) -> str:
     """Return the parts of buckets that classifiers use: the names, descriptions and examples.

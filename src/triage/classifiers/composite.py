@@ -103,3 +103,8 @@ class Composite(Classifier):
         """Close each of the classifiers, including what they opened on the running event loop."""
         for classifier in self.classifiers:
             await classifier.aclose()
+
+    async def leave_loop(self) -> None:
+        """Close what each of the classifiers opened on the running event loop, which is about to end."""
+        for classifier in self.classifiers:
+            await classifier.leave_loop()

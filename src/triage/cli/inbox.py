@@ -9,8 +9,10 @@ from typing import Any, get_args
 import click
 
 from triage import text as _text
+from triage.classifiers.cassette import forget_customer
 from triage.cli.arguments import inbox_option, json_option, parse_time
 from triage.cli.entries import iterate_entries
+from triage.errors import ConfigurationError
 from triage.inbox.base import Operator
 from triage.models import Entry, State
 
@@ -109,12 +111,25 @@ def purge(inbox: Operator, before: float, dead: bool) -> None:
 @inbox_group.command()
 @click.argument("customer")
 @inbox_option
-def forget(customer: str, inbox: Operator) -> None:
-    """Remove all events of CUSTOMER.
+@click.option(
+    "--cassette",
+    "cassettes",
+    type=click.Path(exists=True, dir_okay=False),
+    multiple=True,
+    help="The path of a recording of verdicts, from which to remove the customer as well. Repeatable.",
+)
+def forget(customer: str, inbox: Operator, cassettes: tuple[str, ...]) -> None:
+    """Remove all events of CUSTOMER, and the verdicts about them in recordings.
 
     CUSTOMER is an id or an email address. Events that a worker has leased are not removed.
     """
     click.echo(f"{_count_events(inbox.forget(customer))} removed.")
+    for path in cassettes:
+        try:
+            number = forget_customer(path, customer)
+        except ConfigurationError as err:
+            raise click.ClickException(str(err)) from err
+        click.echo(f"{number} verdict{'' if number == 1 else 's'} removed from {path}.")
 
 
 @inbox_group.command()

@@ -22,7 +22,7 @@ from triage.engine.rules import (
     find_reroute_objections,
 )
 from triage.engine.transport import TokenCache
-from triage.errors import ClassifierError, ConfigurationError, describe_location
+from triage.errors import ClassifierError, ConfigurationError, RecordingMissing, describe_location
 from triage.inbox.base import Inbox
 from triage.io.ports import IO
 from triage.limits import Limits
@@ -128,7 +128,7 @@ class Engine:
             else:
                 verdict = self.classifier.classify(conversation, self.buckets)
             bucket = self.buckets.get(verdict.bucket)
-        except AsyncOnlyError:
+        except (AsyncOnlyError, RecordingMissing):
             raise
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
             # Leave out the error's own text, which may quote the customer, unless we wrote it.

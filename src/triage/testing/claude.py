@@ -1,4 +1,4 @@
-"""A fake of Claude's Messages API.
+"""A fake of Claude's Messages API and its batches.
 
 It checks requests as the real API does, and responds with the verdict of a function that you pass.
 """
@@ -14,12 +14,15 @@ from typing import Any, TypeAlias, cast
 
 from triage import Buckets, Conversation, Message
 from triage.classifiers import Rules
+from triage.testing.claude_batches import BatchFailure, FakeBatches, InvalidRequestError
 from triage.testing.server import Drop, HttpRequest, HttpResponse, Stall, serve
 
 Answer: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Takes the JSON of a request and returns the verdict: `{"reason": …, "label": …, "confidence": …}`."""
 
 _MESSAGES = "/v1/messages"
+_BATCHES = f"{_MESSAGES}/batches"
+_BATCH = re.compile(rf"{_BATCHES}/(\w+)(/results)?")
 _REQUIRED = ("model", "max_tokens", "messages")
 _FIELDS = frozenset({*_REQUIRED, "metadata", "output_config", "system", "thinking"})
 _NUMERIC_BOUNDS = frozenset({"minimum", "maximum", "multipleOf", "minLength", "maxLength", "maxItems"})
@@ -70,8 +73,9 @@ class FakeClaude:
             structured outputs.
 
     Attributes:
-        requests: The JSON of every request that was accepted.
+        requests: The JSON of every request that was accepted, also as a part of a batch.
         calls: Every request.
+        batches: The batches. `fake.batches.polls = 3` keeps new ones in progress for three polls; default 1.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class FakeClaude:
         self.unsupported = unsupported
         self.requests: list[Mapping[str, Any]] = []
         self.calls: list[HttpRequest] = []
+        self.batches = FakeBatches(self._answer_in_batch)
         self._faults: list[_Fault] = []
         self._numbers = count(1)
         self._lock = Lock()
@@ -120,6 +125,24 @@ class FakeClaude:
         with self._lock:
             self._faults += [_Fault(status, headers or {}, code, body, change, raises, for_model)] * times
 
+    def fail_in_batch(
+        self,
+        result: BatchFailure | None = None,
+        *,
+        error_type: str = "api_error",
+        times: int = 1,
+        **change: Any,
+    ) -> None:
+        """Make the next requests of batches fail.
+
+        Args:
+            result: The type of the result, `"expired"` for example. None if there is a message.
+            error_type: The type of the error if the result is `"errored"`.
+            times: How many requests fail.
+            change: Fields of the message to replace: `stop_reason="refusal", content=[]`.
+        """
+        self.batches.plan_fault(result, error_type, times, change)
+
     def respond(self, request: HttpRequest) -> HttpResponse:
         """Respond to a request.
 
@@ -134,17 +157,49 @@ class FakeClaude:
         if fault.raises is not None:
             raise fault.raises
         try:
-            body = self._parse_request(request)
+            self._check_request(request)
+            body = _parse_body(request)
+            if request.path in (_MESSAGES, f"{_MESSAGES}/count_tokens"):
+                self._check_message(body, required=_REQUIRED if request.path == _MESSAGES else ("model", "messages"))
         except _Rejected as rejection:
             return _build_error(rejection.status, str(rejection), number)
         if fault.status != 200 and fault.body is None:
             return _build_error(fault.status, "Simulated failure", number, fault.code, fault.headers)
         if fault.body is not None:
             return HttpResponse(fault.status, {"Content-Type": "application/json", **fault.headers}, fault.body)
-        if request.path != _MESSAGES:
+        if request.path == f"{_MESSAGES}/count_tokens":
             return _build_response(200, {"input_tokens": _count_tokens(request.body)}, number)
+        if request.path != _MESSAGES:
+            return self._respond_about_batch(request, body, number)
         self.requests.append(body)
         return _build_response(200, self._build_message(body, number) | dict(fault.change), number)
+
+    def _respond_about_batch(self, request: HttpRequest, body: Mapping[str, Any], number: int) -> HttpResponse:
+        host = request.headers.get("host", "")
+        if request.method == "POST":
+            try:
+                return _build_response(200, self.batches.create(body, host), number)
+            except InvalidRequestError as error:
+                return _build_error(400, str(error), number)
+        match = _BATCH.fullmatch(request.path)
+        batch_id, is_results = (match[1], match[2]) if match else ("", None)
+        if is_results:
+            results = self.batches.read_results(batch_id)
+            if results is not None:
+                return HttpResponse(200, {"Content-Type": "application/x-jsonl"}, results)
+        else:
+            batch = self.batches.retrieve(batch_id, host)
+            if batch is not None:
+                return _build_response(200, batch, number)
+        return _build_error(404, "Not found", number)
+
+    def _answer_in_batch(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            self._check_message(params, required=_REQUIRED)
+        except _Rejected as rejection:
+            raise InvalidRequestError(str(rejection)) from None
+        self.requests.append(params)
+        return self._build_message(params, next(self._numbers))
 
     def _pop_fault(self, request: HttpRequest) -> _Fault:
         """Remove the first planned fault that applies to a request, and return it."""
@@ -155,25 +210,26 @@ class FakeClaude:
         self._faults.remove(fault)
         return fault
 
-    def _parse_request(self, request: HttpRequest) -> Mapping[str, Any]:
-        if request.path not in (_MESSAGES, f"{_MESSAGES}/count_tokens"):
+    def _check_request(self, request: HttpRequest) -> None:
+        if request.path in (_MESSAGES, _BATCHES, f"{_MESSAGES}/count_tokens"):
+            method = "POST"
+        elif _BATCH.fullmatch(request.path):
+            method = "GET"
+        else:
             raise _Rejected(404, "Not found")
-        if request.method != "POST":
+        if request.method != method:
             raise _Rejected(405, "Method not allowed")
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not key or (self.api_key is not None and key != self.api_key):
             raise _Rejected(401, "invalid bearer token")
         if "anthropic-version" not in request.headers:
             raise _Rejected(400, "anthropic-version: header is required")
-        try:
-            body = json.loads(request.body)
-        except ValueError:
-            raise _Rejected(400, "The request body is not valid JSON") from None
-        _check_fields(body, required=_REQUIRED if request.path == _MESSAGES else ("model", "messages"))
+
+    def _check_message(self, body: Mapping[str, Any], *, required: tuple[str, ...]) -> None:
+        _check_fields(body, required=required)
         for path in self.unsupported:
             if _has_field(body, path):
                 raise _Rejected(400, f"{path}: Extra inputs are not permitted")
-        return cast("Mapping[str, Any]", body)
 
     def _build_message(self, body: Mapping[str, Any], number: int) -> dict[str, Any]:
         text = json.dumps(self.answer(body))
@@ -235,11 +291,20 @@ def _has_field(value: Any, path: str) -> bool:
     return True
 
 
-def _check_fields(body: Any, *, required: tuple[str, ...]) -> None:
-    """Raise `_Rejected` for a body that the API rejects."""
+def _parse_body(request: HttpRequest) -> Mapping[str, Any]:
+    if request.method == "GET":
+        return {}
+    try:
+        body: object = json.loads(request.body)
+    except ValueError:
+        raise _Rejected(400, "The request body is not valid JSON") from None
     if not isinstance(body, dict):
         raise _Rejected(400, "Input should be an object")
-    fields = cast("dict[str, Any]", body)
+    return cast("Mapping[str, Any]", body)
+
+
+def _check_fields(fields: Mapping[str, Any], *, required: tuple[str, ...]) -> None:
+    """Raise `_Rejected` for a message that the API rejects."""
     for name in required:
         if name not in fields:
             raise _Rejected(400, f"{name}: Field required")

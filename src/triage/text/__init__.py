@@ -1,9 +1,10 @@
-"""Conversion between plain text and HTML, the removal of quoted history, and the recognition of senders and names."""
+"""Conversion between plain text and HTML, removal of quoted history and secrets, recognition of senders and names."""
 
 from triage.text.compare import normalize_for_comparison
 from triage.text.html import Plain, clean, from_html, looks_like_html, to_html
 from triage.text.names import clean_name
 from triage.text.quotes import Split, is_forward_subject, is_reply_subject, split_quotes
+from triage.text.secrets import scrub_secrets
 from triage.text.senders import describe_automatic
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "is_reply_subject",
     "looks_like_html",
     "normalize_for_comparison",
+    "scrub_secrets",
     "split_quotes",
     "to_html",
 ]

@@ -11,7 +11,7 @@ from string import ascii_letters
 from typing import Any, Literal, cast
 
 from triage.errors import ClassifierError
-from triage.models import FallbackReason, Usage
+from triage.models import Conversation, FallbackReason, Usage
 from triage.policy import Bucket, Buckets
 
 # https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback. Reasons are logged, and an unknown
@@ -81,6 +81,12 @@ def parse_verdict(
         "reason": _clean(reason)[:_MAX_REASON] if isinstance(reason, str) else "",
         "extra": _parse_extra(data, extra),
     }
+
+
+def join_texts(conversation: Conversation) -> str:
+    """Return everything that Claude could quote from a conversation."""
+    texts = (text for message in conversation.messages for text in (message.text, message.quoted))
+    return "\n".join([conversation.subject, *texts])
 
 
 def parse_usage(answer: object) -> Usage:

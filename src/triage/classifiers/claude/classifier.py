@@ -9,7 +9,15 @@ from functools import partial
 from typing import Any
 
 from triage.classifiers.base import AsyncOnlyError, Classifier, hash_texts
-from triage.classifiers.claude.answer import AnswerError, is_billed, parse_model, parse_usage, parse_verdict
+from triage.classifiers.claude.answer import (
+    AnswerError,
+    is_billed,
+    join_texts,
+    parse_model,
+    parse_usage,
+    parse_verdict,
+)
+from triage.classifiers.claude.batch import Batches
 from triage.classifiers.claude.client import AsyncClient, Clients, SyncClient, limit_attempt
 from triage.classifiers.claude.failures import Failure, combine_failures, describe_failure
 from triage.classifiers.claude.features import Feature, find_rejected_features
@@ -154,6 +162,11 @@ class Claude(Classifier):
         """
         return build_request(self._settings, self._settings.models[0], conversation, buckets)
 
+    @property
+    def batches(self) -> Batches:
+        """The Message Batches API, which returns verdicts at half the price, within a day."""
+        return Batches(self._settings, self._clients)
+
     def describe(self, buckets: Buckets) -> str:
         """Describe the model, the parameters and the prompt, without the conversation.
 
@@ -214,6 +227,10 @@ class Claude(Classifier):
     async def aclose(self) -> None:
         """Close the sync client and the async client of the running event loop, unless you passed them in."""
         await self._clients.aclose()
+
+    async def leave_loop(self) -> None:
+        """Close the async client of the running event loop, unless you passed it in."""
+        await self._clients.leave_loop()
 
 
 class _SyncClientMissingError(AsyncOnlyError):
@@ -345,7 +362,7 @@ class _Classification:
         """Return the verdict for an answer, or None to ask again, once, with a higher `max_tokens`."""
         self._count(query.model, answer)
         try:
-            content = parse_verdict(answer, self.buckets, self.settings.extra, _join_texts(self.conversation))
+            content = parse_verdict(answer, self.buckets, self.settings.extra, join_texts(self.conversation))
         except AnswerError as error:
             if error.truncated and not query.was_truncated:
                 query.was_truncated = True
@@ -383,9 +400,3 @@ class _Classification:
             fallback_reason=failure.kind,
             retry_after=failure.retry_after if failure.kind == "unavailable" else None,
         )
-
-
-def _join_texts(conversation: Conversation) -> str:
-    """Return everything that Claude could quote from a conversation."""
-    texts = (text for message in conversation.messages for text in (message.text, message.quoted))
-    return "\n".join([conversation.subject, *texts])

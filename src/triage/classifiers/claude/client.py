@@ -107,10 +107,14 @@ class Clients:
 
     async def aclose(self) -> None:
         """Close the clients that were created here for sync code and for the running event loop."""
+        await self.leave_loop()
+        self.close()
+
+    async def leave_loop(self) -> None:
+        """Close the client that was created here for the running event loop."""
         client = self._own_async_client.pop()
         if client is not None:
             await client.close()
-        self.close()
 
     def _create(self) -> "anthropic.Anthropic":
         import anthropic

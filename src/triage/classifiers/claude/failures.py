@@ -118,6 +118,15 @@ def combine_failures(failures: Mapping[str, Failure]) -> Failure:
     )
 
 
+def format_error_type(error_type: object) -> str:
+    """Return the type of an error in parentheses, or an empty string if it is unknown.
+
+    Args:
+        error_type: The type that the API returned.
+    """
+    return f" ({error_type})" if isinstance(error_type, str) and error_type in _ERROR_TYPES else ""
+
+
 def _find_cause(error: Exception) -> str:
     """Return why there is no connection, in parentheses, or an empty string if the cause is unknown."""
     cause: BaseException | None = error
@@ -141,13 +150,11 @@ def _find_cause(error: Exception) -> str:
 
 
 def _describe_status(error: "anthropic.APIStatusError") -> Failure:
-    error_type: object = getattr(error, "type", None)
-    is_known = isinstance(error_type, str) and error_type in _ERROR_TYPES
     headers = error.response.headers
     milliseconds = parse_seconds(headers, "retry-after-ms")
     is_capped = any(text in error.response.text for text in _SPEND_LIMITS)
     return Failure(
-        reason=f"Claude returned {error.status_code}" + (f" ({error_type})" if is_known else ""),
+        reason=f"Claude returned {error.status_code}{format_error_type(getattr(error, 'type', None))}",
         is_transient=not is_capped and (error.status_code in _TRANSIENT or error.status_code >= 500),
         is_of_the_account=is_capped or error.status_code in _OF_THE_ACCOUNT,
         retry_after=parse_seconds(headers, "retry-after") if milliseconds is None else milliseconds / 1000,
