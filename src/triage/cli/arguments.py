@@ -1,9 +1,11 @@
 """Arguments and options that several commands share. The `parse_…` functions are click callbacks."""
 
 import importlib
+import inspect
 import re
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,18 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 def parse_router(ctx: click.Context, param: click.Parameter, value: str) -> Router:
     """Import `"module:attribute"`: a Router, or a function without arguments that returns one."""
+    router = import_object(value)
+    if not isinstance(router, Router):
+        raise click.BadParameter(f"{value} is not a Router and does not return one.")
+    return router
+
+
+def import_object(value: str) -> object:
+    """Import `"module:attribute"`. If it is a function, call it without arguments and return its result.
+
+    Args:
+        value: The name.
+    """
     if not _MODULE.fullmatch(value):
         raise click.BadParameter(
             f"{value!r} is not the name of a Router: write module:attribute, such as helpdesk.app:router."
@@ -30,18 +44,14 @@ def parse_router(ctx: click.Context, param: click.Parameter, value: str) -> Rout
     if "" not in sys.path:
         sys.path.insert(0, "")  # the current directory, as for `python -m`
     try:
-        router = _get_attribute(importlib.import_module(module), attribute)
-        if not isinstance(router, Router) and callable(router):
-            router = router()
+        found = _get_attribute(importlib.import_module(module), attribute)
+        return _call(value, found) if callable(found) else found
     except ConfigurationError as err:
         raise click.BadParameter(f"{value}: {err}") from err
     except ModuleNotFoundError as err:
         if err.name is None or not f"{module}.".startswith(f"{err.name}."):
             raise  # the user's module imports a missing module
         raise click.BadParameter(f"There is no module {err.name!r} here.") from err
-    if not isinstance(router, Router):
-        raise click.BadParameter(f"{value} is not a Router and does not return one.")
-    return router
 
 
 def parse_inbox(ctx: click.Context, param: click.Parameter, value: str | None) -> Inbox | None:
@@ -92,6 +102,14 @@ inbox_option = click.option(
     help="The path of a SQLite file, a postgresql:// address, or module:router.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+
+
+def _call(name: str, function: Callable[[], object]) -> object:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        raise click.BadParameter(f"{name} needs arguments. Name a function that needs none, or its result.") from None
+    return function()
 
 
 def _get_attribute(module: object, path: str) -> Any:
