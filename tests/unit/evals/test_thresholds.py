@@ -114,9 +114,7 @@ def test_without_verdicts_there_is_no_threshold() -> None:
 
 
 def estimate(right: int, wrong: int, precision: float) -> float | None:
-    return estimate_growth(
-        [0.9] * (right + wrong), [True] * right + [False] * wrong, precision=precision, error=0.05
-    )
+    return estimate_growth([0.9] * (right + wrong), [True] * right + [False] * wrong, precision=precision, error=0.05)
 
 
 @pytest.mark.parametrize(("right", "wrong", "precision"), [(97, 3, 0.95), (48, 2, 0.9), (298, 2, 0.99), (40, 0, 0.95)])
