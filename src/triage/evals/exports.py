@@ -93,15 +93,15 @@ def build_junit(report: "Report") -> bytes:
     for name, value in [*facts, *(list_facts(report) if report.predictions else ())]:
         ET.SubElement(properties, "property", {"name": name, "value": shorten(value)})
     for number, prediction in enumerate(report.predictions, 1):
-        _add_case(suite, number, prediction, report)
+        _add_case(suite, number, prediction)
     document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return document
 
 
-def _add_case(suite: ET.Element, number: int, prediction: Prediction, report: "Report") -> None:
+def _add_case(suite: ET.Element, number: int, prediction: Prediction) -> None:
     example, verdict = prediction.example, prediction.verdict
     attributes = {
-        "classname": f"{shorten(report.dataset)}.{prediction.expected}",
+        "classname": f"{suite.attrib['name']}.{prediction.expected}",
         "name": f"{number} {example.conversation.id}: {shorten(example.text, _LONGEST_NAME)}",
         "time": f"{verdict.latency:.3f}",
     }

@@ -263,14 +263,14 @@ class Report:
 
 
 def _check_names(predictions: Sequence[Prediction], buckets: Buckets) -> None:
-    names = ", ".join(buckets.names)
+    known, names = set(buckets.names), ", ".join(buckets.names)
     for number, prediction in enumerate(predictions, 1):
         where = f"Example {number} ({prediction.example.conversation.id})"
-        if prediction.expected not in buckets.names:
+        if prediction.expected not in known:
             raise DatasetError(
                 f"{where} belongs to {prediction.expected!r}, which is not a bucket. Correct its label to one of "
                 f"{names}, or add the bucket."
             )
-        if any(verdict.bucket not in buckets.names for verdict in prediction.verdicts):
+        if any(verdict.bucket not in known for verdict in prediction.verdicts):
             # The name is a model's answer about untrusted text, so it is not shown.
             raise ConfigurationError(f"{where}: the verdict names an unknown bucket. The buckets are {names}.")

@@ -1,6 +1,7 @@
 """A report in a terminal is aligned, plain, and free of control characters."""
 
 import textwrap
+from typing import Any
 
 from hypothesis import given
 
@@ -48,7 +49,7 @@ def test_a_report_is_printed_in_aligned_columns() -> None:
 
 def test_all_other_facts_are_named_if_they_are_known() -> None:
     part = predict("urgent").verdict
-    verdicts = {"cost_usd": 0.002, "latency": 0.5}
+    verdicts: dict[str, Any] = {"cost_usd": 0.002, "latency": 0.5}
     predictions = [
         predict("urgent", "urgent", "spam", parts=(part, part), **verdicts),
         predict("billing", "billing", "billing", parts=(part,), **verdicts),
@@ -101,7 +102,7 @@ def test_no_text_can_control_the_terminal(text: str, name: str) -> None:
 
 
 def test_a_comparison_is_printed_in_aligned_columns() -> None:
-    verdict = {"text": "My card was stolen", "latency": 0.4}
+    verdict: dict[str, Any] = {"text": "My card was stolen", "latency": 0.4}
     a = build([predict("urgent", cost_usd=0.001, **verdict)], classifier="small", description="Be quick:\n  now")
     b = build(
         [predict("urgent", "spam", cost_usd=0.002, **verdict)], classifier="large", description="Be exact:\n  now"
