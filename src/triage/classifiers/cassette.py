@@ -290,8 +290,9 @@ def _is_appended(file: BinaryIO, status: os.stat_result, known: _Snapshot) -> bo
 
 
 def _parse(path: Path, data: bytes, known: _Snapshot, version: tuple[int, int, int]) -> _Snapshot:
-    """Return a snapshot of the known lines and the ones that follow."""
-    entries, complete = known.entries.copy(), data[: data.rfind(b"\n") + 1]
+    """Return a snapshot of the known lines and the ones that follow. It takes over the known entries."""
+    entries: dict[AnswerId, _Entry] = {}
+    complete = data[: data.rfind(b"\n") + 1]
     lines = complete.split(b"\n")[:-1]
     for number, line in enumerate(lines, known.lines + 1):
         if line.strip():
@@ -304,7 +305,8 @@ def _parse(path: Path, data: bytes, known: _Snapshot, version: tuple[int, int, i
     if last is not None:
         entries[last.answer.id] = last
     mark = (known.mark + complete)[-_MARK_LENGTH:]
-    return _Snapshot(entries, version, known.lines + len(lines), known.end + len(complete), mark)
+    known.entries.update(entries)  # not copied, because this happens for each answer that is added
+    return _Snapshot(known.entries, version, known.lines + len(lines), known.end + len(complete), mark)
 
 
 def _explain_line(path: Path, number: int, line: bytes, problem: ValueError) -> str:

@@ -60,13 +60,15 @@ def evaluate(
         report.to_junit(junit)
     if markdown is not None:
         markdown.write_text(report.to_markdown(), "utf-8")
+    demands: dict[str, Any] = {
+        "accuracy": accuracy,
+        "recall": recall or None,
+        "precision": precision or None,
+        "cost_per_1000": cost_per_1000,
+    }
+    if all(demand is None for demand in demands.values()):
+        return
     try:
-        report.check(
-            accuracy=accuracy,
-            recall=recall or None,
-            precision=precision or None,
-            cost_per_1000=cost_per_1000,
-            lower=lower,
-        )
+        report.check(**demands, lower=lower)
     except CheckFailed as err:
         raise click.ClickException(str(err)) from None

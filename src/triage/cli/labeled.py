@@ -82,6 +82,13 @@ _OPTIONS = [
     click.option(
         "--samples", type=click.IntRange(min=1), default=1, show_default=True, help="Verdicts for each message."
     ),
+    click.option(
+        "--context",
+        type=click.IntRange(min=0),
+        default=3,
+        show_default=True,
+        help="Earlier messages that the classifier sees.",
+    ),
     click.option("--budget", type=click.FloatRange(min=0), help="Stop at this cost, in US dollars."),
     click.option(
         "--concurrency",
@@ -127,6 +134,7 @@ def run_evaluation(
     dataset: "Dataset",
     *,
     samples: int,
+    context: int,
     budget: float | None,
     concurrency: int,
     batch: bool,
@@ -139,6 +147,7 @@ def run_evaluation(
         target: The classifier and the buckets.
         dataset: The labeled messages.
         samples: Verdicts for each message.
+        context: Messages before the customer's unanswered ones.
         budget: US dollars, or None for no limit.
         concurrency: Classifier calls at a time.
         batch: True to use Message Batches.
@@ -152,6 +161,7 @@ def run_evaluation(
         dataset,
         target.buckets,
         samples=samples,
+        context=context,
         budget_usd=budget,
         concurrency=concurrency,
         batch=batch,

@@ -28,6 +28,7 @@ def evaluate(
     buckets: Buckets | Iterable[Bucket],
     *,
     samples: int = 1,
+    context: int = 3,
     budget_usd: float | None = None,
     concurrency: int = 8,
     batch: bool = False,
@@ -48,6 +49,7 @@ def evaluate(
         buckets: The buckets of your Router.
         samples: How often to ask about each message. With 3, the report contains the share of messages whose verdict
             changes from one time to the next.
+        context: How many messages before the customer's unanswered ones the classifier sees, as in your Router.
         budget_usd: The highest amount to spend, in US dollars. No call is made that might exceed it, and the report
             contains the number of messages that were left out. None for no limit.
         concurrency: The highest number of calls at the same time.
@@ -62,7 +64,7 @@ def evaluate(
         ClassifierError: None of the first calls returned a usable verdict, or a batch failed.
     """
     evaluation, owns_classifier = _prepare(
-        classifier, dataset, buckets, samples, budget_usd, concurrency, batch, resume, progress
+        classifier, dataset, buckets, samples, context, budget_usd, concurrency, batch, resume, progress
     )
     return run_in_thread(_run(evaluation, owns_classifier, is_own_loop=True), threads=concurrency)
 
@@ -73,6 +75,7 @@ async def evaluate_async(
     buckets: Buckets | Iterable[Bucket],
     *,
     samples: int = 1,
+    context: int = 3,
     budget_usd: float | None = None,
     concurrency: int = 8,
     batch: bool = False,
@@ -86,6 +89,7 @@ async def evaluate_async(
         dataset: See `evaluate`.
         buckets: See `evaluate`.
         samples: See `evaluate`.
+        context: See `evaluate`.
         budget_usd: See `evaluate`.
         concurrency: See `evaluate`.
         batch: See `evaluate`.
@@ -98,7 +102,7 @@ async def evaluate_async(
         ClassifierError: None of the first calls returned a usable verdict, or a batch failed.
     """
     evaluation, owns_classifier = _prepare(
-        classifier, dataset, buckets, samples, budget_usd, concurrency, batch, resume, progress
+        classifier, dataset, buckets, samples, context, budget_usd, concurrency, batch, resume, progress
     )
     return await _run(evaluation, owns_classifier, is_own_loop=False)
 
@@ -118,6 +122,7 @@ def _prepare(
     dataset: Dataset | Iterable[Any],
     buckets: Buckets | Iterable[Bucket],
     samples: int,
+    context: int,
     budget_usd: float | None,
     concurrency: int,
     batch: bool,
@@ -126,6 +131,7 @@ def _prepare(
 ) -> tuple[Evaluation, bool]:
     """Check the arguments. Return the evaluation, and whether its classifier was created here."""
     _check_count("samples", samples)
+    _check_count("context", context, least=0)
     _check_count("concurrency", concurrency)
     checked = as_classifier(classifier)
     all_buckets = buckets if isinstance(buckets, Buckets) else Buckets(buckets)
@@ -143,6 +149,7 @@ def _prepare(
         dataset=data,
         buckets=all_buckets,
         samples=samples,
+        context=context,
         budget_usd=budget_usd,
         concurrency=concurrency,
         plan=_plan_batches(asked) if batch else None,
@@ -151,9 +158,9 @@ def _prepare(
     return evaluation, isinstance(classifier, str)
 
 
-def _check_count(name: str, value: object) -> None:
-    if type(value) is not int or value < 1:
-        raise ConfigurationError(f"evaluate: {name} must be an integer of at least 1, not {value!r}.")
+def _check_count(name: str, value: object, *, least: int = 1) -> None:
+    if type(value) is not int or value < least:
+        raise ConfigurationError(f"evaluate: {name} must be an integer of at least {least}, not {value!r}.")
 
 
 def _check_budget(budget_usd: float, classifier: Classifier, data: Dataset, buckets: Buckets) -> None:

@@ -48,6 +48,7 @@ class Evaluation:
         dataset: The data set.
         buckets: The buckets to choose from.
         samples: How often to ask about each message.
+        context: How many messages before the customer's unanswered ones the classifier sees.
         budget_usd: The limit in US dollars, or None.
         concurrency: The highest number of calls in flight.
         plan: How to ask in batches; None to ask one by one.
@@ -59,6 +60,7 @@ class Evaluation:
     dataset: Dataset
     buckets: Buckets
     samples: int
+    context: int
     budget_usd: float | None
     concurrency: int
     plan: BatchPlan | None
@@ -69,7 +71,7 @@ class Evaluation:
         self._name = repr(self.classifier)
         self._budget = Budget(self.budget_usd)
         self._outage = Outage(self._name)
-        self._by_example = list_questions(self.dataset, self.samples)
+        self._by_example = list_questions(self.dataset, self.samples, self.context)
 
     async def run(self) -> Report:
         """Ask about every message, and return the report.

@@ -1,4 +1,4 @@
-"""The numbers of a report, computed by scikit-learn and SciPy. Needs the extra `evals`."""
+"""The numbers of a report, computed by scikit-learn and SciPy, which are imported on first use: that takes seconds."""
 
 import math
 from bisect import bisect_left
@@ -7,17 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
-
-from triage.errors import ConfigurationError
-
-try:
-    import numpy as np
-    from scipy.stats import binomtest, norm
-    from sklearn import metrics as _sklearn  # pyright: ignore[reportMissingTypeStubs]
-except ImportError as err:  # pragma: no cover - installed for the tests
-    raise ConfigurationError("Report needs scikit-learn and SciPy: pip install 'chat-triage[evals]'.") from err
-
-_sk: Any = _sklearn  # scikit-learn has no type hints
 
 SIGNIFICANT = 0.05
 """The p-value below which two classifiers count as different."""
@@ -113,6 +102,8 @@ def estimate_share(successes: int, total: int) -> Estimate:
     if not total:
         return Estimate(0.0, 0.0, 1.0, 0)
     value = successes / total
+    from scipy.stats import binomtest
+
     interval = binomtest(successes, total).proportion_ci(_CONFIDENCE, method="wilson")
     # Rounding errors must not exclude the value.
     return Estimate(value, min(value, max(0.0, interval.low)), max(value, min(1.0, interval.high)), total)
@@ -145,7 +136,7 @@ def measure_buckets(expected: Sequence[str], actual: Sequence[str], names: Seque
     confusion = count_confusion(expected, actual, names)
     f1s = [0.0 for _ in names]
     if expected:
-        f1s = _sk.f1_score(expected, actual, labels=list(names), average=None, zero_division=0).tolist()
+        f1s = _import_metrics().f1_score(expected, actual, labels=list(names), average=None, zero_division=0).tolist()
     metrics: dict[str, BucketMetrics] = {}
     for name, f1 in zip(names, f1s, strict=True):
         right = confusion[name][name]
@@ -178,7 +169,7 @@ def measure_macro_f1(expected: Sequence[str], actual: Sequence[str]) -> float:
         expected: The bucket of each message.
         actual: The bucket of each verdict, in the same order.
     """
-    return float(_sk.f1_score(expected, actual, average="macro", zero_division=0)) if expected else 0.0
+    return float(_import_metrics().f1_score(expected, actual, average="macro", zero_division=0)) if expected else 0.0
 
 
 def measure_reliability(confidences: Sequence[float], right: Sequence[bool]) -> Reliability | None:
@@ -210,7 +201,7 @@ def measure_reliability(confidences: Sequence[float], right: Sequence[bool]) -> 
     return Reliability(
         bins=bins,
         ece=math.fsum(gaps) / len(confidences),
-        brier=float(_sk.brier_score_loss(list(map(int, right)), list(confidences), pos_label=1)),
+        brier=float(_import_metrics().brier_score_loss(list(map(int, right)), list(confidences), pos_label=1)),
     )
 
 
@@ -244,6 +235,8 @@ def measure_latency(seconds: Sequence[float]) -> Latency | None:
     """
     if not any(seconds):
         return None
+    import numpy as np
+
     p50, p95 = map(float, np.percentile(seconds, [50, 95]))
     return Latency(p50, p95)
 
@@ -255,6 +248,8 @@ def compute_mcnemar(fixed: int, broken: int) -> float:
         fixed: How many messages only the second classifier gets right.
         broken: How many messages only the first classifier gets right.
     """
+    from scipy.stats import binomtest
+
     return float(binomtest(fixed, fixed + broken, 0.5).pvalue) if fixed + broken else 1.0
 
 
@@ -292,4 +287,13 @@ def find_detectable_difference(discordant: int, total: int) -> float:
 
 
 def _get_z(probability: float) -> float:
+    from scipy.stats import norm
+
     return float(norm.ppf(probability))
+
+
+def _import_metrics() -> Any:
+    """Return `sklearn.metrics`, which has no type hints."""
+    from sklearn import metrics  # pyright: ignore[reportMissingTypeStubs]
+
+    return metrics

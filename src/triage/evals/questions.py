@@ -17,26 +17,29 @@ class Question:
 
     Args:
         example: The example with the message.
+        conversation: The part of the conversation that the classifier sees.
         sample: The number of the sample, 0 for the first one.
     """
 
     example: Example
+    conversation: Conversation
     sample: int
 
-    @property
-    def conversation(self) -> Conversation:
-        """The conversation with the message."""
-        return self.example.conversation
 
-
-def list_questions(examples: Sequence[Example], samples: int) -> list[tuple[Question, ...]]:
+def list_questions(examples: Sequence[Example], samples: int, context: int) -> list[tuple[Question, ...]]:
     """Return the questions about each example.
 
     Args:
         examples: The examples.
         samples: How often to ask about each of them.
+        context: How many messages before the customer's unanswered ones the classifier sees.
     """
-    return [tuple(Question(example, sample) for sample in range(samples)) for example in examples]
+    return [_list_samples(example, samples, context) for example in examples]
+
+
+def _list_samples(example: Example, samples: int, context: int) -> tuple[Question, ...]:
+    conversation = example.conversation.last_turns(context)
+    return tuple(Question(example, conversation, sample) for sample in range(samples))
 
 
 def is_open(question: Question, classifier: Classifier, buckets: Buckets) -> bool:

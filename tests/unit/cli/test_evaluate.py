@@ -66,7 +66,7 @@ def test_eval_prints_a_report(directory: Path, target: str) -> None:
 
 def test_eval_writes_the_report_to_files(directory: Path) -> None:
     run("eval", "prompts:after", "messages.csv", "--html", "r.html", "--junit", "r.xml", "--markdown", "r.md")
-    assert (directory / "r.html").read_text().startswith("<!doctype html>")
+    assert (directory / "r.html").read_text().startswith("<!DOCTYPE html>")
     assert "<testsuite" in (directory / "r.xml").read_text()
     assert "| urgent |" in (directory / "r.md").read_text()
 
