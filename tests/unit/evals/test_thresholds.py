@@ -15,7 +15,7 @@ from triage.evals.thresholds import Choice, bound_precision, choose_threshold, e
 
 Verdicts: TypeAlias = list[tuple[float, bool]]
 
-# Mostly right verdicts with a few different confidences, often enough for a promise of 70 %.
+# Mostly right verdicts with a few different confidences, often enough for a promise of 70%.
 VERDICTS = st.lists(
     st.tuples(
         st.sampled_from([0.0, 0.5, 0.8, 0.9, 0.95, 1.0]) | st.floats(0, 1),
@@ -114,9 +114,7 @@ def test_without_verdicts_there_is_no_threshold() -> None:
 
 
 def estimate(right: int, wrong: int, precision: float) -> float | None:
-    return estimate_growth(
-        [0.9] * (right + wrong), [True] * right + [False] * wrong, precision=precision, error=0.05
-    )
+    return estimate_growth([0.9] * (right + wrong), [True] * right + [False] * wrong, precision=precision, error=0.05)
 
 
 @pytest.mark.parametrize(("right", "wrong", "precision"), [(97, 3, 0.95), (48, 2, 0.9), (298, 2, 0.99), (40, 0, 0.95)])
