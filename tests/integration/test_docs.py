@@ -15,6 +15,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 from tests.helpers.paths import ROOT
 from tests.helpers.servers import free_port, listens, wait_until
 from triage.classifiers.claude.models import PRICES_DATE
+from triage.evals.sample_size import count_needed_verdicts
 from triage.testing import FakeClaude, FakeIntercom
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -88,6 +89,22 @@ def test_the_tests_in_the_readme_exist() -> None:
 
 def test_the_date_of_the_prices_is_documented() -> None:
     assert PRICES_DATE in (ROOT / "docs" / "classifiers.md").read_text()
+
+
+def test_the_numbers_of_needed_verdicts_are_documented() -> None:
+    rows = re.findall(
+        r"^\| ([\d.]+)% \| ([\d,]+) \| ([\d,]+) \|$", (ROOT / "docs/confidence.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) == 6
+    for percent, *documented in rows:
+        needed = [count_needed_verdicts(float(percent) / 100, confidence) for confidence in (0.95, 1 - 0.05 / 4)]
+        assert documented == [f"{number:,}" for number in needed]
+
+
+def test_the_printed_calibration_is_up_to_date() -> None:
+    document = Document.parse(str(ROOT / "docs/confidence.md"), PythonCodeBlockParser())
+    next(iter(document.examples())).evaluate()
+    assert f"```text\n{document.namespace['calibration']}\n```" in document.text
 
 
 def test_the_table_of_supported_actions_is_up_to_date() -> None:

@@ -107,7 +107,7 @@ BELOW = 1e-6  # the promise is broken wherever the threshold is, but as hard to 
 
 TRAPS: Sequence[Population] = (
     _build("just below the promise everywhere", 0.95, 400, np.full(1000, 0.95 - BELOW)),
-    _build("the same with a promise of 99.5 %", 0.995, 2000, np.full(1000, 0.995 - BELOW)),
+    _build("the same with a promise of 99.5%", 0.995, 2000, np.full(1000, 0.995 - BELOW)),
     _build("the same with nine rounded values", 0.95, 400, np.full(9, 0.95 - BELOW), ROUNDED),
     _build("overconfident: right less often than the score says", 0.95, 400, 0.55 + 0.42 * CELLS),
     _build("worst where it is most confident", 0.95, 400, np.where(CELLS > 0.8, 0.94, 0.955)),
@@ -117,12 +117,12 @@ TRAPS: Sequence[Population] = (
 """Populations with which a promise is easily broken."""
 
 CHANCES: Sequence[Population] = (
-    _build("99 % right everywhere", 0.95, 0, np.full(1000, 0.99)),
-    _build("97.5 % right everywhere", 0.95, 0, np.full(1000, 0.975)),
+    _build("99% right everywhere", 0.95, 0, np.full(1000, 0.99)),
+    _build("97.5% right everywhere", 0.95, 0, np.full(1000, 0.975)),
     _build("well separated", 0.95, 0, 1 / (1 + np.exp(-14 * (CELLS - 0.45)))),
     _build("rounded values", 0.95, 0, 1 / (1 + np.exp(-9 * (ROUNDED - 0.5))), ROUNDED),
-    _build("99 % right above 0.8, else 70 %", 0.95, 0, np.where(CELLS > 0.8, 0.99, 0.7)),
-    _build("99.9 % right above 0.9, else 80 %", 0.95, 0, np.where(CELLS > 0.9, 0.999, 0.8)),
+    _build("99% right above 0.8, else 70%", 0.95, 0, np.where(CELLS > 0.8, 0.99, 0.7)),
+    _build("99.9% right above 0.9, else 80%", 0.95, 0, np.where(CELLS > 0.9, 0.999, 0.8)),
 )
 """Populations with a good threshold, to be drawn with any number of verdicts."""
 
@@ -201,10 +201,15 @@ def measure_shares(population: Population, chooser: Chooser, datasets: int, seed
     )
 
 
+def resize(population: Population, verdicts: int) -> Population:
+    """Return a population whose data sets have another number of verdicts."""
+    return replace(population, verdicts=verdicts)
+
+
 def measure_power(chooser: Chooser, verdicts: int, datasets: int) -> float:
     """Return the mean share of verdicts kept in data sets of this size, over all populations with a good threshold."""
-    populations = [replace(population, verdicts=verdicts) for population in CHANCES]
-    return float(np.mean([measure_shares(population, chooser, datasets) for population in populations]))
+    shares = [measure_shares(resize(population, verdicts), chooser, datasets) for population in CHANCES]
+    return float(np.mean(shares))
 
 
 class Desk:
@@ -250,7 +255,7 @@ class Desk:
 
 
 FOUR_BUCKETS: Mapping[str, Population] = {
-    name: _build(name, 0.9, 150, np.full(9, 0.9 - BELOW), ROUNDED) for name in ("urgent", "billing", "general", "spam")
+    name: _build(name, 0.9, 100, np.full(9, 0.9 - BELOW), ROUNDED) for name in ("urgent", "billing", "general", "spam")
 }
 
 

@@ -99,10 +99,12 @@ def _choose(name: str, predictions: Sequence[Prediction], precision: float, erro
 def _explain_refusal(name: str, verdicts: int, right: int, needed: int, precision: float) -> str:
     wrong = verdicts - right
     if verdicts >= needed:
-        return f"{wrong:,} of {verdicts:,} verdicts are wrong; no threshold reaches {format_share(precision)}."
+        return (
+            f"{wrong:,} of {verdicts:,} verdicts {_are(wrong)} wrong; no threshold is proven to reach "
+            f"{format_share(precision)}."
+        )
     mistakes = f", {wrong:,} of them wrong" if wrong else ""
-    are = "is" if verdicts == 1 else "are"
-    return f"needs at least {needed:,} verdicts {name!r}, all right; there {are} {verdicts:,}{mistakes}."
+    return f"needs at least {needed:,} verdicts {name!r}, all right; there {_are(verdicts)} {verdicts:,}{mistakes}."
 
 
 def _advise(name: str, verdicts: int, messages: int, growth: float | None) -> str:
@@ -143,7 +145,7 @@ def _check_precision(precision: object, buckets: Buckets) -> dict[str, float]:
     for name, value in asked.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
             where = f"precision[{name!r}]" if isinstance(precision, Mapping) else "precision"
-            raise ConfigurationError(f"{where} must lie between 0 and 1, not {value!r}. Write 0.95 for 95 %.")
+            raise ConfigurationError(f"{where} must lie between 0 and 1, not {value!r}. Write 0.95 for 95%.")
         promises[str(name)] = float(value)
     return {
         name: promises.get(name, promises.get(_OTHERS, 0.0))
@@ -154,7 +156,7 @@ def _check_precision(precision: object, buckets: Buckets) -> dict[str, float]:
 
 def _check_confidence(confidence: object) -> None:
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0.8 <= confidence <= 0.9999:
-        raise ConfigurationError(f"confidence must be from 0.8 to 0.9999, not {confidence!r}. Write 0.95 for 95 %.")
+        raise ConfigurationError(f"confidence must be from 0.8 to 0.9999, not {confidence!r}. Write 0.95 for 95%.")
 
 
 def _check_report(report: Report) -> None:
@@ -168,6 +170,10 @@ def _check_report(report: Report) -> None:
             f"{report.unanswered:,} messages have no verdict, because the budget was spent, so the report does not "
             f"represent the data set. Run evaluate() again with a larger budget_usd; it continues where it stopped."
         )
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _round_up(number: float) -> int:

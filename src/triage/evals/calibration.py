@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from triage.policy import Buckets
 
-_COLUMNS = ("bucket", "promise", "mode", "min_confidence", "right", "at least", "kept")
+_COLUMNS = ("bucket", "promise", "mode", "min_confidence", "right", "lower bound", "kept")
 _CELL = "padding: 0.3em 0.8em; text-align: left; border-bottom: 1px solid rgba(128, 128, 128, 0.35)"
 
 
@@ -106,14 +106,14 @@ class Calibration:
 
 
 def format_share(share: float, digits: int = 3) -> str:
-    """Return a share as a percentage, such as `99.5 %`.
+    """Return a share as a percentage, such as `99.5%`.
 
     Args:
         share: The share, from 0 to 1.
         digits: The number of decimals. Zeros at the end are left out.
     """
     number = f"{share * 100:.{digits}f}"
-    return f"{number.rstrip('0').rstrip('.') if digits else number} %"
+    return f"{number.rstrip('0').rstrip('.') if digits else number}%"
 
 
 def _format_row(threshold: Threshold) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ def estimate_growth(
     precision: float,
     error: float,
 ) -> float | None:
-    """Estimate how many times as many messages would make a refused promise possible, with a probability of 80 %.
+    """Estimate how many times as many messages would make a refused promise possible, with a probability of 80%.
 
     The estimate assumes that the precision at the best threshold stays as it was observed.
 

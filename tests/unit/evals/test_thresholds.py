@@ -15,7 +15,7 @@ from triage.evals.thresholds import Choice, bound_precision, choose_threshold, e
 
 Verdicts: TypeAlias = list[tuple[float, bool]]
 
-# Mostly right verdicts with a few different confidences, often enough for a promise of 70 %.
+# Mostly right verdicts with a few different confidences, often enough for a promise of 70%.
 VERDICTS = st.lists(
     st.tuples(
         st.sampled_from([0.0, 0.5, 0.8, 0.9, 0.95, 1.0]) | st.floats(0, 1),
