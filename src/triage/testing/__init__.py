@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from triage.testing.desks.markup import to_html, to_text
     from triage.testing.desks.records import Call, FakeConversation, FakeMessage, Person, RateLimit, Refusal, Webhook
     from triage.testing.desks.zendesk import FakeZendesk
+    from triage.testing.evaluations import TriageEval
     from triage.testing.faults import (
         FaultyInbox,
         InboxCall,
@@ -42,6 +43,7 @@ __all__ = [
     "RateLimit",
     "Refusal",
     "SkewedClock",
+    "TriageEval",
     "VendorName",
     "Webhook",
     "WebhookKind",
@@ -62,6 +64,7 @@ _MODULES = {
     "desks.markup": ("to_html", "to_text"),
     "desks.records": ("Call", "FakeConversation", "FakeMessage", "Person", "RateLimit", "Refusal", "Webhook"),
     "desks.zendesk": ("FakeZendesk",),
+    "evaluations": ("TriageEval",),
     "faults": ("FaultyInbox", "InboxCall", "InboxFault", "SkewedClock", "exhaust_rate_limit", "shuffle_deliveries"),
     "webhooks": ("VendorName", "WebhookKind", "create_webhook"),
 }

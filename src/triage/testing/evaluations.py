@@ -190,7 +190,7 @@ class Summary:
         if rows:
             self._rows[report.nodeid] = cast("list[list[str]]", rows)
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: "pytest.TerminalReporter") -> None:
         """Print a line for each evaluation."""
         rows = [row for rows in self._rows.values() for row in rows]
         if not rows:

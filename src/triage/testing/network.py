@@ -54,7 +54,7 @@ class Network:
                 return restricted_connect(connection, address)
             # The error issues a warning, which is raised in its place if warnings are errors.
             except (pytest_socket.SocketConnectBlockedError, UserWarning):
-                pass
+                connection.close()  # callers close it only after an OSError
             raise self._refuse(address[0])
 
         lookups = {name: getattr(socket, name) for name in _LOOKUPS}

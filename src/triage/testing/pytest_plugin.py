@@ -78,11 +78,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip live tests unless they are asked for, and refuse network access to all others if the settings say so."""
     skip = pytest.mark.skip(reason="it is live: run pytest --triage-live")
+    is_refused = bool(config.getini("triage_network"))
     for item in items:
         if _is_live(item) and not config.getoption("--triage-live"):
             item.add_marker(skip)
         fixtures: list[str] | None = getattr(item, "fixturenames", None)  # some plugins' items have none
-        if config.getini("triage_network") and fixtures is not None and _NETWORK not in fixtures:
+        if is_refused and fixtures is not None and _NETWORK not in fixtures:
             fixtures.insert(0, _NETWORK)
 
 

@@ -41,7 +41,7 @@ class Paid(Classifier):
 class Remote(Paid):
     def classify(self, conversation, buckets):
         try:
-            socket.getaddrinfo("api.invalid", 443)
+            socket.create_connection(("api.invalid", 9)).close()
         except Exception:
             pass
         return super().classify(conversation, buckets)
@@ -211,9 +211,8 @@ def test_a_threshold_that_is_missed_fails_the_test_and_lists_the_cases(pytester:
     write_test(pytester, "triage_eval(lambda text: 'general', MESSAGES, BUCKETS, accuracy=0.9, recall={'urgent': 0.5})")
     result = run_pytest(pytester)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        ["E*CheckFailed*", "E*accuracy*50.0%*", "E*recall*urgent*0%*", "E*expected urgent, got general*"]
-    )
+    expected = ["E*CheckFailed*", "E*accuracy*50.0%*", "E*recall*urgent*0%*", "E*expected urgent, got general*"]
+    result.stdout.fnmatch_lines_random(expected)
     result.stdout.no_fnmatch_line("*check.py:*")
     assert find_row(result)[-1] == "failed"
 
