@@ -30,7 +30,7 @@ unit: $(VENV)/dev.stamp ## run the fast tests: no servers, no other processes
 test: $(VENV)/dev.stamp ## run all tests; skip those whose servers are not installed
 	$(BIN)/pytest $(PARALLEL)
 
-coverage: $(VENV)/dev.stamp ## run all tests and require 100 % branch coverage, which needs all servers
+coverage: $(VENV)/dev.stamp ## run all tests and require 100% branch coverage, which needs all servers
 	$(BIN)/pytest $(PARALLEL) --cov
 
 specs: $(VENV)/dev.stamp ## download the OpenAPI descriptions that may not be redistributed

@@ -54,7 +54,7 @@ class Result:
         return [verdict.bucket == row.bucket for row, verdict in zip(self.rows, self.verdicts, strict=True)]
 
     def describe_accuracy(self) -> str:
-        """Return the accuracy with its 95 % confidence interval."""
+        """Return the accuracy with its 95% confidence interval."""
         return describe_share(sum(self.correct), len(self.rows))
 
     def describe_false_spam(self) -> str:
@@ -73,7 +73,7 @@ class Result:
 
 
 def describe_share(part: int, whole: int) -> str:
-    """Return a share with its 95 % confidence interval (Wilson)."""
+    """Return a share with its 95% confidence interval (Wilson)."""
     interval = binomtest(part, whole).proportion_ci(method="wilson")
     return f"{part / whole:6.1%} ({interval.low:.1%} to {interval.high:.1%}), {part} of {whole}"
 

@@ -101,10 +101,11 @@ def test_the_numbers_of_needed_verdicts_are_documented() -> None:
         assert documented == [f"{number:,}" for number in needed]
 
 
-def test_the_printed_calibration_is_up_to_date() -> None:
-    document = Document.parse(str(ROOT / "docs/confidence.md"), PythonCodeBlockParser())
+@pytest.mark.parametrize(("name", "result"), [("evals", "report"), ("confidence", "calibration")])
+def test_the_printed_result_is_up_to_date(name: str, result: str) -> None:
+    document = Document.parse(str(ROOT / f"docs/{name}.md"), PythonCodeBlockParser())
     next(iter(document.examples())).evaluate()
-    assert f"```text\n{document.namespace['calibration']}\n```" in document.text
+    assert f"```text\n{document.namespace[result]}\n```" in document.text
 
 
 def test_the_table_of_supported_actions_is_up_to_date() -> None:

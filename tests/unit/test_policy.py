@@ -49,7 +49,7 @@ def create_bucket(**arguments: Any) -> Bucket:
         ({"description": None}, "describe in a sentence"),
         ({"description": [Reply("Hi")]}, "describe in a sentence"),
         ({"min_confidence": 1.5}, "min_confidence must be a number from 0 to 1, not 1.5"),
-        ({"min_confidence": 80}, "not 80. Write 0.8 for 80 %"),
+        ({"min_confidence": 80}, "not 80. Write 0.8 for 80%"),
         ({"min_confidence": float("nan")}, "not nan"),
         ({"min_confidence": "0.8"}, "not '0.8'"),
         ({"min_confidence": True}, "not True"),

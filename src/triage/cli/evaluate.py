@@ -29,7 +29,7 @@ _output = click.Path(dir_okay=False, path_type=Path)
 @click.option("--recall", multiple=True, callback=parse_rates, help="Fail below this recall: urgent=0.98. Repeatable.")
 @click.option("--precision", multiple=True, callback=parse_rates, help="Fail below this precision. Repeatable.")
 @click.option("--cost-per-1000", type=click.FloatRange(min=0), help="Fail above this cost, in US dollars.")
-@click.option("--lower", is_flag=True, help="Compare the lower ends of the 95 % intervals with the demands.")
+@click.option("--lower", is_flag=True, help="Compare the lower ends of the 95% intervals with the demands.")
 def evaluate(
     target: Target,
     data: Path,

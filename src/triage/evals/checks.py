@@ -15,7 +15,7 @@ from triage.policy import Buckets
 ProblemKind: TypeAlias = Literal["contradiction", "small_class", "duplicate"]
 
 _FEW = 30
-"""With fewer examples, even a recall of 100 % only proves one of less than 90 %."""
+"""With fewer examples, even a recall of 100% only proves one of less than 90%."""
 _MOST_UNKNOWN = 10
 """How many unknown labels an error lists."""
 
@@ -170,7 +170,7 @@ def _describe_small_classes(counts: Mapping[str, int], buckets: Buckets) -> list
         elif count < _FEW:
             message = (
                 f"There {'is' if count == 1 else 'are'} only {count_things(count, 'example')} of {name!r}: even if all "
-                f"are recognized, the recall may be as low as {_bound_recall(count) * 100:.0f} % (95 % confidence). "
+                f"are recognized, the recall may be as low as {_bound_recall(count) * 100:.0f}% (95% confidence). "
                 f"Label at least {_FEW}."
             )
             problems.append(Problem("small_class", message))
@@ -178,7 +178,7 @@ def _describe_small_classes(counts: Mapping[str, int], buckets: Buckets) -> list
 
 
 def _bound_recall(count: int) -> float:
-    """Return the lower end of the 95 % interval of a recall of 100 %."""
+    """Return the lower end of the 95% interval of a recall of 100%."""
     from scipy.stats import binomtest
 
     return float(binomtest(count, count).proportion_ci(method="wilson").low)

@@ -297,7 +297,7 @@ class Dataset(Sequence[Example]):
         *,
         expected: float = 1.0,
     ) -> SampleSize:
-        """Return how many labeled messages a claim needs, such as "99 % of the verdicts `spam` are right".
+        """Return how many labeled messages a claim needs, such as "99% of the verdicts `spam` are right".
 
         The claim is that the exact one-sided lower bound of the precision reaches `precision`. The number of messages
         follows from the share of the bucket in this data set.
@@ -307,7 +307,7 @@ class Dataset(Sequence[Example]):
             bucket: The bucket.
             confidence: The confidence of the claim, between 0 and 1.
             expected: The precision that you expect. By default 1: no verdict is wrong. With less, the claim succeeds
-                with a probability of 80 %.
+                with a probability of 80%.
 
         Raises:
             ConfigurationError: A value is out of range.

@@ -76,7 +76,7 @@ def count_needed_verdicts(precision: float, confidence: float) -> int:
 def plan_sample(precision: float, confidence: float, expected: float) -> tuple[int, int]:
     """Return how many verdicts prove a precision, if the classifier makes mistakes, and how many of them may be wrong.
 
-    A classifier with the expected precision passes this exact binomial test with a probability of 80 %.
+    A classifier with the expected precision passes this exact binomial test with a probability of 80%.
 
     Args:
         precision: The share of right verdicts to prove, between 0 and 1.
@@ -126,8 +126,8 @@ def _find_first(is_enough: Callable[[int], bool]) -> int:
 
 def _check_share(name: str, value: float) -> None:
     if not 0 < value < 1:
-        raise ConfigurationError(f"{name}={value!r} must lie between 0 and 1. Write 0.95 for 95 %.")
+        raise ConfigurationError(f"{name}={value!r} must lie between 0 and 1. Write 0.95 for 95%.")
 
 
 def _percent(share: float) -> str:
-    return f"{share * 100:.3g} %"
+    return f"{share * 100:.3g}%"

@@ -33,7 +33,7 @@ def split_examples(examples: Sequence[Example], test: float, seed: int, name: st
         DatasetError: A bucket has no examples in one of the sets.
     """
     if not 0 < test < 1:
-        raise ConfigurationError(f"test={test!r} must lie between 0 and 1. Write 0.3 for 30 %.")
+        raise ConfigurationError(f"test={test!r} must lie between 0 and 1. Write 0.3 for 30%.")
     clusters = _build_clusters(examples, seed)
     counts = [Counter(examples[index].bucket for index in cluster) for cluster in clusters]
     chosen = _choose_clusters(counts, test)

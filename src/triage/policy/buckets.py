@@ -50,8 +50,7 @@ class Bucket:
             raise ConfigurationError(f"{where}: describe in a sentence what belongs here; it is part of the prompt.")
         if not _is_fraction(self.min_confidence):
             raise ConfigurationError(
-                f"{where}: min_confidence must be a number from 0 to 1, not {self.min_confidence!r}. "
-                f"Write 0.8 for 80 %."
+                f"{where}: min_confidence must be a number from 0 to 1, not {self.min_confidence!r}. Write 0.8 for 80%."
             )
         if self.mode not in ("auto", "suggest", "shadow"):
             raise ConfigurationError(f"{where}: mode must be 'auto', 'suggest' or 'shadow', not {self.mode!r}.")

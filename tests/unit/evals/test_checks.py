@@ -105,7 +105,7 @@ def test_small_classes_are_reported_with_the_uncertainty() -> None:
     missing, small = find_problems(dataset)
     assert missing == "There is no example of 'general', so nothing is measured about it. Label at least 30."
     assert small == (
-        "There are only 7 examples of 'spam': even if all are recognized, the recall may be as low as 65 % (95 % "
+        "There are only 7 examples of 'spam': even if all are recognized, the recall may be as low as 65% (95% "
         "confidence). Label at least 30."
     )
     assert find_problems(build_dataset(*ENOUGH[:61]))[0].startswith("There is only 1 example of 'spam'")

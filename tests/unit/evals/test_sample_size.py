@@ -65,7 +65,7 @@ def test_a_narrow_claim_needs_many_verdicts() -> None:
 
 @pytest.mark.parametrize("value", [0, 1, 99, -1, float("nan")])
 def test_shares_must_lie_between_0_and_1(value: float) -> None:
-    with pytest.raises(ConfigurationError, match=r"precision=.* must lie between 0 and 1. Write 0.95 for 95 %"):
+    with pytest.raises(ConfigurationError, match=r"precision=.* must lie between 0 and 1. Write 0.95 for 95%"):
         count_needed_verdicts(value, 0.95)
     with pytest.raises(ConfigurationError, match="confidence="):
         plan_sample(0.95, value, 1)
@@ -88,16 +88,16 @@ def test_the_number_of_messages_follows_from_the_share_of_the_bucket() -> None:
     size = DATASET.how_many(0.99, bucket="spam")
     assert (size.verdicts, size.messages, size.labeled, size.labeled_in_bucket) == (299, 2492, 100, 12)
     assert str(size) == (
-        "To promise with 95 % confidence that 99 % of the verdicts 'spam' are right, you need about 299 verdicts "
-        "'spam', without a mistake. 12 % of your messages are 'spam', so label about 2,492 messages. You have 100, 12 "
+        "To promise with 95% confidence that 99% of the verdicts 'spam' are right, you need about 299 verdicts "
+        "'spam', without a mistake. 12% of your messages are 'spam', so label about 2,492 messages. You have 100, 12 "
         "of them 'spam'."
     )
 
 
 def test_expected_mistakes_are_explained() -> None:
     assert str(DATASET.how_many(0.9, "general", expected=0.95)).startswith(
-        "To promise with 95 % confidence that 90 % of the verdicts 'general' are right, you need about 179 verdicts "
-        "'general', of which at most 11 may be wrong. If 95 % of them are really right, this succeeds 8 times in 10. "
+        "To promise with 95% confidence that 90% of the verdicts 'general' are right, you need about 179 verdicts "
+        "'general', of which at most 11 may be wrong. If 95% of them are really right, this succeeds 8 times in 10. "
     )
 
 

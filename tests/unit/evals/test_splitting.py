@@ -50,7 +50,7 @@ def test_a_split_is_the_same_on_every_machine() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_large_groups_are_not_more_likely_to_be_tested(seed: int) -> None:
-    # 20 customers with 10 messages each, and 200 with one: about 30 % of each kind should be in the test set.
+    # 20 customers with 10 messages each, and 200 with one: about 30% of each kind should be in the test set.
     large = [(word, "general", f"large-{number % 20}") for number, word in enumerate(WORDS[:200])]
     small = [(word, "general") for word in WORDS[200:400]]
     _, testing = build_dataset(*large, *small).split(0.3, seed=seed)
@@ -60,7 +60,7 @@ def test_large_groups_are_not_more_likely_to_be_tested(seed: int) -> None:
 
 @pytest.mark.parametrize("test", [0, 1, -0.1, 30, float("nan")])
 def test_the_share_must_be_possible(test: float) -> None:
-    with pytest.raises(ConfigurationError, match=r"must lie between 0 and 1. Write 0.3 for 30 %"):
+    with pytest.raises(ConfigurationError, match=r"must lie between 0 and 1. Write 0.3 for 30%"):
         SIMPLE.split(test)
 
 
