@@ -222,9 +222,11 @@ class Desk:
     def __init__(self, populations: Mapping[str, Population]) -> None:
         self.populations = populations
         self.buckets = Buckets([Bucket(name, name) for name in populations], fallback=next(iter(populations)))
+        names = list(populations)
+        others = dict(zip(names, names[1:] + names[:1], strict=True))  # the label of a message with a wrong verdict
         self._predictions = {
             (name, confidence, is_right): Prediction(
-                Example(Conversation(id="1"), name if is_right else "another"),
+                Example(Conversation(id="1"), name if is_right else others[name]),
                 (Verdict(bucket=name, confidence=confidence),),
             )
             for name, population in populations.items()

@@ -1,14 +1,13 @@
 """The confidence thresholds of buckets, and the promise that they keep."""
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from triage.evals.format import count
 from triage.policy import Buckets
 
-_COLUMNS = ("bucket", "promise", "mode", "min_confidence", "right", "lower bound", "kept")
-_CELL = "padding: 0.3em 0.8em; text-align: left; border-bottom: 1px solid rgba(128, 128, 128, 0.35)"
+COLUMNS = ("bucket", "promise", "mode", "min_confidence", "right", "lower bound", "kept")
 
 
 @dataclass(frozen=True)
@@ -61,26 +60,37 @@ class Calibration:
     review_share: float
     grouped: int = 0
 
+    @property
+    def summary(self) -> str:
+        """Which buckets may act on their own, in a sentence."""
+        acting = [
+            f"{threshold.bucket} from a confidence of {threshold.min_confidence:.3g}"
+            for threshold in self.thresholds.values()
+            if threshold.is_promised
+        ]
+        others = [threshold.bucket for threshold in self.thresholds.values() if not threshold.is_promised]
+        if not acting:
+            return f"No bucket may act alone. These only suggest: {', '.join(others)}."
+        rest = f" The others only suggest: {', '.join(others)}." if others else ""
+        return f"{len(acting)} of {count(len(self.thresholds), 'bucket')} may act alone: {', '.join(acting)}.{rest}"
+
     def __str__(self) -> str:
-        rows = [_COLUMNS, *map(_format_row, self.thresholds.values())]
+        rows = [COLUMNS, *self.format_rows()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-        return "\n".join([*lines, "", *self._explain()])
+        return "\n".join([self.summary, "", *lines, "", *self.explain()])
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th style="{_CELL}">{html.escape(name)}</th>' for name in _COLUMNS)
-        rows = [
-            "".join(f'<td style="{_CELL}">{html.escape(cell)}</td>' for cell in _format_row(threshold))
-            for threshold in self.thresholds.values()
-        ]
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        sentences = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self._explain())
-        return (
-            f'<div style="overflow-x: auto"><table style="border-collapse: collapse; color: inherit">'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{sentences}"
-        )
+        from triage.evals import html
 
-    def _explain(self) -> Sequence[str]:
+        return html.render_calibration(self)
+
+    def format_rows(self) -> Sequence[tuple[str, ...]]:
+        """Return the cells of a table of the thresholds."""
+        return [_format_row(threshold) for threshold in self.thresholds.values()]
+
+    def explain(self) -> Sequence[str]:
+        """Return what the promise means, and why others are refused, in sentences."""
         promised = sum(threshold.is_promised for threshold in self.thresholds.values())
         hold = "all promises hold" if promised > 1 else "the promise holds"
         sentences = [

@@ -68,7 +68,8 @@ class Evaluation:
     _verdicts: dict[Question, Verdict] = field(default_factory=dict[Question, Verdict])
 
     def __post_init__(self) -> None:
-        self._name = repr(self.classifier)
+        # A recording does not change the verdicts.
+        self._name = repr(self.classifier.classifier if isinstance(self.classifier, Recorded) else self.classifier)
         self._budget = Budget(self.budget_usd)
         self._outage = Outage(self._name)
         self._by_example = list_questions(self.dataset, self.samples, self.context)

@@ -5,6 +5,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from triage.evals import plots
+from triage.evals.calibration import COLUMNS
 from triage.evals.example import Prediction
 from triage.evals.format import (
     LONGEST_TEXT,
@@ -25,6 +26,7 @@ from triage.evals.format import (
 from triage.evals.metrics import Estimate
 
 if TYPE_CHECKING:
+    from triage.evals.calibration import Calibration
     from triage.evals.compare import Comparison, Flip
     from triage.evals.report import Report
 
@@ -122,6 +124,19 @@ def render_comparison(comparison: "Comparison") -> str:
             _render_diff(comparison.description_diff),
         ]
     )
+
+
+def render_calibration(calibration: "Calibration") -> str:
+    """Return a calibration as an HTML element.
+
+    Args:
+        calibration: The calibration.
+    """
+    rows = [
+        _name_cell(name) + "".join(map(_number_cell, map(escape, cells))) for name, *cells in calibration.format_rows()
+    ]
+    sentences = (f'<p style="margin:.5rem 0">{escape(sentence)}</p>' for sentence in calibration.explain())
+    return _root([_lead(calibration.summary), _table(COLUMNS, rows), *sentences])
 
 
 def _text(text: str, limit: int = LONGEST_TEXT) -> str:

@@ -14,6 +14,8 @@ SPAM = Threshold("spam", 0.995, None, 120, 118, 0.947, 0.0, "needs at least 736 
 CALIBRATION = Calibration(BUCKETS, {"urgent": URGENT, "spam": SPAM}, 0.95, 0.1234)
 
 TEXT = """\
+1 of 2 buckets may act alone: urgent from a confidence of 0.85. The others only suggest: spam.
+
 bucket  promise  mode     min_confidence  right       lower bound  kept
 urgent  95%      auto     0.85            204 of 206  95.99%       88%
 spam    99.5%    suggest                  118 of 120  94.7%        0%
@@ -33,7 +35,14 @@ def test_several_promises_hold_together() -> None:
 
 
 def test_it_says_if_no_promise_can_be_made() -> None:
-    assert "\n\nNo promise can be made.\n" in str(replace(CALIBRATION, thresholds={"spam": SPAM}))
+    refused = str(replace(CALIBRATION, thresholds={"spam": SPAM}))
+    assert refused.startswith("No bucket may act alone. These only suggest: spam.\n")
+    assert "\n\nNo promise can be made.\n" in refused
+
+
+def test_it_says_if_all_promises_can_be_made() -> None:
+    summary = replace(CALIBRATION, thresholds={"urgent": URGENT}).summary
+    assert summary == "1 of 1 bucket may act alone: urgent from a confidence of 0.85."
 
 
 def test_a_threshold_is_never_rounded() -> None:
@@ -67,7 +76,7 @@ class Parser(HTMLParser):
 def test_a_notebook_shows_the_same_cells_and_sentences() -> None:
     parser = Parser()
     parser.feed(CALIBRATION._repr_html_())
-    assert re.split(r" {2,}|\n+", TEXT) == [text for text in parser.texts if text]
+    assert re.split(r" {2,}|\n+", TEXT) == [text.strip() for text in parser.texts if text.strip()]
     assert set(parser.tags) == {"div", "table", "thead", "tbody", "tr", "th", "td", "p"}
 
 
