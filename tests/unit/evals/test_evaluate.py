@@ -133,7 +133,8 @@ def test_a_bucket_in_another_case_is_accepted() -> None:
 def test_an_exception_becomes_a_fallback_verdict_with_its_location_and_without_its_text() -> None:
     classifier = Priced([KeyError("I live in 5 Elm Street")])
     verdict = quiet(classifier, create_dataset(2), BUCKETS, concurrency=1).predictions[0].verdict
-    assert (verdict.bucket, verdict.fallback_reason) == ("general", "invalid_answer")
+    assert (verdict.bucket, verdict.fallback_reason) == ("general", "unavailable")
+    assert len(classifier.texts) == 2, "a mistake in the code is not repeated"
     assert "the classifier raised KeyError at " in verdict.reason
     assert "evaluating.py:" in verdict.reason
     assert "Elm Street" not in verdict.reason
@@ -143,12 +144,18 @@ def test_the_text_of_our_own_errors_is_kept() -> None:
     classifier = Priced([ClassifierError("the model file is empty")])
     verdict = quiet(classifier, create_dataset(2), BUCKETS, concurrency=1).predictions[0].verdict
     assert verdict.reason.endswith(": the model file is empty")
+    assert verdict.fallback_reason == "invalid_answer"
 
 
 def test_an_unknown_bucket_becomes_a_fallback_verdict() -> None:
     verdict = quiet(lambda text: "vip", create_dataset(2), BUCKETS).predictions[0].verdict
     assert (verdict.bucket, verdict.fallback_reason) == ("general", "invalid_answer")
     assert verdict.reason == "the classifier returned an unknown bucket; the buckets are billing, general"
+
+
+def test_a_verdict_for_an_unknown_bucket_was_paid_for() -> None:
+    report = quiet(Priced([Verdict(bucket="vip", cost_usd=0.5)]), create_dataset(2), BUCKETS, concurrency=1)
+    assert report.paid_usd == 0.5 + PRICE
 
 
 def test_a_mistake_in_the_configuration_is_raised() -> None:
