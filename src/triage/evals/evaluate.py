@@ -9,7 +9,7 @@ from typing import Any
 from triage.classifiers.adapt import as_classifier
 from triage.classifiers.base import Classifier, ClassifierLike
 from triage.classifiers.claude import Claude
-from triage.classifiers.recorded import Recorded
+from triage.classifiers.recorded import Recorded, records_in
 from triage.errors import ConfigurationError
 from triage.evals.dataset import Dataset
 from triage.evals.evaluation import BatchPlan, Evaluation
@@ -181,7 +181,7 @@ def _record(
     classifier: Classifier, data: Dataset, buckets: Buckets, resume: str | os.PathLike[str] | None
 ) -> Classifier:
     """Return a classifier that records its verdicts, if they cost money and can be recognized."""
-    if resume is None or isinstance(classifier, Recorded):
+    if resume is None or isinstance(classifier, Recorded) or records_in(classifier, resume):
         return classifier
     conversation = data[0].conversation
     if classifier.estimate_cost(conversation, buckets) == 0 or classifier.fingerprint(conversation, buckets) is None:
