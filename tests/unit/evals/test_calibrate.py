@@ -243,5 +243,5 @@ def test_an_empty_report_is_rejected() -> None:
 
 
 def test_a_report_of_an_evaluation_that_was_not_finished_is_rejected() -> None:
-    with pytest.raises(ConfigurationError, match=r"^3 messages have no verdict.*with a larger budget_usd"):
+    with pytest.raises(ConfigurationError, match=r"^3 messages have no verdict.*Run evaluate\(\) again"):
         calibrate(report(GOOD, unanswered=3))
