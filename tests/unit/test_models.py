@@ -108,6 +108,20 @@ def test_the_reason_of_a_fallback_verdict_is_in_its_repr() -> None:
         assert SECRET not in repr(value)
 
 
+def test_a_replayed_verdict_is_free() -> None:
+    assert Verdict(bucket="spam", cost_usd=0.5, replayed=True).paid_usd == 0.0
+
+
+def test_only_the_parts_that_were_not_replayed_are_paid() -> None:
+    parts = (Verdict(bucket="spam", cost_usd=0.5, replayed=True), Verdict(bucket="spam", cost_usd=0.25))
+    assert Verdict(bucket="spam", cost_usd=0.75, parts=parts).paid_usd == 0.25
+
+
+def test_a_part_without_a_price_makes_the_payment_unknown() -> None:
+    parts = (Verdict(bucket="spam"), Verdict(bucket="spam", cost_usd=0.25))
+    assert Verdict(bucket="spam", parts=parts).paid_usd is None
+
+
 def test_a_validation_error_does_not_quote_its_input() -> None:
     with pytest.raises(ValidationError) as caught:
         Message.model_validate({"id": "1", "role": SECRET})

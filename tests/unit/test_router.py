@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.helpers.desks import BASE_URL, DESKS, Desk, IntercomDesk, by_name
 from tests.helpers.routing import handle, only, receive
 from tests.helpers.watched import WatchedInbox
 from triage import Bucket, ConfigurationError, Conversation, Limits, Outcome, Reply, Router, Run, Tag, Verdict, Worker
-from triage.classifiers import Classifier, Claude, Recorded, Rules
+from triage.classifiers import Cascade, Classifier, Claude, Recorded, Rules
 from triage.errors import RecordingMissing
 from triage.inbox import MemoryInbox, SQLiteInbox
 from triage.inbox.base import Inbox
@@ -426,6 +427,40 @@ def test_a_replayed_verdict_does_not_count_as_spending(desk: Desk, tmp_path: Pat
     router = desk.router(classifier=recorded, limits=Limits(daily_usd=1))
     replayed = [handle(api, router, desk.fake.customer_writes("Hi"))[1].verdict for _ in range(3)]
     assert [verdict.fallback_reason for verdict in replayed if verdict] == [None, None, None]
+
+
+def get_spending(router: Router) -> float:
+    return router.engine.inbox.get_spending(f"spent:{datetime.fromtimestamp(router.engine.clock(), UTC):%Y-%m-%d}")
+
+
+def test_a_cascade_is_charged_only_for_the_verdicts_that_were_not_replayed(
+    desk: Desk, tmp_path: Path, api: Api
+) -> None:
+    class PricedClassifier(Classifier):
+        priced = True
+
+        def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+            return Verdict(bucket="general", confidence=0.5, cost_usd=0.75)
+
+    recorded = Recorded(PricedClassifier(), tmp_path / "answers.jsonl", version="1", mode="auto")
+    router = desk.router(classifier=Cascade([recorded, PricedClassifier()]), limits=Limits(daily_usd=100))
+    for _ in range(2):
+        assert handle(api, router, desk.fake.customer_writes("Hi"))[1].verdict
+    assert get_spending(router) == 3 * 0.75
+
+
+def test_a_verdict_for_an_unknown_bucket_was_paid_for(desk: Desk, api: Api) -> None:
+    class PricedClassifier(Classifier):
+        priced = True
+
+        def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+            return Verdict(bucket="nonsense", cost_usd=0.75)
+
+    router = desk.router(classifier=PricedClassifier(), limits=Limits(daily_usd=100))
+    verdict = handle(api, router, desk.fake.customer_writes("Hi"))[1].verdict
+    assert verdict is not None
+    assert (verdict.bucket, verdict.fallback_reason, verdict.cost_usd) == ("general", "invalid_answer", 0.75)
+    assert get_spending(router) == 0.75
 
 
 def test_an_async_classifier_does_not_count_as_a_classifier_that_is_down(desk: Desk) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from triage.classifiers.base import Classifier, ClassifierLike, describe_buckets, hash_texts
 from triage.classifiers.composite import Composite
+from triage.classifiers.fallback import check_bucket, fall_back_after, quote_error
 from triage.classifiers.sampling import use_sample
-from triage.errors import ClassifierError, ConfigurationError, describe_location
+from triage.errors import ConfigurationError, describe_location
 from triage.io.ports import IO
 from triage.models import Conversation, FallbackReason, Usage, Verdict
 from triage.policy import Buckets
@@ -73,14 +74,11 @@ class Ensemble(Composite):
         except ConfigurationError:
             raise
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
-            return _describe_exception(err, classifier, buckets)
-        if verdict.fallback:
-            return verdict
-        bucket = buckets.get(verdict.bucket)
-        if bucket is not None:
-            return verdict.model_copy(update={"bucket": bucket.name})
-        reason = "it returned an unknown bucket"
-        return verdict.model_copy(update=_fall_back("invalid_answer", reason, buckets))
+            logger.error("%r raised %s%s", classifier, describe_location(err), quote_error(err))  # noqa: TRY400
+            # An exception reports no cost, and must not hide from the daily budget the cost of the other verdicts.
+            cost_usd = 0.0 if classifier.priced else None
+            return fall_back_after(err, f"it raised {type(err).__name__}", buckets, cost_usd=cost_usd)
+        return check_bucket(verdict, buckets, "it")
 
     def fingerprint(self, conversation: Conversation, buckets: Buckets) -> str | None:
         """Return a hash of the settings, the buckets and the fingerprints of the classifiers.
@@ -166,9 +164,16 @@ def combine_fallbacks(
     kind = _choose_kind(parts)
     reasons = [f"{classifier!r}: {part.reason}" for classifier, part in zip(classifiers, parts, strict=True)]
     delays = [part.retry_after for part in parts if part.retry_after is not None]
-    fallback = _fall_back(kind, "; ".join(dict.fromkeys(reasons)), buckets)
-    fallback["retry_after"] = min(delays, default=None) if kind == "unavailable" else None
-    return combine(parts[-1], parts, latency, **fallback)
+    return combine(
+        parts[-1],
+        parts,
+        latency,
+        bucket=buckets.fallback.name,
+        confidence=0.0,
+        reason="; ".join(dict.fromkeys(reasons)),
+        fallback_reason=kind,
+        retry_after=min(delays, default=None) if kind == "unavailable" else None,
+    )
 
 
 def _choose_kind(parts: Sequence[Verdict]) -> FallbackReason | None:
@@ -176,21 +181,6 @@ def _choose_kind(parts: Sequence[Verdict]) -> FallbackReason | None:
     if "unavailable" in kinds:
         return "unavailable"
     return "refused" if "refused" in kinds else kinds[0]
-
-
-def _describe_exception(error: Exception, classifier: Classifier, buckets: Buckets) -> Verdict:
-    """Log an exception and return a fallback verdict, like the Router for an exception of its classifier."""
-    # Leave out the error's own text, which may quote the customer, unless we wrote it.
-    text = f": {error}" if isinstance(error, ClassifierError) else ""
-    logger.error("%r raised %s%s", classifier, describe_location(error), text)
-    kind: FallbackReason = "invalid_answer" if isinstance(error, ClassifierError) else "unavailable"
-    fallback = _fall_back(kind, f"it raised {type(error).__name__}{text}", buckets)
-    # An exception reports no cost, and must not hide from the daily budget the cost of the other verdicts.
-    return Verdict(**fallback, cost_usd=0.0 if classifier.priced else None)
-
-
-def _fall_back(kind: FallbackReason | None, reason: str, buckets: Buckets) -> dict[str, Any]:
-    return {"bucket": buckets.fallback.name, "confidence": 0.0, "reason": reason, "fallback_reason": kind}
 
 
 def _add(costs: Iterable[float | None]) -> float | None:

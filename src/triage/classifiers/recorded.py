@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
 from triage.classifiers.base import Classifier, ClassifierLike, describe_buckets, hash_texts, render_conversation
@@ -32,8 +33,8 @@ class Recorded(Composite):
 
     The file has one line of JSON for each verdict. It contains the first 200 characters of the customer text, the
     verdict with the classifier's reason, and hashes of the customer's id and email address. API keys and other secrets
-    are replaced by `[secret]`. New lines are appended; `close` sorts the file. Several objects, threads and processes
-    may use the same file at the same time. Its lock file, `….lock`, need not be kept.
+    are replaced by `[secret]`. New lines are appended; `close` and `triage.evals.evaluate` sort the file. Several
+    objects, threads and processes may use the same file at the same time. Its lock file, `….lock`, need not be kept.
 
     Args:
         classifier: The classifier: anything that `as_classifier` accepts.
@@ -49,8 +50,8 @@ class Recorded(Composite):
         classifier: The classifier, complete.
 
     Raises:
-        ConfigurationError: The classifier needs a version, the mode is unknown, the path is that of a directory, or
-            filelock is not installed, which only the mode `"replay"` does without.
+        ConfigurationError: The classifier needs a version, or already records in this file; the mode is unknown; the
+            path is that of a directory; or filelock is not installed, which only the mode `"replay"` does without.
     """
 
     def __init__(
@@ -67,6 +68,11 @@ class Recorded(Composite):
         self.mode: RecordingMode = _choose_mode(mode)
         self._version = _check_version(version)
         self._cassette = open_cassette(path)
+        if records_in(self.classifier, path):
+            raise ConfigurationError(
+                f"Recorded: {self.classifier!r} already records in this file. Remove one of the two, or choose another "
+                f"file."
+            )
         self._created = self._cassette.uses
         if self.mode != "replay":
             create_file_lock(self._cassette.path)  # raise now if filelock is missing, not after the first verdict
@@ -88,8 +94,7 @@ class Recorded(Composite):
             RecordingMissing: The verdict is missing, and the mode is `"replay"`.
             ConfigurationError: The file cannot be read or written.
         """
-        answer_id = self._get_id(conversation, buckets)
-        verdict = await io.run_blocking(self._replay, answer_id)
+        answer_id, verdict = await io.run_blocking(self._look_up, conversation, buckets)
         if verdict is not None:
             return verdict
         if self.mode == "replay":
@@ -214,6 +219,13 @@ class Recorded(Composite):
         finally:
             super().close()
 
+    async def leave_loop(self) -> None:
+        """Sort the file if verdicts were added, and close what the classifier opened on the running event loop."""
+        try:
+            await asyncio.to_thread(self._cassette.sort)
+        finally:
+            await super().leave_loop()
+
     async def aclose(self) -> None:
         """Sort the file if verdicts were added, and close the classifier, also on the running event loop."""
         try:
@@ -226,6 +238,10 @@ class Recorded(Composite):
 
     def _find(self, answer_id: AnswerId) -> Verdict | None:
         return self._cassette.find(answer_id, added_here=self.mode == "record")
+
+    def _look_up(self, conversation: Conversation, buckets: Buckets) -> tuple[AnswerId, Verdict | None]:
+        answer_id = self._get_id(conversation, buckets)
+        return answer_id, self._replay(answer_id)
 
     def _replay(self, answer_id: AnswerId) -> Verdict | None:
         verdict = self._find(answer_id)
@@ -249,6 +265,18 @@ class Recorded(Composite):
             f"the environment variable {_VARIABLE}=auto, or with Recorded(…, mode='auto'), and commit the file. "
             f"(key {key}, sample {sample})"
         )
+
+
+def records_in(classifier: Classifier, path: str | os.PathLike[str]) -> bool:
+    """Return whether a classifier, or one of those that it asks, is a `Recorded` with a certain file.
+
+    Args:
+        classifier: The classifier.
+        path: The path of the file.
+    """
+    if isinstance(classifier, Recorded) and Path(classifier.path).resolve() == Path(path).resolve():
+        return True
+    return isinstance(classifier, Composite) and any(records_in(part, path) for part in classifier.classifiers)
 
 
 def _choose_mode(mode: str | None) -> RecordingMode:

@@ -94,6 +94,7 @@ def write_answer(answer: RecordedAnswer) -> str:
         answer: The answer.
     """
     line = json.dumps(answer.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
+    line = line.encode("utf-8", "replace").decode()  # a lone surrogate, half an emoji, could not be read again
     if line.isprintable():
         return line
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)

@@ -9,6 +9,7 @@ from triage.classifiers.base import Classifier, hash_texts
 from triage.errors import ConfigurationError
 from triage.models import Conversation, Verdict
 from triage.policy import Buckets
+from triage.text import normalize_unicode
 
 _DEFAULT: Mapping[str, Sequence[str]] = {
     "urgent": (
@@ -163,5 +164,5 @@ def _compile(word: str) -> re.Pattern[str]:
 
 def _normalize(text: str) -> str:
     """Return the text in lower case, without accents and with straight apostrophes."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    decomposed = normalize_unicode("NFKD", text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     return "".join(char for char in decomposed if not unicodedata.combining(char))

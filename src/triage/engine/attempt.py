@@ -271,8 +271,8 @@ class Attempt:
                 await breaker.record_failure(self._io, pause=verdict.retry_after or 0.0)
             else:
                 await breaker.record_success(self._io)
-        if budget is not None and verdict.cost_usd and not verdict.replayed:
-            await call_inbox(inbox, self._io, inbox.add_spending, today, verdict.cost_usd)
+        if budget is not None and verdict.paid_usd:
+            await call_inbox(inbox, self._io, inbox.add_spending, today, verdict.paid_usd)
         if verdict.fallback_reason == "unavailable" and self._may_wait():
             raise _NotYet(verdict.reason, await breaker.retry_after(self._io))
         return verdict

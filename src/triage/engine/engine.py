@@ -10,6 +10,7 @@ from typing import Literal
 from triage import policy
 from triage.actions import Action, Assign, Reply, Run
 from triage.classifiers.base import AsyncOnlyError, Classifier
+from triage.classifiers.fallback import check_bucket, fall_back, fall_back_after, quote_error
 from triage.engine.breaker import CircuitBreaker
 from triage.engine.clients import HttpClients
 from triage.engine.history import MOST_ENTRIES
@@ -23,7 +24,7 @@ from triage.engine.rules import (
     find_verdict_objections,
 )
 from triage.engine.transport import TokenCache
-from triage.errors import ClassifierError, ConfigurationError, RecordingMissing, describe_location
+from triage.errors import RecordingMissing, describe_location
 from triage.inbox.base import Inbox
 from triage.io.ports import IO
 from triage.limits import Limits
@@ -128,21 +129,12 @@ class Engine:
                 verdict = await self.classifier.classify_async(conversation, self.buckets)
             else:
                 verdict = self.classifier.classify(conversation, self.buckets)
-            bucket = self.buckets.get(verdict.bucket)
+            return check_bucket(verdict, self.buckets)
         except (AsyncOnlyError, RecordingMissing):
             raise
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
-            # Leave out the error's own text, which may quote the customer, unless we wrote it.
-            text = f": {err}" if isinstance(err, ConfigurationError | ClassifierError) else ""
-            logger.error("the classifier raised %s%s", describe_location(err), text)  # noqa: TRY400 - the same
-            cause: FallbackReason = "invalid_answer" if isinstance(err, ClassifierError) else "unavailable"
-            return self.fall_back(cause, f"the classifier raised {type(err).__name__}{text}")
-        if bucket is None:
-            names = ", ".join(self.buckets.names)
-            return self.fall_back(
-                "invalid_answer", f"the classifier returned an unknown bucket; the buckets are {names}"
-            )
-        return verdict.model_copy(update={"bucket": bucket.name})
+            logger.error("the classifier raised %s%s", describe_location(err), quote_error(err))  # noqa: TRY400
+            return fall_back_after(err, f"the classifier raised {type(err).__name__}", self.buckets)
 
     def fall_back(self, cause: FallbackReason, reason: str) -> Verdict:
         """Return the verdict for the fallback bucket.
@@ -151,8 +143,7 @@ class Engine:
             cause: The kind of reason why there is no verdict.
             reason: The reason in a sentence, in our words.
         """
-        name = self.buckets.fallback.name
-        return Verdict(bucket=name, confidence=0.0, reason=reason, fallback_reason=cause)
+        return fall_back(cause, reason, self.buckets)
 
     def fall_back_without_text(self, conversation: Conversation) -> Verdict:
         """Return the verdict for a conversation in which the customer wrote nothing."""

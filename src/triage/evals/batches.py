@@ -1,5 +1,6 @@
 """Ask the questions of an evaluation in Claude's Message Batches, at half the price."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -62,15 +63,15 @@ async def ask_in_batches(
         )
         asked = {question_id: conversations[question_id] for question_id in ids}
         answers = await _read(batch_id, asked, buckets, batches, pending)
+        # The batch is done with before anyone sees its verdicts. Otherwise, an evaluation that gives up because all of
+        # them are missing would find the same batch again whenever it is repeated.
+        await asyncio.to_thread(_store, answers, by_id, recorded, buckets)
+        pending.remove(batch_id, ids)
         for question_id, answer in answers.items():
             first, *others = by_id[question_id]
-            if answer.is_final:
-                with use_sample(first.sample):
-                    recorded.store(first.conversation, buckets, answer.verdict)
             yield first, answer.verdict
             for question in others:
                 yield question, answer.verdict.model_copy(update={"replayed": True})
-        pending.remove(batch_id, ids)
 
 
 def _select(
@@ -83,6 +84,17 @@ def _select(
             if not budget.commit(estimate * PRICE_FACTOR):
                 return
             yield question_id, conversation
+
+
+def _store(
+    answers: Mapping[str, BatchAnswer], by_id: Mapping[str, Sequence[Question]], recorded: Recorded, buckets: Buckets
+) -> None:
+    """Record the verdicts that another call would not change."""
+    for question_id, answer in answers.items():
+        if answer.is_final:
+            question = by_id[question_id][0]
+            with use_sample(question.sample):
+                recorded.store(question.conversation, buckets, answer.verdict)
 
 
 async def _read(

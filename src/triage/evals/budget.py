@@ -91,24 +91,6 @@ class Budget:
             verdict: The verdict. If it was read from a recording, it is free.
             estimate: The price in US dollars that counts against the limit if the verdict does not report its cost.
         """
-        cost = calculate_payment(verdict)
+        cost = verdict.paid_usd
         self.paid = None if cost is None or self.paid is None else self.paid + cost
         self._spent += estimate if cost is None else cost
-
-
-def calculate_payment(verdict: Verdict) -> float | None:
-    """Return what was paid for a verdict, without the parts that were read from a recording.
-
-    Args:
-        verdict: The verdict.
-
-    Returns:
-        None if the price is not known.
-    """
-    if verdict.replayed:
-        return 0.0
-    if not verdict.parts:
-        return verdict.cost_usd
-    costs = [calculate_payment(part) for part in verdict.parts]
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if len(known) == len(costs) else None

@@ -167,8 +167,8 @@ def _check_report(report: Report) -> None:
         )
     if report.unanswered:
         raise ConfigurationError(
-            f"{report.unanswered:,} messages have no verdict, because the budget was spent, so the report does not "
-            f"represent the data set. Run evaluate() again with a larger budget_usd; it continues where it stopped."
+            f"{report.unanswered:,} messages have no verdict, because the budget was spent or the classifier was "
+            f"unavailable, so the report does not represent the data set. Run evaluate() again to continue it."
         )
 
 

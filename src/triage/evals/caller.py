@@ -3,13 +3,14 @@
 import asyncio
 
 from triage.classifiers.base import Classifier
+from triage.classifiers.fallback import check_bucket, fall_back, fall_back_after
 from triage.classifiers.sampling import use_sample
-from triage.errors import ClassifierError, ConfigurationError, describe_location
+from triage.errors import ConfigurationError, describe_location
 from triage.evals.budget import Budget
 from triage.evals.outage import Outage
 from triage.evals.pace import Pace
 from triage.evals.questions import Question
-from triage.models import FallbackReason, Verdict
+from triage.models import Verdict
 from triage.policy import Buckets
 
 
@@ -44,43 +45,34 @@ class Caller:
             ConfigurationError: The classifier cannot work.
         """
         if not question.conversation.has_text:
-            return self._fall_back("no_text", "the message has no text")
+            return fall_back("no_text", "the message has no text", self._buckets)
         attempt = 0
         while True:
             attempt += 1
             async with self._budget.reserve(estimate), self._pace.limit_call() as episode:
                 await asyncio.sleep(0)  # a classifier that never waits must not keep Ctrl+C from getting through
                 with use_sample(question.sample):
-                    verdict = await self._classify(question)
+                    verdict, may_repeat = await self._classify(question)
                 self._budget.pay(verdict, estimate)
             if verdict.replayed:
                 return verdict
             is_final = True
             if verdict.fallback_reason == "unavailable":
-                is_final = not self._pace.slow_down(episode, attempt, verdict.retry_after)
+                is_final = not (may_repeat and self._pace.slow_down(episode, attempt, verdict.retry_after))
             else:
                 self._pace.speed_up()
             self._outage.record(verdict, is_final=is_final)
             if is_final:
                 return verdict
 
-    async def _classify(self, question: Question) -> Verdict:
+    async def _classify(self, question: Question) -> tuple[Verdict, bool]:
+        """Return the verdict, and whether the call may be repeated if the classifier was unavailable."""
         try:
             verdict = await self._classifier.classify_async(question.conversation, self._buckets)
-            bucket = self._buckets.get(verdict.bucket)
+            return check_bucket(verdict, self._buckets), True
         except ConfigurationError:
             raise
         except Exception as error:  # noqa: BLE001 - a classifier is the user's code
-            # Leave out the error's own text, which may quote the customer, unless we wrote it.
-            text = f": {error}" if isinstance(error, ClassifierError) else ""
-            return self._fall_back("invalid_answer", f"the classifier raised {describe_location(error)}{text}")
-        if bucket is None:
-            names = ", ".join(self._buckets.names)
-            return self._fall_back(
-                "invalid_answer", f"the classifier returned an unknown bucket; the buckets are {names}"
-            )
-        return verdict if bucket.name == verdict.bucket else verdict.model_copy(update={"bucket": bucket.name})
-
-    def _fall_back(self, kind: FallbackReason, reason: str) -> Verdict:
-        bucket = self._buckets.fallback.name
-        return Verdict(bucket=bucket, confidence=0.0, reason=reason, fallback_reason=kind, cost_usd=None)
+            # Most exceptions are mistakes in the code, which a pause does not correct.
+            description = f"the classifier raised {describe_location(error)}"
+            return fall_back_after(error, description, self._buckets), False

@@ -9,7 +9,6 @@ from triage.errors import ConfigurationError, DatasetError
 from triage.evals.example import Prediction
 from triage.evals.format import (
     MOST_CASES,
-    count,
     describe_unanswered,
     format_confidence,
     format_estimate,
@@ -20,6 +19,7 @@ from triage.evals.format import (
 )
 from triage.evals.metrics import Estimate
 from triage.evals.mistakes import sort_by_severity
+from triage.evals.wording import count_things
 
 if TYPE_CHECKING:
     from triage.evals.report import Report
@@ -187,14 +187,16 @@ def _format_limit(share: float) -> str:
 def _describe(report: "Report", results: Sequence[_Result]) -> str:
     """Return the message of the error: the demands that are not met, and the cases to look at."""
     failures = [result for result in results if not result.is_met]
-    names = f"{shorten(report.classifier)} on {shorten(report.dataset)} ({count(len(report.predictions), 'message')})"
-    lines = [f"{names} does not meet {len(failures)} of {count(len(results), 'demand')}:"]
+    size = count_things(len(report.predictions), "message")
+    names = f"{shorten(report.classifier)} on {shorten(report.dataset)} ({size})"
+    lines = [f"{names} does not meet {len(failures)} of {count_things(len(results), 'demand')}:"]
     lines += [f"- {failure.text}" for failure in failures]
     # Keyed by identity: two examples may be equal.
     cases = {id(case): case for failure in failures for case in failure.cases}
     if cases:
         worst = sort_by_severity(list(cases.values()), report.buckets)
-        lines += [f"{count(len(worst), 'case')} to look at, the worst first:", *map(_describe_case, worst[:MOST_CASES])]
+        lines.append(f"{count_things(len(worst), 'case')} to look at, the worst first:")
+        lines += map(_describe_case, worst[:MOST_CASES])
     if len(cases) > MOST_CASES:
         lines.append(f"… and {len(cases) - MOST_CASES:,} more; report.to_pandas() has them all")
     return "\n".join(lines)

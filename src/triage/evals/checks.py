@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from triage.errors import DatasetError
 from triage.evals.example import Example
 from triage.evals.similarity import fingerprint_text
-from triage.evals.wording import count_things, join_some, show_label
+from triage.evals.wording import count_things, join_some, show_id, show_label
 from triage.policy import Buckets
 
 ProblemKind: TypeAlias = Literal["contradiction", "small_class", "duplicate"]
@@ -41,7 +41,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Leak:
-    """An example of another data set that is known from this one, so that it tests nothing.
+    """An example of another data set that is known from this one, so that it tests nothing. `str()` names both.
 
     Args:
         id: The id of the conversation in the other data set.
@@ -50,12 +50,12 @@ class Leak:
             to the same group.
     """
 
-    id: str
-    known_id: str
+    id: str = field(repr=False)
+    known_id: str = field(repr=False)
     kind: Literal["text", "group"]
 
     def __str__(self) -> str:
-        return f"{self.id} has the same {self.kind} as {self.known_id}"
+        return f"{show_id(self.id)} has the same {self.kind} as {show_id(self.known_id)}"
 
 
 def check_labels(examples: Sequence[Example], buckets: Buckets, name: str) -> None:
@@ -139,7 +139,9 @@ def _describe_unknown(unknown: Mapping[str, Sequence[str]], buckets: Buckets, na
     for label, ids in unknown.items():
         close = difflib.get_close_matches(label.casefold(), buckets.names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        lines.append(f"{show_label(label)}: {count_things(len(ids), 'example')} ({join_some(ids)}).{hint}")
+        lines.append(
+            f"{show_label(label)}: {count_things(len(ids), 'example')} ({join_some(map(show_id, ids))}).{hint}"
+        )
     return "\n".join([*lines, tail])
 
 
@@ -157,7 +159,8 @@ def _describe_contradictions(groups: Sequence[Sequence[Example]]) -> list[Proble
 def _contrast(group: Sequence[Example]) -> str:
     first = group[0]
     other = next(example for example in group if example.bucket != first.bucket)
-    return f"{first.conversation.id} is {first.bucket} but {other.conversation.id} is {other.bucket}"
+    ids = show_id(first.conversation.id), show_id(other.conversation.id)
+    return f"{ids[0]} is {first.bucket} but {ids[1]} is {other.bucket}"
 
 
 def _describe_small_classes(counts: Mapping[str, int], buckets: Buckets) -> list[Problem]:
@@ -191,7 +194,7 @@ def _describe_duplicates(groups: Sequence[Sequence[Example]]) -> list[Problem]:
     message = (
         f"{count_things(extra, 'example')} {'repeats' if extra == 1 else 'repeat'} the text of another one, so that "
         f"results look more certain than they are: "
-        f"{join_some(' = '.join(example.conversation.id for example in group[:3]) for group in groups)}."
+        f"{join_some(' = '.join(show_id(example.conversation.id) for example in group[:3]) for group in groups)}."
     )
     return [Problem("duplicate", message, _collect_ids(groups))]
 

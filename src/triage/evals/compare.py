@@ -12,9 +12,9 @@ from pathlib import Path
 from triage.errors import DatasetError
 from triage.evals import exports, metrics, text
 from triage.evals.example import Prediction
-from triage.evals.format import count
 from triage.evals.mistakes import rank
 from triage.evals.report import Report
+from triage.evals.wording import count_things, show_id
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Comparison:
         """The result in words that require no statistics."""
         if not self.fixed and not self.broken:
             return "There is no evidence of a difference: A and B are right about the same messages."
-        changes = f"fixes {count(len(self.fixed), 'message')} and breaks {len(self.broken):,}"
+        changes = f"fixes {count_things(len(self.fixed), 'message')} and breaks {len(self.broken):,}"
         if not self.is_significant:
             return (
                 f"There is no evidence of a difference: B {changes}, which may well be luck (p = {self.p_value:.2f}). "
@@ -124,9 +124,9 @@ class Comparison:
         total = len(self.a.predictions)
         points = metrics.find_detectable_difference(len(self.fixed) + len(self.broken), total) * 100
         if points > 100:
-            return f"With {count(total, 'message')}, no difference can be found."
+            return f"With {count_things(total, 'message')}, no difference can be found."
         shown = f"{points:.0f}" if points >= 10 else f"{points:.1f}".removesuffix(".0")
-        return f"With {count(total, 'message')}, only a difference of about {shown} points or more can be found."
+        return f"With {count_things(total, 'message')}, only a difference of about {shown} points or more can be found."
 
     def _describe_chance(self) -> str:
         odds = "less than 1 of 10,000" if self.p_value < 1e-4 else f"about 1 of {round(1 / self.p_value):,}"
@@ -168,15 +168,16 @@ def compare(a: Report, b: Report) -> Comparison:
     rows_a, rows_b = _index(a), _index(b)
     shared = [key for key in rows_a if key in rows_b]
     if not shared:
+        sizes = [count_things(len(rows), "message") for rows in (rows_a, rows_b)]
         raise DatasetError(
-            f"The reports have no messages in common: a is about {a.dataset!r} with {count(len(rows_a), 'message')}, "
-            f"b about {b.dataset!r} with {count(len(rows_b), 'message')}. Evaluate both classifiers on the same data."
+            f"The reports have no messages in common: a is about {a.dataset!r} with {sizes[0]}, b about {b.dataset!r} "
+            f"with {sizes[1]}. Evaluate both classifiers on the same data."
         )
     changed = [rows_a[key].example for key in shared if rows_a[key].expected != rows_b[key].expected]
     if changed:
         raise DatasetError(
-            f"{count(len(changed), 'message')} changed the label between the reports, the first of them is "
-            f"{changed[0].conversation.id}. Evaluate both classifiers on the same labels."
+            f"{count_things(len(changed), 'message')} changed the label between the reports, the first of them is "
+            f"{show_id(changed[0].conversation.id)}. Evaluate both classifiers on the same labels."
         )
     return Comparison(
         _select(a, [rows_a[key] for key in shared]),

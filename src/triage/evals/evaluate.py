@@ -9,7 +9,7 @@ from typing import Any
 from triage.classifiers.adapt import as_classifier
 from triage.classifiers.base import Classifier, ClassifierLike
 from triage.classifiers.claude import Claude
-from triage.classifiers.recorded import Recorded
+from triage.classifiers.recorded import Recorded, records_in
 from triage.errors import ConfigurationError
 from triage.evals.dataset import Dataset
 from triage.evals.evaluation import BatchPlan, Evaluation
@@ -50,10 +50,11 @@ def evaluate(
         samples: How often to ask about each message. With 3, the report contains the share of messages whose verdict
             changes from one time to the next.
         context: How many messages before the customer's unanswered ones the classifier sees, as in your Router.
-        budget_usd: The highest amount to spend, in US dollars. No call is made that might exceed it, and the report
-            contains the number of messages that were left out. None for no limit.
+        budget_usd: The highest amount to spend, in US dollars. No call is made whose estimated price exceeds the rest
+            of it, and the report contains the number of messages that were left out. None for no limit.
         concurrency: The highest number of calls at the same time.
-        batch: True to use Claude's Message Batches, which cost half as much and take up to a day.
+        batch: True to use Claude's Message Batches, which cost half as much and take up to a day. The costs in the
+            report are those of the batch.
         resume: The file for the answers of classifiers that cost money. None to keep none, and to ask all questions
             again next time.
         progress: False to print nothing and show no progress bar.
@@ -181,7 +182,7 @@ def _record(
     classifier: Classifier, data: Dataset, buckets: Buckets, resume: str | os.PathLike[str] | None
 ) -> Classifier:
     """Return a classifier that records its verdicts, if they cost money and can be recognized."""
-    if resume is None or isinstance(classifier, Recorded):
+    if resume is None or isinstance(classifier, Recorded) or records_in(classifier, resume):
         return classifier
     conversation = data[0].conversation
     if classifier.estimate_cost(conversation, buckets) == 0 or classifier.fingerprint(conversation, buckets) is None:

@@ -82,8 +82,8 @@ class Evaluation:
             ClassifierError: None of the first calls returned a usable verdict, or a batch failed.
         """
         questions = [question for group in self._by_example for question in group]
-        # In the order of the data set, and fast to search.
-        asked = {question: None for question in questions if is_open(question, self.asked, self.buckets)}
+        # An event loop must not stop meanwhile: a fingerprint takes up to some milliseconds.
+        asked = await asyncio.to_thread(self._find_open, questions)
         self.progress.print(str(self._forecast(questions, list(asked))))
         if asked:
             self.classifier.warm_up()
@@ -100,6 +100,10 @@ class Evaluation:
         finally:
             self.progress.close()
         return self._build_report()
+
+    def _find_open(self, questions: Sequence[Question]) -> dict[Question, None]:
+        """Return the questions to ask the classifier, in the order of the data set, and fast to search."""
+        return {question: None for question in questions if is_open(question, self.asked, self.buckets)}
 
     def _forecast(self, questions: Sequence[Question], asked: Sequence[Question]) -> Forecast:
         with_text = sum(question.conversation.has_text for question in questions)

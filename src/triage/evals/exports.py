@@ -11,7 +11,6 @@ from triage.evals.format import (
     LONGEST_TEXT,
     MOST_CASES,
     UNKNOWN,
-    count,
     describe_result,
     describe_scope,
     describe_unanswered,
@@ -23,6 +22,7 @@ from triage.evals.format import (
     list_facts,
     shorten,
 )
+from triage.evals.wording import count_things
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,7 +211,7 @@ def _render_mistakes(report: "Report") -> str:
         ]
         for mistake in report.mistakes[:MOST_CASES]
     ]
-    title = f"{count(len(report.mistakes), 'mistake')}, the worst first"
+    title = f"{count_things(len(report.mistakes), 'mistake')}, the worst first"
     table = _table(["text", "expected", "actual", "confidence", "reason"], rows, ":--")
     return _fold(title, table + _count_rest(len(report.mistakes)))
 
@@ -229,7 +229,7 @@ def _render_flips(title: str, flips: Sequence["Flip"]) -> str:
         for flip in flips[:MOST_CASES]
     ]
     table = _table(["text", "expected", "A", "B"], rows, ":--")
-    return _fold(f"{title}: {count(len(flips), 'message')}", table + _count_rest(len(flips)))
+    return _fold(f"{title}: {count_things(len(flips), 'message')}", table + _count_rest(len(flips)))
 
 
 def _count_rest(number: int) -> str:

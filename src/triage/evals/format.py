@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from triage.evals.example import Prediction
 from triage.evals.metrics import Estimate
+from triage.evals.wording import count_things
 from triage.text import clean
 
 if TYPE_CHECKING:
@@ -89,11 +90,6 @@ def format_confidence(prediction: Prediction) -> str:
     return verdict.fallback_reason or f"{verdict.confidence:.0%}"
 
 
-def count(number: int, noun: str) -> str:
-    """Return a number with a noun: `"1 message"`, `"1,811 messages"`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def describe_result(report: "Report", format_name: Callable[[str], str] = shorten) -> str:
     """Return the most important numbers of a report in one sentence.
 
@@ -107,17 +103,17 @@ def describe_result(report: "Report", format_name: Callable[[str], str] = shorte
     cost = "" if report.cost_per_1000 is None else f", at {format_usd(report.cost_per_1000)} per 1,000 messages"
     return (
         f"{classifier} chooses the right bucket for {format_percent(accuracy.value)} of "
-        f"{count(accuracy.total, 'message')} (95% interval: {format_interval(accuracy)}){cost}."
+        f"{count_things(accuracy.total, 'message')} (95% interval: {format_interval(accuracy)}){cost}."
     )
 
 
 def describe_unanswered(report: "Report") -> str | None:
-    """Return a warning if the budget did not suffice for all messages, otherwise None."""
+    """Return a warning if some messages got no verdict, otherwise None."""
     if not report.unanswered:
         return None
     return (
-        f"{count(report.unanswered, 'message')} got no verdict because the budget was spent. Run the evaluation again, "
-        f"with a higher budget, to continue it."
+        f"{count_things(report.unanswered, 'message')} got no verdict, because the budget was spent or the classifier "
+        f"was unavailable. Run the evaluation again to continue it."
     )
 
 
@@ -161,11 +157,11 @@ def _describe_fallbacks(report: "Report") -> str:
 
 def describe_scope(comparison: "Comparison") -> str:
     """Return in one sentence which messages were compared."""
-    text = f"{count(len(comparison.a.predictions), 'message')} in both reports"
+    text = f"{count_things(len(comparison.a.predictions), 'message')} in both reports"
     for name, number in (("A", comparison.only_in_a), ("B", comparison.only_in_b)):
         text += f", {number:,} only in {name}" if number else ""
     if comparison.still_wrong:
-        text += f". {count(comparison.still_wrong, 'message')} changed from one wrong bucket to another"
+        text += f". {count_things(comparison.still_wrong, 'message')} changed from one wrong bucket to another"
     return f"{text}."
 
 

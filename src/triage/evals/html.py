@@ -11,7 +11,6 @@ from triage.evals.format import (
     LONGEST_TEXT,
     MOST_CASES,
     UNKNOWN,
-    count,
     describe_result,
     describe_scope,
     describe_unanswered,
@@ -24,6 +23,7 @@ from triage.evals.format import (
     shorten,
 )
 from triage.evals.metrics import Estimate
+from triage.evals.wording import count_things
 
 if TYPE_CHECKING:
     from triage.evals.calibration import Calibration
@@ -298,7 +298,7 @@ def _render_flips(title: str, flips: Sequence["Flip"], color: str) -> str:
         for flip in flips[:MOST_CASES]
     )
     rest = f'<p style="{_MUTED}">{len(flips) - MOST_CASES:,} more.</p>' if len(flips) > MOST_CASES else ""
-    return _section(title, cards + rest if flips else "None.", count(len(flips), "message") if flips else "")
+    return _section(title, cards + rest if flips else "None.", count_things(len(flips), "message") if flips else "")
 
 
 def _render_diff(lines: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from triage.evals.decoding import PathLike
 from triage.evals.example import Example
 from triage.evals.files import read_csv, read_jsonl
 from triage.evals.rows import build_example
-from triage.evals.wording import join_some
+from triage.evals.wording import join_some, show_id
 from triage.models import Conversation
 
 if TYPE_CHECKING:
@@ -178,9 +178,11 @@ def _find_repeated_ids(examples: Mapping[int, Example]) -> dict[str, list[int]]:
     for number, example in examples.items():
         numbers.setdefault(example.conversation.id, []).append(number)
     advice = "Give each row an id of its own. If the column is the id of a ticket with several rows, rename it 'group'."
-    return {
-        f"the id {name!r} occurs repeatedly. {advice}": places for name, places in numbers.items() if len(places) > 1
-    }
+    problems: dict[str, list[int]] = {}
+    for name, places in numbers.items():
+        if len(places) > 1:
+            problems.setdefault(f"the id {show_id(name)!r} occurs repeatedly. {advice}", []).extend(places)
+    return problems
 
 
 def _describe_problems(problems: Mapping[str, Sequence[int]], source: Source) -> str:

@@ -14,6 +14,7 @@ from triage.evals import exports, metrics, text
 from triage.evals.check import PerBucket, check_report
 from triage.evals.example import Prediction
 from triage.evals.mistakes import sort_by_severity
+from triage.evals.wording import show_id, show_label
 from triage.models import FallbackReason
 from triage.policy import Buckets
 
@@ -36,7 +37,7 @@ class Report:
         classifier: The name of the classifier, `"Claude('claude-haiku-5-5')"`.
         description: What the classifier's verdicts depend on: `Classifier.describe(buckets)`.
         dataset: The name of the data set.
-        unanswered: How many examples have no verdict, because the budget was spent.
+        unanswered: How many examples have no verdict, because the budget was spent or the classifier unavailable.
         paid_usd: What the evaluation cost, without verdicts that were read from a recording. None if it is unknown.
 
     Raises:
@@ -265,11 +266,11 @@ class Report:
 def _check_names(predictions: Sequence[Prediction], buckets: Buckets) -> None:
     known, names = set(buckets.names), ", ".join(buckets.names)
     for number, prediction in enumerate(predictions, 1):
-        where = f"Example {number} ({prediction.example.conversation.id})"
+        where = f"Example {number} ({show_id(prediction.example.conversation.id)})"
         if prediction.expected not in known:
             raise DatasetError(
-                f"{where} belongs to {prediction.expected!r}, which is not a bucket. Correct its label to one of "
-                f"{names}, or add the bucket."
+                f"{where} belongs to {show_label(prediction.expected)}, which is not a bucket. Correct its label to "
+                f"one of {names}, or add the bucket."
             )
         if any(verdict.bucket not in known for verdict in prediction.verdicts):
             # The name is a model's answer about untrusted text, so it is not shown.

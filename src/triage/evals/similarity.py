@@ -1,9 +1,9 @@
 """Recognize examples that are the same to a reader."""
 
 import re
-import unicodedata
 
 from triage.evals.example import Example
+from triage.text import normalize_unicode
 
 _DIGITS = re.compile(r"\d+")
 _SEPARATORS = re.compile(r"[\W_]+")
@@ -15,7 +15,7 @@ def normalize_text(text: str) -> str:
     Args:
         text: The text. If it has neither letters nor digits, only its white space is normalized.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = normalize_unicode("NFKC", text).casefold()
     words = _DIGITS.sub("0", _SEPARATORS.sub(" ", folded)).strip()
     return words or " ".join(folded.split())
 

@@ -8,7 +8,6 @@ from triage.evals.example import Prediction
 from triage.evals.format import (
     MOST_CASES,
     UNKNOWN,
-    count,
     describe_result,
     describe_scope,
     describe_unanswered,
@@ -20,6 +19,7 @@ from triage.evals.format import (
     list_facts,
     shorten,
 )
+from triage.evals.wording import count_things
 
 if TYPE_CHECKING:
     from triage.evals.compare import Comparison, Flip
@@ -102,7 +102,7 @@ def _render_mistakes(report: "Report") -> str:
     mistakes = report.mistakes
     if not mistakes:
         return "No mistakes."
-    lines = [f"{count(len(mistakes), 'mistake')}, the worst first:"]
+    lines = [f"{count_things(len(mistakes), 'mistake')}, the worst first:"]
     for mistake in mistakes[:MOST_CASES]:
         lines.append(f"- {mistake.expected}, not {_format_answer(mistake)}, {mistake.example.conversation.id}")
         lines += [_wrap(text, "  ") for text in _list_texts(mistake)]
@@ -126,7 +126,7 @@ def _render_facts(report: "Report") -> str:
 
 
 def _render_flips(title: str, flips: Sequence["Flip"]) -> str:
-    lines = [f"{title}: {count(len(flips), 'message')}"]
+    lines = [f"{title}: {count_things(len(flips), 'message')}"]
     for flip in flips[:MOST_CASES]:
         answers = f"A {_format_answer(flip.a)}, B {_format_answer(flip.b)}"
         lines += [f"- {flip.a.expected}: {answers}, {flip.a.example.conversation.id}"]

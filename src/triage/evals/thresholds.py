@@ -26,13 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, binom
 
-from triage.evals.sample_size import count_needed_verdicts
+from triage.evals.sample_size import count_needed_verdicts, plan_sample
 
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 
 _ROUNDING = 1e-9  # the relative error of a computed p-value
-_POWER = 0.8
 _MAX_GROWTH = 20
 
 
@@ -116,8 +115,9 @@ def estimate_growth(
     verdicts, right = verdicts[is_hopeful], right[is_hopeful]
     best = int(np.argmax(beta.ppf(level, right, verdicts - right + 1)))
     count = int(verdicts[best])
-    needed = _count_verdicts(count, int(right[best]) / count, precision, level)
-    return None if needed is None else needed / count
+    needed, _ = plan_sample(precision, 1 - level, int(right[best]) / count)
+    growth = max(needed, count + 1) / count
+    return growth if growth <= _MAX_GROWTH else None
 
 
 def _count(
@@ -163,19 +163,3 @@ def _test_in_order(p_values: Floats, shares: Floats) -> tuple[int, float] | None
         else:
             budget = 0.0
     return accepted
-
-
-def _count_verdicts(count: int, expected: float, precision: float, level: float) -> int | None:
-    """Return how many verdicts a promise needs, more than `count`, if a share `expected` of them is right."""
-
-    def succeeds(verdicts: int) -> bool:
-        critical = binom.isf(level, verdicts, precision)  # more right verdicts than this make the promise
-        return bool(binom.sf(critical, verdicts, expected) >= _POWER)
-
-    too_few, enough = count, _MAX_GROWTH * count
-    if not succeeds(enough):
-        return None
-    while enough - too_few > 1:
-        middle = (too_few + enough) // 2
-        too_few, enough = (too_few, middle) if succeeds(middle) else (middle, enough)
-    return enough

@@ -49,6 +49,15 @@ def show_label(label: str) -> str:
     return repr(label) if is_name(label) else f"a text of {count_things(len(label), 'character')}"
 
 
+def show_id(identifier: str) -> str:
+    """Return the id of a conversation, or a description if it is an email address.
+
+    Args:
+        identifier: The id.
+    """
+    return "(an email address)" if "@" in identifier else identifier
+
+
 def show_columns(names: Iterable[str]) -> str:
     """Return a list of column names. A name that may be a customer's text is replaced by its position.
 

@@ -10,8 +10,8 @@ from triage.validation import StrictModel
 
 FallbackReason: TypeAlias = Literal["no_text", "refused", "unavailable", "over_budget", "invalid_answer"]
 """Why there is no verdict. `no_text`: nobody wrote a word. `refused`: the model declined to answer. `unavailable`: the
-classifier's service is down, overloaded or rejected the request. `over_budget`: the daily budget is spent.
-`invalid_answer`: the answer names no bucket, or the classifier's code raised an exception."""
+classifier's service is down, overloaded or rejected the request, or the classifier raised an exception. `over_budget`:
+the daily budget is spent. `invalid_answer`: the answer names no bucket, or the classifier raised `ClassifierError`."""
 
 FALLBACK_REASONS: tuple[FallbackReason, ...] = get_args(FallbackReason)
 
@@ -66,6 +66,20 @@ class Verdict(StrictModel):
     def fallback(self) -> bool:
         """True if there is no usable verdict, see `fallback_reason`."""
         return self.fallback_reason is not None
+
+    @property
+    def paid_usd(self) -> float | None:
+        """The price that was paid for this verdict now: `cost_usd` without the parts that were read from a recording.
+
+        None if it is not known.
+        """
+        if self.replayed:
+            return 0.0
+        if not self.parts:
+            return self.cost_usd
+        costs = [part.paid_usd for part in self.parts]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         yield from super().__repr_args__()

@@ -131,7 +131,6 @@ class TriageEval:
     ) -> "Generator[Classifier]":
         """Return the classifier to ask, and allow it to ask if the command line does."""
         from triage.classifiers import Recorded
-        from triage.classifiers.cassette import open_cassette
 
         path = self._directory / (cassette or f"cassettes/{_UNSAFE.sub('-', self._item.name)}.jsonl")
         if cassette is None and (self._is_live or not _should_record(classifier, examples, buckets)):
@@ -142,11 +141,8 @@ class TriageEval:
         if mode is None and not os.environ.get("TRIAGE_CASSETTES"):
             mode = "replay"  # by default, a test does not ask on a developer's machine either: it would cost money
         recorded = Recorded(classifier, path, mode=mode)
-        try:
-            with nullcontext() if recorded.mode == "replay" else self._network.allow():
-                yield recorded
-        finally:
-            open_cassette(path).sort()  # `recorded.close()` would close the classifier, too
+        with nullcontext() if recorded.mode == "replay" else self._network.allow():
+            yield recorded
 
 
 def _should_record(classifier: "Classifier", examples: "Dataset", buckets: "Buckets") -> bool:

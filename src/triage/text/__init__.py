@@ -6,6 +6,7 @@ from triage.text.names import clean_name
 from triage.text.quotes import Split, is_forward_subject, is_reply_subject, split_quotes
 from triage.text.secrets import scrub_secrets
 from triage.text.senders import describe_automatic
+from triage.text.unicode import normalize_unicode
 
 __all__ = [
     "Plain",
@@ -18,6 +19,7 @@ __all__ = [
     "is_reply_subject",
     "looks_like_html",
     "normalize_for_comparison",
+    "normalize_unicode",
     "scrub_secrets",
     "split_quotes",
     "to_html",

@@ -14,7 +14,7 @@ from tests.helpers.api import Api
 from tests.helpers.claude import BUCKETS as CLAUDE_BUCKETS
 from tests.helpers.recordings import BUCKETS, SECRET, Counter, ask_about, forget_run, read_lines
 from triage import Bucket, Buckets, ClassifierError, ConfigurationError, Conversation, Verdict
-from triage.classifiers import Classifier, Claude, Recorded, Rules, as_classifier
+from triage.classifiers import Classifier, Claude, Recorded, Redacted, Rules, as_classifier
 from triage.classifiers.base import AsyncOnlyError
 from triage.classifiers.sampling import use_sample
 from triage.errors import RecordingMissing
@@ -125,6 +125,30 @@ def test_an_error_of_the_classifier_is_raised_and_not_recorded(path: Path, api: 
     with pytest.raises(ClassifierError, match="no verdict today"):
         classify(api, recorded)
     assert not path.exists()
+
+
+def test_a_classifier_that_already_records_in_the_file_is_rejected(path: Path) -> None:
+    redacted = Redacted(Recorded(Rules.default(), path))
+    with pytest.raises(ConfigurationError, match=r"already records in this file\. Remove one of the two"):
+        Recorded(redacted, path.parent / "." / path.name)
+
+
+def test_a_classifier_that_records_in_another_file_is_recorded(path: Path, api: Api) -> None:
+    counter = Counter()
+    recorded = Recorded(Redacted(Recorded(counter, path)), path.with_name("other.jsonl"))
+    assert [classify(api, recorded).replayed for _ in range(2)] == [False, True]
+    assert counter.calls == 1
+    assert len(read_lines(path)) == len(read_lines(path.with_name("other.jsonl"))) == 1
+
+
+def test_leaving_the_event_loop_sorts_the_file_and_keeps_the_classifier_open(path: Path) -> None:
+    counter = Counter()
+    recorded = Recorded(counter, path)
+    for conversation in (STOLEN, CHARGED):
+        recorded.classify(conversation, BUCKETS)
+    asyncio.run(recorded.leave_loop())
+    assert [line["text"] for line in read_lines(path)] == ["I was charged twice.", "My card was stolen."]
+    assert counter.closed == 0
 
 
 def test_closing_sorts_the_file_and_closes_the_classifier(path: Path, api: Api) -> None:

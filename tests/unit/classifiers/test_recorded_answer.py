@@ -50,6 +50,12 @@ def test_any_answer_is_one_line_that_reads_as_the_same_answer(verdict: Verdict, 
     assert answer.verdict == verdict
 
 
+def test_half_an_emoji_of_a_model_does_not_make_the_line_unreadable() -> None:
+    verdict = Verdict(bucket="billing", reason="\ud83d!", extra={"language": "\ud83d"})
+    answer = read_answer(write_answer(create(verdict=verdict)).encode())
+    assert (answer.verdict.reason, answer.verdict.extra) == ("?!", {"language": "?"})
+
+
 def test_a_line_has_the_text_first_and_only_fields_that_differ_from_their_defaults() -> None:
     verdict = Verdict(bucket="billing", confidence=0.9, model="claude-haiku-5-5", replayed=True)
     line = write_answer(create_answer("6f1", 0, verdict, ask_about("Für 20 €!")))

@@ -17,6 +17,7 @@ after = (Rules({"urgent": ["502"], "billing": ["refund"], "spam": ["backlinks"]}
 buckets = Buckets.default()
 listed = list(Buckets.default())
 other = 42
+triple = (Rules.default(), Buckets.default(), 42)
 
 def build():
     return after
@@ -78,6 +79,12 @@ def test_eval_fails_if_a_demand_is_not_met(directory: Path) -> None:
     run("eval", "prompts:before", "messages.csv", "--accuracy", "0.7", "--lower", exit_code=1)
 
 
+def test_compare_writes_no_files_unless_asked_to(directory: Path) -> None:
+    before = sorted(directory.iterdir())
+    run("compare", "prompts:before", "prompts:after", "messages.csv")
+    assert [path for path in sorted(directory.iterdir()) if path.name != "__pycache__"] == before
+
+
 def test_compare_shows_flips_and_a_summary(directory: Path) -> None:
     options = ("--html", "c.html", "--markdown", "c.md")
     output = run("compare", "prompts:before", "prompts:after", "messages.csv", *options).stdout
@@ -99,6 +106,16 @@ def test_columns_may_have_other_names(directory: Path) -> None:
     assert "message, label" in run("eval", "prompts:after", "other.csv", exit_code=1).stderr
 
 
+def test_a_router_is_evaluated_with_its_classifier_and_its_buckets(directory: Path) -> None:
+    with (directory / "prompts.py").open("a") as file:
+        file.write(
+            "\nfrom triage import Router\nfrom triage.vendors import Intercom\n"
+            "desk = Intercom(client_secret='s', access_token='t', admin_id='1')\n"
+            "router = Router(desk, classifier=after[0], buckets=after[1])\n"
+        )
+    assert "100%" in run("eval", "prompts:router", "messages.csv").stdout
+
+
 @pytest.mark.parametrize("target", ["prompts:buckets", "prompts:listed"])
 def test_buckets_alone_are_evaluated_with_claude(directory: Path, target: str) -> None:
     error = run("eval", target, "messages.csv", exit_code=1).stderr
@@ -110,6 +127,7 @@ def test_buckets_alone_are_evaluated_with_claude(directory: Path, target: str) -
     ("target", "problem"),
     [
         ("prompts:other", "is not a Router, a list of buckets, or a pair"),
+        ("prompts:triple", "is not a Router, a list of buckets, or a pair"),
         ("prompts:needs", "needs arguments"),
         ("prompts:missing", "has no 'missing'"),
         ("prompts", "write module:attribute"),

@@ -123,6 +123,14 @@ def test_a_batch_without_any_usable_answer_is_an_error(claude: FakeClaude) -> No
         quiet(create_dataset(20), BUCKETS)
 
 
+def test_a_batch_that_failed_is_not_read_again(claude: FakeClaude) -> None:
+    claude.fail_in_batch("expired", times=20)
+    with pytest.raises(ClassifierError, match="expired"):
+        quiet(create_dataset(20), BUCKETS)
+    assert get_reasons(quiet(create_dataset(20), BUCKETS)) == [None] * 20
+    assert count_created(claude) == 2
+
+
 def test_a_request_whose_result_is_missing_is_unanswered(
     claude: FakeClaude, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage import Verdict
-from triage.evals.budget import Budget, BudgetSpentError, calculate_payment
+from triage.evals.budget import Budget, BudgetSpentError
 
 
 def cost(usd: float | None, **fields: object) -> Verdict:
@@ -98,17 +98,10 @@ def test_questions_in_batches_are_set_aside_until_the_budget_is_used_up() -> Non
     assert budget.is_spent
 
 
-def test_a_replayed_verdict_is_free() -> None:
-    assert calculate_payment(cost(0.5, replayed=True)) == 0.0
-
-
-def test_only_the_parts_that_were_not_replayed_are_paid() -> None:
-    parts = (cost(0.5, replayed=True), cost(0.25))
-    assert calculate_payment(cost(0.75, parts=parts)) == 0.25
-
-
-def test_a_part_without_a_price_makes_the_payment_unknown() -> None:
-    assert calculate_payment(cost(None, parts=(cost(None), cost(0.25)))) is None
+def test_what_was_read_from_a_recording_is_free() -> None:
+    budget = Budget(None)
+    budget.pay(cost(0.75, parts=(cost(0.5, replayed=True), cost(0.25))))
+    assert budget.paid == 0.25
 
 
 @given(

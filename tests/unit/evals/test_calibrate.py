@@ -154,11 +154,11 @@ REASONS: Mapping[str, tuple[Report, str]] = {
     ),
     "one mistake": (
         report(predict("spam", "spam", 0.9, count=699), predict("spam", "billing", 0.9)),
-        "1 of 700 verdicts is wrong; no threshold is proven to reach 99.5%. Label about 1,200 more messages.",
+        "1 of 700 verdicts is wrong; no threshold is proven to reach 99.5%. Label about 850 more messages.",
     ),
     "a few mistakes": (
         report(predict("spam", "spam", 0.9, count=798), predict("spam", "billing", 0.9, count=2)),
-        "2 of 800 verdicts are wrong; no threshold is proven to reach 99.5%. Label about 3,600 more messages.",
+        "2 of 800 verdicts are wrong; no threshold is proven to reach 99.5%. Label about 3,100 more messages.",
     ),
 }
 
@@ -243,5 +243,5 @@ def test_an_empty_report_is_rejected() -> None:
 
 
 def test_a_report_of_an_evaluation_that_was_not_finished_is_rejected() -> None:
-    with pytest.raises(ConfigurationError, match=r"^3 messages have no verdict.*with a larger budget_usd"):
+    with pytest.raises(ConfigurationError, match=r"^3 messages have no verdict.*Run evaluate\(\) again"):
         calibrate(report(GOOD, unanswered=3))

@@ -135,3 +135,18 @@ def test_leaks_are_examples_with_the_same_text_or_group() -> None:
         "0 has the same text as 0",
         "1 has the same group as 1",
     ]
+
+
+def test_ids_that_are_email_addresses_are_in_no_message() -> None:
+    address = "mira@example.com"
+    rows = [{"id": address, "text": "Hello", "bucket": "general"}, {"id": "2", "text": "hello!", "bucket": "billing"}]
+    rows += [{"id": f"a{number}@example.com", "text": "A refund", "bucket": "billing"} for number in range(2)]
+    dataset = Dataset.from_rows(rows)
+    messages = [*map(str, dataset.check(Buckets.default())), *map(repr, dataset.check(Buckets.default()))]
+    messages += [text for leak in dataset.find_leaks(dataset) for text in (str(leak), repr(leak))]
+    for broken in ([*rows, rows[0]], [*rows, {"id": "b@example.com", "text": "Hi", "bucket": "vip"}]):
+        with pytest.raises(DatasetError) as error:
+            Dataset.from_rows(broken).check(Buckets.default())
+        messages.append(str(error.value))
+    assert messages
+    assert not any("@" in message for message in messages)

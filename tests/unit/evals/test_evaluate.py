@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.evaluating import BUCKETS, PRICE, Priced, answer_by_word, create_dataset, create_example, find_word
 from triage import Buckets, ClassifierError, ConfigurationError, Conversation, Message, Verdict
-from triage.classifiers import Claude, Recorded, Rules
+from triage.classifiers import Claude, Recorded, Redacted, Rules
 from triage.classifiers.sampling import get_sample
 from triage.errors import DatasetError, RecordingMissing
 from triage.evals import evaluate, evaluate_async, pace
@@ -133,7 +133,8 @@ def test_a_bucket_in_another_case_is_accepted() -> None:
 def test_an_exception_becomes_a_fallback_verdict_with_its_location_and_without_its_text() -> None:
     classifier = Priced([KeyError("I live in 5 Elm Street")])
     verdict = quiet(classifier, create_dataset(2), BUCKETS, concurrency=1).predictions[0].verdict
-    assert (verdict.bucket, verdict.fallback_reason) == ("general", "invalid_answer")
+    assert (verdict.bucket, verdict.fallback_reason) == ("general", "unavailable")
+    assert len(classifier.texts) == 2, "a mistake in the code is not repeated"
     assert "the classifier raised KeyError at " in verdict.reason
     assert "evaluating.py:" in verdict.reason
     assert "Elm Street" not in verdict.reason
@@ -143,12 +144,18 @@ def test_the_text_of_our_own_errors_is_kept() -> None:
     classifier = Priced([ClassifierError("the model file is empty")])
     verdict = quiet(classifier, create_dataset(2), BUCKETS, concurrency=1).predictions[0].verdict
     assert verdict.reason.endswith(": the model file is empty")
+    assert verdict.fallback_reason == "invalid_answer"
 
 
 def test_an_unknown_bucket_becomes_a_fallback_verdict() -> None:
     verdict = quiet(lambda text: "vip", create_dataset(2), BUCKETS).predictions[0].verdict
     assert (verdict.bucket, verdict.fallback_reason) == ("general", "invalid_answer")
     assert verdict.reason == "the classifier returned an unknown bucket; the buckets are billing, general"
+
+
+def test_a_verdict_for_an_unknown_bucket_was_paid_for() -> None:
+    report = quiet(Priced([Verdict(bucket="vip", cost_usd=0.5)]), create_dataset(2), BUCKETS, concurrency=1)
+    assert report.paid_usd == 0.5 + PRICE
 
 
 def test_a_mistake_in_the_configuration_is_raised() -> None:
@@ -313,6 +320,36 @@ def test_a_recording_of_yours_is_used_as_it_is(directory: Path) -> None:
     report = quiet(recorded, create_dataset(3), BUCKETS, samples=2, budget_usd=2 * PRICE)
     assert (report.unanswered, report.paid_usd) == (1, 2 * PRICE)
     assert not (directory / ".triage").exists()
+
+
+def test_a_recording_of_yours_is_sorted_afterwards(directory: Path) -> None:
+    quiet(Recorded(Priced(), directory / "mine.jsonl", mode="auto"), create_dataset(12), BUCKETS)
+    texts = [json.loads(line)["text"] for line in (directory / "mine.jsonl").read_text().splitlines()]
+    assert len(texts) == 12
+    assert texts == sorted(texts)
+
+
+def test_a_classifier_that_records_in_the_file_itself_is_not_recorded_twice(directory: Path) -> None:
+    path = directory / "answers.jsonl"
+    redacted = Redacted(Recorded(Priced(), path, mode="auto"))
+    for paid in (3 * PRICE, 0.0):
+        assert quiet(redacted, create_dataset(3), BUCKETS, resume=path).paid_usd == paid
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_the_event_loop_does_not_stop_while_the_record_is_searched() -> None:
+    threads: list[threading.Thread] = []
+
+    class Slow(Priced):
+        def fingerprint(self, conversation: Conversation, buckets: Buckets) -> str:
+            threads.append(threading.current_thread())
+            return super().fingerprint(conversation, buckets)
+
+    recorded = Recorded(Slow(), "mine.jsonl", mode="auto")
+    threads.clear()
+    asyncio.run(evaluate_async(recorded, create_dataset(3), BUCKETS, progress=False))
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 def test_ctrl_c_keeps_the_answers_so_far(capsys: pytest.CaptureFixture[str]) -> None:

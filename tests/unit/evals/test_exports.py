@@ -178,7 +178,7 @@ def test_a_perfect_report_has_no_mistakes() -> None:
 def test_an_empty_report_is_a_sentence() -> None:
     markdown = render_markdown(build([], unanswered=1))
     assert "`classifier` has no verdicts on `dataset`." in markdown
-    assert "1 message got no verdict because the budget was spent." in markdown
+    assert "1 message got no verdict, because the budget was spent or the classifier was unavailable." in markdown
 
 
 @given(hostile_texts())

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from tests.unit.evals.reports import names_with_surrogates, predict
 from triage.evals.format import (
-    count,
     format_confidence,
     format_estimate,
     format_interval,
@@ -65,10 +64,6 @@ def test_latencies_below_a_second_are_in_milliseconds(seconds: float, text: str)
 def test_a_fallback_verdict_shows_its_kind_instead_of_a_confidence() -> None:
     assert format_confidence(predict("urgent", confidence=0.97)) == "97%"
     assert format_confidence(predict("urgent", confidence=0.0, fallback_reason="refused")) == "refused"
-
-
-def test_one_message_is_in_the_singular() -> None:
-    assert [count(number, "message") for number in (0, 1, 1811)] == ["0 messages", "1 message", "1,811 messages"]
 
 
 def test_a_long_text_is_shortened() -> None:

@@ -119,7 +119,10 @@ def test_an_empty_report_is_a_sentence() -> None:
 
 
 def test_a_report_warns_of_messages_without_a_verdict() -> None:
-    assert "2 messages got no verdict because the budget was spent." in render_report(build(MIXED, unanswered=2))
+    assert (
+        "2 messages got no verdict, because the budget was spent or the classifier was unavailable."
+        in render_report(build(MIXED, unanswered=2))
+    )
 
 
 @settings(max_examples=25, deadline=None)

@@ -87,7 +87,7 @@ def test_an_empty_report_is_a_sentence() -> None:
 
 
 def test_a_report_warns_of_messages_without_a_verdict() -> None:
-    assert "1 message got no verdict because the budget was spent." in render_report(build(MIXED, unanswered=1))
+    assert "1 message got no verdict, because the budget was spent" in render_report(build(MIXED, unanswered=1))
 
 
 @given(hostile_texts(), names_with_surrogates())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from triage.evals.wording import count_things, join_some, show_columns, show_label
+from triage.evals.wording import count_things, join_some, show_columns, show_id, show_label
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,10 @@ def test_long_lists_are_cut(number: int, text: str) -> None:
 
 def test_things_are_counted() -> None:
     assert [count_things(number, "row") for number in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
+
+
+def test_an_id_that_is_an_email_address_is_not_shown() -> None:
+    assert (show_id("row-7"), show_id("mira@example.com")) == ("row-7", "(an email address)")
 
 
 @pytest.mark.parametrize("label", ["billing", "Billing & Refunds", "ключ", "a/b-c_d.e"])
