@@ -30,7 +30,15 @@ def list_imports(statement: str) -> set[str]:
 
 
 def test_importing_the_library_is_light() -> None:
-    assert HEAVY & list_imports("import triage, triage.vendors") == set()
+    assert HEAVY & list_imports("import triage; triage.Router, triage.Worker; import triage.vendors") == set()
+
+
+def test_importing_the_library_is_nearly_free_before_it_is_used() -> None:
+    script = "import sys; before = set(sys.modules); import triage; print(*sorted(set(sys.modules) - before))"
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+    assert [name for name in process.stdout.split() if name.partition(".")[0] not in sys.stdlib_module_names] == [
+        "triage"
+    ]
 
 
 def test_importing_the_fakes_is_light() -> None:

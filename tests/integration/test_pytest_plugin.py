@@ -172,7 +172,7 @@ def test_the_installed_plugin_imports_nothing_before_it_is_used(pytester: pytest
         test_imports="""
         import sys
 
-        HEAVY = {"anthropic", "filelock", "matplotlib", "numpy", "pandas", "scipy", "sklearn", "tqdm", "triage.evals"}
+        HEAVY = {"anthropic", "httpx", "matplotlib", "numpy", "pandas", "pydantic", "scipy", "sklearn", "triage.evals"}
 
         def test_imports():
             assert "triage.testing.pytest_plugin" in sys.modules

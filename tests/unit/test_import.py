@@ -1,7 +1,6 @@
 """`import triage` imports little and offers the public names."""
 
 import importlib
-import sys
 from importlib.metadata import version
 
 import pytest
@@ -28,10 +27,14 @@ def test_public_names_are_sorted_and_exist(module: str) -> None:
     assert all(hasattr(package, name) for name in package.__all__)
 
 
-def test_every_name_that_the_package_imports_is_public() -> None:
-    submodules = {name.removeprefix("triage.") for name in sys.modules if name.startswith("triage.")}
-    names = {name for name in vars(triage) if not name.startswith("_")}
-    assert names - submodules - {"TYPE_CHECKING"} == set(triage.__all__)
+def test_every_name_comes_from_the_module_that_defines_it() -> None:
+    assert set(triage._MODULE_OF) == set(triage.__all__)
+    for name, module in triage._MODULE_OF.items():
+        assert getattr(triage, name) is getattr(importlib.import_module(f"triage.{module}"), name)
+
+
+def test_shells_suggest_the_names() -> None:
+    assert set(triage.__all__) < set(dir(triage))
 
 
 def test_the_package_has_a_version() -> None:
