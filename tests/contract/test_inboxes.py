@@ -11,7 +11,7 @@ from tests.helpers.events import LEASE, build_event, lease_one
 from triage import Conversation, Outcome, Reply, Step, StepResult, Tag, Verdict
 from triage.errors import LeaseLost
 from triage.inbox import MemoryInbox, PostgresInbox, SQLiteInbox
-from triage.inbox.base import Inbox
+from triage.inbox.base import INTERRUPTED, Inbox
 from triage.inbox.table import TableInbox
 from triage.models import Customer, Job, Ledger
 
@@ -131,6 +131,41 @@ def test_an_expired_lease_is_taken_over_and_its_writes_are_rejected(inbox: Inbox
     inbox.finish(new, Outcome(status="review"))
     with pytest.raises(LeaseLost):
         inbox.record(new, Ledger())
+
+
+def test_events_whose_attempt_was_interrupted_are_leased_one_at_a_time(inbox: Inbox, clock: Clock) -> None:
+    """One of them may have killed the worker, and must not do so again while the others are processed."""
+    for number in (1, 2, 3):
+        inbox.add(build_event(1, conversation=str(number)))
+    assert len(inbox.lease(10, LEASE)) == 3
+    clock.now += LEASE
+    inbox.add(build_event(1, conversation="4"))
+    inbox.add(build_event(1, conversation="1", vendor="front"))
+    first, *others = inbox.lease(10, LEASE)
+    assert get_keys([first, *others]) == ["intercom:a:1:1", "intercom:a:4:1", "front:a:1:1"]
+    entry = inbox.get_entry(first.event.key)
+    assert entry is not None
+    assert entry.error == INTERRUPTED
+    assert inbox.lease(10, LEASE) == []
+    inbox.finish(first, Outcome(status="routed"))
+    second = lease_one(inbox)
+    assert second.event.key == "intercom:a:2:1"
+    inbox.retry(second, "down", 1000)
+    for job in others:
+        inbox.finish(job, Outcome(status="routed"))
+    clock.now += LEASE - 1
+    third = lease_one(inbox)
+    assert third.event.key == "intercom:a:3:1"
+    clock.now += LEASE
+    assert lease_one(inbox).attempts == 3, "it was interrupted again, and blocks nothing once its lease has expired"
+
+
+def test_an_interrupted_event_of_another_router_does_not_wait(inbox: Inbox, clock: Clock) -> None:
+    for vendor in ("intercom", "front"):
+        inbox.add(build_event(vendor=vendor))
+    inbox.lease(10, LEASE)
+    clock.now += LEASE
+    assert get_keys(inbox.lease(10, LEASE)) == ["intercom:a:1:1", "front:a:1:1"]
 
 
 def test_an_expired_lease_that_nobody_took_over_is_still_valid(inbox: Inbox, clock: Clock) -> None:

@@ -33,6 +33,7 @@ from triage import (
     Worker,
 )
 from triage.engine.attempt import Attempt
+from triage.inbox.base import INTERRUPTED
 from triage.io.ports import AsyncIO
 from triage.models import Job, Ledger
 
@@ -330,6 +331,54 @@ def test_an_assignment_made_before_the_crash_does_not_count_as_a_human(desk: Des
     with Worker(router):
         inbox.wait()
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+def test_an_event_that_was_interrupted_in_every_attempt_is_dead_lettered_without_another(
+    desk: Desk, api: Api, inbox: WatchedInbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    classified: list[str] = []
+    router = desk.router(inbox=inbox, classifier=lambda text: classified.append(text) or "general")
+    key = handle(api, router, desk.fake.customer_writes("Hello"))[1].key or ""
+    for _ in range(3):
+        assert inbox.lease(1, 60), "a worker is killed while it processes the event"
+        desk.clock.now += 61
+    outcome = api.process(router, key, attempts=3)
+    assert (outcome.status, outcome.reason, outcome.retryable) == ("failed", INTERRUPTED, False)
+    assert (inbox.count_states()["dead"], classified, desk.fake.calls) == (1, [], [])
+    assert f"{key} was dead-lettered after 3 attempts: {INTERRUPTED}" in caplog.text
+
+
+def test_a_worker_dead_letters_an_event_that_was_interrupted_in_every_attempt(desk: Desk, inbox: WatchedInbox) -> None:
+    router = desk.router(inbox=inbox)
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    assert inbox.lease(1, 60)
+    desk.clock.now += 61
+    with Worker(router, attempts=1):
+        inbox.wait()
+    assert inbox.count_states()["dead"] == 1
+
+
+def test_a_client_that_cannot_be_created_fails_the_attempt_with_its_reason(
+    desk: Desk, api: Api, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Environment variables for a proxy may be wrong, for example."""
+
+    def fail(*_: object) -> Any:
+        raise error
+
+    router = desk.router(inbox=inbox)
+    monkeypatch.setattr(router.engine.clients, "get", fail)
+    for error, reason in (
+        (ConfigurationError("NO_PROXY is not valid."), "NO_PROXY is not valid."),
+        (ValueError("a customer"), f"a defect: ValueError at {__file__}"),
+    ):
+        key = handle(api, router, desk.fake.customer_writes("Hello"))[1].key or ""
+        with pytest.raises(type(error)):
+            api.process(router, key)
+        entry = inbox.get_entry(key)
+        assert entry is not None
+        assert entry.state == "ready"
+        assert str(entry.error).startswith(reason)
 
 
 # The worker itself

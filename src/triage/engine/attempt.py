@@ -15,10 +15,11 @@ from triage.engine.rules import Objection, find_common_reason, find_objections, 
 from triage.engine.steps import StepRunner
 from triage.engine.storage import call_inbox
 from triage.engine.transport import Transport
-from triage.errors import ConversationIgnored, InboxError, LeaseLost, VendorError
+from triage.errors import ConfigurationError, ConversationIgnored, InboxError, LeaseLost, VendorError, describe_location
+from triage.inbox.base import INTERRUPTED
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
-from triage.models import Conversation, Event, Job, Ledger, Outcome, Status, Verdict
+from triage.models import Conversation, Event, Job, Ledger, Outcome, Request, Response, Status, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -99,16 +100,9 @@ class Attempt:
         self._engine = engine
         self._job = job
         self._io = io
+        self._attempts = attempts
         self._retries = RetryPolicy(attempts=attempts, first_delay=2.0, longest_delay=300.0, jitter=0.5)
-        self._send = Transport(
-            vendor=engine.vendor,
-            auth=engine.auth,
-            http=engine.clients.get(io),
-            io=io,
-            breaker=engine.vendor_breaker,
-            tokens=engine.tokens,
-            clock=engine.clock,
-        ).send
+        self._transport: Transport | None = None
         self._steps = StepRunner(engine, job, io, self._send)
         self._warnings = self._steps.warnings
         self.event = job.event
@@ -133,6 +127,8 @@ class Attempt:
                 worker has taken over the event.
             Exception: A defect in this library, an adapter or an HTTP client. The event is retried later.
         """
+        if self._job.attempts > self._attempts:
+            return await self._give_up()
         self._engine.observers.notify("attempt_started", self.event, self._job.attempts)
         try:
             history = await self._read_history()
@@ -151,8 +147,9 @@ class Attempt:
         except InboxError:
             raise
         except Exception as err:
-            # Leave out the error's own text, which may quote the customer.
-            outcome = self._build_outcome("failed", f"a defect: {type(err).__name__}")
+            # Leave out the error's own text, which may quote the customer, unless we wrote it.
+            reason = str(err) if isinstance(err, ConfigurationError) else f"a defect: {describe_location(err)}"
+            outcome = self._build_outcome("failed", reason)
             await self._retry_later(outcome)
             self._engine.observers.notify("settled", outcome)
             raise
@@ -160,6 +157,28 @@ class Attempt:
             await self._settle(outcome)
         self._engine.observers.notify("settled", outcome)
         return outcome
+
+    async def _give_up(self) -> Outcome:
+        """Dead-letter an event whose last attempt was interrupted, because it may have killed its worker."""
+        outcome = self._build_outcome("failed", INTERRUPTED)
+        await self._dead_letter(outcome)
+        self._engine.observers.notify("settled", outcome)
+        return outcome
+
+    async def _send(self, request: Request) -> Response:
+        if self._transport is None:
+            engine = self._engine
+            self._transport = Transport(
+                vendor=engine.vendor,
+                auth=engine.auth,
+                # Not before an attempt has begun: if the client cannot be created, the attempt fails.
+                http=engine.clients.get(self._io),
+                io=self._io,
+                breaker=engine.vendor_breaker,
+                tokens=engine.tokens,
+                clock=engine.clock,
+            )
+        return await self._transport.send(request)
 
     # Before the conversation is read
 
@@ -372,7 +391,7 @@ class Attempt:
 
     async def _dead_letter(self, outcome: Outcome) -> None:
         if self._engine.is_durable:  # otherwise the log line of the outcome suffices
-            attempts = self._job.attempts
+            attempts = min(self._job.attempts, self._attempts)
             logger.error("%s was dead-lettered after %s attempts: %s", self.event.key, attempts, outcome.reason)
         inbox, reason = self._engine.inbox, outcome.reason
         await call_inbox(inbox, self._io, inbox.dead_letter, self._job, reason, self.ledger, outcome)

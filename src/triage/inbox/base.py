@@ -20,6 +20,9 @@ from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
 SPENDING_KEPT = 48 * 3600.0
 """Seconds for which `purge` keeps a total. After that, its day has ended in every time zone."""
 
+INTERRUPTED = "the last attempt was interrupted: its worker was killed or paused, or could not write to the inbox"
+"""The error of an event whose lease expired, until its next attempt ends."""
+
 
 class Receiver(Protocol):
     """Stores deliveries before they are acknowledged."""
@@ -60,6 +63,9 @@ class WorkQueue(Protocol):
 
     def lease(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[Job]:
         """Lease events that are due, the oldest first and at most one of each conversation.
+
+        An expired lease means that the last attempt was interrupted, perhaps because the event killed its worker. Of
+        these events, one of each owner is leased at a time, so that such an event does not interrupt the others again.
 
         Args:
             limit: The maximum number of events.

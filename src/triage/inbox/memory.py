@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
 from triage.inbox.base import (
+    INTERRUPTED,
     SPENDING_KEPT,
     Inbox,
     build_lease_lost,
@@ -160,7 +161,7 @@ class MemoryInbox(Inbox):
     def lease(self, limit: int, seconds: float, owner: str | None = None) -> list[Job]:
         with self._lock:
             now = self._clock()
-            rows = self._list_due(now, owner)[:limit]
+            rows = self._select_alone(self._list_due(now, owner), now)[:limit]
             return [self._lease_row(row, now, seconds) for row in sorted(rows, key=_get_number)]
 
     @override
@@ -375,8 +376,23 @@ class MemoryInbox(Inbox):
         due = [row for row in candidates if row.due <= moment and owner in (None, row.owner)]
         return sorted(due, key=lambda row: (row.due, row.number))
 
+    def _select_alone(self, due: Iterable[_Row], now: float) -> list[_Row]:
+        """Select the events whose last attempt was not interrupted, and one interrupted event of each owner."""
+        leased = (row for rows in self._open.values() for row in rows if row.state == "leased")
+        owners = {row.owner for row in leased if row.due > now and row.error == INTERRUPTED}
+        selected: list[_Row] = []
+        for row in due:
+            if row.state == "leased":
+                if row.owner in owners:
+                    continue
+                owners.add(row.owner)
+            selected.append(row)
+        return selected
+
     def _lease_row(self, row: _Row, now: float, seconds: float) -> Job:
         assert row.event is not None  # noqa: S101 - only finished and unreadable events have none
+        if row.state == "leased":
+            row.error = INTERRUPTED
         row.state = "leased"
         row.due = now + seconds
         row.attempts += 1

@@ -1,7 +1,8 @@
 -- The statements of the inboxes that are tables, for SQLite and PostgreSQL alike.
 --
 -- `-- name:` begins a statement. {name} includes an earlier one; {lock_rows} is the database's clause for skipping rows
--- that another transaction has locked. Parameters are written :name; :now is the clock of the inbox.
+-- that another transaction has locked, and {interrupted} the error of an interrupted event. Parameters are written
+-- :name; :now is the clock of the inbox.
 
 
 -- Stores of a receiver
@@ -36,23 +37,38 @@ state IN ('ready', 'leased') AND due <= :now AND (state = 'leased' OR NOT EXISTS
     AND (other.state = 'leased' OR other.number < candidate.number)
 ))
 
+-- name: is_alone
+-- A condition: the event's last attempt was not interrupted, or no other interrupted event of its owner comes first. An
+-- event that kills its worker must not be processed together with events that were interrupted because of it.
+(state = 'ready' OR number = (
+  SELECT number FROM triage_events AS other
+  WHERE other.state = 'leased' AND other.owner = candidate.owner AND other.due <= :now
+  ORDER BY other.due, other.number LIMIT 1
+) AND NOT EXISTS (
+  SELECT 1 FROM triage_events AS other
+  WHERE other.state = 'leased' AND other.owner = candidate.owner AND other.due > :now AND other.error = {interrupted}
+))
+
 -- name: lease_picked
--- The second half of the statements below.
+-- The second half of the statements below. An expired lease means that the last attempt was interrupted.
 UPDATE triage_events
-SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fencing_token = fencing_token + 1, changed = :now
+SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fencing_token = fencing_token + 1, changed = :now,
+  error = CASE WHEN state = 'leased' THEN {interrupted} ELSE error END
 WHERE number IN (SELECT number FROM picked)
 RETURNING number, event, ledger, attempts, fencing_token, received
 
 -- name: lease
 WITH picked AS MATERIALIZED (
-  SELECT number FROM triage_events AS candidate WHERE {is_next} ORDER BY due, number LIMIT :limit {lock_rows}
+  SELECT number FROM triage_events AS candidate
+  WHERE {is_next} AND {is_alone}
+  ORDER BY due, number LIMIT :limit {lock_rows}
 )
 {lease_picked};
 
 -- name: lease_owned
 WITH picked AS MATERIALIZED (
   SELECT number FROM triage_events AS candidate
-  WHERE {is_next} AND owner = :owner
+  WHERE {is_next} AND {is_alone} AND owner = :owner
   ORDER BY due, number LIMIT :limit {lock_rows}
 )
 {lease_picked};

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import override
 
 from triage.inbox.base import (
+    INTERRUPTED,
     SPENDING_KEPT,
     Inbox,
     build_lease_lost,
@@ -38,7 +39,7 @@ class TableInbox(Inbox):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._queries = load_queries(lock_rows=self._lock_rows)
+        self._queries = load_queries(lock_rows=self._lock_rows, interrupted=f"'{INTERRUPTED}'")
         register_at_fork(self)
 
     @abstractmethod
