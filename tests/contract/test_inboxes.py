@@ -433,6 +433,29 @@ def test_overdue_events_are_reported_less_and_less_often(inbox: Inbox, clock: Cl
     assert reported.count("intercom:a:2:1") == 5
 
 
+def test_the_oldest_due_event_of_a_router_is_measured(inbox: Inbox, clock: Clock) -> None:
+    assert inbox.get_oldest_due("intercom") == 0
+    inbox.add(build_event(1), 30)
+    inbox.add(build_event(2), 0)
+    inbox.add(build_event(1, vendor="front"))
+    clock.now += 20
+    assert inbox.get_oldest_due("intercom") == 0, "the first event is not due, and the second one waits for it"
+    clock.now += 40
+    assert inbox.get_oldest_due("intercom") == 30
+    inbox.lease(10, LEASE, "intercom")
+    assert inbox.get_oldest_due("intercom") == 0
+    clock.now += LEASE + 5
+    assert inbox.get_oldest_due("intercom") == 5, "nobody has resumed it"
+
+
+def test_the_events_of_one_router_are_counted(inbox: Inbox) -> None:
+    for vendor in ("intercom", "front"):
+        inbox.add(build_event(1, vendor=vendor))
+    inbox.dead_letter_unreadable("front", b"{", "not JSON")
+    assert inbox.count_states("front") == count(ready=1, dead=1)
+    assert inbox.count_states() == count(ready=2, dead=1)
+
+
 # Shared limits
 
 

@@ -48,7 +48,7 @@ def test_a_message_that_kills_its_worker_is_dead_lettered_and_the_others_are_rou
     exit_codes: list[int] = []
     with desk.fake.serve() as base_url:
         while 0 not in exit_codes and len(exit_codes) < 2 * ATTEMPTS:
-            command = [sys.executable, "-c", PROGRAM, type(desk.adapter()).__name__, path, base_url]
+            command = [sys.executable, "-c", PROGRAM, type(desk.adapter()).__name__, str(path), base_url]
             exit_codes.append(subprocess.run(command, check=False, timeout=60).returncode)
     entries = {get_text(entry.event): entry for entry in inbox.list_entries("dead")}
     assert exit_codes == [137] * ATTEMPTS + [0]

@@ -284,8 +284,20 @@ class Operator(Protocol):
         """
         ...
 
-    def count_states(self) -> Mapping[str, int]:
-        """Return the number of events in each state."""
+    def count_states(self, owner: str | None = None) -> Mapping[str, int]:
+        """Return the number of events in each state.
+
+        Args:
+            owner: The name of the Router whose events to count; None for those of all Routers.
+        """
+        ...
+
+    def get_oldest_due(self, owner: str) -> float:
+        """Return for how many seconds the oldest event that may be leased has been due; 0 if there is none.
+
+        Args:
+            owner: The name of the Router that owns the events.
+        """
         ...
 
 

@@ -348,9 +348,16 @@ class MemoryInbox(Inbox):
             )
 
     @override
-    def count_states(self) -> Mapping[str, int]:
+    def count_states(self, owner: str | None = None) -> Mapping[str, int]:
         with self._lock:
-            return dict.fromkeys(get_args(State), 0) | Counter(row.state for row in self._rows.values())
+            rows = (row for row in self._rows.values() if owner in (None, row.owner))
+            return dict.fromkeys(get_args(State), 0) | Counter(row.state for row in rows)
+
+    @override
+    def get_oldest_due(self, owner: str) -> float:
+        with self._lock:
+            now = self._clock()
+            return max((now - row.due for row in self._list_due(now, owner)), default=0.0)
 
     @override
     def close(self) -> None:

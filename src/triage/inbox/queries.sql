@@ -199,4 +199,7 @@ DELETE FROM triage_limits WHERE changed < :before AND changed < :now - :kept;
 DELETE FROM triage_events WHERE state <> 'leased' AND (customer = :customer OR email = :email);
 
 -- name: count_states
-SELECT state, count(*) FROM triage_events GROUP BY state;
+SELECT state, count(*) FROM triage_events WHERE CAST(:owner AS TEXT) IS NULL OR owner = :owner GROUP BY state;
+
+-- name: get_oldest_due
+SELECT :now - due FROM triage_events AS candidate WHERE {is_next} AND owner = :owner ORDER BY due, number LIMIT 1;

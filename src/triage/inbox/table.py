@@ -190,8 +190,13 @@ class TableInbox(Inbox):
         return self._run("forget", customer=storable, email=storable.lower())[1]
 
     @override
-    def count_states(self) -> Mapping[str, int]:
-        return dict.fromkeys(get_args(State), 0) | dict(self._fetch("count_states"))
+    def count_states(self, owner: str | None = None) -> Mapping[str, int]:
+        return dict.fromkeys(get_args(State), 0) | dict(self._fetch("count_states", owner=owner))
+
+    @override
+    def get_oldest_due(self, owner: str) -> float:
+        rows = self._fetch("get_oldest_due", owner=owner)
+        return max(0.0, rows[0][0]) if rows else 0.0
 
     def _parse_jobs(self, rows: Iterable[Any]) -> list[Job]:
         """Parse leased rows, and dead-letter those that cannot be parsed, because they would fail again and again."""

@@ -7,6 +7,7 @@ from triage.engine.breaker import CircuitBreaker
 from triage.inbox import MemoryInbox
 from triage.inbox.base import Inbox
 from triage.io.ports import SyncIO, run
+from triage.models import BreakerHealth
 
 IO = SyncIO()
 
@@ -53,6 +54,16 @@ def test_after_the_pause_one_trial_call_is_made_while_the_others_wait() -> None:
     assert run(breaker.retry_after(IO)) == 0, "asking is not yet a trial"
     assert acquire(breaker) == 0
     assert (acquire(breaker), run(breaker.retry_after(IO))) == (1.0, 1.0)
+
+
+def test_it_describes_its_state() -> None:
+    clock = Clock()
+    breaker = create(clock, failures=1)
+    assert run(breaker.describe(IO)) == BreakerHealth(state="closed", retry_after=0)
+    fail(breaker)
+    assert run(breaker.describe(IO)) == BreakerHealth(state="open", retry_after=30)
+    clock.now += 31
+    assert run(breaker.describe(IO)) == BreakerHealth(state="half-open", retry_after=0)
 
 
 def test_a_trial_call_that_succeeds_closes_it() -> None:
