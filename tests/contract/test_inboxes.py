@@ -488,6 +488,57 @@ def test_spending_is_shared_and_survives_a_purge_until_its_day_is_over(
     assert inbox.get_spending("today") == 0
 
 
+# A clock that is set back
+
+
+def test_events_keep_the_durations_that_were_left_if_the_clock_is_set_back(inbox: Inbox, clock: Clock) -> None:
+    inbox.add(build_event(1, conversation="1"))
+    inbox.add(build_event(1, conversation="2"), 30)
+    inbox.add(build_event(1, conversation="3"))
+    leased = inbox.lease_key("intercom:a:3:1", LEASE)
+    assert leased is not None
+    clock.now -= 3 * 3600
+    job = lease_one(inbox)
+    assert (job.event.key, job.received) == ("intercom:a:1:1", clock())
+    inbox.finish(job, Outcome(status="routed"))
+    clock.now += 30
+    job = lease_one(inbox)
+    assert job.event.key == "intercom:a:2:1"
+    inbox.finish(job, Outcome(status="routed"))
+    clock.now += LEASE - 30
+    assert get_keys(inbox.lease(10, LEASE)) == ["intercom:a:3:1"], "its lease has expired"
+
+
+def test_a_heartbeat_after_the_clock_is_set_back_extends_the_lease(inbox: Inbox, clock: Clock) -> None:
+    inbox.add(build_event())
+    job = lease_one(inbox)
+    clock.now -= 3 * 3600
+    assert inbox.lease(10, LEASE) == []
+    clock.now += 20
+    inbox.extend([job], LEASE)
+    clock.now += 50
+    assert inbox.lease(10, LEASE) == []
+    inbox.finish(job, Outcome(status="routed"))
+
+
+def test_overdue_events_are_reported_again_after_the_clock_is_set_back(inbox: Inbox, clock: Clock) -> None:
+    inbox.add(build_event())
+    clock.now += 3600
+    assert inbox.list_overdue(10, 15) == ["intercom:a:1:1"]
+    clock.now -= 3 * 3600
+    assert inbox.list_overdue(10, 15) == []
+    clock.now += 15
+    assert inbox.list_overdue(10, 15) == ["intercom:a:1:1"]
+
+
+def test_a_pause_ends_if_the_clock_is_set_back(inbox: Inbox, clock: Clock) -> None:
+    inbox.set_pause("intercom", 30)
+    clock.now -= 3 * 3600
+    assert inbox.get_pause("intercom") == 0
+    inbox.set_pause("intercom", 10)
+    assert inbox.get_pause("intercom") == pytest.approx(10)
+
+
 # Operators
 
 

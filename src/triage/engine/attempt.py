@@ -9,13 +9,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from triage.actions import ROUTING, Close, MarkSpam, Reply
+from triage.engine.breaker import LONGEST_PAUSE
 from triage.engine.engine import Engine
 from triage.engine.history import MOST_ENTRIES, History
 from triage.engine.rules import Objection, find_common_reason, find_objections, is_late
 from triage.engine.steps import StepRunner
 from triage.engine.storage import call_inbox
 from triage.engine.transport import Transport
-from triage.errors import ConfigurationError, ConversationIgnored, InboxError, LeaseLost, VendorError, describe_location
+from triage.errors import ConfigurationError, ConversationIgnored, InboxError, LeaseLost, VendorError
 from triage.inbox.base import INTERRUPTED
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
@@ -148,7 +149,7 @@ class Attempt:
             raise
         except Exception as err:
             # Leave out the error's own text, which may quote the customer, unless we wrote it.
-            reason = str(err) if isinstance(err, ConfigurationError) else f"a defect: {describe_location(err)}"
+            reason = str(err) if isinstance(err, ConfigurationError) else f"a defect: {type(err).__name__}"
             outcome = self._build_outcome("failed", reason)
             await self._retry_later(outcome)
             self._engine.observers.notify("settled", outcome)
@@ -293,14 +294,18 @@ class Attempt:
         if budget is not None and verdict.cost_usd and not verdict.replayed:
             await call_inbox(inbox, self._io, inbox.add_spending, today, verdict.cost_usd)
         if verdict.fallback_reason == "unavailable" and self._may_wait():
-            raise _NotYet(verdict.reason, await breaker.retry_after(self._io))
+            raise _NotYet(verdict.reason, min(await breaker.retry_after(self._io), self._remaining_wait))
         return verdict
+
+    @property
+    def _remaining_wait(self) -> float:
+        """The seconds for which the event may still wait for a classifier that is unavailable."""
+        return self._engine.limits.longest_wait - (self._engine.clock() - self._job.received)
 
     def _may_wait(self) -> bool:
         """Return whether the event can wait for a classifier that is unavailable."""
-        waited = self._engine.clock() - self._job.received
         is_last = self._retries.next_delay(self._job.attempts) is None
-        return self._engine.is_durable and not is_last and waited < self._engine.limits.longest_wait
+        return self._engine.is_durable and not is_last and self._remaining_wait > 0
 
     async def _check_reply_limit(self, conversation: Conversation) -> list[Objection]:
         """Return an objection if the customer has received too many automatic replies, in whatever conversation."""
@@ -383,7 +388,8 @@ class Attempt:
     async def _retry_later(self, outcome: Outcome, retry_after: float | None = None) -> None:
         """Return the event to the inbox for another attempt, or dead-letter it after the last one."""
         inbox = self._engine.inbox
-        delay = self._retries.next_delay(self._job.attempts, retry_after=retry_after)
+        longest = min(retry_after or 0.0, LONGEST_PAUSE)
+        delay = self._retries.next_delay(self._job.attempts, retry_after=longest)
         if delay is None:
             await self._dead_letter(outcome)
         else:

@@ -11,6 +11,10 @@ from triage.models import BreakerHealth
 
 logger = logging.getLogger(__name__)
 
+LONGEST_PAUSE = 3600.0
+"""Seconds for which a service may ask us to wait. No rate limit window is longer, so a longer time is a mistake: its
+clock is wrong, or it sent milliseconds instead of seconds."""
+
 _FRESH = 1.0  # seconds between two checks of the inbox for pauses that other workers set
 _TRIAL_POLL = 1.0  # seconds between two checks whether a trial call has succeeded
 
@@ -90,7 +94,7 @@ class CircuitBreaker:
         """
         self._failures = 0
         if pause:
-            await call_inbox(self._inbox, io, self._open, pause)
+            await call_inbox(self._inbox, io, self._open, min(pause, LONGEST_PAUSE))
 
     async def record_failure(self, io: IO, *, pause: float = 0.0) -> None:
         """Record a call that failed because the service is down.
@@ -101,11 +105,13 @@ class CircuitBreaker:
         """
         self._failures += 1
         self._trial_until = 0.0
-        seconds = max(pause, self._pause if self._failures >= self._threshold else 0.0)
+        seconds = max(min(pause, LONGEST_PAUSE), self._pause if self._failures >= self._threshold else 0.0)
         if seconds:
             await call_inbox(self._inbox, io, self._open, seconds)
 
     def _refresh(self) -> None:
+        if self._clock() < self._refreshed_at:
+            self._trial_until = 0.0  # the clock was set back
         self._refreshed_at = self._clock()
         try:
             self._open_until = self._clock() + self._inbox.get_pause(self.name)

@@ -18,7 +18,6 @@ from triage.vendors.responses import OUTCOME_UNKNOWN
 
 RETRIES = RetryPolicy(attempts=3)
 LONGEST_WAIT = 10.0  # seconds; Intercom's rate limit renews every 10 s. A longer wait becomes an error instead.
-_LONGEST_PAUSE = 3600.0  # seconds; no help desk's rate limit window is longer, so a longer pause means a wrong clock
 _RENEW_EARLY = 60.0  # seconds before a token expires
 
 _OVERLOADED = frozenset({420, 429, 503})  # 420 is Crisp's
@@ -132,7 +131,7 @@ class Transport:
         """Report a response to the circuit breaker. A call that was merely rejected causes no pause."""
         pause = 0.0
         if response.status < 300 or response.status in _OVERLOADED:
-            pause = min(self.vendor.pause(response, self.clock()) or 0.0, _LONGEST_PAUSE)
+            pause = self.vendor.pause(response, self.clock()) or 0.0
         if response.status in OUTCOME_UNKNOWN:
             await self.breaker.record_failure(self.io, pause=pause)
         else:

@@ -6,7 +6,7 @@ are leased one at a time, in the order in which they were stored. A later event 
 finished, dead or parked.
 
 Every method may raise `InboxError`. The clock of the inbox measures all durations, so the clocks of the workers need
-not agree.
+not agree. If it is set back, events keep the durations that were left, and pauses end.
 """
 
 import hashlib
@@ -19,6 +19,9 @@ from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
 
 SPENDING_KEPT = 48 * 3600.0
 """Seconds for which `purge` keeps a total. After that, its day has ended in every time zone."""
+
+CLOCK_STEP = 60.0
+"""Seconds by which something must have been written in the future to prove that the clock was set back."""
 
 INTERRUPTED = "the last attempt was interrupted: its worker was killed or paused, or could not write to the inbox"
 """The error of an event whose lease expired, until its next attempt ends."""

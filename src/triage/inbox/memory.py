@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
 from triage.inbox.base import (
+    CLOCK_STEP,
     INTERRUPTED,
     SPENDING_KEPT,
     Inbox,
@@ -161,6 +162,7 @@ class MemoryInbox(Inbox):
     def lease(self, limit: int, seconds: float, owner: str | None = None) -> list[Job]:
         with self._lock:
             now = self._clock()
+            self._rebase(now)
             rows = self._select_alone(self._list_due(now, owner), now)[:limit]
             return [self._lease_row(row, now, seconds) for row in sorted(rows, key=_get_number)]
 
@@ -191,6 +193,7 @@ class MemoryInbox(Inbox):
                 row = self._rows.get(job.event.key)
                 if row is not None and row.state == "leased" and row.fencing_token == job.fencing_token:
                     row.due = due
+                    row.changed = due - seconds
 
     @override
     def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
@@ -238,6 +241,7 @@ class MemoryInbox(Inbox):
     def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> list[str]:
         with self._lock:
             now = self._clock()
+            self._rebase(now)
             overdue = [
                 row for row in self._list_due(now - seconds, owner) if now - row.due >= 2 * (row.reported - row.due)
             ][:limit]
@@ -267,14 +271,13 @@ class MemoryInbox(Inbox):
     def set_pause(self, name: str, seconds: float) -> None:
         with self._lock:
             now = self._clock()
-            until, _ = self._limits.get(name, (0.0, now))
-            self._limits[name] = max(until, now + seconds), now
+            self._limits[name] = max(self._find_pause(name, now), now + seconds), now
 
     @override
     def get_pause(self, name: str) -> float:
         with self._lock:
-            until, _ = self._limits.get(name, (0.0, 0.0))
-            return max(0.0, until - self._clock())
+            now = self._clock()
+            return max(0.0, self._find_pause(name, now) - now)
 
     @override
     def add_spending(self, name: str, amount: float) -> None:
@@ -376,6 +379,19 @@ class MemoryInbox(Inbox):
         if child:  # pragma: no cover - coverage does not measure forked processes
             self._remove(row for row in self._rows.values() if row.key not in self._settled)
         self._lock.release()
+
+    def _find_pause(self, name: str, now: float) -> float:
+        """Return when a pause ends: now if it was set before the clock was set back."""
+        until, changed = self._limits.get(name, (now, now))
+        return until if changed <= now + CLOCK_STEP else now
+
+    def _rebase(self, now: float) -> None:
+        """Correct the times of open events if the clock was set back."""
+        for row in (row for rows in self._open.values() for row in rows if row.changed > now + CLOCK_STEP):
+            row.due -= row.changed - now
+            row.received -= row.changed - now
+            row.reported = 0.0
+            row.changed = now
 
     def _list_due(self, moment: float, owner: str | None) -> list[_Row]:
         """List the events that could have been leased at a time, in the order in which they became due."""

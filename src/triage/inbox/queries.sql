@@ -1,8 +1,9 @@
 -- The statements of the inboxes that are tables, for SQLite and PostgreSQL alike.
 --
 -- `-- name:` begins a statement. {name} includes an earlier one; {lock_rows} is the database's clause for skipping rows
--- that another transaction has locked, and {interrupted} the error of an interrupted event. Parameters are written
--- :name; :now is the clock of the inbox.
+-- that another transaction has locked, {interrupted} the error of an interrupted event, and {clock_step} the
+-- seconds by which a row must be newer than now to prove that the clock was set back. Parameters are written :name; :now
+-- is the clock of the inbox.
 
 
 -- Stores of a receiver
@@ -80,8 +81,14 @@ WITH picked AS MATERIALIZED (
 {lease_picked};
 
 -- name: extend
-UPDATE triage_events SET due = :now + :seconds
+UPDATE triage_events SET due = :now + :seconds, changed = :now
 WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
+
+-- name: rebase
+-- The clock was set back after these events were written. Keep the durations that were left at that time.
+UPDATE triage_events
+SET due = due - (changed - :now), received = received - (changed - :now), reported = 0, changed = :now
+WHERE state IN ('ready', 'leased') AND changed > :now + {clock_step};
 
 -- name: is_overdue
 -- A condition: the event has been due for :seconds, and twice as long as when it was last reported.
@@ -156,11 +163,13 @@ SELECT count(*) FROM (
 -- name: set_pause
 INSERT INTO triage_limits (name, value, changed) VALUES (:name, :now + :seconds, :now)
 ON CONFLICT (name) DO UPDATE SET changed = :now, value = CASE
-  WHEN triage_limits.value > :now + :seconds THEN triage_limits.value ELSE :now + :seconds
+  WHEN triage_limits.value > :now + :seconds AND triage_limits.changed <= :now + {clock_step} THEN triage_limits.value
+  ELSE :now + :seconds
 END;
 
 -- name: get_pause
-SELECT value - :now FROM triage_limits WHERE name = :name;
+-- A pause that was set before the clock was set back could last for as long, so it counts as over.
+SELECT value - :now FROM triage_limits WHERE name = :name AND changed <= :now + {clock_step};
 
 -- name: add_spending
 INSERT INTO triage_limits (name, value, changed) VALUES (:name, :amount, :now)

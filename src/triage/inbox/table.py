@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import override
 
 from triage.inbox.base import (
+    CLOCK_STEP,
     INTERRUPTED,
     SPENDING_KEPT,
     Inbox,
@@ -39,7 +40,10 @@ class TableInbox(Inbox):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._queries = load_queries(lock_rows=self._lock_rows, interrupted=f"'{INTERRUPTED}'")
+        self._queries = load_queries(
+            lock_rows=self._lock_rows, interrupted=f"'{INTERRUPTED}'", clock_step=str(CLOCK_STEP)
+        )
+        self._rebased_at = float("-inf")
         register_at_fork(self)
 
     @abstractmethod
@@ -80,6 +84,7 @@ class TableInbox(Inbox):
 
     @override
     def lease(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[Job]:
+        self._rebase()
         query = "lease" if owner is None else "lease_owned"
         return self._parse_jobs(self._fetch(query, limit=limit, seconds=seconds, owner=owner))
 
@@ -122,6 +127,7 @@ class TableInbox(Inbox):
 
     @override
     def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[str]:
+        self._rebase()
         query = "list_overdue" if owner is None else "list_overdue_owned"
         return [key for (key,) in self._fetch(query, limit=limit, seconds=seconds, owner=owner)]
 
@@ -197,6 +203,16 @@ class TableInbox(Inbox):
     def get_oldest_due(self, owner: str) -> float:
         rows = self._fetch("get_oldest_due", owner=owner)
         return max(0.0, rows[0][0]) if rows else 0.0
+
+    def _rebase(self) -> None:
+        """Correct the times of events if the clock was set back. Check once a minute, because other processes write."""
+        now = self._clock()
+        if 0 <= now - self._rebased_at < CLOCK_STEP:
+            return
+        self._rebased_at = now
+        events = self._run("rebase")[1]
+        if events:
+            logger.warning("the clock was set back: the times of %s events in the inbox were corrected", events)
 
     def _parse_jobs(self, rows: Iterable[Any]) -> list[Job]:
         """Parse leased rows, and dead-letter those that cannot be parsed, because they would fail again and again."""
