@@ -176,6 +176,18 @@ def test_an_expired_lease_that_nobody_took_over_is_still_valid(inbox: Inbox, clo
     assert inbox.count_states() == count(finished=1)
 
 
+def test_recording_progress_renews_the_lease(inbox: Inbox, clock: Clock) -> None:
+    inbox.add(build_event())
+    job = lease_one(inbox)
+    assert job.lease == LEASE
+    clock.now += LEASE + 1
+    inbox.record(job, Ledger())
+    clock.now += LEASE - 1
+    assert inbox.lease(10, LEASE) == []
+    clock.now += 1
+    assert lease_one(inbox).attempts == 2
+
+
 def test_a_heartbeat_extends_a_lease_but_does_not_win_it_back(inbox: Inbox, clock: Clock) -> None:
     inbox.add(build_event())
     job = lease_one(inbox)

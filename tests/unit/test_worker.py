@@ -26,6 +26,8 @@ from triage import (
     Outcome,
     Reply,
     Router,
+    Run,
+    RunContext,
     Step,
     StepResult,
     Tag,
@@ -33,6 +35,7 @@ from triage import (
     Worker,
 )
 from triage.engine.attempt import Attempt
+from triage.errors import LeaseLost
 from triage.inbox.base import INTERRUPTED
 from triage.io.ports import AsyncIO
 from triage.models import BreakerHealth, Job, Ledger, WorkerHealth
@@ -345,6 +348,101 @@ def test_a_message_is_not_sent_twice_if_the_process_crashed_before_or_after_send
     else:
         assert inbox.count_states()["ready"] == 1, "the message may still appear, so it is not sent again"
         assert messages == []
+
+
+@every_vendor
+def test_a_worker_that_is_stopped_before_a_call_for_longer_than_its_lease_does_not_make_it(
+    desk: Desk, alternating_api: Api, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = desk.router(inbox=inbox, buckets=only(Reply("Hi")))
+    webhook = desk.fake.customer_writes("Hello")
+    key = handle(alternating_api, router, webhook)[1].key or ""
+    jobs_of_other_worker: list[Job] = []
+    record = inbox.record
+
+    def stop_after_recording(job: Job, ledger: Ledger) -> None:
+        record(job, ledger)
+        if not jobs_of_other_worker:
+            desk.clock.now += 301
+            jobs_of_other_worker.extend(inbox.lease(1, 60))
+
+    monkeypatch.setattr(inbox, "record", stop_after_recording)
+    with pytest.raises(LeaseLost):
+        alternating_api.process(router, key)
+    assert len(jobs_of_other_worker) == 1
+    assert desk.fake.replies(webhook.conversation_id or "") == []
+
+
+def test_a_function_is_not_called_if_the_lease_was_lost(
+    desk: Desk, api: Api, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[RunContext] = []
+    router = desk.router(inbox=inbox, buckets=only(Run("page")), functions={"page": calls.append})
+    key = handle(api, router, desk.fake.customer_writes("Hello"))[1].key or ""
+    record = inbox.record
+
+    def stop_after_recording(job: Job, ledger: Ledger) -> None:
+        record(job, ledger)
+        desk.clock.now += 301
+        inbox.lease(1, 60)
+
+    monkeypatch.setattr(inbox, "record", stop_after_recording)
+    with pytest.raises(LeaseLost):
+        api.process(router, key)
+    assert calls == []
+
+
+@pytest.mark.parametrize("desk", ["front", "crisp"], indirect=True)
+def test_a_reply_with_an_unknown_outcome_holds_back_later_messages_for_a_few_minutes_only(
+    desk: Desk, api: Api, inbox: WatchedInbox
+) -> None:
+    """It may still appear, so the later message is routed without another reply."""
+    classified: list[str] = []
+
+    def classify(text: str) -> str:
+        classified.append(text)
+        return "general"
+
+    router = desk.router(inbox=inbox, classifier=classify, buckets=only(Reply("Hi"), Tag("seen")))
+    first = desk.fake.customer_writes("Hello")
+    first_key = handle(api, router, first)[1].key or ""
+    desk.fake.fail(desk.reply, timeout=True)
+    assert api.process(router, first_key).status == "failed"
+    second = desk.fake.customer_writes("My account was hacked!", conversation=first.conversation_id)
+    second_key = handle(api, router, second)[1].key or ""
+    started = desk.clock.now
+    while inbox.count_states()["ready"] == 2:
+        desk.clock.now += 5
+        api.process(router, first_key)
+    assert 120 <= desk.clock.now - started <= 300
+    dead = inbox.get_entry(first_key)
+    assert dead is not None
+    assert (dead.state, "may still come" in str(dead.error)) == ("dead", True)
+    outcome = api.process(router, second_key)
+    assert (outcome.status, "hacked" in classified[-1]) == ("routed", True)
+    assert [name.lower() for name in desk.fake.conversations[first.conversation_id or ""].tags] == ["seen"]
+    assert desk.fake.replies(first.conversation_id or "") == []
+    skipped = [result.detail for result in outcome.steps if result.status == "skipped"]
+    assert skipped == ["an earlier reply may still be sent"]
+
+
+@pytest.mark.parametrize("desk", ["crisp"], indirect=True)
+def test_a_clock_that_is_set_back_does_not_prolong_the_search_for_a_reply(
+    desk: Desk, api: Api, inbox: WatchedInbox
+) -> None:
+    router = desk.router(inbox=inbox, buckets=only(Reply("Hi")))
+    key = handle(api, router, desk.fake.customer_writes("Hello"))[1].key or ""
+    desk.fake.fail(desk.reply, timeout=True)
+    api.process(router, key)
+    desk.clock.now += 5
+    api.process(router, key)
+    desk.clock.now -= 3 * 3600
+    started = desk.clock.now
+    while not inbox.count_states()["dead"]:
+        desk.clock.now += 5
+        inbox.list_overdue(1, 5)
+        api.process(router, key)
+    assert desk.clock.now - started <= 300
 
 
 @pytest.mark.parametrize("desk", ["intercom", "zendesk"], indirect=True)

@@ -5,6 +5,7 @@ loop; the async entry points await them. A lint rule forbids importing asyncio, 
 """
 
 import logging
+import math
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -12,11 +13,19 @@ from triage.actions import ROUTING, Close, MarkSpam, Reply
 from triage.engine.breaker import LONGEST_PAUSE
 from triage.engine.engine import Engine
 from triage.engine.history import MOST_ENTRIES, History
+from triage.engine.lease import Lease
 from triage.engine.rules import Objection, find_common_reason, find_objections, is_late
 from triage.engine.steps import StepRunner
 from triage.engine.storage import call_inbox
 from triage.engine.transport import Transport
-from triage.errors import ConfigurationError, ConversationIgnored, InboxError, LeaseLost, VendorError
+from triage.errors import (
+    ConfigurationError,
+    ConversationIgnored,
+    InboxError,
+    LeaseLost,
+    MessageUnconfirmed,
+    VendorError,
+)
 from triage.inbox.base import INTERRUPTED
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
@@ -29,6 +38,7 @@ ATTEMPTS = 20
 
 _LEASE = 300.0  # seconds; longer than an event can take with all its retries, since nobody extends this lease
 _LONGEST_DEBOUNCE = 10  # times the debounce: a customer who never stops writing is not put off forever
+_CONFIRMATION = 120.0  # seconds in which a message with an unknown outcome appears, if it was sent
 _NOT_FOUND_GRACE = 120.0  # seconds in which a help desk's API may not find a conversation that it has just reported
 
 
@@ -104,7 +114,8 @@ class Attempt:
         self._attempts = attempts
         self._retries = RetryPolicy(attempts=attempts, first_delay=2.0, longest_delay=300.0, jitter=0.5)
         self._transport: Transport | None = None
-        self._steps = StepRunner(engine, job, io, self._send)
+        self._lease = Lease(engine.inbox, job, io, engine.clock)
+        self._steps = StepRunner(engine, job, io, self._send, self._lease)
         self._warnings = self._steps.warnings
         self.event = job.event
 
@@ -178,6 +189,7 @@ class Attempt:
                 breaker=engine.vendor_breaker,
                 tokens=engine.tokens,
                 clock=engine.clock,
+                before_write=self._lease.ensure,
             )
         return await self._transport.send(request)
 
@@ -250,6 +262,8 @@ class Attempt:
         decision = self._engine.decide(verdict)
         if decision.would_reply:
             objections += await self._check_reply_limit(conversation)
+            if history.has_unconfirmed_reply and getattr(self._engine.vendor, "delivers_later", False):
+                objections.append(Objection("an earlier reply may still be sent", (Reply,)))
         self.ledger = self._engine.plan(self.ledger, verdict, decision, conversation, objections, previous)
         for result in self.ledger.steps or ():
             if result.status != "pending":
@@ -364,12 +378,27 @@ class Attempt:
         )
         # An operator may correct a token or a permission, but not before the help desk delivers the webhook again.
         needs_operator = isinstance(error, VendorError) and error.status in (401, 402, 403)
+        if isinstance(error, MessageUnconfirmed):
+            return await self._look_again_later(error)
         if error.is_rejection and not self._may_appear(error):
             outcome = self._build_outcome("failed", str(error))
             await self._dead_letter(outcome)
         else:
             outcome = self._build_outcome("failed", str(error), retryable=nothing_done and not needs_operator)
             await self._retry_later(outcome, error.retry_after)
+        return outcome
+
+    async def _look_again_later(self, error: MessageUnconfirmed) -> Outcome:
+        """Look for a message soon, because the conversation waits. Dead-letter the event if it does not appear."""
+        now, since = self._engine.clock(), self.ledger.unconfirmed_since
+        if since is None or since > now:  # the first time, or the clock was set back
+            since = now
+            self.ledger = self.ledger.model_copy(update={"unconfirmed_since": now})
+        outcome = self._build_outcome("failed", str(error))
+        if now - since < _CONFIRMATION:
+            await self._retry_later(outcome, longest=_CONFIRMATION / 4)
+        else:
+            await self._dead_letter(outcome)
         return outcome
 
     def _may_appear(self, error: VendorError | _NotYet) -> bool:
@@ -385,15 +414,17 @@ class Attempt:
             return
         await call_inbox(self._engine.inbox, self._io, self._engine.inbox.finish, self._job, outcome, self.ledger)
 
-    async def _retry_later(self, outcome: Outcome, retry_after: float | None = None) -> None:
+    async def _retry_later(
+        self, outcome: Outcome, retry_after: float | None = None, *, longest: float = math.inf
+    ) -> None:
         """Return the event to the inbox for another attempt, or dead-letter it after the last one."""
         inbox = self._engine.inbox
-        longest = min(retry_after or 0.0, LONGEST_PAUSE)
-        delay = self._retries.next_delay(self._job.attempts, retry_after=longest)
+        pause = min(retry_after or 0.0, LONGEST_PAUSE)
+        delay = self._retries.next_delay(self._job.attempts, retry_after=pause)
         if delay is None:
             await self._dead_letter(outcome)
         else:
-            await call_inbox(inbox, self._io, inbox.retry, self._job, outcome.reason, delay, self.ledger)
+            await call_inbox(inbox, self._io, inbox.retry, self._job, outcome.reason, min(delay, longest), self.ledger)
 
     async def _dead_letter(self, outcome: Outcome) -> None:
         if self._engine.is_durable:  # otherwise the log line of the outcome suffices

@@ -91,7 +91,7 @@ class WorkQueue(Protocol):
         ...
 
     def record(self, job: Job, ledger: Ledger) -> None:
-        """Store the progress of an event.
+        """Store the progress of an event, and renew its lease.
 
         Args:
             job: The lease of the event.

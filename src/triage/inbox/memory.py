@@ -184,6 +184,7 @@ class MemoryInbox(Inbox):
             row = self._get_leased(job)
             row.ledger = ledger
             row.changed = self._clock()
+            row.due = row.changed + job.lease
 
     @override
     def extend(self, jobs: Iterable[Job], seconds: float) -> None:
@@ -427,6 +428,7 @@ class MemoryInbox(Inbox):
             attempts=row.attempts,
             fencing_token=row.fencing_token,
             received=row.received,
+            lease=seconds,
         )
 
     def _get_leased(self, job: Job) -> _Row:

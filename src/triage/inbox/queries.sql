@@ -112,7 +112,7 @@ UPDATE triage_events SET reported = :now WHERE number IN (SELECT number FROM pic
 -- Progress of a leased event
 
 -- name: record
-UPDATE triage_events SET ledger = :ledger, changed = :now
+UPDATE triage_events SET ledger = :ledger, changed = :now, due = :now + :seconds
 WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
 
 -- name: finish

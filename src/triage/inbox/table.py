@@ -86,15 +86,16 @@ class TableInbox(Inbox):
     def lease(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[Job]:
         self._rebase()
         query = "lease" if owner is None else "lease_owned"
-        return self._parse_jobs(self._fetch(query, limit=limit, seconds=seconds, owner=owner))
+        return self._parse_jobs(self._fetch(query, limit=limit, seconds=seconds, owner=owner), seconds)
 
     @override
     def lease_key(self, key: str, seconds: float) -> Job | None:
-        return next(iter(self._parse_jobs(self._fetch("lease_key", key=key, seconds=seconds))), None)
+        rows = self._fetch("lease_key", key=key, seconds=seconds)
+        return next(iter(self._parse_jobs(rows, seconds)), None)
 
     @override
     def record(self, job: Job, ledger: Ledger) -> None:
-        self._settle("record", job, ledger)
+        self._settle("record", job, ledger, seconds=job.lease)
 
     @override
     def extend(self, jobs: Iterable[Job], seconds: float) -> None:
@@ -214,7 +215,7 @@ class TableInbox(Inbox):
         if events:
             logger.warning("the clock was set back: the times of %s events in the inbox were corrected", events)
 
-    def _parse_jobs(self, rows: Iterable[Any]) -> list[Job]:
+    def _parse_jobs(self, rows: Iterable[Any], seconds: float) -> list[Job]:
         """Parse leased rows, and dead-letter those that cannot be parsed, because they would fail again and again."""
         jobs: list[Job] = []
         for number, event, ledger, attempts, fencing_token, received in sorted(rows):
@@ -225,6 +226,7 @@ class TableInbox(Inbox):
                     attempts=attempts,
                     fencing_token=fencing_token,
                     received=received,
+                    lease=seconds,
                 )
             except ValidationError:
                 # Not `logger.exception`: the error may quote stored data.
