@@ -9,6 +9,7 @@ TriageError
 ├─ InboxError            the inbox cannot be read or written
 │  └─ LeaseLost          another worker has taken over the event
 └─ VendorError           the vendor's API rejected a call, or did not answer
+   └─ MessageUnconfirmed the vendor may still deliver a message whose outcome is unknown
 ConfigurationError       the program is configured incorrectly
 ├─ DatasetError          labeled messages cannot be used
 └─ RecordingMissing      a verdict was never recorded
@@ -118,6 +119,10 @@ class VendorError(TriageError):
         facts: dict[str, Any] = {"status": self.status, "code": self.code, "request_id": self.request_id}
         details = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
         return f"{self.vendor}: {self.call}: {self.message}" + (f" ({details})" if details else "")
+
+
+class MessageUnconfirmed(VendorError):  # noqa: N818 - says what happened
+    """A reply or a note with an unknown outcome is not visible, and the vendor may still deliver it."""
 
 
 class ConfigurationError(Exception):

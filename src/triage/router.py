@@ -21,6 +21,7 @@ from triage.classifiers.adapt import as_classifier
 from triage.classifiers.base import ClassifierLike
 from triage.classifiers.claude import Claude
 from triage.engine.attempt import ATTEMPTS, process
+from triage.engine.backlog import BacklogWatch
 from triage.engine.clients import AsyncHttpClient, HttpClient, HttpClients
 from triage.engine.engine import Engine
 from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener
@@ -157,6 +158,7 @@ class Router:
         self._check_policy()
         self._check_limits()
         self._listeners: list[Callable[[str], object]] = []
+        self._backlog = BacklogWatch(self.name, self.engine.inbox, clock)
         self._max_body: int = max_body or int(getattr(vendor, "default_max_body", _MIB))
         self._on_failure = on_failure
 
@@ -441,6 +443,7 @@ class Router:
                     self._notify_listeners(event.key)
                 outcome = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
                 self.engine.observers.notify("received", outcome)
+                self._backlog.check()
                 return self._respond(outcome)
             if received.outcome.status == "malformed":
                 inbox.dead_letter_unreadable(self.name, bytes(body), received.outcome.reason)

@@ -4,21 +4,29 @@ import asyncio
 import logging
 import os
 import threading
+import time
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 from triage.engine.attempt import ATTEMPTS, Attempt
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
+from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork
-from triage.io.ports import AsyncIO
-from triage.models import Job
+from triage.io.ports import AsyncIO, SyncIO, run
+from triage.models import Job, WorkerHealth
 from triage.router import Router
 
 logger = logging.getLogger(__name__)
 
 _POLL = 1.0  # seconds between two polls of the inbox, for events that other processes stored or that became due
+_LONGEST_SILENCE = 300.0  # seconds; no code of ours blocks an event loop for as long, so it never returns
+_SPARE_THREADS = 4  # for the inbox, while every event occupies a thread
+
+# All errors that a task may raise. The last two would end the event loop.
+_ERRORS = (Exception, SystemExit, KeyboardInterrupt)
 
 
 class Worker:
@@ -26,11 +34,12 @@ class Worker:
 
     Start it when the application starts. It wakes up at once when the Router of its process stores an event. In a
     process that was forked after `start`, it starts by itself when the first event is stored there. After a crash or a
-    shutdown, the next worker resumes each interrupted event from its ledger.
+    shutdown, the next worker resumes each interrupted event from its ledger. An unexpected error is logged, and does
+    not stop the worker.
 
     Args:
         router: A Router with an inbox.
-        concurrency: How many events are processed at the same time.
+        concurrency: How many events are processed at the same time. Sync classifiers and functions get as many threads.
         lease: Seconds without a heartbeat before another worker may take over an event.
         attempts: How often an event is tried before it is dead-lettered. The delays double up to five minutes, so
             twenty attempts take about an hour.
@@ -53,14 +62,57 @@ class Worker:
         self._attempts = attempts
         self._guard = threading.Lock()
         self._thread: _WorkerThread | None = None
+        self._tasks: dict[asyncio.Task[None], Job] = {}
+        self._polled_at: float | None = None
+        self._errors = 0
+        self._last_error: str | None = None
+        self._should_warn = True
         register_at_fork(self)
         router.on_stored(self._wake)
+
+    @property
+    def alive(self) -> bool:
+        """True if the worker is running in this process."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    @property
+    def errors(self) -> int:
+        """The number of unexpected errors that the worker has survived."""
+        return self._errors
+
+    def health(self) -> WorkerHealth:
+        """Return the state of the worker and of its events, for health checks and metrics.
+
+        It reads the inbox and may have to wait for it. In async code, call `await asyncio.to_thread(worker.health)`.
+        """
+        engine, owner = self._router.engine, self._router.name
+        oldest_due: float | None = None
+        dead: int | None = None
+        inbox_error: str | None = None
+        try:
+            oldest_due, dead = self._inbox.get_oldest_due(owner), self._inbox.count_states(owner)["dead"]
+        except InboxError as err:
+            inbox_error = str(err)
+        breakers = (engine.vendor_breaker, engine.classifier_breaker)
+        return WorkerHealth(
+            alive=self.alive,
+            heartbeat_age=None if self._polled_at is None else time.monotonic() - self._polled_at,
+            in_progress=len(self._tasks),
+            errors=self._errors,
+            last_error=self._last_error,
+            oldest_due=oldest_due,
+            dead=dead,
+            inbox_error=inbox_error,
+            breakers={breaker.name: run(breaker.describe(SyncIO())) for breaker in breakers},
+        )
 
     def start(self) -> None:
         """Start working in a new thread, unless the worker is already running."""
         with self._guard:
-            if self._thread is None or not self._thread.is_in_this_process():
-                self._thread = _WorkerThread(self._work)
+            self._should_warn = False
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = _WorkerThread(self._work, self._concurrency + _SPARE_THREADS, self._record_error)
                 _drain_at_exit(self)
 
     def drain(self, deadline: float = 30.0) -> bool:
@@ -75,7 +127,7 @@ class Worker:
         """
         with self._guard:
             thread, self._thread = self._thread, None
-        return thread is None or not thread.is_in_this_process() or thread.stop(deadline)
+        return thread is None or not thread.is_alive() or thread.stop(deadline)
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,53 +163,62 @@ class Worker:
 
     def _wake(self, _key: str = "") -> None:
         thread = self._thread
-        if thread is None:
-            return  # not started, or drained
-        if thread.is_in_this_process():
+        if thread is None:  # not started, or drained
+            if self._should_warn:
+                self._should_warn = False
+                logger.warning(
+                    "%s: an event was stored, but the Worker that was created in this process was never started. Call "
+                    "worker.start(); a web framework does not run the lifespan of a mounted application.",
+                    self._router.name,
+                )
+        elif thread.is_alive():
             thread.wake()
         else:  # pragma: no cover - runs in forked processes only, where coverage is not measured
             self.start()
 
-    async def _work(self, woken: asyncio.Event, stopping: asyncio.Event) -> None:
-        tasks: dict[asyncio.Task[None], Job] = {}
-        heartbeat = asyncio.create_task(self._extend_leases(tasks))
-        breaker, io = self._router.engine.vendor_breaker, AsyncIO()
+    def _record_error(self, error: BaseException) -> None:
+        self._errors += 1
+        self._last_error = describe_location(error)
+        logger.error("the worker continues after an unexpected error: %s", self._last_error)
+
+    async def _work(self, woken: asyncio.Event, stopping: threading.Event) -> None:
+        tasks = self._tasks = {}
+        heartbeat = _Heartbeat(self._inbox, tasks, self._lease)
         try:
             while not stopping.is_set():
                 woken.clear()
-                free = self._concurrency - len(tasks)
-                # While the help desk must not be called, leave events in the inbox.
-                jobs = await self._lease_jobs(free) if free and not await breaker.retry_after(io) else []
-                for job in jobs:
-                    task = asyncio.create_task(self._process(job, io))
-                    tasks[task] = job
-                    # A finished event makes room, and unblocks the next event of its conversation.
-                    task.add_done_callback(tasks.pop)
-                    task.add_done_callback(lambda _: woken.set())
-                if not jobs:
+                if not await self._start_due_events(woken):
                     with suppress(TimeoutError):
                         await asyncio.wait_for(woken.wait(), _POLL)
             if tasks:
                 await asyncio.wait(list(tasks))
         finally:
-            heartbeat.cancel()
+            heartbeat.stop()
             await self._router.aclose()
 
-    async def _lease_jobs(self, limit: int) -> list[Job]:
+    async def _start_due_events(self, woken: asyncio.Event) -> bool:
+        """Lease events and begin to process them; return whether there were any. An error never stops the worker."""
+        breaker, io = self._router.engine.vendor_breaker, AsyncIO()
+        free = self._concurrency - len(self._tasks)
+        jobs: list[Job] = []
         try:
-            return list(await asyncio.to_thread(self._inbox.lease, limit, self._lease, self._router.name))
+            # While the help desk must not be called, leave events in the inbox.
+            if free and not await breaker.retry_after(io):
+                jobs += await asyncio.to_thread(self._inbox.lease, free, self._lease, self._router.name)
         except InboxError as err:
             logger.error("the worker cannot lease events: %s", err)  # noqa: TRY400 - a traceback would add nothing
-            return []
-
-    async def _extend_leases(self, tasks: dict[asyncio.Task[None], Job]) -> None:
-        """Send heartbeats to the inbox for the events in progress."""
-        while True:
-            await asyncio.sleep(self._lease / 3)
-            try:
-                await asyncio.to_thread(self._inbox.extend, list(tasks.values()), self._lease)
-            except InboxError as err:
-                logger.error("the worker cannot extend its leases: %s", err)  # noqa: TRY400 - the same
+            return False
+        except _ERRORS as err:  # no thread can be started, no memory is left, a defect in an inbox
+            self._record_error(err)
+            return False
+        self._polled_at = time.monotonic()
+        for job in jobs:
+            task = asyncio.create_task(self._process(job, io))
+            self._tasks[task] = job
+            # A finished event makes room, and unblocks the next event of its conversation.
+            task.add_done_callback(self._tasks.pop)
+            task.add_done_callback(lambda _: woken.set())
+        return bool(jobs)
 
     async def _process(self, job: Job, io: AsyncIO) -> None:
         try:
@@ -166,7 +227,7 @@ class Worker:
             logger.warning("%s", err)  # another worker has taken over the event
         except InboxError as err:
             logger.error("%s: %s", job.event.key, err)  # noqa: TRY400 - a worker resumes it when its lease expires
-        except Exception as err:  # noqa: BLE001 - a defect in this library or an adapter must not stop the worker
+        except _ERRORS as err:  # a defect, or a classifier that calls sys.exit(), must not stop the worker
             location = describe_location(err)
             logger.error("%s: a defect: %s", job.event.key, location)  # noqa: TRY400 - its text may quote a customer
 
@@ -188,33 +249,107 @@ def _drain_at_exit(worker: Worker) -> None:
             register(drain)
 
 
-class _WorkerThread:
-    """A thread with an event loop."""
+class _Heartbeat:
+    """Extends the leases of the events in progress, in a thread of its own, so that it never waits for work.
 
-    def __init__(self, work: Callable[[asyncio.Event, asyncio.Event], Any]) -> None:
+    Args:
+        inbox: The inbox.
+        tasks: The events in progress. The event loop changes it.
+        lease: Seconds until a lease expires.
+    """
+
+    def __init__(self, inbox: Inbox, tasks: Mapping[asyncio.Task[None], Job], lease: float) -> None:
+        self._inbox = inbox
+        self._tasks = tasks
+        self._lease = lease
+        self._loop = asyncio.get_running_loop()
+        self._answered_at = time.monotonic()
+        self._stopping = threading.Event()
+        threading.Thread(target=self._run, name="triage-heartbeat", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._lease / 3):
+            with suppress(RuntimeError):  # the loop is already closed
+                self._loop.call_soon_threadsafe(self._answer)
+            silence = time.monotonic() - self._answered_at
+            if silence > max(_LONGEST_SILENCE, self._lease):
+                logger.error(
+                    "the event loop of the worker has been blocked for %.0f s, so its leases are no longer extended. "
+                    "An async classifier or function must not block.",
+                    silence,
+                )
+                continue
+            try:
+                self._inbox.extend(list(self._tasks.values()), self._lease)  # `list` copies at once
+            except InboxError as err:
+                logger.error("the worker cannot extend its leases: %s", err)  # noqa: TRY400 - a traceback adds nothing
+            except Exception as err:  # noqa: BLE001 - whatever it is, the next heartbeat may succeed
+                logger.error("the worker cannot extend its leases: %s", describe_location(err))  # noqa: TRY400
+
+    def _answer(self) -> None:
+        self._answered_at = time.monotonic()
+
+
+class _WorkerThread:
+    """A thread with an event loop.
+
+    Args:
+        work: Does the work until the second of its events is set.
+        threads: The maximum number of threads for blocking calls.
+        record_error: Called with an error that ended the event loop, before the next one starts.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[asyncio.Event, threading.Event], Coroutine[Any, Any, None]],
+        threads: int,
+        record_error: Callable[[BaseException], None],
+    ) -> None:
         self._pid = os.getpid()
+        self._work = work
+        self._threads = threads
+        self._record_error = record_error
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(work)), name="triage-worker", daemon=True)
+        self._stopping = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._woken = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="triage-worker", daemon=True)
         self._thread.start()
         self._ready.wait()
 
-    async def _main(self, work: Callable[[asyncio.Event, asyncio.Event], Any]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._woken, self._stopping = asyncio.Event(), asyncio.Event()
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                asyncio.run(self._main())
+            except BaseException as err:  # noqa: BLE001 - no file descriptor is left for a loop, or no thread
+                self._record_error(err)
+                self._ready.set()
+                self._stopping.wait(_POLL)
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        # asyncio's own pool has a thread for each processor and four more, which a slow classifier soon uses up.
+        loop.set_default_executor(ThreadPoolExecutor(self._threads, "triage-worker"))
+        self._woken = asyncio.Event()
         self._task = asyncio.current_task()
+        self._loop = loop
         self._ready.set()
         with suppress(asyncio.CancelledError):
-            await work(self._woken, self._stopping)
+            await self._work(self._woken, self._stopping)
 
-    def is_in_this_process(self) -> bool:
-        """Return whether the thread belongs to this process. A forked process does not inherit it."""
-        return self._pid == os.getpid()
+    def is_alive(self) -> bool:
+        """Return whether the thread is running. A forked process does not inherit it."""
+        return self._pid == os.getpid() and self._thread.is_alive()
 
     def wake(self) -> None:
         self._call(self._woken.set)
 
     def stop(self, deadline: float) -> bool:
-        self._call(self._stopping.set)
+        self._stopping.set()
         self._call(self._woken.set)
         self._thread.join(deadline)
         finished = not self._thread.is_alive()
@@ -224,5 +359,7 @@ class _WorkerThread:
         return finished
 
     def _call(self, function: Callable[[], object]) -> None:
-        with suppress(RuntimeError):  # the loop is already closed
-            self._loop.call_soon_threadsafe(function)
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop is already closed
+                loop.call_soon_threadsafe(function)

@@ -11,7 +11,7 @@ from tests.helpers.events import LEASE, build_event, lease_one
 from triage import Conversation, Outcome, Reply, Step, StepResult, Tag, Verdict
 from triage.errors import LeaseLost
 from triage.inbox import MemoryInbox, PostgresInbox, SQLiteInbox
-from triage.inbox.base import Inbox
+from triage.inbox.base import INTERRUPTED, Inbox
 from triage.inbox.table import TableInbox
 from triage.models import Customer, Job, Ledger
 
@@ -133,12 +133,59 @@ def test_an_expired_lease_is_taken_over_and_its_writes_are_rejected(inbox: Inbox
         inbox.record(new, Ledger())
 
 
+def test_events_whose_attempt_was_interrupted_are_leased_one_at_a_time(inbox: Inbox, clock: Clock) -> None:
+    """One of them may have killed the worker, and must not do so again while the others are processed."""
+    for number in (1, 2, 3):
+        inbox.add(build_event(1, conversation=str(number)))
+    assert len(inbox.lease(10, LEASE)) == 3
+    clock.now += LEASE
+    inbox.add(build_event(1, conversation="4"))
+    inbox.add(build_event(1, conversation="1", vendor="front"))
+    first, *others = inbox.lease(10, LEASE)
+    assert get_keys([first, *others]) == ["intercom:a:1:1", "intercom:a:4:1", "front:a:1:1"]
+    entry = inbox.get_entry(first.event.key)
+    assert entry is not None
+    assert entry.error == INTERRUPTED
+    assert inbox.lease(10, LEASE) == []
+    inbox.finish(first, Outcome(status="routed"))
+    second = lease_one(inbox)
+    assert second.event.key == "intercom:a:2:1"
+    inbox.retry(second, "down", 1000)
+    for job in others:
+        inbox.finish(job, Outcome(status="routed"))
+    clock.now += LEASE - 1
+    third = lease_one(inbox)
+    assert third.event.key == "intercom:a:3:1"
+    clock.now += LEASE
+    assert lease_one(inbox).attempts == 3, "it was interrupted again, and blocks nothing once its lease has expired"
+
+
+def test_an_interrupted_event_of_another_router_does_not_wait(inbox: Inbox, clock: Clock) -> None:
+    for vendor in ("intercom", "front"):
+        inbox.add(build_event(vendor=vendor))
+    inbox.lease(10, LEASE)
+    clock.now += LEASE
+    assert get_keys(inbox.lease(10, LEASE)) == ["intercom:a:1:1", "front:a:1:1"]
+
+
 def test_an_expired_lease_that_nobody_took_over_is_still_valid(inbox: Inbox, clock: Clock) -> None:
     inbox.add(build_event())
     job = lease_one(inbox)
     clock.now += LEASE + 1
     inbox.finish(job, Outcome(status="routed"))
     assert inbox.count_states() == count(finished=1)
+
+
+def test_recording_progress_renews_the_lease(inbox: Inbox, clock: Clock) -> None:
+    inbox.add(build_event())
+    job = lease_one(inbox)
+    assert job.lease == LEASE
+    clock.now += LEASE + 1
+    inbox.record(job, Ledger())
+    clock.now += LEASE - 1
+    assert inbox.lease(10, LEASE) == []
+    clock.now += 1
+    assert lease_one(inbox).attempts == 2
 
 
 def test_a_heartbeat_extends_a_lease_but_does_not_win_it_back(inbox: Inbox, clock: Clock) -> None:
@@ -398,6 +445,29 @@ def test_overdue_events_are_reported_less_and_less_often(inbox: Inbox, clock: Cl
     assert reported.count("intercom:a:2:1") == 5
 
 
+def test_the_oldest_due_event_of_a_router_is_measured(inbox: Inbox, clock: Clock) -> None:
+    assert inbox.get_oldest_due("intercom") == 0
+    inbox.add(build_event(1), 30)
+    inbox.add(build_event(2), 0)
+    inbox.add(build_event(1, vendor="front"))
+    clock.now += 20
+    assert inbox.get_oldest_due("intercom") == 0, "the first event is not due, and the second one waits for it"
+    clock.now += 40
+    assert inbox.get_oldest_due("intercom") == 30
+    inbox.lease(10, LEASE, "intercom")
+    assert inbox.get_oldest_due("intercom") == 0
+    clock.now += LEASE + 5
+    assert inbox.get_oldest_due("intercom") == 5, "nobody has resumed it"
+
+
+def test_the_events_of_one_router_are_counted(inbox: Inbox) -> None:
+    for vendor in ("intercom", "front"):
+        inbox.add(build_event(1, vendor=vendor))
+    inbox.dead_letter_unreadable("front", b"{", "not JSON")
+    assert inbox.count_states("front") == count(ready=1, dead=1)
+    assert inbox.count_states() == count(ready=2, dead=1)
+
+
 # Shared limits
 
 
@@ -428,6 +498,57 @@ def test_spending_is_shared_and_survives_a_purge_until_its_day_is_over(
     clock.now += 25 * 3600
     inbox.purge(clock())
     assert inbox.get_spending("today") == 0
+
+
+# A clock that is set back
+
+
+def test_events_keep_the_durations_that_were_left_if_the_clock_is_set_back(inbox: Inbox, clock: Clock) -> None:
+    inbox.add(build_event(1, conversation="1"))
+    inbox.add(build_event(1, conversation="2"), 30)
+    inbox.add(build_event(1, conversation="3"))
+    leased = inbox.lease_key("intercom:a:3:1", LEASE)
+    assert leased is not None
+    clock.now -= 3 * 3600
+    job = lease_one(inbox)
+    assert (job.event.key, job.received) == ("intercom:a:1:1", clock())
+    inbox.finish(job, Outcome(status="routed"))
+    clock.now += 30
+    job = lease_one(inbox)
+    assert job.event.key == "intercom:a:2:1"
+    inbox.finish(job, Outcome(status="routed"))
+    clock.now += LEASE - 30
+    assert get_keys(inbox.lease(10, LEASE)) == ["intercom:a:3:1"], "its lease has expired"
+
+
+def test_a_heartbeat_after_the_clock_is_set_back_extends_the_lease(inbox: Inbox, clock: Clock) -> None:
+    inbox.add(build_event())
+    job = lease_one(inbox)
+    clock.now -= 3 * 3600
+    assert inbox.lease(10, LEASE) == []
+    clock.now += 20
+    inbox.extend([job], LEASE)
+    clock.now += 50
+    assert inbox.lease(10, LEASE) == []
+    inbox.finish(job, Outcome(status="routed"))
+
+
+def test_overdue_events_are_reported_again_after_the_clock_is_set_back(inbox: Inbox, clock: Clock) -> None:
+    inbox.add(build_event())
+    clock.now += 3600
+    assert inbox.list_overdue(10, 15) == ["intercom:a:1:1"]
+    clock.now -= 3 * 3600
+    assert inbox.list_overdue(10, 15) == []
+    clock.now += 15
+    assert inbox.list_overdue(10, 15) == ["intercom:a:1:1"]
+
+
+def test_a_pause_ends_if_the_clock_is_set_back(inbox: Inbox, clock: Clock) -> None:
+    inbox.set_pause("intercom", 30)
+    clock.now -= 3 * 3600
+    assert inbox.get_pause("intercom") == 0
+    inbox.set_pause("intercom", 10)
+    assert inbox.get_pause("intercom") == pytest.approx(10)
 
 
 # Operators

@@ -26,6 +26,8 @@ from triage import (
     Outcome,
     Reply,
     Router,
+    Run,
+    RunContext,
     Step,
     StepResult,
     Tag,
@@ -33,8 +35,10 @@ from triage import (
     Worker,
 )
 from triage.engine.attempt import Attempt
+from triage.errors import LeaseLost
+from triage.inbox.base import INTERRUPTED
 from triage.io.ports import AsyncIO
-from triage.models import Job, Ledger
+from triage.models import BreakerHealth, Job, Ledger, WorkerHealth
 
 every_vendor = pytest.mark.parametrize("desk", list(DESKS), indirect=True)
 """Run a test for every vendor, because the adapter's code decides the result."""
@@ -107,6 +111,18 @@ def test_a_listener_that_raises_does_not_affect_the_response_or_other_listeners(
     response, outcome = handle(api, router, desk.fake.customer_writes("Hello"))
     assert (response.status_code, outcome.status, stored_keys) == (200, "accepted", [outcome.key])
     assert f"{outcome.key} was stored, but a listener raised KeyError at {__file__}" in caplog.text
+
+
+def test_a_router_warns_if_nobody_has_processed_its_events_for_a_minute(
+    desk: Desk, api: Api, inbox: WatchedInbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    router = desk.router(inbox=inbox)
+    for _ in range(3):
+        assert handle(api, router, desk.fake.customer_writes("Hello"))[0].status_code == 200
+    assert caplog.text == ""
+    desk.clock.now += 61
+    assert handle(api, router, desk.fake.customer_writes("Hello"))[0].status_code == 200
+    assert caplog.text.count("intercom: the oldest stored event has been due for 61 s.") == 1
 
 
 # Processing
@@ -182,6 +198,42 @@ def test_a_failed_event_is_retried_later_and_dead_lettered_after_the_last_attemp
     assert inbox.count_states()["dead"] == 1
     (entry,) = inbox.list_entries("dead")
     assert "status 403" in str(entry.error)
+
+
+@pytest.mark.parametrize(
+    ("desk", "headers"),
+    [
+        ("intercom", {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1800000000000"}),  # milliseconds
+        ("zendesk", {"Retry-After": "2147483647"}),
+        ("front", {"Retry-After": "864000000"}),
+        ("helpscout", {"X-RateLimit-Retry-After": "864000000"}),
+        ("crisp", {"Retry-After": "864000000"}),
+    ],
+    indirect=["desk"],
+)
+def test_a_help_desk_cannot_postpone_an_event_by_more_than_an_hour(
+    desk: Desk, alternating_api: Api, inbox: WatchedInbox, headers: dict[str, str]
+) -> None:
+    router = desk.router(inbox=inbox)
+    key = handle(alternating_api, router, desk.fake.customer_writes("Hello"))[1].key or ""
+    # Zendesk's limit concerns one ticket, so it stops no other calls.
+    desk.fake.fail(desk.reply if desk.name == "zendesk" else desk.read, status=429, headers=headers)
+    assert alternating_api.process(router, key).status == "failed"
+    entry = inbox.get_entry(key)
+    assert entry is not None
+    assert entry.state == "ready"
+    assert entry.due - desk.clock() <= 3600
+    assert inbox.get_pause(desk.name) <= 3600
+
+
+def test_a_worker_continues_after_the_clock_was_set_back(desk: Desk, inbox: WatchedInbox) -> None:
+    router = desk.router(inbox=inbox)
+    inbox.set_pause("intercom", 30)
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    desk.clock.now -= 3 * 3600
+    with Worker(router):
+        inbox.wait()
+    assert inbox.count_states()["finished"] == 1
 
 
 def test_a_retry_performs_only_the_remaining_steps_and_does_not_pay_for_another_verdict(
@@ -298,6 +350,101 @@ def test_a_message_is_not_sent_twice_if_the_process_crashed_before_or_after_send
         assert messages == []
 
 
+@every_vendor
+def test_a_worker_that_is_stopped_before_a_call_for_longer_than_its_lease_does_not_make_it(
+    desk: Desk, alternating_api: Api, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = desk.router(inbox=inbox, buckets=only(Reply("Hi")))
+    webhook = desk.fake.customer_writes("Hello")
+    key = handle(alternating_api, router, webhook)[1].key or ""
+    jobs_of_other_worker: list[Job] = []
+    record = inbox.record
+
+    def stop_after_recording(job: Job, ledger: Ledger) -> None:
+        record(job, ledger)
+        if not jobs_of_other_worker:
+            desk.clock.now += 301
+            jobs_of_other_worker.extend(inbox.lease(1, 60))
+
+    monkeypatch.setattr(inbox, "record", stop_after_recording)
+    with pytest.raises(LeaseLost):
+        alternating_api.process(router, key)
+    assert len(jobs_of_other_worker) == 1
+    assert desk.fake.replies(webhook.conversation_id or "") == []
+
+
+def test_a_function_is_not_called_if_the_lease_was_lost(
+    desk: Desk, api: Api, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[RunContext] = []
+    router = desk.router(inbox=inbox, buckets=only(Run("page")), functions={"page": calls.append})
+    key = handle(api, router, desk.fake.customer_writes("Hello"))[1].key or ""
+    record = inbox.record
+
+    def stop_after_recording(job: Job, ledger: Ledger) -> None:
+        record(job, ledger)
+        desk.clock.now += 301
+        inbox.lease(1, 60)
+
+    monkeypatch.setattr(inbox, "record", stop_after_recording)
+    with pytest.raises(LeaseLost):
+        api.process(router, key)
+    assert calls == []
+
+
+@pytest.mark.parametrize("desk", ["front", "crisp"], indirect=True)
+def test_a_reply_with_an_unknown_outcome_holds_back_later_messages_for_a_few_minutes_only(
+    desk: Desk, api: Api, inbox: WatchedInbox
+) -> None:
+    """It may still appear, so the later message is routed without another reply."""
+    classified: list[str] = []
+
+    def classify(text: str) -> str:
+        classified.append(text)
+        return "general"
+
+    router = desk.router(inbox=inbox, classifier=classify, buckets=only(Reply("Hi"), Tag("seen")))
+    first = desk.fake.customer_writes("Hello")
+    first_key = handle(api, router, first)[1].key or ""
+    desk.fake.fail(desk.reply, timeout=True)
+    assert api.process(router, first_key).status == "failed"
+    second = desk.fake.customer_writes("My account was hacked!", conversation=first.conversation_id)
+    second_key = handle(api, router, second)[1].key or ""
+    started = desk.clock.now
+    while inbox.count_states()["ready"] == 2:
+        desk.clock.now += 5
+        api.process(router, first_key)
+    assert 120 <= desk.clock.now - started <= 300
+    dead = inbox.get_entry(first_key)
+    assert dead is not None
+    assert (dead.state, "may still come" in str(dead.error)) == ("dead", True)
+    outcome = api.process(router, second_key)
+    assert (outcome.status, "hacked" in classified[-1]) == ("routed", True)
+    assert [name.lower() for name in desk.fake.conversations[first.conversation_id or ""].tags] == ["seen"]
+    assert desk.fake.replies(first.conversation_id or "") == []
+    skipped = [result.detail for result in outcome.steps if result.status == "skipped"]
+    assert skipped == ["an earlier reply may still be sent"]
+
+
+@pytest.mark.parametrize("desk", ["crisp"], indirect=True)
+def test_a_clock_that_is_set_back_does_not_prolong_the_search_for_a_reply(
+    desk: Desk, api: Api, inbox: WatchedInbox
+) -> None:
+    router = desk.router(inbox=inbox, buckets=only(Reply("Hi")))
+    key = handle(api, router, desk.fake.customer_writes("Hello"))[1].key or ""
+    desk.fake.fail(desk.reply, timeout=True)
+    api.process(router, key)
+    desk.clock.now += 5
+    api.process(router, key)
+    desk.clock.now -= 3 * 3600
+    started = desk.clock.now
+    while not inbox.count_states()["dead"]:
+        desk.clock.now += 5
+        inbox.list_overdue(1, 5)
+        api.process(router, key)
+    assert desk.clock.now - started <= 300
+
+
 @pytest.mark.parametrize("desk", ["intercom", "zendesk"], indirect=True)
 def test_the_remaining_steps_respect_that_a_human_has_answered_since(desk: Desk, inbox: WatchedInbox) -> None:
     """Intercom performs the actions in two steps, Zendesk in one, of which only the tag may remain."""
@@ -330,6 +477,59 @@ def test_an_assignment_made_before_the_crash_does_not_count_as_a_human(desk: Des
     with Worker(router):
         inbox.wait()
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+def test_an_event_that_was_interrupted_in_every_attempt_is_dead_lettered_without_another(
+    desk: Desk, api: Api, inbox: WatchedInbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    classified: list[str] = []
+
+    def classify(text: str) -> str:
+        classified.append(text)
+        return "general"
+
+    router = desk.router(inbox=inbox, classifier=classify)
+    key = handle(api, router, desk.fake.customer_writes("Hello"))[1].key or ""
+    for _ in range(3):
+        assert inbox.lease(1, 60), "a worker is killed while it processes the event"
+        desk.clock.now += 61
+    outcome = api.process(router, key, attempts=3)
+    assert (outcome.status, outcome.reason, outcome.retryable) == ("failed", INTERRUPTED, False)
+    assert (inbox.count_states()["dead"], classified, desk.fake.calls) == (1, [], [])
+    assert f"{key} was dead-lettered after 3 attempts: {INTERRUPTED}" in caplog.text
+
+
+def test_a_worker_dead_letters_an_event_that_was_interrupted_in_every_attempt(desk: Desk, inbox: WatchedInbox) -> None:
+    router = desk.router(inbox=inbox)
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    assert inbox.lease(1, 60)
+    desk.clock.now += 61
+    with Worker(router, attempts=1):
+        inbox.wait()
+    assert inbox.count_states()["dead"] == 1
+
+
+def test_a_client_that_cannot_be_created_fails_the_attempt_with_its_reason(
+    desk: Desk, api: Api, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Environment variables for a proxy may be wrong, for example."""
+
+    def fail(*_: object) -> Any:
+        raise error
+
+    router = desk.router(inbox=inbox)
+    monkeypatch.setattr(router.engine.clients, "get", fail)
+    for error, reason in (
+        (ConfigurationError("NO_PROXY is not valid."), "NO_PROXY is not valid."),
+        (ValueError("a customer"), "a defect: ValueError"),
+    ):
+        key = handle(api, router, desk.fake.customer_writes("Hello"))[1].key or ""
+        with pytest.raises(type(error)):
+            api.process(router, key)
+        entry = inbox.get_entry(key)
+        assert entry is not None
+        assert entry.state == "ready"
+        assert str(entry.error).startswith(reason)
 
 
 # The worker itself
@@ -467,6 +667,236 @@ def test_an_event_whose_ledger_cannot_be_written_is_resumed_once_its_lease_has_e
         inbox.wait()
     assert inbox.count_states()["finished"] == 1
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+def test_a_worker_survives_any_error_of_the_inbox(
+    desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = threading.Semaphore(0)
+    errors: list[type[BaseException]] = [RuntimeError, MemoryError, SystemExit]
+
+    def fail(*_: object) -> Any:
+        failures.release()
+        raise errors[0]("can't start new thread for mira@example.com")
+
+    monkeypatch.setattr("triage.worker._POLL", 0.01)
+    router = desk.router(inbox=inbox)
+    worker = Worker(router)
+    assert not worker.alive
+    with worker:
+        assert (worker.alive, worker.errors) == (True, 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(inbox, "lease", fail)
+            for _ in range(3):
+                assert failures.acquire(timeout=20)
+                del errors[:-1]
+        handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+        inbox.wait()
+        assert (worker.alive, worker.errors > 0) == (True, True)
+    assert not worker.alive
+    assert inbox.count_states()["finished"] == 1
+    assert f"the worker continues after an unexpected error: RuntimeError at {__file__}" in caplog.text
+    assert "mira" not in caplog.text
+
+
+def test_a_worker_starts_a_new_event_loop_if_the_old_one_fails(
+    desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process may have no file descriptor left for a moment."""
+    monkeypatch.setattr("triage.worker._POLL", 0.01)
+    loops: list[str] = []
+    run_loop = asyncio.run
+
+    def fail_first(main: Any) -> None:
+        loops.append("loop")
+        if len(loops) == 1:
+            main.close()
+            raise OSError("too many open files")
+        run_loop(main)
+
+    router = desk.router(inbox=inbox)
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "run", fail_first)
+        with Worker(router) as worker:
+            inbox.wait()
+            assert (worker.alive, worker.errors, len(loops)) == (True, 1, 2)
+
+
+def test_a_worker_without_an_event_loop_can_be_drained(
+    desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(main: Any) -> None:
+        main.close()
+        raise OSError("too many open files")
+
+    router = desk.router(inbox=inbox)
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "run", fail)
+        worker = Worker(router)
+        worker.start()
+        handle(Api("sync"), router, desk.fake.customer_writes("Hello"))  # wakes it up, in vain
+        assert worker.drain()
+    assert worker.health().heartbeat_age is None
+
+
+def test_a_worker_that_ended_is_started_again(desk: Desk, inbox: WatchedInbox) -> None:
+    router = desk.router(inbox=inbox)
+    worker = Worker(router)
+    worker.start()
+    assert worker._thread is not None
+    assert worker._thread.stop(20)
+    assert not worker.alive
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    with worker:
+        inbox.wait()
+        assert worker.alive
+
+
+def test_a_classifier_that_exits_does_not_stop_the_worker(
+    desk: Desk, inbox: WatchedInbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed = threading.Event()
+
+    def classify(text: str) -> str:
+        if not failed.is_set():
+            failed.set()
+            raise SystemExit
+        return "general"
+
+    router = desk.router(inbox=inbox, classifier=classify)
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    with Worker(router) as worker:
+        assert failed.wait(20)
+        handle(Api("sync"), router, desk.fake.customer_writes("Another one"))
+        inbox.wait()
+        assert inbox.count_states()["leased"] == 1, "the other event is resumed when its lease has expired"
+        desk.clock.now += 61
+        worker._wake()
+        inbox.wait()
+    assert inbox.count_states()["finished"] == 2
+    assert "a defect: SystemExit at" in caplog.text
+
+
+def test_heartbeats_and_leases_do_not_wait_for_blocking_classifiers(
+    desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asyncio's own thread pool has five threads on one processor."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    everyone = threading.Barrier(13)
+
+    def classify(text: str) -> str:
+        everyone.wait(20)
+        return "general"
+
+    router = desk.router(inbox=inbox, classifier=classify)
+    with Worker(router, concurrency=12):
+        for _ in range(12):
+            handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+        everyone.wait(20)
+        inbox.wait(12)
+    assert inbox.count_states()["finished"] == 12
+
+
+def test_leases_expire_if_the_event_loop_is_blocked_for_good(
+    desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.worker._LONGEST_SILENCE", 0.05)
+    warned, may_finish = threading.Event(), threading.Event()
+
+    async def block(text: str) -> str:
+        assert may_finish.wait(20)
+        return "general"
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "has been blocked for" in record.getMessage():
+                warned.set()
+
+    handler = Handler()
+    logging.getLogger("triage.worker").addHandler(handler)
+    router = desk.router(inbox=inbox, classifier=block)
+    with Worker(router, lease=0.03):
+        handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+        assert warned.wait(20)
+        may_finish.set()
+        inbox.wait()
+    logging.getLogger("triage.worker").removeHandler(handler)
+    assert inbox.count_states()["finished"] == 1
+
+
+def test_a_heartbeat_survives_any_error(
+    desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = threading.Semaphore(0)
+
+    def fail(*_: object) -> Any:
+        failures.release()
+        raise RuntimeError("mira@example.com")
+
+    monkeypatch.setattr(inbox, "extend", fail)
+    with Worker(desk.router(inbox=inbox), lease=0.03):
+        for _ in range(2):
+            assert failures.acquire(timeout=20)
+    assert f"the worker cannot extend its leases: RuntimeError at {__file__}" in caplog.text
+    assert "mira" not in caplog.text
+
+
+def test_health_reports_the_worker_its_events_and_the_circuit_breakers(
+    desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, may_finish = threading.Event(), threading.Event()
+
+    def classify(text: str) -> str:
+        started.set()
+        assert may_finish.wait(20)
+        return "general"
+
+    router = desk.router(inbox=inbox, classifier=classify)
+    worker = Worker(router)
+    inbox.dead_letter_unreadable(router.name, b"{", "not JSON")
+    inbox.dead_letter_unreadable("another Router", b"{", "not JSON")
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    desk.clock.now += 90
+    health = worker.health()
+    assert (health.alive, health.heartbeat_age, health.in_progress) == (False, None, 0)
+    assert (health.oldest_due, health.dead, health.inbox_error) == (90, 1, None)
+    closed = BreakerHealth(state="closed", retry_after=0)
+    assert health.breakers == {"intercom": closed, "the classifier of intercom": closed}
+    with worker:
+        assert started.wait(20)
+        health = worker.health()
+        assert (health.alive, health.in_progress, health.oldest_due, health.errors) == (True, 1, 0, 0)
+        assert health.heartbeat_age is not None
+        assert 0 <= health.heartbeat_age < 20
+        inbox.set_pause("intercom", 30)
+        desk.clock.now += 2
+        assert worker.health().breakers["intercom"] == BreakerHealth(state="open", retry_after=28)
+        may_finish.set()
+        inbox.wait()
+
+    def fail(*_: object) -> Any:
+        raise InboxError("the disk is full")
+
+    monkeypatch.setattr(inbox, "get_oldest_due", fail)
+    health = worker.health()
+    assert (health.oldest_due, health.dead, health.inbox_error) == (None, None, "the disk is full")
+    assert WorkerHealth.model_validate_json(health.model_dump_json()) == health
+
+
+def test_a_worker_that_is_never_started_is_reported_when_an_event_is_stored(
+    desk: Desk, inbox: WatchedInbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A web framework does not run the lifespan of a mounted application, for example."""
+    router = desk.router(inbox=inbox)
+    worker = Worker(router)
+    for _ in range(2):
+        handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    assert caplog.text.count("was never started. Call worker.start()") == 1
+    worker.start()
+    worker.drain()
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    assert caplog.text.count("was never started") == 1
 
 
 def test_a_worker_that_lost_its_lease_stops_processing_the_event(

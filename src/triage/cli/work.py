@@ -14,6 +14,8 @@ from triage.engine.attempt import ATTEMPTS
 from triage.router import Router
 from triage.worker import Worker
 
+_CHECK = 1.0  # seconds between two checks whether the worker has failed
+
 
 @click.command()
 @click.argument("router", callback=parse_router)
@@ -50,6 +52,9 @@ def work(router: Router, concurrency: int, lease: float, attempts: int, drain: f
 
     ROUTER is module:attribute. After a signal, the worker stops leasing events and finishes those in progress. A second
     signal ends the process at once. The exit status is 0 if all events in progress were finished.
+
+    After an unexpected error of the worker, the command finishes the events in progress and exits with status 1, so
+    that a supervisor can start it again.
     """
     get_inbox(router)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
@@ -59,10 +64,15 @@ def work(router: Router, concurrency: int, lease: float, attempts: int, drain: f
         worker = Worker(router, concurrency=concurrency, lease=lease, attempts=attempts)
         worker.start()
         click.echo(f"Processing events for {router!r}.", err=True)
-        stop.wait()
+        # An application goes on after such an error, but a supervisor can do better: it starts a new process.
+        while not stop.wait(_CHECK) and worker.alive and not worker.errors:
+            pass
+        failed = not stop.is_set()
+        if failed:
+            click.echo("The worker failed. A supervisor should start this command again.", err=True)
         click.echo("Stopping: waiting for events in progress.", err=True)
         all_finished = worker.drain(drain)
-    sys.exit(0 if all_finished else 1)
+    sys.exit(0 if all_finished and not failed else 1)
 
 
 @contextmanager

@@ -5,20 +5,31 @@ loop; the async entry points await them. A lint rule forbids importing asyncio, 
 """
 
 import logging
+import math
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from triage.actions import ROUTING, Close, MarkSpam, Reply
+from triage.engine.breaker import LONGEST_PAUSE
 from triage.engine.engine import Engine
 from triage.engine.history import MOST_ENTRIES, History
+from triage.engine.lease import Lease
 from triage.engine.rules import Objection, find_common_reason, find_objections, is_late
 from triage.engine.steps import StepRunner
 from triage.engine.storage import call_inbox
 from triage.engine.transport import Transport
-from triage.errors import ConversationIgnored, InboxError, LeaseLost, VendorError
+from triage.errors import (
+    ConfigurationError,
+    ConversationIgnored,
+    InboxError,
+    LeaseLost,
+    MessageUnconfirmed,
+    VendorError,
+)
+from triage.inbox.base import INTERRUPTED
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
-from triage.models import Conversation, Event, Job, Ledger, Outcome, Status, Verdict
+from triage.models import Conversation, Event, Job, Ledger, Outcome, Request, Response, Status, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +38,7 @@ ATTEMPTS = 20
 
 _LEASE = 300.0  # seconds; longer than an event can take with all its retries, since nobody extends this lease
 _LONGEST_DEBOUNCE = 10  # times the debounce: a customer who never stops writing is not put off forever
+_CONFIRMATION = 120.0  # seconds in which a message with an unknown outcome appears, if it was sent
 _NOT_FOUND_GRACE = 120.0  # seconds in which a help desk's API may not find a conversation that it has just reported
 
 
@@ -99,17 +111,11 @@ class Attempt:
         self._engine = engine
         self._job = job
         self._io = io
+        self._attempts = attempts
         self._retries = RetryPolicy(attempts=attempts, first_delay=2.0, longest_delay=300.0, jitter=0.5)
-        self._send = Transport(
-            vendor=engine.vendor,
-            auth=engine.auth,
-            http=engine.clients.get(io),
-            io=io,
-            breaker=engine.vendor_breaker,
-            tokens=engine.tokens,
-            clock=engine.clock,
-        ).send
-        self._steps = StepRunner(engine, job, io, self._send)
+        self._transport: Transport | None = None
+        self._lease = Lease(engine.inbox, job, io, engine.clock)
+        self._steps = StepRunner(engine, job, io, self._send, self._lease)
         self._warnings = self._steps.warnings
         self.event = job.event
 
@@ -133,6 +139,8 @@ class Attempt:
                 worker has taken over the event.
             Exception: A defect in this library, an adapter or an HTTP client. The event is retried later.
         """
+        if self._job.attempts > self._attempts:
+            return await self._give_up()
         self._engine.observers.notify("attempt_started", self.event, self._job.attempts)
         try:
             history = await self._read_history()
@@ -151,8 +159,9 @@ class Attempt:
         except InboxError:
             raise
         except Exception as err:
-            # Leave out the error's own text, which may quote the customer.
-            outcome = self._build_outcome("failed", f"a defect: {type(err).__name__}")
+            # Leave out the error's own text, which may quote the customer, unless we wrote it.
+            reason = str(err) if isinstance(err, ConfigurationError) else f"a defect: {type(err).__name__}"
+            outcome = self._build_outcome("failed", reason)
             await self._retry_later(outcome)
             self._engine.observers.notify("settled", outcome)
             raise
@@ -160,6 +169,29 @@ class Attempt:
             await self._settle(outcome)
         self._engine.observers.notify("settled", outcome)
         return outcome
+
+    async def _give_up(self) -> Outcome:
+        """Dead-letter an event whose last attempt was interrupted, because it may have killed its worker."""
+        outcome = self._build_outcome("failed", INTERRUPTED)
+        await self._dead_letter(outcome)
+        self._engine.observers.notify("settled", outcome)
+        return outcome
+
+    async def _send(self, request: Request) -> Response:
+        if self._transport is None:
+            engine = self._engine
+            self._transport = Transport(
+                vendor=engine.vendor,
+                auth=engine.auth,
+                # Not before an attempt has begun: if the client cannot be created, the attempt fails.
+                http=engine.clients.get(self._io),
+                io=self._io,
+                breaker=engine.vendor_breaker,
+                tokens=engine.tokens,
+                clock=engine.clock,
+                before_write=self._lease.ensure,
+            )
+        return await self._transport.send(request)
 
     # Before the conversation is read
 
@@ -230,6 +262,8 @@ class Attempt:
         decision = self._engine.decide(verdict)
         if decision.would_reply:
             objections += await self._check_reply_limit(conversation)
+            if history.has_unconfirmed_reply and getattr(self._engine.vendor, "delivers_later", False):
+                objections.append(Objection("an earlier reply may still be sent", (Reply,)))
         self.ledger = self._engine.plan(self.ledger, verdict, decision, conversation, objections, previous)
         for result in self.ledger.steps or ():
             if result.status != "pending":
@@ -274,14 +308,18 @@ class Attempt:
         if budget is not None and verdict.paid_usd:
             await call_inbox(inbox, self._io, inbox.add_spending, today, verdict.paid_usd)
         if verdict.fallback_reason == "unavailable" and self._may_wait():
-            raise _NotYet(verdict.reason, await breaker.retry_after(self._io))
+            raise _NotYet(verdict.reason, min(await breaker.retry_after(self._io), self._remaining_wait))
         return verdict
+
+    @property
+    def _remaining_wait(self) -> float:
+        """The seconds for which the event may still wait for a classifier that is unavailable."""
+        return self._engine.limits.longest_wait - (self._engine.clock() - self._job.received)
 
     def _may_wait(self) -> bool:
         """Return whether the event can wait for a classifier that is unavailable."""
-        waited = self._engine.clock() - self._job.received
         is_last = self._retries.next_delay(self._job.attempts) is None
-        return self._engine.is_durable and not is_last and waited < self._engine.limits.longest_wait
+        return self._engine.is_durable and not is_last and self._remaining_wait > 0
 
     async def _check_reply_limit(self, conversation: Conversation) -> list[Objection]:
         """Return an objection if the customer has received too many automatic replies, in whatever conversation."""
@@ -340,12 +378,27 @@ class Attempt:
         )
         # An operator may correct a token or a permission, but not before the help desk delivers the webhook again.
         needs_operator = isinstance(error, VendorError) and error.status in (401, 402, 403)
+        if isinstance(error, MessageUnconfirmed):
+            return await self._look_again_later(error)
         if error.is_rejection and not self._may_appear(error):
             outcome = self._build_outcome("failed", str(error))
             await self._dead_letter(outcome)
         else:
             outcome = self._build_outcome("failed", str(error), retryable=nothing_done and not needs_operator)
             await self._retry_later(outcome, error.retry_after)
+        return outcome
+
+    async def _look_again_later(self, error: MessageUnconfirmed) -> Outcome:
+        """Look for a message soon, because the conversation waits. Dead-letter the event if it does not appear."""
+        now, since = self._engine.clock(), self.ledger.unconfirmed_since
+        if since is None or since > now:  # the first time, or the clock was set back
+            since = now
+            self.ledger = self.ledger.model_copy(update={"unconfirmed_since": now})
+        outcome = self._build_outcome("failed", str(error))
+        if now - since < _CONFIRMATION:
+            await self._retry_later(outcome, longest=_CONFIRMATION / 4)
+        else:
+            await self._dead_letter(outcome)
         return outcome
 
     def _may_appear(self, error: VendorError | _NotYet) -> bool:
@@ -361,18 +414,21 @@ class Attempt:
             return
         await call_inbox(self._engine.inbox, self._io, self._engine.inbox.finish, self._job, outcome, self.ledger)
 
-    async def _retry_later(self, outcome: Outcome, retry_after: float | None = None) -> None:
+    async def _retry_later(
+        self, outcome: Outcome, retry_after: float | None = None, *, longest: float = math.inf
+    ) -> None:
         """Return the event to the inbox for another attempt, or dead-letter it after the last one."""
         inbox = self._engine.inbox
-        delay = self._retries.next_delay(self._job.attempts, retry_after=retry_after)
+        pause = min(retry_after or 0.0, LONGEST_PAUSE)
+        delay = self._retries.next_delay(self._job.attempts, retry_after=pause)
         if delay is None:
             await self._dead_letter(outcome)
         else:
-            await call_inbox(inbox, self._io, inbox.retry, self._job, outcome.reason, delay, self.ledger)
+            await call_inbox(inbox, self._io, inbox.retry, self._job, outcome.reason, min(delay, longest), self.ledger)
 
     async def _dead_letter(self, outcome: Outcome) -> None:
         if self._engine.is_durable:  # otherwise the log line of the outcome suffices
-            attempts = self._job.attempts
+            attempts = min(self._job.attempts, self._attempts)
             logger.error("%s was dead-lettered after %s attempts: %s", self.event.key, attempts, outcome.reason)
         inbox, reason = self._engine.inbox, outcome.reason
         await call_inbox(inbox, self._io, inbox.dead_letter, self._job, reason, self.ledger, outcome)

@@ -7,8 +7,13 @@ from triage.engine.storage import call_inbox
 from triage.errors import InboxError
 from triage.inbox.base import Inbox
 from triage.io.ports import IO
+from triage.models import BreakerHealth
 
 logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 3600.0
+"""Seconds for which a service may ask us to wait. No rate limit window is longer, so a longer time is a mistake: its
+clock is wrong, or it sent milliseconds instead of seconds."""
 
 _FRESH = 1.0  # seconds between two checks of the inbox for pauses that other workers set
 _TRIAL_POLL = 1.0  # seconds between two checks whether a trial call has succeeded
@@ -30,7 +35,7 @@ class CircuitBreaker:
     """
 
     def __init__(self, name: str, inbox: Inbox, failures: int, pause: float, clock: Callable[[], float]) -> None:
-        self._name = name
+        self.name = name
         self._inbox = inbox
         self._threshold = failures
         self._pause = pause
@@ -51,6 +56,17 @@ class CircuitBreaker:
         now = self._clock()
         trial = min(self._trial_until - now, _TRIAL_POLL) if self._failures >= self._threshold else 0.0
         return max(0.0, self._open_until - now, trial)
+
+    async def describe(self, io: IO) -> BreakerHealth:
+        """Return the state, for health checks.
+
+        Args:
+            io: The port for reading the inbox.
+        """
+        wait = await self.retry_after(io)
+        is_open = self._open_until > self._clock()
+        failed = self._failures >= self._threshold
+        return BreakerHealth(state="open" if is_open else "half-open" if failed else "closed", retry_after=wait)
 
     async def acquire(self, io: IO) -> float:
         """Return 0 to permit a call, otherwise the seconds after which to ask again.
@@ -78,7 +94,7 @@ class CircuitBreaker:
         """
         self._failures = 0
         if pause:
-            await call_inbox(self._inbox, io, self._open, pause)
+            await call_inbox(self._inbox, io, self._open, min(pause, LONGEST_PAUSE))
 
     async def record_failure(self, io: IO, *, pause: float = 0.0) -> None:
         """Record a call that failed because the service is down.
@@ -89,22 +105,24 @@ class CircuitBreaker:
         """
         self._failures += 1
         self._trial_until = 0.0
-        seconds = max(pause, self._pause if self._failures >= self._threshold else 0.0)
+        seconds = max(min(pause, LONGEST_PAUSE), self._pause if self._failures >= self._threshold else 0.0)
         if seconds:
             await call_inbox(self._inbox, io, self._open, seconds)
 
     def _refresh(self) -> None:
+        if self._clock() < self._refreshed_at:
+            self._trial_until = 0.0  # the clock was set back
         self._refreshed_at = self._clock()
         try:
-            self._open_until = self._clock() + self._inbox.get_pause(self._name)
+            self._open_until = self._clock() + self._inbox.get_pause(self.name)
         except InboxError as err:
-            logger.warning("cannot check whether another worker has paused %s: %s", self._name, err)
+            logger.warning("cannot check whether another worker has paused %s: %s", self.name, err)
 
     def _open(self, seconds: float) -> None:
         self._open_until = max(self._open_until, self._clock() + seconds)
-        logger.warning("%s is not called for %.0f s", self._name, seconds)
+        logger.warning("%s is not called for %.0f s", self.name, seconds)
         try:
-            self._inbox.set_pause(self._name, seconds)
+            self._inbox.set_pause(self.name, seconds)
         except InboxError as err:
             # This process pauses anyway, and the caller still needs the response it received.
-            logger.warning("cannot share the pause of %s with other workers: %s", self._name, err)
+            logger.warning("cannot share the pause of %s with other workers: %s", self.name, err)

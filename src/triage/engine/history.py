@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from triage.actions import Reply
 from triage.models import Entry
 
 _ROUTED = frozenset({"routed", "closed", "partial", "review", "suggested"})
@@ -64,6 +65,16 @@ class History:
     def judged(self) -> frozenset[str]:
         """Ids of the messages that earlier verdicts cover, except those whose event failed."""
         return _collect(entry.ledger.judged for entry in self.entries if entry.state == "finished")
+
+    @property
+    def has_unconfirmed_reply(self) -> bool:
+        """True if an event failed because the outcome of its reply is unknown."""
+        return any(
+            result.status == "unknown" and any(isinstance(action, Reply) for action in result.step.actions)
+            for entry in self.entries
+            if entry.state in ("dead", "parked")
+            for result in entry.ledger.steps or ()
+        )
 
     @property
     def written(self) -> frozenset[str]:

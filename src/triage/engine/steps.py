@@ -7,8 +7,8 @@ from typing import Literal
 
 from triage.actions import ROUTING, Assign, Close, Run
 from triage.engine.engine import Engine
+from triage.engine.lease import Lease
 from triage.engine.rules import Objection, explain, find_common_reason, find_objections
-from triage.engine.storage import call_inbox
 from triage.errors import ConfigurationError, TriageError, VendorError, describe_location
 from triage.io.ports import IO
 from triage.models import Conversation, Job, Performed, RunContext, Step, StepResult
@@ -28,18 +28,20 @@ class StepRunner:
         job: The event's lease.
         io: The port.
         send: Makes the calls to the help desk's API.
+        lease: Records the ledger.
 
     Attributes:
         ledger: The ledger with the plan and the results so far.
         warnings: What an operator should know.
     """
 
-    def __init__(self, engine: Engine, job: Job, io: IO, send: Send) -> None:
+    def __init__(self, engine: Engine, job: Job, io: IO, send: Send, lease: Lease) -> None:
         self._engine = engine
         self._vendor = engine.vendor
         self._job = job
         self._io = io
         self._send = send
+        self._lease = lease
         self.ledger = job.ledger
         self.warnings: list[str] = []
 
@@ -96,7 +98,7 @@ class StepRunner:
         # The outcome is unknown until the help desk confirms the step, so this is what a crash must leave behind.
         step = Step(actions=allowed)
         self._set_result(number, StepResult(step=step, status="unknown"))
-        await call_inbox(self._engine.inbox, self._io, self._engine.inbox.record, self._job, self.ledger)
+        await self._lease.record(self.ledger)
         return step
 
     def _find_obstacle(self, number: int, step: Step, objections: list[Objection]) -> str:
@@ -148,6 +150,7 @@ class StepRunner:
         is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
         if is_async and not self._io.is_async:
             raise ConfigurationError(f"The function {action.name!r} is async only: call handle_async(), or a Worker.")
+        await self._lease.ensure()
         try:
             if is_async:
                 await self._io.call(partial(function, context))

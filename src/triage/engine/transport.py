@@ -1,7 +1,7 @@
 """Calls to a help desk's API: authorization, retries, rate limits. The port does the I/O."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +18,6 @@ from triage.vendors.responses import OUTCOME_UNKNOWN
 
 RETRIES = RetryPolicy(attempts=3)
 LONGEST_WAIT = 10.0  # seconds; Intercom's rate limit renews every 10 s. A longer wait becomes an error instead.
-_LONGEST_PAUSE = 3600.0  # seconds; no help desk's rate limit window is longer, so a longer pause means a wrong clock
 _RENEW_EARLY = 60.0  # seconds before a token expires
 
 _OVERLOADED = frozenset({420, 429, 503})  # 420 is Crisp's
@@ -53,6 +52,7 @@ class Transport:
         breaker: Decides when the API may be called.
         tokens: Keeps the access token.
         clock: Returns the seconds since the epoch.
+        before_write: Called right before each call that may change something. If it raises, the call is not made.
     """
 
     vendor: Vendor | HelpDesk
@@ -62,6 +62,7 @@ class Transport:
     breaker: CircuitBreaker
     tokens: TokenCache
     clock: Callable[[], float]
+    before_write: Callable[[], Awaitable[None]] | None = None
 
     async def send(self, request: Request, *, authorize: bool = True) -> Response:
         """Make a call, and retry it where that is safe and may help.
@@ -85,8 +86,7 @@ class Transport:
             options["headers"] = _add_token(request.headers, token)
         attempt = 1
         while True:
-            if wait := await self.breaker.acquire(self.io):
-                await self._wait_for_permission(request, wait)
+            await self._wait_for_permission(request)
             cause: Exception | None = None
             try:
                 http_response = await self.io.call(partial(self.http.request, request.method, request.url, **options))
@@ -114,8 +114,8 @@ class Transport:
             await self.io.sleep(delay)
             attempt += 1
 
-    async def _wait_for_permission(self, request: Request, wait: float) -> None:
-        waited = 0.0
+    async def _wait_for_permission(self, request: Request) -> None:
+        waited, wait = 0.0, await self.breaker.acquire(self.io)
         while wait:
             if waited + wait > LONGEST_WAIT:
                 raise VendorError(
@@ -127,12 +127,14 @@ class Transport:
             await self.io.sleep(wait)
             waited += wait
             wait = await self.breaker.acquire(self.io)
+        if self.before_write is not None and request.method != "GET":
+            await self.before_write()
 
     async def _record(self, response: Response) -> None:
         """Report a response to the circuit breaker. A call that was merely rejected causes no pause."""
         pause = 0.0
         if response.status < 300 or response.status in _OVERLOADED:
-            pause = min(self.vendor.pause(response, self.clock()) or 0.0, _LONGEST_PAUSE)
+            pause = self.vendor.pause(response, self.clock()) or 0.0
         if response.status in OUTCOME_UNKNOWN:
             await self.breaker.record_failure(self.io, pause=pause)
         else:

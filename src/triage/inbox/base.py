@@ -6,7 +6,7 @@ are leased one at a time, in the order in which they were stored. A later event 
 finished, dead or parked.
 
 Every method may raise `InboxError`. The clock of the inbox measures all durations, so the clocks of the workers need
-not agree.
+not agree. If it is set back, events keep the durations that were left, and pauses end.
 """
 
 import hashlib
@@ -19,6 +19,12 @@ from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
 
 SPENDING_KEPT = 48 * 3600.0
 """Seconds for which `purge` keeps a total. After that, its day has ended in every time zone."""
+
+CLOCK_STEP = 60.0
+"""Seconds by which something must have been written in the future to prove that the clock was set back."""
+
+INTERRUPTED = "the last attempt was interrupted: its worker was killed or paused, or could not write to the inbox"
+"""The error of an event whose lease expired, until its next attempt ends."""
 
 
 class Receiver(Protocol):
@@ -61,6 +67,9 @@ class WorkQueue(Protocol):
     def lease(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[Job]:
         """Lease events that are due, the oldest first and at most one of each conversation.
 
+        An expired lease means that the last attempt was interrupted, perhaps because the event killed its worker. Of
+        these events, one of each owner is leased at a time, so that such an event does not interrupt the others again.
+
         Args:
             limit: The maximum number of events.
             seconds: Seconds until the leases expire.
@@ -82,7 +91,7 @@ class WorkQueue(Protocol):
         ...
 
     def record(self, job: Job, ledger: Ledger) -> None:
-        """Store the progress of an event.
+        """Store the progress of an event, and renew its lease.
 
         Args:
             job: The lease of the event.
@@ -278,8 +287,20 @@ class Operator(Protocol):
         """
         ...
 
-    def count_states(self) -> Mapping[str, int]:
-        """Return the number of events in each state."""
+    def count_states(self, owner: str | None = None) -> Mapping[str, int]:
+        """Return the number of events in each state.
+
+        Args:
+            owner: The name of the Router whose events to count; None for those of all Routers.
+        """
+        ...
+
+    def get_oldest_due(self, owner: str) -> float:
+        """Return for how many seconds the oldest event that may be leased has been due; 0 if there is none.
+
+        Args:
+            owner: The name of the Router that owns the events.
+        """
         ...
 
 

@@ -14,6 +14,8 @@ from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
 from triage.inbox.base import (
+    CLOCK_STEP,
+    INTERRUPTED,
     SPENDING_KEPT,
     Inbox,
     build_lease_lost,
@@ -160,7 +162,8 @@ class MemoryInbox(Inbox):
     def lease(self, limit: int, seconds: float, owner: str | None = None) -> list[Job]:
         with self._lock:
             now = self._clock()
-            rows = self._list_due(now, owner)[:limit]
+            self._rebase(now)
+            rows = self._select_alone(self._list_due(now, owner), now)[:limit]
             return [self._lease_row(row, now, seconds) for row in sorted(rows, key=_get_number)]
 
     @override
@@ -181,6 +184,7 @@ class MemoryInbox(Inbox):
             row = self._get_leased(job)
             row.ledger = ledger
             row.changed = self._clock()
+            row.due = row.changed + job.lease
 
     @override
     def extend(self, jobs: Iterable[Job], seconds: float) -> None:
@@ -190,6 +194,7 @@ class MemoryInbox(Inbox):
                 row = self._rows.get(job.event.key)
                 if row is not None and row.state == "leased" and row.fencing_token == job.fencing_token:
                     row.due = due
+                    row.changed = due - seconds
 
     @override
     def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
@@ -237,6 +242,7 @@ class MemoryInbox(Inbox):
     def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> list[str]:
         with self._lock:
             now = self._clock()
+            self._rebase(now)
             overdue = [
                 row for row in self._list_due(now - seconds, owner) if now - row.due >= 2 * (row.reported - row.due)
             ][:limit]
@@ -266,14 +272,13 @@ class MemoryInbox(Inbox):
     def set_pause(self, name: str, seconds: float) -> None:
         with self._lock:
             now = self._clock()
-            until, _ = self._limits.get(name, (0.0, now))
-            self._limits[name] = max(until, now + seconds), now
+            self._limits[name] = max(self._find_pause(name, now), now + seconds), now
 
     @override
     def get_pause(self, name: str) -> float:
         with self._lock:
-            until, _ = self._limits.get(name, (0.0, 0.0))
-            return max(0.0, until - self._clock())
+            now = self._clock()
+            return max(0.0, self._find_pause(name, now) - now)
 
     @override
     def add_spending(self, name: str, amount: float) -> None:
@@ -347,9 +352,16 @@ class MemoryInbox(Inbox):
             )
 
     @override
-    def count_states(self) -> Mapping[str, int]:
+    def count_states(self, owner: str | None = None) -> Mapping[str, int]:
         with self._lock:
-            return dict.fromkeys(get_args(State), 0) | Counter(row.state for row in self._rows.values())
+            rows = (row for row in self._rows.values() if owner in (None, row.owner))
+            return dict.fromkeys(get_args(State), 0) | Counter(row.state for row in rows)
+
+    @override
+    def get_oldest_due(self, owner: str) -> float:
+        with self._lock:
+            now = self._clock()
+            return max((now - row.due for row in self._list_due(now, owner)), default=0.0)
 
     @override
     def close(self) -> None:
@@ -369,14 +381,42 @@ class MemoryInbox(Inbox):
             self._remove(row for row in self._rows.values() if row.key not in self._settled)
         self._lock.release()
 
+    def _find_pause(self, name: str, now: float) -> float:
+        """Return when a pause ends: now if it was set before the clock was set back."""
+        until, changed = self._limits.get(name, (now, now))
+        return until if changed <= now + CLOCK_STEP else now
+
+    def _rebase(self, now: float) -> None:
+        """Correct the times of open events if the clock was set back."""
+        for row in (row for rows in self._open.values() for row in rows if row.changed > now + CLOCK_STEP):
+            row.due -= row.changed - now
+            row.received -= row.changed - now
+            row.reported = 0.0
+            row.changed = now
+
     def _list_due(self, moment: float, owner: str | None) -> list[_Row]:
         """List the events that could have been leased at a time, in the order in which they became due."""
         candidates = map(_find_next, self._open.values())
         due = [row for row in candidates if row.due <= moment and owner in (None, row.owner)]
         return sorted(due, key=lambda row: (row.due, row.number))
 
+    def _select_alone(self, due: Iterable[_Row], now: float) -> list[_Row]:
+        """Select the events whose last attempt was not interrupted, and one interrupted event of each owner."""
+        leased = (row for rows in self._open.values() for row in rows if row.state == "leased")
+        owners = {row.owner for row in leased if row.due > now and row.error == INTERRUPTED}
+        selected: list[_Row] = []
+        for row in due:
+            if row.state == "leased":
+                if row.owner in owners:
+                    continue
+                owners.add(row.owner)
+            selected.append(row)
+        return selected
+
     def _lease_row(self, row: _Row, now: float, seconds: float) -> Job:
         assert row.event is not None  # noqa: S101 - only finished and unreadable events have none
+        if row.state == "leased":
+            row.error = INTERRUPTED
         row.state = "leased"
         row.due = now + seconds
         row.attempts += 1
@@ -388,6 +428,7 @@ class MemoryInbox(Inbox):
             attempts=row.attempts,
             fencing_token=row.fencing_token,
             received=row.received,
+            lease=seconds,
         )
 
     def _get_leased(self, job: Job) -> _Row:

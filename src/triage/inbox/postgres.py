@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -97,7 +98,7 @@ class PostgresInbox(TableInbox):
         self._connections = connections
         self._lock = threading.Lock()
         self._opened: psycopg_pool.ConnectionPool[Any] | None = None
-        super().__init__(clock or (lambda: 0.0))
+        super().__init__(clock or time.time)
         now = _SERVER_TIME if clock is None else ":now"
         self._queries = {name: _translate(sql.replace(":now", now)) for name, sql in self._queries.items()}
         self._migrate()

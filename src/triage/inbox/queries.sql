@@ -1,7 +1,9 @@
 -- The statements of the inboxes that are tables, for SQLite and PostgreSQL alike.
 --
 -- `-- name:` begins a statement. {name} includes an earlier one; {lock_rows} is the database's clause for skipping rows
--- that another transaction has locked. Parameters are written :name; :now is the clock of the inbox.
+-- that another transaction has locked, {interrupted} the error of an interrupted event, and {clock_step} the
+-- seconds by which a row must be newer than now to prove that the clock was set back. Parameters are written :name; :now
+-- is the clock of the inbox.
 
 
 -- Stores of a receiver
@@ -36,23 +38,38 @@ state IN ('ready', 'leased') AND due <= :now AND (state = 'leased' OR NOT EXISTS
     AND (other.state = 'leased' OR other.number < candidate.number)
 ))
 
+-- name: is_alone
+-- A condition: the event's last attempt was not interrupted, or no other interrupted event of its owner comes first. An
+-- event that kills its worker must not be processed together with events that were interrupted because of it.
+(state = 'ready' OR number = (
+  SELECT number FROM triage_events AS other
+  WHERE other.state = 'leased' AND other.owner = candidate.owner AND other.due <= :now
+  ORDER BY other.due, other.number LIMIT 1
+) AND NOT EXISTS (
+  SELECT 1 FROM triage_events AS other
+  WHERE other.state = 'leased' AND other.owner = candidate.owner AND other.due > :now AND other.error = {interrupted}
+))
+
 -- name: lease_picked
--- The second half of the statements below.
+-- The second half of the statements below. An expired lease means that the last attempt was interrupted.
 UPDATE triage_events
-SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fencing_token = fencing_token + 1, changed = :now
+SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fencing_token = fencing_token + 1, changed = :now,
+  error = CASE WHEN state = 'leased' THEN {interrupted} ELSE error END
 WHERE number IN (SELECT number FROM picked)
 RETURNING number, event, ledger, attempts, fencing_token, received
 
 -- name: lease
 WITH picked AS MATERIALIZED (
-  SELECT number FROM triage_events AS candidate WHERE {is_next} ORDER BY due, number LIMIT :limit {lock_rows}
+  SELECT number FROM triage_events AS candidate
+  WHERE {is_next} AND {is_alone}
+  ORDER BY due, number LIMIT :limit {lock_rows}
 )
 {lease_picked};
 
 -- name: lease_owned
 WITH picked AS MATERIALIZED (
   SELECT number FROM triage_events AS candidate
-  WHERE {is_next} AND owner = :owner
+  WHERE {is_next} AND {is_alone} AND owner = :owner
   ORDER BY due, number LIMIT :limit {lock_rows}
 )
 {lease_picked};
@@ -64,8 +81,14 @@ WITH picked AS MATERIALIZED (
 {lease_picked};
 
 -- name: extend
-UPDATE triage_events SET due = :now + :seconds
+UPDATE triage_events SET due = :now + :seconds, changed = :now
 WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
+
+-- name: rebase
+-- The clock was set back after these events were written. Keep the durations that were left at that time.
+UPDATE triage_events
+SET due = due - (changed - :now), received = received - (changed - :now), reported = 0, changed = :now
+WHERE state IN ('ready', 'leased') AND changed > :now + {clock_step};
 
 -- name: is_overdue
 -- A condition: the event has been due for :seconds, and twice as long as when it was last reported.
@@ -89,7 +112,7 @@ UPDATE triage_events SET reported = :now WHERE number IN (SELECT number FROM pic
 -- Progress of a leased event
 
 -- name: record
-UPDATE triage_events SET ledger = :ledger, changed = :now
+UPDATE triage_events SET ledger = :ledger, changed = :now, due = :now + :seconds
 WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
 
 -- name: finish
@@ -140,11 +163,13 @@ SELECT count(*) FROM (
 -- name: set_pause
 INSERT INTO triage_limits (name, value, changed) VALUES (:name, :now + :seconds, :now)
 ON CONFLICT (name) DO UPDATE SET changed = :now, value = CASE
-  WHEN triage_limits.value > :now + :seconds THEN triage_limits.value ELSE :now + :seconds
+  WHEN triage_limits.value > :now + :seconds AND triage_limits.changed <= :now + {clock_step} THEN triage_limits.value
+  ELSE :now + :seconds
 END;
 
 -- name: get_pause
-SELECT value - :now FROM triage_limits WHERE name = :name;
+-- A pause that was set before the clock was set back could last for as long, so it counts as over.
+SELECT value - :now FROM triage_limits WHERE name = :name AND changed <= :now + {clock_step};
 
 -- name: add_spending
 INSERT INTO triage_limits (name, value, changed) VALUES (:name, :amount, :now)
@@ -183,4 +208,7 @@ DELETE FROM triage_limits WHERE changed < :before AND changed < :now - :kept;
 DELETE FROM triage_events WHERE state <> 'leased' AND (customer = :customer OR email = :email);
 
 -- name: count_states
-SELECT state, count(*) FROM triage_events GROUP BY state;
+SELECT state, count(*) FROM triage_events WHERE CAST(:owner AS TEXT) IS NULL OR owner = :owner GROUP BY state;
+
+-- name: get_oldest_due
+SELECT :now - due FROM triage_events AS candidate WHERE {is_next} AND owner = :owner ORDER BY due, number LIMIT 1;

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import override
 
 from triage.inbox.base import (
+    CLOCK_STEP,
+    INTERRUPTED,
     SPENDING_KEPT,
     Inbox,
     build_lease_lost,
@@ -38,7 +40,10 @@ class TableInbox(Inbox):
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._queries = load_queries(lock_rows=self._lock_rows)
+        self._queries = load_queries(
+            lock_rows=self._lock_rows, interrupted=f"'{INTERRUPTED}'", clock_step=str(CLOCK_STEP)
+        )
+        self._rebased_at = float("-inf")
         register_at_fork(self)
 
     @abstractmethod
@@ -79,16 +84,18 @@ class TableInbox(Inbox):
 
     @override
     def lease(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[Job]:
+        self._rebase()
         query = "lease" if owner is None else "lease_owned"
-        return self._parse_jobs(self._fetch(query, limit=limit, seconds=seconds, owner=owner))
+        return self._parse_jobs(self._fetch(query, limit=limit, seconds=seconds, owner=owner), seconds)
 
     @override
     def lease_key(self, key: str, seconds: float) -> Job | None:
-        return next(iter(self._parse_jobs(self._fetch("lease_key", key=key, seconds=seconds))), None)
+        rows = self._fetch("lease_key", key=key, seconds=seconds)
+        return next(iter(self._parse_jobs(rows, seconds)), None)
 
     @override
     def record(self, job: Job, ledger: Ledger) -> None:
-        self._settle("record", job, ledger)
+        self._settle("record", job, ledger, seconds=job.lease)
 
     @override
     def extend(self, jobs: Iterable[Job], seconds: float) -> None:
@@ -121,6 +128,7 @@ class TableInbox(Inbox):
 
     @override
     def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[str]:
+        self._rebase()
         query = "list_overdue" if owner is None else "list_overdue_owned"
         return [key for (key,) in self._fetch(query, limit=limit, seconds=seconds, owner=owner)]
 
@@ -189,10 +197,25 @@ class TableInbox(Inbox):
         return self._run("forget", customer=storable, email=storable.lower())[1]
 
     @override
-    def count_states(self) -> Mapping[str, int]:
-        return dict.fromkeys(get_args(State), 0) | dict(self._fetch("count_states"))
+    def count_states(self, owner: str | None = None) -> Mapping[str, int]:
+        return dict.fromkeys(get_args(State), 0) | dict(self._fetch("count_states", owner=owner))
 
-    def _parse_jobs(self, rows: Iterable[Any]) -> list[Job]:
+    @override
+    def get_oldest_due(self, owner: str) -> float:
+        rows = self._fetch("get_oldest_due", owner=owner)
+        return max(0.0, rows[0][0]) if rows else 0.0
+
+    def _rebase(self) -> None:
+        """Correct the times of events if the clock was set back. Check once a minute, because other processes write."""
+        now = self._clock()
+        if 0 <= now - self._rebased_at < CLOCK_STEP:
+            return
+        self._rebased_at = now
+        events = self._run("rebase")[1]
+        if events:
+            logger.warning("the clock was set back: the times of %s events in the inbox were corrected", events)
+
+    def _parse_jobs(self, rows: Iterable[Any], seconds: float) -> list[Job]:
         """Parse leased rows, and dead-letter those that cannot be parsed, because they would fail again and again."""
         jobs: list[Job] = []
         for number, event, ledger, attempts, fencing_token, received in sorted(rows):
@@ -203,6 +226,7 @@ class TableInbox(Inbox):
                     attempts=attempts,
                     fencing_token=fencing_token,
                     received=received,
+                    lease=seconds,
                 )
             except ValidationError:
                 # Not `logger.exception`: the error may quote stored data.

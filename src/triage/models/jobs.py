@@ -26,6 +26,9 @@ class Ledger(Model):
     """Ids of the customer's messages that the verdict covers."""
     written: tuple[str, ...] = ()
     """Ids of the messages that we wrote, as the help desk's API returned them."""
+    unconfirmed_since: float | None = None
+    """When the help desk did not show a message that it may still deliver, for the first time. In seconds since the
+    epoch."""
     steps: tuple[StepResult, ...] | None = None
     """None until the actions are decided."""
 
@@ -41,6 +44,8 @@ class Job(Model):
     """The number of this lease. A write with an outdated token is rejected."""
     received: float = 0.0
     """When the event was stored, in seconds since the epoch of the inbox's clock."""
+    lease: float = 60.0
+    """Seconds after which the lease expires, unless it is extended."""
 
 
 State: TypeAlias = Literal["ready", "leased", "finished", "planned", "dead", "parked"]

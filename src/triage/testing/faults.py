@@ -42,6 +42,7 @@ InboxCall: TypeAlias = Literal[
     "purge",
     "forget",
     "count_states",
+    "get_oldest_due",
     "list_related",
     "count_replies",
 ]

@@ -15,7 +15,14 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn, Prot
 from pydantic import Field, JsonValue
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import ConfigurationError, ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
+from triage.errors import (
+    ConfigurationError,
+    ConversationIgnored,
+    InvalidSignature,
+    MalformedPayload,
+    MessageUnconfirmed,
+    VendorError,
+)
 from triage.io.retry import parse_seconds
 from triage.models import (
     Conversation,
@@ -526,7 +533,7 @@ class HelpDesk(Settings, ABC):
         """Read the conversation again, and look for new messages with the texts of the step.
 
         Raises:
-            VendorError: A message is missing, and the vendor may still deliver it.
+            MessageUnconfirmed: A message is missing, and the vendor may still deliver it.
         """
         earlier = {message.id for message in conversation.messages}
         current = await self.reread(conversation, send)
@@ -534,7 +541,7 @@ class HelpDesk(Settings, ABC):
         is_found = all(self._is_written(action, new) for action in step.actions)
         if self.delivers_later and not is_found:
             message, call = "the message is not there yet, and may still come", f"reading {conversation.id}"
-            raise VendorError(message, vendor=self.name, call=call)
+            raise MessageUnconfirmed(message, vendor=self.name, call=call)
         return is_found
 
     def _is_written(self, action: Action, messages: Iterable[Message]) -> bool:

@@ -482,7 +482,7 @@ class Front(HelpDesk):
         """Look for a reply among the new messages, or for a note among all comments.
 
         Raises:
-            VendorError: The reply is missing. Front may still send it.
+            MessageUnconfirmed: The reply is missing. Front may still send it.
         """
         action = step.actions[0]
         if not isinstance(action, Note):

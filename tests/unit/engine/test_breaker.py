@@ -7,6 +7,7 @@ from triage.engine.breaker import CircuitBreaker
 from triage.inbox import MemoryInbox
 from triage.inbox.base import Inbox
 from triage.io.ports import SyncIO, run
+from triage.models import BreakerHealth
 
 IO = SyncIO()
 
@@ -53,6 +54,16 @@ def test_after_the_pause_one_trial_call_is_made_while_the_others_wait() -> None:
     assert run(breaker.retry_after(IO)) == 0, "asking is not yet a trial"
     assert acquire(breaker) == 0
     assert (acquire(breaker), run(breaker.retry_after(IO))) == (1.0, 1.0)
+
+
+def test_it_describes_its_state() -> None:
+    clock = Clock()
+    breaker = create(clock, failures=1)
+    assert run(breaker.describe(IO)) == BreakerHealth(state="closed", retry_after=0)
+    fail(breaker)
+    assert run(breaker.describe(IO)) == BreakerHealth(state="open", retry_after=30)
+    clock.now += 31
+    assert run(breaker.describe(IO)) == BreakerHealth(state="half-open", retry_after=0)
 
 
 def test_a_trial_call_that_succeeds_closes_it() -> None:
@@ -132,5 +143,29 @@ def test_a_clock_that_is_set_back_does_not_keep_it_from_asking_the_inbox() -> No
     assert acquire(breaker) == 0
     inbox.set_pause("claude", 60)
     assert acquire(breaker) == 0, "the inbox is asked once a second"
-    clock.now -= 100
-    assert acquire(breaker) == pytest.approx(160)
+    clock.now -= 30
+    assert acquire(breaker) == pytest.approx(90)
+
+
+def test_a_clock_that_is_set_back_ends_a_pause() -> None:
+    """Otherwise it could last for hours."""
+    clock = Clock()
+    clock.now = 1e9
+    breaker = create(clock, failures=1)
+    fail(breaker)
+    clock.now += 31
+    assert acquire(breaker) == 0, "the trial call, whose result is never recorded"
+    clock.now -= 3 * 3600
+    assert acquire(breaker) == 0
+    fail(breaker)
+    assert acquire(breaker) == 30
+
+
+def test_a_service_cannot_ask_for_more_than_an_hour() -> None:
+    clock = Clock()
+    breaker = create(clock)
+    run(breaker.record_success(IO, pause=1e9))
+    assert acquire(breaker) == 3600
+    clock.now += 3600
+    run(breaker.record_failure(IO, pause=1e9))
+    assert acquire(breaker) == 3600

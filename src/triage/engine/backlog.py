@@ -1,0 +1,53 @@
+"""Notice in the receiving process that nobody processes the stored events."""
+
+import logging
+from collections.abc import Callable
+
+from triage.errors import InboxError
+from triage.inbox.base import Inbox
+
+logger = logging.getLogger(__name__)
+
+_INTERVAL = 60.0  # seconds between two checks, so that a delivery costs no query
+_LONGEST_WAIT = 60.0  # seconds; a worker polls each second
+
+
+class BacklogWatch:
+    """Logs a warning if events have been due for a minute.
+
+    Args:
+        owner: The name of the Router that owns the events.
+        inbox: The inbox.
+        clock: Returns the seconds since the epoch.
+    """
+
+    def __init__(self, owner: str, inbox: Inbox, clock: Callable[[], float]) -> None:
+        self._owner = owner
+        self._inbox = inbox
+        self._clock = clock
+        self._checked_at: float | None = None
+
+    def check(self) -> None:
+        """Check the inbox, at most once a minute. The first call only starts the minute, for a worker to start, too."""
+        now = self._clock()
+        if self._checked_at is not None and 0 <= now - self._checked_at < _INTERVAL:
+            return
+        is_first = self._checked_at is None
+        self._checked_at = now
+        if not is_first:
+            self._warn_if_overdue()
+
+    def _warn_if_overdue(self) -> None:
+        try:
+            seconds = self._inbox.get_oldest_due(self._owner)
+        except InboxError as err:
+            logger.warning("%s: cannot check whether a worker processes the stored events: %s", self._owner, err)
+            return
+        if seconds >= _LONGEST_WAIT:
+            logger.warning(
+                "%s: the oldest stored event has been due for %.0f s. Is a Worker, `triage work` or Celery running, "
+                "and does it use the same inbox, %r?",
+                self._owner,
+                seconds,
+                self._inbox,
+            )

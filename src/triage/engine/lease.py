@@ -1,0 +1,59 @@
+"""The lease of an event, as its worker sees it."""
+
+import time
+from collections.abc import Callable
+
+from triage.engine.storage import call_inbox
+from triage.inbox.base import Inbox
+from triage.io.ports import IO
+from triage.models import Job, Ledger
+
+_MARGIN = 0.5  # the share of a lease that must be left before a call, which takes time, too
+
+
+class Lease:
+    """Records the progress of an event, and makes sure before each call that no other worker has taken it over.
+
+    A process may be stopped at any point, for longer than its lease. It compares two clocks, because one of them stands
+    still while a machine is suspended, and the other one may be set.
+
+    Args:
+        inbox: The inbox.
+        job: The lease.
+        io: The port for writing to the inbox.
+        clock: Returns the seconds since the epoch.
+    """
+
+    def __init__(self, inbox: Inbox, job: Job, io: IO, clock: Callable[[], float]) -> None:
+        self._inbox = inbox
+        self._job = job
+        self._io = io
+        self._clock = clock
+        self._ledger = job.ledger
+        self._renewed_at = self._read_clocks()
+
+    async def record(self, ledger: Ledger) -> None:
+        """Store the progress, and renew the lease.
+
+        Args:
+            ledger: The ledger.
+
+        Raises:
+            LeaseLost: Another worker has taken over the event.
+        """
+        now = self._read_clocks()
+        await call_inbox(self._inbox, self._io, self._inbox.record, self._job, ledger)
+        self._ledger, self._renewed_at = ledger, now
+
+    async def ensure(self) -> None:
+        """Renew the lease if it may expire during a call.
+
+        Raises:
+            LeaseLost: Another worker has taken over the event.
+        """
+        elapsed = [now - before for now, before in zip(self._read_clocks(), self._renewed_at, strict=True)]
+        if not all(0 <= seconds < self._job.lease * _MARGIN for seconds in elapsed):
+            await self.record(self._ledger)
+
+    def _read_clocks(self) -> tuple[float, float]:
+        return self._clock(), time.monotonic()

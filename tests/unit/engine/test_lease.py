@@ -1,0 +1,64 @@
+"""The lease of an event: a worker that was stopped for too long makes no call."""
+
+import pytest
+
+from tests.helpers.desks.base import Clock
+from tests.helpers.events import LEASE, build_event, lease_one
+from triage.engine.lease import Lease
+from triage.errors import LeaseLost
+from triage.inbox import MemoryInbox
+from triage.io.ports import SyncIO, run
+from triage.models import Ledger
+from triage.testing import FaultyInbox
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def inbox(clock: Clock) -> FaultyInbox:
+    return FaultyInbox(MemoryInbox(clock=clock))
+
+
+@pytest.fixture
+def lease(inbox: FaultyInbox, clock: Clock) -> Lease:
+    inbox.add(build_event())
+    return Lease(inbox, lease_one(inbox), SyncIO(), clock)
+
+
+def test_a_fresh_lease_needs_no_write(lease: Lease, inbox: FaultyInbox, clock: Clock) -> None:
+    clock.now += 29
+    run(lease.record(Ledger(status="review")))
+    clock.now += 29
+    inbox.fail("record")
+    run(lease.ensure())
+
+
+@pytest.mark.parametrize("seconds", [31, -1], ids=["half of it is over", "the clock was set back"])
+def test_a_lease_that_may_expire_during_a_call_is_renewed_with_its_ledger(
+    lease: Lease, inbox: FaultyInbox, clock: Clock, seconds: float
+) -> None:
+    run(lease.record(Ledger(status="review")))
+    clock.now += seconds
+    run(lease.ensure())
+    entry = inbox.get_entry(build_event().key)
+    assert entry is not None
+    assert (entry.due, entry.ledger.status) == (clock() + LEASE, "review")
+
+
+def test_a_lease_that_another_worker_has_taken_over_is_lost(lease: Lease, inbox: FaultyInbox, clock: Clock) -> None:
+    clock.now += LEASE + 1
+    lease_one(inbox)
+    with pytest.raises(LeaseLost):
+        run(lease.ensure())
+
+
+def test_a_machine_whose_clock_stands_still_is_noticed(
+    lease: Lease, inbox: FaultyInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.fail("record")
+    monkeypatch.setattr("time.monotonic", lambda: float("inf"))
+    with pytest.raises(Exception, match="disk is full"):
+        run(lease.ensure())
