@@ -18,6 +18,9 @@ from triage.router import Router
 
 logger = logging.getLogger(__name__)
 
+HEARTBEAT = 20.0
+"""Seconds between two heartbeats of a worker, at most."""
+
 _POLL = 1.0  # seconds between two polls of the inbox, for events that other processes stored or that became due
 
 
@@ -151,13 +154,14 @@ class Worker:
             return []
 
     async def _extend_leases(self, tasks: dict[asyncio.Task[None], Job]) -> None:
-        """Send heartbeats to the inbox for the events in progress."""
+        """Send heartbeats to the inbox for the worker and its events in progress."""
         while True:
-            await asyncio.sleep(self._lease / 3)
             try:
+                await asyncio.to_thread(self._inbox.record_heartbeat, self._router.name)
                 await asyncio.to_thread(self._inbox.extend, list(tasks.values()), self._lease)
             except InboxError as err:
                 logger.error("the worker cannot extend its leases: %s", err)  # noqa: TRY400 - the same
+            await asyncio.sleep(min(self._lease / 3, HEARTBEAT))
 
     async def _process(self, job: Job, io: AsyncIO) -> None:
         try:

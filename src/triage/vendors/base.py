@@ -391,6 +391,15 @@ class HelpDesk(Settings, ABC):
         """
         return ErrorFacts()
 
+    @classmethod
+    def link(cls, event: Event) -> str | None:
+        """Return the address at which people read the conversation of an event, or None if it is not known.
+
+        Args:
+            event: An event of this vendor.
+        """
+        return None
+
     def identify(self, delivery: Delivery) -> tuple[str | None, str | None]:
         """Return the ids of a delivery's conversation and of the delivery itself, as far as they are there and safe.
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from urllib.parse import quote
 
 from pydantic import Field, JsonValue
 
@@ -246,6 +247,11 @@ class Front(HelpDesk):
         return self.build_event(
             conversation, message.id or event.id, account=self.company_id, kind=kind, at=message.created_at, raw=raw
         )
+
+    @classmethod
+    def link(cls, event: Event) -> str:
+        """Return the address that opens the conversation in Front."""
+        return f"https://app.frontapp.com/open/{quote(event.conversation_id, safe='')}"
 
     # Conversations
 

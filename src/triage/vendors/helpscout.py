@@ -28,7 +28,7 @@ from triage.models import (
 from triage.text import describe_automatic, from_html, to_html
 from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, select
 from triage.vendors.oauth import ClientCredentials
-from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
+from triage.vendors.payload import Loose, LooseTuple, Payload, find_link, parse_json, safe_word, sort_key
 from triage.vendors.responses import follow_merges, naming, parse_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import decode_base64, explain_rejection
@@ -359,6 +359,11 @@ class HelpScout(HelpDesk):
         # Without threads there is no message id, and a delivery has no id, either, so use a hash of its bytes.
         message_id = message.id if message else f"sha256-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
         return self.build_event(conversation, message_id, account=self.account, kind=kind, raw=raw, at=at)
+
+    @classmethod
+    def link(cls, event: Event) -> str | None:
+        """Return the address that the webhook contains. It ends with the conversation's number, unlike the API's id."""
+        return find_link(event.raw, "_links.web.href", "helpscout.net")
 
     # Conversations
 

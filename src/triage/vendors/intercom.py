@@ -45,7 +45,7 @@ from triage.vendors.intercom_payload import (
     read_text,
     to_plain,
 )
-from triage.vendors.payload import parse_json, safe_word
+from triage.vendors.payload import find_link, parse_json, safe_word
 from triage.vendors.responses import parse_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import decode_hex, explain_rejection
@@ -251,6 +251,11 @@ class Intercom(HelpDesk):
         if message not in self._warnings:
             self._warnings.add(message)
             logger.warning("%s", message)
+
+    @classmethod
+    def link(cls, event: Event) -> str | None:
+        """Return the address that the notification contains. It depends on the region, which an event does not name."""
+        return find_link(event.raw, "data.item.links.conversation_web", "intercom.com", "intercom.io")
 
     # Conversations
 

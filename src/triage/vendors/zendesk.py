@@ -257,6 +257,13 @@ class Zendesk(HelpDesk):
         conversation = self.build_conversation(trigger.ticket_id, [])
         return self.build_event(conversation, message_id, account=self.subdomain, kind=trigger.kind, raw=data)
 
+    @classmethod
+    def link(cls, event: Event) -> str:
+        """Return the address of the ticket in the agent interface."""
+        return (
+            f"https://{quote(event.account, safe='')}.zendesk.com/agent/tickets/{quote(event.conversation_id, safe='')}"
+        )
+
     # Conversations
 
     async def fetch(self, event: Event, send: Send) -> Conversation:

@@ -506,7 +506,9 @@ class FakeIntercom(FakeHelpDesk):
         # The app's version shapes webhooks; from 2.15 they hold plain text, and times as numbers.
         plain = parse_version(self.api_version) >= (2, 15)
         renderer = Renderer(self.api_version, plain=plain, iso=not plain)
-        return self._build_notification(topic, self._render(renderer, conversation, parts), conversation.id)
+        item: dict[str, Any] = self._render(renderer, conversation, parts)
+        link = f"https://app.intercom.com/a/apps/{self.app_id}/conversations/{conversation.id}"
+        return self._build_notification(topic, {**item, "links": {"conversation_web": link}}, conversation.id)
 
     def _build_notification(self, topic: str, item: Any, conversation_id: str | None) -> Webhook:
         now = self.now()
