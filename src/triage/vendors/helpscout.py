@@ -10,7 +10,7 @@ from pydantic import AliasChoices, AliasPath, AwareDatetime, BeforeValidator, Co
 from pydantic.alias_generators import to_camel
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import InvalidSignature, MalformedPayload, VendorError
+from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
 from triage.models import (
     Conversation,
     Customer,
@@ -148,7 +148,17 @@ class _Field(_Hal):
     options: Loose[tuple["_Field", ...]] = None
 
 
+class _Named(_Hal):
+    """A user, a team or an inbox."""
+
+    id: Id
+    name: str = ""
+
+
 class _Embedded(_Hal):
+    users: LooseTuple[_Named] = ()
+    teams: LooseTuple[_Named] = ()
+    mailboxes: LooseTuple[_Named] = ()
     threads: LooseTuple[_Thread] = ()
     fields_: LooseTuple[_Field] = Field(default=(), alias="fields")
 
@@ -311,6 +321,32 @@ class HelpScout(HelpDesk):
         """Source: https://developer.helpscout.com/mailbox-api/overview/authentication."""
         url = f"{self.url}/v2/oauth2/token"
         return ClientCredentials(url, self.app_id, self.app_secret, vendor=self.name, lifetime=3600.0)
+
+    # Checking the set-up
+
+    async def check_user(self, send: Send) -> str:
+        """Check that the app's token belongs to `user_id`."""
+        me = await self.get(_Named, "/v2/users/me", send)
+        if me.id != self.user_id:
+            raise ConfigurationError(
+                f"The app belongs to user {me.id}, but user_id is {self.user_id}, so the adapter would take its own "
+                f"replies for a human's. Set user_id to {me.id}, or use an app of user {self.user_id}."
+            )
+        return f"user {me.id}"
+
+    async def find_teams(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the teams."""
+        return {team.id: team.name for page in await self._get_pages("/v2/teams", send) for team in page.teams}
+
+    async def find_users(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the users."""
+        return {user.id: user.name for page in await self._get_pages("/v2/users", send) for user in page.users}
+
+    async def find_fields(self, names: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the custom fields of all inboxes."""
+        inboxes = [inbox.id for page in await self._get_pages("/v2/mailboxes", send) for inbox in page.mailboxes]
+        pages = [page for id_ in inboxes for page in await self._get_pages(f"/v2/mailboxes/{id_}/fields", send)]
+        return {str(field.id): field.name for page in pages for field in page.fields_}
 
     # Webhooks
 
