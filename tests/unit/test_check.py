@@ -20,6 +20,8 @@ from triage.classifiers import Claude
 from triage.inbox import MemoryInbox, SQLiteInbox
 from triage.models import Finding
 from triage.testing import FakeClaude, Webhook
+from triage.vendors import Intercom
+from triage.vendors.base import HelpDesk
 
 
 @pytest.fixture(params=DESKS.values(), ids=list(DESKS))
@@ -43,9 +45,9 @@ def check(api: Api, router: Router, **options: Any) -> dict[str, str]:
     return {finding.name: finding.status for finding in api.check(router, **options)}
 
 
-def answer(desk: Desk, call: str, data: dict[str, Any]) -> None:
+def answer(desk: Desk, call: str, data: dict[str, Any], times: int | None = None) -> None:
     """Answer a call with other data."""
-    desk.fake.fail(call, status=200, body=json.dumps(data).encode(), times=None)
+    desk.fake.fail(call, status=200, body=json.dumps(data).encode(), times=times)
 
 
 # Set-ups that work
@@ -222,6 +224,67 @@ def test_segments_and_tags_that_represent_teams_are_not_looked_up(api: Api) -> N
         router = desk.router(vendor=desk.adapter(**settings), buckets=only(Assign(team="vip"), Tag("a"), Close()))
         statuses = check(api, router)
         assert (statuses["teams"], statuses["tags"]) == ("skipped", "skipped")
+
+
+def test_groups_on_later_pages_of_zendesk_are_found(api: Api) -> None:
+    desk = ZendeskDesk()
+    more = {"meta": {"has_more": True, "after_cursor": "a b"}}
+    answer(desk, "GET /api/v2/groups/assignable", {"groups": [{"id": 1}], **more}, times=1)
+    answer(desk, "GET /api/v2/groups/assignable", {"groups": [{"id": 4711, "name": "Late"}]})
+    assert check(api, desk.router(buckets=only(Assign(team="4711"))))["teams"] == "ok"
+    answered = [call for call in desk.fake.calls if call.path == "/api/v2/groups/assignable"]
+    assert [call.query.get("page[after]") for call in answered] == [None, "a b"]
+
+
+def test_a_list_of_zendesk_without_end_is_not_read_forever(api: Api) -> None:
+    desk = ZendeskDesk()
+    desk.fake.rate_limit = None
+    more = {"meta": {"has_more": True, "after_cursor": "next"}}
+    answer(desk, "GET /api/v2/groups/assignable", {"groups": [{"id": 1}], **more})
+    assert check(api, desk.router(buckets=only(Assign(team="4711"))))["teams"] == "failed"
+    assert len([call for call in desk.fake.calls if call.path == "/api/v2/groups/assignable"]) == 20
+
+
+def test_an_end_user_of_zendesk_is_not_an_assignee(api: Api) -> None:
+    desk = ZendeskDesk()
+    answer(desk, "GET /api/v2/users/4711", {"user": {"id": 4711, "role": "end-user"}})
+    assert check(api, desk.router(buckets=only(Assign(user="4711"))))["users"] == "failed"
+    desk = ZendeskDesk()
+    desk.fake.fail("GET /api/v2/users/4711", status=403, times=None)
+    assert check(api, desk.router(buckets=only(Assign(user="4711"))))["users"] == "skipped"
+
+
+def test_inboxes_on_later_pages_of_crisp_are_found(api: Api) -> None:
+    desk = CrispDesk()
+    late = "00000000-0000-4000-8000-ffffffffffff"
+    answer(desk, "GET /v1/website/*/inboxes/list/2", {"data": [{"inbox_id": late, "name": "Late"}]})
+    assert check(api, desk.router(buckets=only(Assign(team=late))))["teams"] == "ok"
+
+
+def test_a_list_of_crisp_without_end_is_not_read_forever(api: Api) -> None:
+    desk = CrispDesk()
+    desk.fake.rate_limit = None
+    for number in range(1, 30):
+        data = {"data": [{"inbox_id": f"inbox-{number}"}]}
+        answer(desk, f"GET /v1/website/*/inboxes/list/{number}", data)
+    assert check(api, desk.router())["teams"] == "failed"
+    assert len([call for call in desk.fake.calls if "/inboxes/list/" in call.path]) <= 20
+
+
+def test_an_adapter_without_optional_checks_is_not_checked(api: Api) -> None:
+    class Plain(Intercom):
+        check_user = HelpDesk.check_user
+        find_teams = HelpDesk.find_teams
+        find_users = HelpDesk.find_users
+        find_tags = HelpDesk.find_tags
+        find_fields = HelpDesk.find_fields
+
+    desk = IntercomDesk()
+    actions = only(Assign(team="1"), Assign(user="1"), Tag("a"), SetFields({"x": "y"}))
+    findings = api.check(desk.router(vendor=Plain(**desk.settings()), buckets=actions), with_classifier=False)
+    assert find(findings, "credentials").detail.startswith("not checked")
+    statuses = {finding.name: finding.status for finding in findings}
+    assert [statuses[name] for name in ("teams", "users", "tags", "fields")] == ["skipped"] * 4
 
 
 def test_a_list_that_cannot_be_read_is_named(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,10 @@ InboxCall: TypeAlias = Literal[
     "count_states",
     "list_related",
     "count_replies",
+    "record_heartbeat",
+    "get_heartbeat_age",
+    "get_lag",
+    "reopen",
 ]
 """The methods of an inbox that can fail: all but `close`."""
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
-from urllib.parse import quote
 
 from pydantic import AliasPath, BeforeValidator, Field, JsonValue, StrictStr, StringConstraints
 
@@ -423,8 +422,7 @@ class Crisp(HelpDesk):
     @classmethod
     def link(cls, event: Event) -> str:
         """Return the address of the conversation in Crisp's inbox."""
-        website, session = (quote(part, safe="") for part in (event.account, event.conversation_id))
-        return f"https://app.crisp.chat/website/{website}/inbox/{session}/"
+        return f"https://app.crisp.chat/website/{event.account}/inbox/{event.conversation_id}/"
 
     # Conversations
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
-from urllib.parse import quote
 
 from pydantic import Field, JsonValue
 
@@ -289,7 +288,7 @@ class Front(HelpDesk):
     @classmethod
     def link(cls, event: Event) -> str:
         """Return the address that opens the conversation in Front."""
-        return f"https://app.frontapp.com/open/{quote(event.conversation_id, safe='')}"
+        return f"https://app.frontapp.com/open/{event.conversation_id}"
 
     # Conversations
 

@@ -326,9 +326,7 @@ class Zendesk(HelpDesk):
     @classmethod
     def link(cls, event: Event) -> str:
         """Return the address of the ticket in the agent interface."""
-        return (
-            f"https://{quote(event.account, safe='')}.zendesk.com/agent/tickets/{quote(event.conversation_id, safe='')}"
-        )
+        return f"https://{event.account}.zendesk.com/agent/tickets/{event.conversation_id}"
 
     # Conversations
 
