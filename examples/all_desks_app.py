@@ -44,6 +44,16 @@ def check(desk: str) -> Response:
     return Response(status_code=200 if desk in routers else 404)
 
 
+@app.get("/live/{desk}")
+@app.get("/ready/{desk}")
+async def health(desk: str, request: Request) -> Response:
+    if desk not in routers:
+        raise HTTPException(404)
+    is_ready = request.url.path.startswith("/ready")
+    response = await routers[desk].ready_async() if is_ready else routers[desk].live()
+    return Response(response.body, response.status_code, response.headers)
+
+
 @app.post("/webhooks/{desk}")
 async def webhook(desk: str, request: Request, key: str = "") -> Response:
     if desk not in routers:

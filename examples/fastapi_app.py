@@ -27,6 +27,20 @@ def check() -> Response:
     return Response()
 
 
+@app.get("/live")
+def live() -> Response:
+    """For a supervisor that restarts a process that does not respond."""
+    response = router.live()
+    return Response(response.body, response.status_code, response.headers)
+
+
+@app.get("/ready")
+async def ready() -> Response:
+    """For monitoring: 503 if webhooks cannot be stored, or no worker processes them."""
+    response = await router.ready_async()
+    return Response(response.body, response.status_code, response.headers)
+
+
 @app.post("/webhooks/intercom")
 async def intercom(request: Request) -> Response:
     response = await router.handle_async(await request.body(), request.headers)

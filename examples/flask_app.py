@@ -30,3 +30,15 @@ def intercom() -> ResponseReturnValue:
         return ""
     response = router.handle(request.get_data(), request.headers)
     return response.body, response.status_code, response.headers
+
+
+@app.get("/live")
+def live() -> ResponseReturnValue:
+    response = router.live()
+    return response.body, response.status_code, response.headers
+
+
+@app.get("/ready")
+def ready() -> ResponseReturnValue:
+    response = router.ready()  # 503 if webhooks cannot be stored, or no worker processes them
+    return response.body, response.status_code, response.headers

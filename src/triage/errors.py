@@ -3,6 +3,7 @@
 ```
 TriageError
 ├─ InvalidSignature      a request is not signed with one of the configured secrets
+│  └─ StaleDelivery      it is signed correctly, but at another time
 ├─ MalformedPayload      a signed request does not match the vendor's documentation
 ├─ ConversationIgnored   an adapter leaves a conversation alone, as its settings demand
 ├─ ClassifierError       the classifier returned no verdict
@@ -31,6 +32,10 @@ class TriageError(Exception):
 
 class InvalidSignature(TriageError):  # noqa: N818 - the field's usual name
     """A delivery is not signed with one of the configured secrets."""
+
+
+class StaleDelivery(InvalidSignature):
+    """A delivery is signed correctly, but its signed time is too far from ours: a replay, or a wrong clock."""
 
 
 class MalformedPayload(TriageError):  # noqa: N818 - named like InvalidSignature

@@ -24,6 +24,7 @@ from triage.engine.attempt import ATTEMPTS, process
 from triage.engine.backlog import BacklogWatch
 from triage.engine.clients import AsyncHttpClient, HttpClient, HttpClients
 from triage.engine.engine import Engine
+from triage.engine.health import check_readiness
 from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener
 from triage.engine.rules import Reroute
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload, describe_location
@@ -38,6 +39,7 @@ from triage.models import (
     FallbackReason,
     Handshake,
     Headers,
+    HealthResponse,
     Outcome,
     Received,
     RunContext,
@@ -379,6 +381,34 @@ class Router:
             return received
         return self._respond(await process(self.engine, received.event, AsyncIO(), 1))
 
+    # Health
+
+    def live(self) -> HealthResponse:
+        """Return 200: the process responds to requests. For a liveness check, after which a supervisor restarts it.
+
+        It looks at nothing else, because a restart repairs neither a full disk nor a help desk that is down.
+        """
+        return HealthResponse("alive")
+
+    def ready(self, max_lag: Duration | None = "5m") -> HealthResponse:
+        """Return 200 if webhooks can be stored and are processed in time, otherwise 503. The log says why.
+
+        Without an inbox, the answer is always 200.
+
+        Args:
+            max_lag: How long an event that is due may wait for a worker. None checks only that the inbox can be
+                written, for a load balancer that should keep sending webhooks while they are merely processed late.
+        """
+        return run(check_readiness(self.engine, SyncIO(), _parse_lag(max_lag)))
+
+    async def ready_async(self, max_lag: Duration | None = "5m") -> HealthResponse:
+        """Do the same as `ready`, in async code.
+
+        Args:
+            max_lag: How long an event that is due may wait for a worker; None for any time.
+        """
+        return await check_readiness(self.engine, AsyncIO(), _parse_lag(max_lag))
+
     # Clients
 
     def warm_up(self) -> None:
@@ -525,6 +555,10 @@ def _check_options(
         raise ConfigurationError(f"reroute must be 'escalate', 'always' or 'never', not {reroute!r}.")
     if isinstance(when, type) or not (when is None or callable(when)):
         raise ConfigurationError(f"when must be a function that takes a conversation, not {when!r}.")
+
+
+def _parse_lag(max_lag: Duration | None) -> float | None:
+    return None if max_lag is None else parse_duration(max_lag, "max_lag")
 
 
 def _check_functions(functions: object) -> dict[str, Callable[[RunContext], object]]:

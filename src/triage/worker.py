@@ -21,6 +21,9 @@ from triage.router import Router
 
 logger = logging.getLogger(__name__)
 
+HEARTBEAT = 20.0
+"""Seconds between two heartbeats of a worker, at most."""
+
 _POLL = 1.0  # seconds between two polls of the inbox, for events that other processes stored or that became due
 _LONGEST_SILENCE = 300.0  # seconds; no code of ours blocks an event loop for as long, so it never returns
 _SPARE_THREADS = 4  # for the inbox, while every event occupies a thread
@@ -183,7 +186,7 @@ class Worker:
 
     async def _work(self, woken: asyncio.Event, stopping: threading.Event) -> None:
         tasks = self._tasks = {}
-        heartbeat = _Heartbeat(self._inbox, tasks, self._lease)
+        heartbeat = _Heartbeat(self._inbox, self._router.name, tasks, self._lease)
         try:
             while not stopping.is_set():
                 woken.clear()
@@ -250,16 +253,18 @@ def _drain_at_exit(worker: Worker) -> None:
 
 
 class _Heartbeat:
-    """Extends the leases of the events in progress, in a thread of its own, so that it never waits for work.
+    """Shows the inbox that the worker and its events are alive, in a thread of its own that never waits for work.
 
     Args:
         inbox: The inbox.
+        owner: The name of the worker's Router.
         tasks: The events in progress. The event loop changes it.
         lease: Seconds until a lease expires.
     """
 
-    def __init__(self, inbox: Inbox, tasks: Mapping[asyncio.Task[None], Job], lease: float) -> None:
+    def __init__(self, inbox: Inbox, owner: str, tasks: Mapping[asyncio.Task[None], Job], lease: float) -> None:
         self._inbox = inbox
+        self._owner = owner
         self._tasks = tasks
         self._lease = lease
         self._loop = asyncio.get_running_loop()
@@ -271,7 +276,8 @@ class _Heartbeat:
         self._stopping.set()
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._lease / 3):
+        self._beat()
+        while not self._stopping.wait(min(self._lease / 3, HEARTBEAT)):
             with suppress(RuntimeError):  # the loop is already closed
                 self._loop.call_soon_threadsafe(self._answer)
             silence = time.monotonic() - self._answered_at
@@ -281,13 +287,17 @@ class _Heartbeat:
                     "An async classifier or function must not block.",
                     silence,
                 )
-                continue
-            try:
-                self._inbox.extend(list(self._tasks.values()), self._lease)  # `list` copies at once
-            except InboxError as err:
-                logger.error("the worker cannot extend its leases: %s", err)  # noqa: TRY400 - a traceback adds nothing
-            except Exception as err:  # noqa: BLE001 - whatever it is, the next heartbeat may succeed
-                logger.error("the worker cannot extend its leases: %s", describe_location(err))  # noqa: TRY400
+            else:
+                self._beat()
+
+    def _beat(self) -> None:
+        try:
+            self._inbox.record_heartbeat(self._owner)
+            self._inbox.extend(list(self._tasks.values()), self._lease)  # `list` copies at once
+        except InboxError as err:
+            logger.error("the worker cannot extend its leases: %s", err)  # noqa: TRY400 - a traceback adds nothing
+        except Exception as err:  # noqa: BLE001 - whatever it is, the next heartbeat may succeed
+            logger.error("the worker cannot extend its leases: %s", describe_location(err))  # noqa: TRY400
 
     def _answer(self) -> None:
         self._answered_at = time.monotonic()

@@ -673,3 +673,56 @@ def test_an_event_stored_by_another_version_is_dead_lettered(table_inbox: TableI
     assert table_inbox.redrive(entry.key)
     assert table_inbox.lease_key(entry.key, LEASE) is None
     assert table_inbox.count_states()["dead"] == 1
+
+
+# Heartbeats
+
+
+def test_the_age_of_the_last_heartbeat_is_known_for_each_router(inbox: Inbox, clock: Clock) -> None:
+    assert inbox.get_heartbeat_age("intercom") is None
+    inbox.record_heartbeat("intercom")
+    clock.now += 30
+    assert inbox.get_heartbeat_age("intercom") == pytest.approx(30)
+    inbox.record_heartbeat("intercom")
+    assert inbox.get_heartbeat_age("intercom") == pytest.approx(0)
+    assert inbox.get_heartbeat_age("front") is None
+
+
+def test_the_lag_is_the_wait_of_the_oldest_event_that_could_be_leased(inbox: Inbox, clock: Clock) -> None:
+    assert inbox.get_lag() == 0
+    inbox.add(build_event(1))
+    inbox.add(build_event(2))
+    inbox.add(build_event(1, conversation="2"), delay=1000)
+    clock.now += 100
+    assert inbox.get_lag() == inbox.get_lag("intercom") == pytest.approx(100)
+    assert inbox.get_lag("front") == 0
+    job = lease_one(inbox)
+    assert inbox.get_lag() == 0, "the second event waits for the first, and the third is not due"
+    clock.now += LEASE + 50
+    assert inbox.get_lag() == pytest.approx(50), "the worker that leased the event is gone"
+    inbox.finish(lease_one(inbox), Outcome(status="routed"))
+    assert inbox.get_lag() > 50, "the second event has waited since it was stored"
+    assert job.attempts == 1
+
+
+# Reopening
+
+
+def test_a_planned_event_is_reopened_with_another_ledger(inbox: Inbox) -> None:
+    inbox.add(build_event())
+    assert not inbox.reopen(build_event().key, Ledger()), "it is not finished"
+    inbox.finish(lease_one(inbox), Outcome(status="planned"), Ledger(verdict=Verdict(bucket="general")))
+    assert inbox.reopen(build_event().key, Ledger(verdict=Verdict(bucket="billing")))
+    job = lease_one(inbox)
+    assert job.attempts == 1
+    assert job.ledger.verdict is not None
+    assert job.ledger.verdict.bucket == "billing"
+    assert not inbox.reopen("nobody", Ledger())
+
+
+def test_a_finished_event_is_reopened_if_it_is_still_stored(inbox: Inbox) -> None:
+    inbox.add(build_event())
+    inbox.finish(lease_one(inbox), Outcome(status="routed"))
+    is_stored = not isinstance(inbox, MemoryInbox)  # which keeps only the key of a finished event
+    assert inbox.reopen(build_event().key, Ledger()) is is_stored
+    assert len(inbox.lease(1, LEASE)) == is_stored

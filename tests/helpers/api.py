@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from triage import Event, Outcome, Router, WebhookResponse
-from triage.models import Headers
+from triage.check import check_router
+from triage.io.ports import AsyncIO, SyncIO, run
+from triage.models import Finding, Headers, HealthResponse
 
 T = TypeVar("T")
 
@@ -26,6 +28,16 @@ class Api:
         if self.name == "sync":
             return router.process(event, **options)
         return self._await(lambda: router.process_async(event, **options), router)
+
+    def ready(self, router: Router, **options: Any) -> HealthResponse:
+        if self.name == "sync":
+            return router.ready(**options)
+        return self._await(lambda: router.ready_async(**options), router)
+
+    def check(self, router: Router, **options: Any) -> list[Finding]:
+        if self.name == "sync":
+            return run(check_router(router, SyncIO(), **options))
+        return self._await(lambda: check_router(router, AsyncIO(), **options), router)
 
     def _await(self, call: Callable[[], Coroutine[Any, Any, T]], router: Router) -> T:
         async def call_and_close() -> T:

@@ -264,6 +264,7 @@ def test_the_sweeper_routes_overdue_events(tmp_path: Path) -> None:
     bind(app, desk.router(inbox=inbox))
     desk.clock.now += 60
     app.tasks["triage.sweep"].delay()
+    assert inbox.get_heartbeat_age("intercom") == 0, "the sweeper shows that a worker runs"
     assert inbox.count_states()["finished"] == 1
     inbox.close()
 

@@ -50,6 +50,20 @@ def desk(request: pytest.FixtureRequest) -> Desk:
     return DESKS[getattr(request, "param", "intercom")]()
 
 
+# Heartbeats
+
+
+def test_a_running_worker_is_seen_in_the_inbox(desk: Desk, inbox: WatchedInbox) -> None:
+    router = desk.router(inbox=inbox)
+    assert inbox.get_heartbeat_age("intercom") is None
+    webhook = desk.fake.customer_writes("This is billing.")
+    with Worker(router):
+        router.handle(webhook.body, webhook.headers)
+        inbox.wait()
+    assert inbox.get_heartbeat_age("intercom") is not None
+    assert inbox.get_heartbeat_age("front") is None
+
+
 # Storing
 
 

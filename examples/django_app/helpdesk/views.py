@@ -18,3 +18,13 @@ def intercom(request: HttpRequest) -> HttpResponse:
         return HttpResponse()
     response = router.handle(request.body, request.headers)
     return HttpResponse(response.body, status=response.status_code, headers=response.headers)
+
+
+def live(request: HttpRequest) -> HttpResponse:
+    response = router.live()
+    return HttpResponse(response.body, status=response.status_code, headers=response.headers)
+
+
+def ready(request: HttpRequest) -> HttpResponse:
+    response = router.ready()
+    return HttpResponse(response.body, status=response.status_code, headers=response.headers)

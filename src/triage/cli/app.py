@@ -6,6 +6,7 @@ import click
 from typing_extensions import override
 
 from triage.cli.calibrate import calibrate
+from triage.cli.check import check
 from triage.cli.compare import compare
 from triage.cli.evaluate import evaluate
 from triage.cli.inbox import inbox_group
@@ -31,6 +32,7 @@ def triage() -> None:
     """Route help desk conversations: run workers, manage stored events, try and test another policy."""
 
 
+triage.add_command(check)
 triage.add_command(work)
 triage.add_command(inbox_group)
 triage.add_command(replay)

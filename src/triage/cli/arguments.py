@@ -15,6 +15,7 @@ import click
 from triage.errors import ConfigurationError
 from triage.inbox import open_inbox
 from triage.inbox.base import Inbox
+from triage.limits import parse_duration
 from triage.router import Router
 
 _MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -83,6 +84,14 @@ def parse_time(ctx: click.Context, param: click.Parameter, value: str) -> float:
             f"{value!r} is neither an age, such as 30d or 12h, nor a date, such as 2026-11-01."
         ) from None
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
+def parse_optional_duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Convert a duration, `5m`, to seconds."""
+    try:
+        return None if value is None else parse_duration(value, "It")
+    except ConfigurationError as err:
+        raise click.BadParameter(str(err)) from err
 
 
 def get_inbox(router: Router) -> Inbox:

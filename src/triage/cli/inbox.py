@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, get_args
+from typing import get_args
 
 import click
 
 from triage import text as _text
 from triage.classifiers.cassette import forget_customer
-from triage.cli.arguments import inbox_option, json_option, parse_time
+from triage.cli.arguments import inbox_option, json_option, parse_optional_duration, parse_time
+from triage.cli.backup import backup
+from triage.cli.facts import collect_facts, count_events, format_line
+from triage.cli.redo import redo
+from triage.cli.selection import Selection, selection_options
 from triage.errors import ConfigurationError
-from triage.inbox.base import Operator
+from triage.inbox.base import Inbox, Operator
 from triage.inbox.entries import iterate_entries
 from triage.models import Entry, State
 
@@ -25,17 +28,13 @@ def inbox_group() -> None:
 @inbox_group.command("list")
 @inbox_option
 @click.option("--state", type=click.Choice(get_args(State)), help="Only events in this state.")
+@selection_options
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Maximum number of events.")
 @json_option
-def list_events(inbox: Operator, state: State | None, limit: int, as_json: bool) -> None:
-    """List events, the newest first."""
-    for entry in islice(iterate_entries(inbox, state), limit):
-        facts = _collect_facts(entry)
-        if as_json:
-            click.echo(json.dumps(facts))
-        else:
-            result = facts["error"] or facts["status"] or ""
-            click.echo(f"{facts['received']}  {entry.state:<8}  {entry.attempts:>2}x  {entry.key}  {result}")
+def list_events(inbox: Operator, state: State | None, selection: Selection, limit: int, as_json: bool) -> None:
+    """List events, the newest first, with their verdict, its cost, and a link to the conversation."""
+    for entry in islice(selection.find(inbox, state), limit):
+        click.echo(json.dumps(collect_facts(entry)) if as_json else format_line(entry))
 
 
 @inbox_group.command()
@@ -47,8 +46,8 @@ def show(key: str, inbox: Operator, text: bool) -> None:
     entry = inbox.get_entry(key)
     if entry is None:
         raise click.ClickException(f"The inbox has no event {key!r}.")
-    for name, value in _collect_facts(entry).items():
-        if value is not None:
+    for name, value in collect_facts(entry).items():
+        if value is not None and name not in ("bucket", "confidence", "fallback"):
             click.echo(f"{name:<12} {value}")
     if entry.ledger.verdict is not None:
         verdict = entry.ledger.verdict
@@ -76,7 +75,7 @@ def redrive(keys: tuple[str, ...], inbox: Operator, redrive_all: bool) -> None:
     if redrive_all:
         keys = tuple(entry.key for entry in iterate_entries(inbox, "dead") if entry.event is not None)
     rejected = [key for key in keys if not inbox.redrive(key)]
-    click.echo(f"{_count_events(len(keys) - len(rejected))} redriven.")
+    click.echo(f"{count_events(len(keys) - len(rejected))} redriven.")
     if rejected:
         raise click.ClickException(f"neither dead nor parked, or unreadable: {', '.join(rejected)}")
 
@@ -105,7 +104,7 @@ def purge(inbox: Operator, before: float, dead: bool) -> None:
 
     A later delivery of a removed event is processed as a new one, so keep the events of the last few days.
     """
-    click.echo(f"{_count_events(inbox.purge(before, dead=dead))} removed.")
+    click.echo(f"{count_events(inbox.purge(before, dead=dead))} removed.")
 
 
 @inbox_group.command()
@@ -123,7 +122,7 @@ def forget(customer: str, inbox: Operator, cassettes: tuple[str, ...]) -> None:
 
     CUSTOMER is an id or an email address. Events that a worker has leased are not removed.
     """
-    click.echo(f"{_count_events(inbox.forget(customer))} removed.")
+    click.echo(f"{count_events(inbox.forget(customer))} removed.")
     for path in cassettes:
         try:
             number = forget_customer(path, customer)
@@ -134,32 +133,32 @@ def forget(customer: str, inbox: Operator, cassettes: tuple[str, ...]) -> None:
 
 @inbox_group.command()
 @inbox_option
+@click.option(
+    "--max-age", callback=parse_optional_duration, help="Fail if an event has waited longer: 5m, for example."
+)
+@click.option("--max-dead", type=click.IntRange(min=0), help="Fail if more events are dead.")
 @json_option
-def stats(inbox: Operator, as_json: bool) -> None:
-    """Count the events in each state."""
-    counts = dict(inbox.count_states())
+def stats(inbox: Inbox, max_age: float | None, max_dead: int | None, as_json: bool) -> None:
+    """Count the events in each state, and show how long the oldest event that is due has waited for a worker.
+
+    The exit status is 1 if a limit is exceeded, so that a monitoring system can raise an alarm.
+    """
+    counts, lag = dict(inbox.count_states()), round(inbox.get_lag(), 1)
     if as_json:
-        click.echo(json.dumps(counts))
+        click.echo(json.dumps({**counts, "lag": lag}))
     else:
         for state, number in counts.items():
             click.echo(f"{state:<8} {number}")
-
-
-def _count_events(number: int) -> str:
-    return f"{number} event{'' if number == 1 else 's'}"
-
-
-def _collect_facts(entry: Entry) -> dict[str, Any]:
-    return {
-        "key": entry.key,
-        "state": entry.state,
-        "attempts": entry.attempts,
-        "received": _format_time(entry.received),
-        "due": _format_time(entry.due) if entry.state in ("ready", "leased") else None,
-        "changed": _format_time(entry.changed),
-        "status": entry.outcome.status if entry.outcome else None,
-        "error": entry.error,
-    }
+        click.echo(f"lag      {lag:g} s")
+    problems: list[str] = []
+    if max_age is not None and lag > max_age:
+        problems.append(f"an event has waited {lag:g} s, more than {max_age:g} s: is a worker running?")
+    if max_dead is not None and counts["dead"] > max_dead:
+        problems.append(
+            f"{counts['dead']} events are dead, more than {max_dead}: see `triage inbox list --state dead`."
+        )
+    if problems:
+        raise click.ClickException(" ".join(problems))
 
 
 def _format_texts(entry: Entry) -> Iterator[str]:
@@ -173,5 +172,5 @@ def _format_texts(entry: Entry) -> Iterator[str]:
         yield from (f"\n{message.role}: {message.text}" for message in conversation.messages)
 
 
-def _format_time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="seconds")
+inbox_group.add_command(redo)
+inbox_group.add_command(backup)

@@ -178,6 +178,36 @@ class Past(Protocol):
         ...
 
 
+class Heartbeats(Protocol):
+    """Knows when a worker was last seen, and how far behind the workers are."""
+
+    def record_heartbeat(self, owner: str) -> None:
+        """Record that a worker of a Router is running.
+
+        Args:
+            owner: The name of the Router.
+        """
+        ...
+
+    def get_heartbeat_age(self, owner: str) -> float | None:
+        """Return the seconds since the last heartbeat of a worker, or None if there was none.
+
+        Args:
+            owner: The name of the Router.
+        """
+        ...
+
+    def get_lag(self, owner: str | None = None) -> float:
+        """Return for how many seconds the event that waits longest could have been leased; 0 if none waits.
+
+        Events that are not due yet, or that wait for an earlier event of their conversation, do not count.
+
+        Args:
+            owner: The name of the Router whose events count; None for those of all Routers.
+        """
+        ...
+
+
 class SharedLimits(Protocol):
     """Pauses and spending that all workers of an inbox share."""
 
@@ -250,6 +280,18 @@ class Operator(Protocol):
         """
         ...
 
+    def reopen(self, key: str, ledger: Ledger) -> bool:
+        """Make a finished or planned event ready again, with another ledger.
+
+        Args:
+            key: The key of the event.
+            ledger: The ledger, which replaces the stored one.
+
+        Returns:
+            False if no event with this key is finished or planned, or if the event itself is no longer stored.
+        """
+        ...
+
     def park(self, key: str, reason: str) -> bool:
         """Park a ready event, so that no worker processes it.
 
@@ -304,7 +346,7 @@ class Operator(Protocol):
         ...
 
 
-class Inbox(Receiver, WorkQueue, Past, SharedLimits, Operator, Protocol):
+class Inbox(Receiver, WorkQueue, Past, Heartbeats, SharedLimits, Operator, Protocol):
     """Stores events from the moment they are acknowledged until they are removed."""
 
     in_memory: bool
@@ -313,6 +355,15 @@ class Inbox(Receiver, WorkQueue, Past, SharedLimits, Operator, Protocol):
     def close(self) -> None:
         """Close files and connections. The next call opens them again."""
         ...
+
+
+def build_heartbeat_name(owner: str) -> str:
+    """Return the name under which the heartbeats of a Router's workers are stored.
+
+    Args:
+        owner: The name of the Router.
+    """
+    return f"a worker of {owner}"
 
 
 def build_unreadable_key(owner: str, body: bytes) -> str:

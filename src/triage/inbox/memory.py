@@ -18,6 +18,7 @@ from triage.inbox.base import (
     INTERRUPTED,
     SPENDING_KEPT,
     Inbox,
+    build_heartbeat_name,
     build_lease_lost,
     build_unreadable_key,
     find_customer,
@@ -292,6 +293,25 @@ class MemoryInbox(Inbox):
             return self._limits.get(name, (0.0, 0.0))[0]
 
     @override
+    def record_heartbeat(self, owner: str) -> None:
+        with self._lock:
+            now = self._clock()
+            self._limits[build_heartbeat_name(owner)] = now, now
+
+    @override
+    def get_heartbeat_age(self, owner: str) -> float | None:
+        with self._lock:
+            seen, _ = self._limits.get(build_heartbeat_name(owner), (None, 0.0))
+            return None if seen is None else max(0.0, self._clock() - seen)
+
+    @override
+    def get_lag(self, owner: str | None = None) -> float:
+        with self._lock:
+            now = self._clock()
+            due = self._list_due(now, owner)
+            return now - due[0].due if due else 0.0
+
+    @override
     def list_entries(
         self, state: State | None = None, *, limit: int = 100, before: int | None = None
     ) -> Sequence[Entry]:
@@ -316,6 +336,16 @@ class MemoryInbox(Inbox):
             if row is None or row.state not in ("planned", "dead", "parked") or row.event is None:
                 return False
             self._reopen(row)
+            return True
+
+    @override
+    def reopen(self, key: str, ledger: Ledger) -> bool:
+        with self._lock:
+            row = self._rows.get(key)
+            if row is None or row.state not in ("finished", "planned") or row.event is None:
+                return False
+            self._reopen(row)
+            row.ledger = ledger
             return True
 
     @override

@@ -179,6 +179,20 @@ ON CONFLICT (name) DO UPDATE SET changed = :now, value = triage_limits.value + :
 SELECT value FROM triage_limits WHERE name = :name;
 
 
+-- Workers
+
+-- name: record_heartbeat
+INSERT INTO triage_limits (name, value, changed) VALUES (:name, :now, :now)
+ON CONFLICT (name) DO UPDATE SET changed = :now, value = :now;
+
+-- name: get_heartbeat_age
+SELECT :now - value FROM triage_limits WHERE name = :name;
+
+-- name: get_lag
+SELECT :now - min(due) FROM triage_events AS candidate
+WHERE {is_next} AND (CAST(:owner AS TEXT) IS NULL OR owner = :owner);
+
+
 -- Operators
 
 -- name: list_entries
@@ -193,6 +207,10 @@ WHERE key = :key;
 -- name: redrive
 UPDATE triage_events SET state = 'ready', attempts = 0, due = :now, changed = :now
 WHERE key = :key AND state IN ('planned', 'dead', 'parked') AND event IS NOT NULL;
+
+-- name: reopen
+UPDATE triage_events SET state = 'ready', attempts = 0, due = :now, changed = :now, ledger = :ledger
+WHERE key = :key AND state IN ('finished', 'planned') AND event IS NOT NULL;
 
 -- name: park
 UPDATE triage_events SET state = 'parked', error = :reason, changed = :now WHERE key = :key AND state = 'ready';

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,32 @@ class SQLiteInbox(TableInbox):
             if self._opened is not None:
                 self._opened.close()
             self._opened = None
+
+    def backup(self, path: str | Path) -> None:
+        """Copy the inbox to another file, while it is in use.
+
+        A copy of the file alone would lack the newest events, which are in its write-ahead log.
+
+        Args:
+            path: The new file, which is readable only by its owner.
+
+        Raises:
+            ConfigurationError: The file exists or cannot be created.
+            InboxError: The inbox cannot be read.
+        """
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except OSError as err:
+            raise ConfigurationError(f"The backup {path} cannot be created: {err}") from err
+        try:
+            # Connections of its own, so that deliveries do not wait for the copy. If the inbox was removed, the mode
+            # prevents an empty copy.
+            address = f"{Path(self._path).absolute().as_uri()}?mode=rw"
+            with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(path)) as target:
+                source.backup(target)
+        except sqlite3.Error as err:
+            Path(path).unlink()
+            raise InboxError(f"the inbox {self._path} cannot be copied to {path}: {err}") from err
 
     @override
     def before_fork(self) -> None:

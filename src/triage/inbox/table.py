@@ -15,6 +15,7 @@ from triage.inbox.base import (
     INTERRUPTED,
     SPENDING_KEPT,
     Inbox,
+    build_heartbeat_name,
     build_lease_lost,
     build_unreadable_key,
     find_customer,
@@ -166,6 +167,19 @@ class TableInbox(Inbox):
         return float(rows[0][0]) if rows else 0.0
 
     @override
+    def record_heartbeat(self, owner: str) -> None:
+        self._change("record_heartbeat", name=build_heartbeat_name(owner))
+
+    @override
+    def get_heartbeat_age(self, owner: str) -> float | None:
+        rows = self._fetch("get_heartbeat_age", name=build_heartbeat_name(owner))
+        return max(0.0, rows[0][0]) if rows else None
+
+    @override
+    def get_lag(self, owner: str | None = None) -> float:
+        return max(0.0, self._fetch("get_lag", owner=owner)[0][0] or 0.0)
+
+    @override
     def list_entries(
         self, state: State | None = None, *, limit: int = 100, before: int | None = None
     ) -> Sequence[Entry]:
@@ -179,6 +193,10 @@ class TableInbox(Inbox):
     @override
     def redrive(self, key: str) -> bool:
         return self._change("redrive", key=key)
+
+    @override
+    def reopen(self, key: str, ledger: Ledger) -> bool:
+        return self._change("reopen", key=key, ledger=ledger.model_dump_json())
 
     @override
     def park(self, key: str, reason: str) -> bool:

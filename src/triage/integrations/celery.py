@@ -69,6 +69,7 @@ def bind(
 
     @app.task(name=f"{name}.sweep", ignore_result=True, shared=False)
     def re_enqueue() -> None:
+        inbox.record_heartbeat(router.name)
         for key in inbox.list_overdue(_SWEEP_LIMIT, sweep, router.name):
             process.delay(key)
 

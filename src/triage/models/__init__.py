@@ -6,8 +6,9 @@ Their `repr()` never contains text by a customer, or by a model about a customer
 
 from triage.models.conversation import Conversation, Customer, Id, Message, Role
 from triage.models.event import Event, Handshake, Ignored, Parsed
+from triage.models.finding import Finding
 from triage.models.health import BreakerHealth, WorkerHealth
-from triage.models.http import Delivery, Headers, Received, Request, Response, Token, WebhookResponse
+from triage.models.http import Delivery, Headers, HealthResponse, Received, Request, Response, Token, WebhookResponse
 from triage.models.jobs import Entry, Job, Ledger, State
 from triage.models.outcome import Outcome, Performed, Rejection, RunContext, Status, Step, StepResult
 from triage.models.verdict import FallbackReason, Usage, Verdict
@@ -20,8 +21,10 @@ __all__ = [
     "Entry",
     "Event",
     "FallbackReason",
+    "Finding",
     "Handshake",
     "Headers",
+    "HealthResponse",
     "Id",
     "Ignored",
     "Job",

@@ -1,5 +1,6 @@
 """HTTP messages: webhooks, calls to a help desk's API, and the responses to both."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, Self, TypeAlias
@@ -15,7 +16,7 @@ Headers: TypeAlias = (
 """The forms in which web frameworks provide headers: a mapping or pairs, of text or (in ASGI) of bytes."""
 
 _NOT_SERIALIZABLE = (
-    "A web framework cannot send a WebhookResponse as it is, and its status code would be lost. In FastAPI, write "
+    "A web framework cannot send this response as it is, and its status code would be lost. In FastAPI, write "
     "`return Response(content=response.body, status_code=response.status_code, headers=response.headers)`."
 )
 
@@ -50,8 +51,8 @@ class Delivery:
         return cls(bytes(body), lowered, received_at)
 
 
-class WebhookResponse:
-    """The response to a webhook, for the web framework to send.
+class HttpAnswer:
+    """A response for the web framework to send.
 
     It is deliberately neither a dataclass nor a pydantic model. FastAPI would serialize either and answer 200, even to
     a forged request or an event that could not be stored.
@@ -60,19 +61,14 @@ class WebhookResponse:
         status_code: The HTTP status.
         body: The body, which is JSON.
         headers: The headers.
-        outcome: The result of the delivery.
     """
 
-    __slots__ = ("body", "headers", "outcome", "status_code")
+    __slots__ = ("body", "headers", "status_code")
 
-    def __init__(self, status_code: int, body: bytes, headers: dict[str, str], outcome: Outcome) -> None:
+    def __init__(self, status_code: int, body: bytes, headers: dict[str, str]) -> None:
         self.status_code = status_code
         self.body = body
         self.headers = headers
-        self.outcome = outcome
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.status_code}, outcome={self.outcome!r})"
 
     def __iter__(self) -> NoReturn:
         raise TypeError(_NOT_SERIALIZABLE)
@@ -80,6 +76,45 @@ class WebhookResponse:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> NoReturn:
         raise TypeError(_NOT_SERIALIZABLE)
+
+
+class HealthResponse(HttpAnswer):
+    """The response to a health check.
+
+    Attributes:
+        reason: Why the application is not healthy, without customer text; empty if it is. It is not in the body,
+            because it may name a file or a server.
+    """
+
+    __slots__ = ("reason",)
+
+    def __init__(self, status: str, reason: str = "") -> None:
+        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+        super().__init__(503 if reason else 200, json.dumps({"status": status}).encode(), headers)
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"HealthResponse({self.status_code}, reason={self.reason!r})"
+
+
+class WebhookResponse(HttpAnswer):
+    """The response to a webhook, for the web framework to send.
+
+    Attributes:
+        status_code: The HTTP status.
+        body: The body, which is JSON.
+        headers: The headers.
+        outcome: The result of the delivery.
+    """
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, status_code: int, body: bytes, headers: dict[str, str], outcome: Outcome) -> None:
+        super().__init__(status_code, body, headers)
+        self.outcome = outcome
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.status_code}, outcome={self.outcome!r})"
 
 
 class Received(WebhookResponse):
@@ -95,10 +130,7 @@ class Received(WebhookResponse):
     def __init__(
         self, status_code: int, body: bytes, headers: dict[str, str], outcome: Outcome, event: Event | None = None
     ) -> None:
-        self.status_code = status_code
-        self.body = body
-        self.headers = headers
-        self.outcome = outcome
+        super().__init__(status_code, body, headers, outcome)
         self.event = event
 
 

@@ -45,6 +45,10 @@ InboxCall: TypeAlias = Literal[
     "get_oldest_due",
     "list_related",
     "count_replies",
+    "record_heartbeat",
+    "get_heartbeat_age",
+    "get_lag",
+    "reopen",
 ]
 """The methods of an inbox that can fail: all but `close`."""
 

@@ -141,7 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _respond  # noqa: N815 - http.server's names
 
     def _send(self, response: HttpResponse) -> None:
-        self.send_response(response.status)
+        if "Date" in response.headers:
+            self.send_response_only(response.status)  # `send_response` would add a date of its own
+        else:
+            self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
         if response.status != 204:

@@ -29,6 +29,7 @@ from triage.models import (
     Customer,
     Delivery,
     Event,
+    Finding,
     Handshake,
     Id,
     Ignored,
@@ -86,6 +87,7 @@ __all__ = [
     "Delivery",
     "ErrorFacts",
     "Event",
+    "Finding",
     "Handshake",
     "HelpDesk",
     "Id",
@@ -398,6 +400,15 @@ class HelpDesk(Settings, ABC):
         """
         return ErrorFacts()
 
+    @classmethod
+    def link(cls, event: Event) -> str | None:
+        """Return the address at which people read the conversation of an event, or None if it is not known.
+
+        Args:
+            event: An event of this vendor.
+        """
+        return None
+
     def identify(self, delivery: Delivery) -> tuple[str | None, str | None]:
         """Return the ids of a delivery's conversation and of the delivery itself, as far as they are there and safe.
 
@@ -446,6 +457,70 @@ class HelpDesk(Settings, ABC):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Show the address, and settings that are never secret."""
         return [(None, self.url), *super().__repr_args__()]
+
+    # Checking the set-up
+
+    async def check_account(self, actions: Sequence[Action], send: Send) -> Sequence[Finding]:
+        """Check by reading only that the credentials work and that the account has what a policy names.
+
+        Args:
+            actions: The actions of the policy.
+            send: Makes the calls.
+        """
+        try:
+            findings = [Finding("credentials", "ok", await self.check_user(send))]
+        except (ConfigurationError, VendorError) as err:
+            return [Finding("credentials", "failed", f"{err}.".replace("..", "."))]
+        names = _collect_names(actions)
+        lookups = {
+            "teams": self.find_teams,
+            "users": self.find_users,
+            "tags": self.find_tags,
+            "fields": self.find_fields,
+        }
+        return findings + [await self._look_up(kind, names[kind], lookups[kind], send) for kind in names if names[kind]]
+
+    async def _look_up(self, kind: str, names: Sequence[str], find: "_Find", send: Send) -> Finding:
+        try:
+            existing = await find(names, send)
+        except VendorError as err:
+            if err.status == 403:
+                return Finding(kind, "skipped", f"the credentials do not allow reading them ({err})")
+            return Finding(kind, "failed", f"they cannot be read: {err}")
+        if existing is None:
+            return Finding(kind, "skipped", f"{self.title} creates them on first use, or has no call that lists them")
+        folded = {name.casefold() for pair in existing.items() for name in pair}
+        missing = [name for name in names if name.casefold() not in folded]
+        if not missing:
+            return Finding(kind, "ok", ", ".join(names))
+        found = ", ".join(f"{id_} ({label})" if label not in ("", id_) else id_ for id_, label in existing.items())
+        advice = f"Correct the policy, or create what is missing. There are: {found or 'none'}."
+        return Finding(kind, "failed", f"{self.title} does not have {', '.join(missing)}. {advice}")
+
+    async def check_user(self, send: Send) -> str:
+        """Check the credentials, and that `own_id` is a user who may write; return what was found.
+
+        Raises:
+            ConfigurationError: The settings do not fit the account. The message says what to change.
+            VendorError: The credentials were rejected, or the API failed.
+        """
+        return "not checked: this adapter has no call for it"
+
+    async def find_teams(self, ids: Sequence[str], send: Send) -> Mapping[str, str] | None:
+        """Return the account's teams, id to name; None if they cannot be listed."""
+        return None
+
+    async def find_users(self, ids: Sequence[str], send: Send) -> Mapping[str, str] | None:
+        """Return the account's users, id to name; None if they cannot be listed."""
+        return None
+
+    async def find_tags(self, names: Sequence[str], send: Send) -> Mapping[str, str] | None:
+        """Return the account's tags, id to name; None if a tag need not exist before it is used."""
+        return None
+
+    async def find_fields(self, names: Sequence[str], send: Send) -> Mapping[str, str] | None:
+        """Return the account's custom fields, id to name; None if they cannot be listed."""
+        return None
 
     # Planning
 
@@ -745,6 +820,26 @@ def _remove_history(messages: Sequence[Message], subject: str, *, is_continued: 
             message = message.model_copy(update={"text": text, "quoted": quoted})
         yield message
         is_reply = is_reply if message.role == "note" else True
+
+
+_Find: TypeAlias = Callable[[Sequence[str], Send], Awaitable[Mapping[str, str] | None]]
+
+
+def _collect_names(actions: Iterable[Action]) -> dict[str, list[str]]:
+    """Return the teams, users, tags and fields that a policy names, each once."""
+    names: dict[str, list[str]] = {"teams": [], "users": [], "tags": [], "fields": []}
+    for action in actions:
+        match action:
+            case Assign(team=team, user=user):
+                names["teams"] += [team] if team else []
+                names["users"] += [user] if user else []
+            case Tag(names=tags):
+                names["tags"] += tags
+            case SetFields(fields=fields):
+                names["fields"] += fields
+            case _:
+                pass
+    return {kind: list(dict.fromkeys(values)) for kind, values in names.items()}
 
 
 def build_steps(groups: Iterable[Sequence[Action]]) -> list[Step]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import AliasPath, BeforeValidator, Field, JsonValue, StrictStr, StringConstraints
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload
+from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, StaleDelivery, VendorError
 from triage.models import (
     Conversation,
     Customer,
@@ -195,6 +195,25 @@ class _LabelsResponse(Payload):
     data: _Labels
 
 
+class _Inbox(Payload):
+    id: str = Field(alias="inbox_id")
+    name: Loose[str] = None
+
+
+class _Inboxes(Payload):
+    data: LooseTuple[_Inbox] = ()
+
+
+class _Operator(Payload):
+    id: str = Field(validation_alias=AliasPath("details", "user_id"))
+    first_name: Loose[str] = Field(default=None, validation_alias=AliasPath("details", "first_name"))
+    last_name: Loose[str] = Field(default=None, validation_alias=AliasPath("details", "last_name"))
+
+
+class _Operators(Payload):
+    data: LooseTuple[_Operator] = ()
+
+
 class _Error(Payload):
     reason: Loose[str] = None
     message: Loose[str] = Field(default=None, validation_alias=AliasPath("data", "message"))
@@ -281,6 +300,47 @@ class Crisp(HelpDesk):
         """True for a plugin's webhooks. Crisp delivers a website's only once."""
         return self.hook == "plugin"
 
+    # Checking the set-up
+
+    async def check_user(self, send: Send) -> str:
+        """Check that the token is valid for every workspace. It belongs to a plugin, not to a user."""
+        for website_id in self.website_id:
+            try:
+                await self._list_operators(website_id, send)
+            except VendorError as err:
+                # Without this scope, the adapter works, and the credentials were recognized.
+                if err.code != "not_allowed":
+                    raise
+        return f"a {self.tier or self.hook} token for {', '.join(self.website_id)}"
+
+    async def find_teams(self, ids: Sequence[str], send: Send) -> Mapping[str, str] | None:
+        """Return the inboxes that all workspaces have, unless segments represent the teams."""
+        if self.teams == "segments":
+            return None
+        return _intersect([await self._list_inboxes(website_id, send) for website_id in self.website_id])
+
+    async def find_users(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the operators that all workspaces have."""
+        return _intersect([await self._list_operators(website_id, send) for website_id in self.website_id])
+
+    async def _list_inboxes(self, website_id: str, send: Send) -> dict[str, str]:
+        inboxes: dict[str, str] = {}
+        for number in range(1, _MAX_PAGES + 1):
+            page = {
+                inbox.id: inbox.name or ""
+                for inbox in (await self.get(_Inboxes, f"/v1/website/{website_id}/inboxes/list/{number}", send)).data
+            }
+            if page.keys() <= inboxes.keys():
+                break
+            inboxes |= page
+        return inboxes
+
+    async def _list_operators(self, website_id: str, send: Send) -> dict[str, str]:
+        operators = (await self.get(_Operators, f"/v1/website/{website_id}/operators/list", send)).data
+        return {
+            operator.id: f"{operator.first_name or ''} {operator.last_name or ''}".strip() for operator in operators
+        }
+
     # Webhooks
 
     def verify(self, delivery: Delivery) -> None:
@@ -303,7 +363,7 @@ class Crisp(HelpDesk):
         if not self.secrets.verify(message, signature, "sha256"):
             raise InvalidSignature(explain_rejection(delivery.headers, "X-Crisp-Signature", "the plugin's secret"))
         if not self._is_recent(stamp, delivery):
-            raise InvalidSignature("X-Crisp-Request-Timestamp is not within the replay window")
+            raise StaleDelivery("X-Crisp-Request-Timestamp is not within the replay window")
 
     def _is_recent(self, stamp: str, delivery: Delivery) -> bool:
         if not re.fullmatch(r"[0-9]{1,15}", stamp):
@@ -358,6 +418,11 @@ class Crisp(HelpDesk):
             at=conversation.messages[0].at,
             raw=raw,
         )
+
+    @classmethod
+    def link(cls, event: Event) -> str:
+        """Return the address of the conversation in Crisp's inbox."""
+        return f"https://app.crisp.chat/website/{event.account}/inbox/{event.conversation_id}/"
 
     # Conversations
 
@@ -559,6 +624,11 @@ class Crisp(HelpDesk):
         """
         error = _Error.model_validate(data)
         return ErrorFacts(error.message, error.reason)
+
+
+def _intersect(listed: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return the entries that are in all lists."""
+    return {id_: name for id_, name in listed[0].items() if all(id_ in others for others in listed)}
 
 
 def _build_path(website_id: str, conversation_id: str) -> str:

@@ -17,6 +17,7 @@ from triage.errors import (
     ConversationIgnored,
     InvalidSignature,
     MalformedPayload,
+    StaleDelivery,
     VendorError,
 )
 from triage.io.retry import parse_seconds
@@ -54,6 +55,7 @@ from triage.vendors.front_payload import (
     InboundEvent,
     Inbox,
     Item,
+    Named,
     Notification,
     Page,
     Recipient,
@@ -170,6 +172,42 @@ class Front(HelpDesk):
         """Return the API token."""
         return {"Authorization": f"Bearer {self.api_token}"}
 
+    # Checking the set-up
+
+    async def check_user(self, send: Send) -> str:
+        """Check that the API token belongs to the company, and that `author_id` is an active teammate."""
+        company = (await self.get(Named, "/me", send)).id
+        if company != self.company_id:
+            raise ConfigurationError(
+                f"The API token belongs to company {company}, but company_id is {self.company_id}: use the token of "
+                f"that company, or correct company_id."
+            )
+        teammates = {mate.id: mate for mate in (await self.get(Page[Named], "/teammates", send)).results}
+        author = teammates.get(self.author_id)
+        if author is None or author.is_blocked:
+            found = ", ".join(id_ for id_, mate in teammates.items() if not mate.is_blocked)
+            problem = "is blocked" if author else "does not exist, or the token may not see it"
+            raise ConfigurationError(f"The teammate {self.author_id} {problem}. Set author_id to one of: {found}.")
+        return f"company {company}, teammate {self.author_id}"
+
+    async def find_teams(self, ids: Sequence[str], send: Send) -> Mapping[str, str] | None:
+        """Return the inboxes, unless tags represent the teams."""
+        return await self._list_names("/inboxes", send) if self.teams == "inboxes" else None
+
+    async def find_users(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the teammates."""
+        return await self._list_names("/teammates", send)
+
+    async def find_fields(self, names: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the custom fields of conversations, which are set by name.
+
+        Source: https://dev.frontapp.com/reference/list-conversation-custom-fields
+        """
+        return await self._list_names("/conversations/custom_fields", send)
+
+    async def _list_names(self, path: str, send: Send) -> dict[str, str]:
+        return {entry.id: entry.name or "" for entry in (await self.get(Page[Named], path, send)).results}
+
     # Webhooks
 
     def verify(self, delivery: Delivery) -> None:
@@ -193,7 +231,7 @@ class Front(HelpDesk):
         if not self.secrets.verify(message, signature, "sha256"):
             raise InvalidSignature(explain_rejection(delivery.headers, "X-Front-Signature", "the app's secret"))
         if not re.fullmatch(r"[0-9]{1,15}", stamp) or abs(delivery.received_at - int(stamp) / 1000) > _WINDOW:
-            raise InvalidSignature("X-Front-Request-Timestamp is not within 5 minutes of our time")
+            raise StaleDelivery("X-Front-Request-Timestamp is not within 5 minutes of our time")
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from `inbound_received`, or from a rule's `inbound`.
@@ -246,6 +284,11 @@ class Front(HelpDesk):
         return self.build_event(
             conversation, message.id or event.id, account=self.company_id, kind=kind, at=message.created_at, raw=raw
         )
+
+    @classmethod
+    def link(cls, event: Event) -> str:
+        """Return the address that opens the conversation in Front."""
+        return f"https://app.frontapp.com/open/{event.conversation_id}"
 
     # Conversations
 

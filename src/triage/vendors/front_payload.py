@@ -147,6 +147,14 @@ class FrontTag(Payload):
         return bool(self.is_private) or "/teammates/" in (self.owner_url or "")
 
 
+class Named(Payload):
+    """The company, a teammate, an inbox or a custom field."""
+
+    id: Id
+    name: Loose[str] = None
+    is_blocked: Loose[bool] = None
+
+
 class Inbox(Payload):
     """An inbox."""
 

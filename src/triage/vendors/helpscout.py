@@ -10,7 +10,7 @@ from pydantic import AliasChoices, AliasPath, AwareDatetime, BeforeValidator, Co
 from pydantic.alias_generators import to_camel
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import InvalidSignature, MalformedPayload, VendorError
+from triage.errors import ConfigurationError, InvalidSignature, MalformedPayload, VendorError
 from triage.models import (
     Conversation,
     Customer,
@@ -28,7 +28,7 @@ from triage.models import (
 from triage.text import describe_automatic, from_html, to_html
 from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, select
 from triage.vendors.oauth import ClientCredentials
-from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word, sort_key
+from triage.vendors.payload import Loose, LooseTuple, Payload, find_link, parse_json, safe_word, sort_key
 from triage.vendors.responses import follow_merges, naming, parse_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import decode_base64, explain_rejection
@@ -148,7 +148,17 @@ class _Field(_Hal):
     options: Loose[tuple["_Field", ...]] = None
 
 
+class _Named(_Hal):
+    """A user, a team or an inbox."""
+
+    id: Id
+    name: str = ""
+
+
 class _Embedded(_Hal):
+    users: LooseTuple[_Named] = ()
+    teams: LooseTuple[_Named] = ()
+    mailboxes: LooseTuple[_Named] = ()
     threads: LooseTuple[_Thread] = ()
     fields_: LooseTuple[_Field] = Field(default=(), alias="fields")
 
@@ -312,6 +322,32 @@ class HelpScout(HelpDesk):
         url = f"{self.url}/v2/oauth2/token"
         return ClientCredentials(url, self.app_id, self.app_secret, vendor=self.name, lifetime=3600.0)
 
+    # Checking the set-up
+
+    async def check_user(self, send: Send) -> str:
+        """Check that the app's token belongs to `user_id`."""
+        me = await self.get(_Named, "/v2/users/me", send)
+        if me.id != self.user_id:
+            raise ConfigurationError(
+                f"The app belongs to user {me.id}, but user_id is {self.user_id}, so the adapter would take its own "
+                f"replies for a human's. Set user_id to {me.id}, or use an app of user {self.user_id}."
+            )
+        return f"user {me.id}"
+
+    async def find_teams(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the teams."""
+        return {team.id: team.name for page in await self._get_pages("/v2/teams", send) for team in page.teams}
+
+    async def find_users(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the users."""
+        return {user.id: user.name for page in await self._get_pages("/v2/users", send) for user in page.users}
+
+    async def find_fields(self, names: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the custom fields of all inboxes."""
+        inboxes = [inbox.id for page in await self._get_pages("/v2/mailboxes", send) for inbox in page.mailboxes]
+        pages = [page for id_ in inboxes for page in await self._get_pages(f"/v2/mailboxes/{id_}/fields", send)]
+        return {str(field.id): field.name for page in pages for field in page.fields_}
+
     # Webhooks
 
     def verify(self, delivery: Delivery) -> None:
@@ -359,6 +395,11 @@ class HelpScout(HelpDesk):
         # Without threads there is no message id, and a delivery has no id, either, so use a hash of its bytes.
         message_id = message.id if message else f"sha256-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
         return self.build_event(conversation, message_id, account=self.account, kind=kind, raw=raw, at=at)
+
+    @classmethod
+    def link(cls, event: Event) -> str | None:
+        """Return the address that the webhook contains. It ends with the conversation's number, unlike the API's id."""
+        return find_link(event.raw, "_links.web.href", "helpscout.net")
 
     # Conversations
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field, JsonValue, PrivateAttr
 
 from triage.actions import Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
+from triage.errors import ConfigurationError, ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
 from triage.models import (
     Conversation,
     Delivery,
@@ -28,6 +28,7 @@ from triage.vendors.intercom_payload import (
     OUTBOUND,
     TICKET,
     Admins,
+    Attributes,
     Changed,
     Error,
     Errors,
@@ -36,6 +37,8 @@ from triage.vendors.intercom_payload import (
     Notification,
     Part,
     TagId,
+    Teammates,
+    Teams,
     Ticket,
     TicketItem,
     TicketNotification,
@@ -45,7 +48,7 @@ from triage.vendors.intercom_payload import (
     read_text,
     to_plain,
 )
-from triage.vendors.payload import parse_json, safe_word
+from triage.vendors.payload import find_link, parse_json, safe_word
 from triage.vendors.responses import parse_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import decode_hex, explain_rejection
@@ -137,6 +140,41 @@ class Intercom(HelpDesk):
     def headers(self) -> Mapping[str, str]:
         """Return the access token and the API version."""
         return {"Authorization": f"Bearer {self.access_token}", "Intercom-Version": self.api_version}
+
+    # Checking the set-up
+
+    async def check_user(self, send: Send) -> str:
+        """Check that the access token belongs to the workspace, and that `admin_id` is one of its teammates."""
+        workspace = (await self.get(Me, "/me", send)).workspace
+        if self.workspace_id and workspace and workspace != self.workspace_id:
+            raise ConfigurationError(
+                f"The access token belongs to workspace {workspace}, but workspace_id is {self.workspace_id}: use the "
+                f"token of that workspace, or correct workspace_id."
+            )
+        admins = await self.find_users((), send)
+        if self.admin_id not in admins:
+            found = ", ".join(f"{id_} ({name})" for id_, name in admins.items())
+            raise ConfigurationError(
+                f"The workspace has no teammate {self.admin_id}. Set admin_id to the id of a teammate: {found}."
+            )
+        return f"workspace {workspace or 'unknown'}, teammate {self.admin_id} ({admins[self.admin_id]})"
+
+    async def find_teams(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the teams."""
+        return {team.id: team.name or "" for team in (await self.get(Teams, "/teams", send)).teams if team.id}
+
+    async def find_users(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the teammates."""
+        admins = (await self.get(Teammates, "/admins", send)).admins
+        return {admin.id: admin.name or "" for admin in admins if admin.id}
+
+    async def find_fields(self, names: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the conversation attributes, which are set by name.
+
+        Source: https://developers.intercom.com/docs/references/rest-api/api.intercom.io/data-attributes
+        """
+        attributes = (await self.get(Attributes, "/data_attributes?model=conversation", send)).data
+        return {attribute.name: "" for attribute in attributes if attribute.name}
 
     # Webhooks
 
@@ -251,6 +289,11 @@ class Intercom(HelpDesk):
         if message not in self._warnings:
             self._warnings.add(message)
             logger.warning("%s", message)
+
+    @classmethod
+    def link(cls, event: Event) -> str | None:
+        """Return the address that the notification contains. It depends on the region, which an event does not name."""
+        return find_link(event.raw, "data.item.links.conversation_web", "intercom.com", "intercom.io")
 
     # Conversations
 

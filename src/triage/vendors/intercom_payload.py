@@ -376,6 +376,31 @@ class Me(Payload):
     workspace: Loose[str] = Field(default=None, validation_alias=AliasPath("app", "id_code"))
 
 
+class Named(Payload):
+    """A team, a teammate or an attribute, in a list."""
+
+    id: Loose[str] = None
+    name: Loose[str] = None
+
+
+class Teams(Payload):
+    """The response to `GET /teams`."""
+
+    teams: LooseTuple[Named] = ()
+
+
+class Teammates(Payload):
+    """The response to `GET /admins`, with names."""
+
+    admins: LooseTuple[Named] = ()
+
+
+class Attributes(Payload):
+    """The response to `GET /data_attributes`."""
+
+    data: LooseTuple[Named] = ()
+
+
 class Admins(Payload):
     """The response to `GET /admins`."""
 

@@ -141,6 +141,21 @@ def sort_key(at: datetime | None, id_: str) -> tuple[datetime, int, str]:
     return (at or datetime.min.replace(tzinfo=UTC), len(id_), id_)
 
 
+def find_link(data: Mapping[str, Any], path: str, *domains: str) -> str | None:
+    """Return an address from a payload, if it is one of the vendor's web application.
+
+    Args:
+        data: The payload.
+        path: The path of the address, such as `"_links.web.href"`.
+        domains: The vendor's domains. Other addresses are rejected, because people will follow the link.
+    """
+    value: Any = data
+    for name in path.split("."):
+        value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+    pattern = rf"https://(?:[a-z0-9-]+\.)*(?:{'|'.join(map(re.escape, domains))})/[\w./-]{{1,300}}"
+    return value if isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) else None
+
+
 def find_id(data: Mapping[str, object], path: str) -> str | None:
     """Return the id at a path of a payload, or None if there is none that is safe to log.
 

@@ -12,7 +12,14 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, JsonValue, ValidationInfo, field_validator
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
-from triage.errors import ConfigurationError, ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
+from triage.errors import (
+    ConfigurationError,
+    ConversationIgnored,
+    InvalidSignature,
+    MalformedPayload,
+    StaleDelivery,
+    VendorError,
+)
 from triage.io.retry import parse_seconds
 from triage.models import (
     Conversation,
@@ -48,6 +55,8 @@ from triage.vendors.zendesk_payload import (
     CommentsResponse,
     Error,
     ErrorDetail,
+    Listed,
+    ListResponse,
     MetricResponse,
     Notification,
     Sample,
@@ -57,6 +66,7 @@ from triage.vendors.zendesk_payload import (
     UpdatedTicket,
     UpdateResponse,
     User,
+    UserResponse,
     parse_time,
     parse_trigger_json,
 )
@@ -75,6 +85,7 @@ _TAG = r"^[^\s,]+$"
 _WINDOW = 300.0  # seconds; Zendesk does not name a limit
 _MACHINES = frozenset({"rule", "system"})  # channels
 _MAX_PAGES = 5  # of 100 comments each
+_MAX_LIST_PAGES = 20  # of 100 groups or fields each
 _MAX_ATTEMPTS = 3  # to make an update that conflicts with another one
 _CONFLICT = "UpdateConflict"
 _LABELS = (Note, SetFields, SetPriority, Tag)
@@ -192,6 +203,61 @@ class Zendesk(HelpDesk):
             return {"Authorization": f"Basic {credentials}"}
         return {}
 
+    # Checking the set-up
+
+    async def check_user(self, send: Send) -> str:
+        """Check that the credentials belong to `user_id`, an agent or an admin.
+
+        Source: https://developer.zendesk.com/api-reference/ticketing/users/users/#show-self
+        """
+        me = (await self.get(UserResponse, "/api/v2/users/me", send)).user
+        if me.id is None:  # anonymous callers get 200 as well
+            raise ConfigurationError("Zendesk does not recognize the credentials: check them, and the subdomain.")
+        if me.id != self.user_id:
+            raise ConfigurationError(
+                f"The credentials belong to user {me.id}, but user_id is {self.user_id}, so the adapter would take its "
+                f"own comments for a human's. Set user_id to {me.id}, or use the credentials of user {self.user_id}."
+            )
+        if me.role not in ("agent", "admin") or me.suspended:
+            state = "suspended" if me.suspended else f"an {me.role}" if me.role else "without a role"
+            raise ConfigurationError(f"User {me.id} is {state} and cannot write. Make the user an agent.")
+        return f"user {me.id}, {me.role}"
+
+    async def find_teams(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the groups to which tickets can be assigned."""
+        return {group.id: group.name or "" for group in await self._list("/api/v2/groups/assignable", send)}
+
+    async def find_users(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return those of the users that exist and are agents or admins."""
+        found: dict[str, str] = {}
+        for id_ in ids:
+            try:
+                user = (await self.get(UserResponse, f"/api/v2/users/{quote(id_, safe='')}", send)).user
+            except VendorError as err:
+                if err.status != 404:
+                    raise
+            else:
+                found |= {id_: user.name or ""} if user.role in ("agent", "admin") else {}
+        return found
+
+    async def find_fields(self, names: Sequence[str], send: Send) -> Mapping[str, str]:
+        """Return the ticket fields.
+
+        Source: https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_fields/
+        """
+        return {field.id: field.title or "" for field in await self._list("/api/v2/ticket_fields", send)}
+
+    async def _list(self, path: str, send: Send) -> list[Listed]:
+        entries: list[Listed] = []
+        cursor = ""
+        for _ in range(_MAX_LIST_PAGES):
+            page = await self.get(ListResponse, f"{path}?page[size]=100{cursor}", send)
+            entries += page.entries
+            if not page.has_more or not page.cursor:
+                break
+            cursor = f"&page[after]={quote(page.cursor, safe='')}"
+        return entries
+
     # Webhooks
 
     def verify(self, delivery: Delivery) -> None:
@@ -207,7 +273,7 @@ class Zendesk(HelpDesk):
             )
         signed_at = parse_time(delivery.headers.get("x-zendesk-webhook-signature-timestamp", ""))
         if signed_at is None or abs(delivery.received_at - signed_at) > _WINDOW:
-            raise InvalidSignature("X-Zendesk-Webhook-Signature-Timestamp is not within 5 minutes of our time")
+            raise StaleDelivery("X-Zendesk-Webhook-Signature-Timestamp is not within 5 minutes of our time")
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from an event, or from the payload of a trigger or an automation."""
@@ -256,6 +322,11 @@ class Zendesk(HelpDesk):
         message_id = trigger.find_message_id(None if event_id == "?" else event_id)
         conversation = self.build_conversation(trigger.ticket_id, [])
         return self.build_event(conversation, message_id, account=self.subdomain, kind=trigger.kind, raw=data)
+
+    @classmethod
+    def link(cls, event: Event) -> str:
+        """Return the address of the ticket in the agent interface."""
+        return f"https://{event.account}.zendesk.com/agent/tickets/{event.conversation_id}"
 
     # Conversations
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
-from pydantic import AliasPath, AwareDatetime, Field, JsonValue
+from pydantic import AliasChoices, AliasPath, AwareDatetime, Field, JsonValue
 
 from triage.errors import MalformedPayload
 from triage.models import Customer
@@ -311,6 +311,37 @@ class User(Payload):
     email: Loose[str] = None
     role: Loose[str] = None
     suspended: Loose[bool] = None
+
+
+class Account(Payload):
+    """The user to whom the credentials belong, or any other user."""
+
+    id: Loose[str] = None
+    name: Loose[str] = None
+    role: Loose[str] = None
+    suspended: Loose[bool] = None
+
+
+class UserResponse(Payload):
+    """The response to reading a user."""
+
+    user: Account
+
+
+class Listed(Payload):
+    """A group or a ticket field."""
+
+    id: Id
+    name: Loose[str] = None
+    title: Loose[str] = None
+
+
+class ListResponse(Payload):
+    """A page of groups or ticket fields."""
+
+    entries: LooseTuple[Listed] = Field(validation_alias=AliasChoices("groups", "ticket_fields"))
+    has_more: Loose[bool] = Field(default=None, validation_alias=AliasPath("meta", "has_more"))
+    cursor: Loose[str] = Field(default=None, validation_alias=AliasPath("meta", "after_cursor"))
 
 
 class CommentsResponse(Payload):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Generator
@@ -77,6 +78,8 @@ class App:
     desk: FakeIntercom
     stores: bool
     """True if it stores a message and acknowledges it before it is routed."""
+    inbox: Path
+    """The file of its inbox, if it stores messages."""
 
 
 @pytest.fixture(scope="module", params=list(SERVERS))
@@ -84,12 +87,13 @@ def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """An example under its server, with a fake Intercom and a fake Claude."""
     with ExitStack() as stack:
         desk = FakeIntercom()
+        inbox = tmp_path_factory.mktemp("app") / "triage.db"
         environment = {
             **os.environ,
             **desk.env(stack.enter_context(desk.serve())),
             "ANTHROPIC_BASE_URL": stack.enter_context(FakeClaude().serve()),
             "ANTHROPIC_API_KEY": "sk-ant-test",
-            "TRIAGE_INBOX": str(tmp_path_factory.mktemp("app") / "triage.db"),
+            "TRIAGE_INBOX": str(inbox),
         }
         port = free_port()
         command = [sys.executable, "-m", *(part.format(port=port) for part in SERVERS[request.param])]
@@ -98,7 +102,7 @@ def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         wait_until(lambda: server.poll() is not None or listens(port), "the server starts")
         assert server.poll() is None, "the server exited"
         client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30))
-        yield App(client, desk, stores=request.param != "django")
+        yield App(client, desk, stores=request.param != "django", inbox=inbox)
 
 
 def make_environment(tmp_path: Path) -> dict[str, str]:
@@ -186,3 +190,25 @@ def test_a_forged_message_is_rejected(app: App) -> None:
     response = app.client.post("/webhooks/intercom", content=webhook.body, headers=forged)
     assert response.status_code == 401
     assert len(app.desk.calls) == calls
+
+
+def test_the_health_checks_answer_200(app: App) -> None:
+    for path, status in (("/live", "alive"), ("/ready", "ready")):
+        response = app.client.get(path)
+        assert (response.status_code, response.json()) == (200, {"status": status}), path
+        assert response.headers["content-type"] == "application/json"
+
+
+def test_an_application_that_cannot_store_webhooks_is_not_ready(app: App) -> None:
+    if not app.stores:
+        assert app.client.get("/ready").status_code == 200
+        return
+    with sqlite3.connect(app.inbox) as connection:
+        connection.execute("ALTER TABLE triage_limits RENAME TO renamed")
+        try:
+            response = app.client.get("/ready")
+            assert (response.status_code, response.json()) == (503, {"status": "inbox not writable"})
+            assert app.client.get("/live").status_code == 200
+        finally:
+            connection.execute("ALTER TABLE renamed RENAME TO triage_limits")
+    assert app.client.get("/ready").status_code == 200

@@ -1,12 +1,19 @@
 """`triage inbox`, as a user types it."""
 
 import json
+import re
+from datetime import UTC, datetime
 
 import pytest
+from click.testing import CliRunner
 
-from tests.helpers.cli_project import Project
+from tests.helpers.classifiers import Fixed
+from tests.helpers.cli_project import APP, Project
 from tests.helpers.recordings import BUCKETS, ask_about
+from triage import Verdict
 from triage.classifiers import Recorded, Rules
+from triage.cli.app import triage
+from triage.errors import InboxError
 
 # Inspecting
 
@@ -19,8 +26,9 @@ def test_list_shows_each_event_without_customer_text(project: Project) -> None:
         ["dead", "1x", dead],
         ["finished", "1x", routed],
     ]
-    assert lines[1].endswith("status 403")
-    assert lines[2].endswith("routed")
+    link = "https://app.intercom.com/a/apps/abc123de/conversations/"
+    assert f"{dead}  status 403  {link}" in lines[1]
+    assert f"{routed}  routed  billing (1.00)  {link}" in lines[2]
     assert "blue" not in "".join(lines)
     assert len(project.run("inbox", "list", "--limit", "1").output.splitlines()) == 1
 
@@ -64,12 +72,181 @@ def test_show_before_routing_after_the_fallback_and_for_unreadable_deliveries(pr
     assert "The inbox has no event 'nobody'." in project.run("inbox", "show", "nobody", exit_code=1).output
 
 
-def test_stats_count_each_state(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        (["--day", "2026-11-24"], 2),
+        (["--day", "2026-11-25"], 1),
+        (["--bucket", "billing"], 1),
+        (["--bucket", "spam"], 0),
+        (["--status", "routed"], 2),
+        (["--status", "planned"], 0),
+        (["--fallback", "any"], 1),
+        (["--fallback", "invalid_answer"], 1),
+        (["--fallback", "unavailable"], 0),
+        (["--below", "0.5"], 1),
+        (["--below", "1", "--bucket", "billing"], 0),
+    ],
+)
+def test_list_filters_events(project: Project, options: list[str], number: int) -> None:
+    project.store_and_route()
+    project.router = project.desk.router(inbox=project.inbox, classifier=lambda text: "no bucket")
+    project.store_and_route()
+    project.store()
+    times = [datetime(2026, 11, day, 12, tzinfo=UTC).timestamp() for day in (24, 24, 25)]
+    for entry, time in zip(reversed(project.inbox.list_entries()), times, strict=True):
+        values = {"time": time, "number": entry.number}
+        project.inbox._execute("UPDATE triage_events SET received = :time WHERE number = :number", values)
+    assert len(project.run("inbox", "list", *options).output.splitlines()) == number
+
+
+def test_list_shows_the_cost_and_the_reason_of_a_fallback(project: Project) -> None:
+    verdict = Verdict(bucket="billing", confidence=0.61, cost_usd=0.0123)
+    project.router = project.desk.router(inbox=project.inbox, classifier=Fixed(verdict))
+    project.store_and_route()
+    assert "billing (0.61)  0.0123 USD" in project.run("inbox", "list").output
+    fallback = Verdict(bucket="general", confidence=0, fallback_reason="refused")
+    project.router = project.desk.router(inbox=project.inbox, classifier=Fixed(fallback))
+    project.store_and_route()
+    assert "general (fallback: refused)" in project.run("inbox", "list", "--limit", "1").output
+    facts = json.loads(project.run("inbox", "list", "--json", "--bucket", "billing").output)
+    assert (facts["bucket"], facts["confidence"], facts["fallback"], facts["cost_usd"]) == (
+        "billing",
+        0.61,
+        None,
+        0.0123,
+    )
+
+
+def test_an_unreadable_delivery_has_no_link(project: Project) -> None:
+    project.store_unreadable()
+    assert "https" not in project.run("inbox", "list").output
+
+
+def test_stats_count_each_state_and_show_the_longest_wait(project: Project) -> None:
     project.store_and_route()
     project.store_and_dead_letter()
     output = project.run("inbox", "stats").output
-    assert output.split() == ["ready", "0", "leased", "0", "finished", "1", "planned", "0", "dead", "1", "parked", "0"]
-    assert json.loads(project.run("inbox", "stats", "--json").output)["dead"] == 1
+    assert output.split() == [
+        *("ready", "0", "leased", "0", "finished", "1", "planned", "0", "dead", "1", "parked", "0", "lag", "0", "s")
+    ]
+    facts = json.loads(project.run("inbox", "stats", "--json").output)
+    assert (facts["dead"], facts["lag"]) == (1, 0)
+
+
+def test_stats_fail_if_a_limit_is_exceeded(project: Project) -> None:
+    project.run("inbox", "stats", "--max-age", "5m", "--max-dead", "0")
+    project.store_and_dead_letter()
+    project.store()
+    project.inbox._execute("UPDATE triage_events SET due = due - 600", {})
+    project.run("inbox", "stats", "--max-age", "1h", "--max-dead", "1")
+    output = project.run("inbox", "stats", "--max-age", "5m", exit_code=1).output
+    assert re.search(r"an event has waited 600(\.\d)? s, more than 300 s: is a worker running\?", output)
+    output = project.run("inbox", "stats", "--max-dead", "0", "--json", exit_code=1).output
+    assert "1 events are dead, more than 0" in output
+    assert "must be a duration" in project.run("inbox", "stats", "--max-age", "soon", exit_code=2).output
+
+
+# Processing again
+
+
+def test_redo_requests_a_missing_verdict_and_sends_no_second_reply(project: Project) -> None:
+    project.router = project.desk.router(inbox=project.inbox, classifier=lambda text: "no bucket")
+    key = project.store_and_route()
+    (conversation,) = project.desk.fake.conversations
+    before = project.desk.fake.replies(conversation)
+    project.router = project.desk.router(inbox=project.inbox)
+    output = project.run("inbox", "redo", "--fallback", "any", "--yes").output
+    assert f"{key}  routed  general (fallback: invalid_answer)" in output
+    assert "keeps assign, reply" in output
+    assert "1 event will be processed again." in output
+    project.route()
+    entry = project.inbox.get_entry(key)
+    assert entry is not None
+    assert entry.ledger.verdict is not None
+    assert (entry.state, entry.ledger.verdict.bucket) == ("finished", "billing")
+    assert project.desk.fake.conversations[conversation].team == project.desk.teams["billing"]
+    assert project.desk.fake.replies(conversation) == before
+
+
+def test_redo_performs_what_a_dry_run_planned(project: Project) -> None:
+    project.router = project.desk.router(inbox=project.inbox, dry_run=True)
+    key = project.store_and_route()
+    project.router = project.desk.router(inbox=project.inbox)
+    project.run("inbox", "redo", "--status", "planned", "--yes")
+    project.route()
+    assert project.get_state(key) == "finished"
+    assert [len(project.desk.fake.replies(id_)) for id_ in project.desk.fake.conversations] == [1]
+
+
+def test_redo_changes_nothing_without_a_confirmation(project: Project) -> None:
+    key = project.store_and_route()
+    result = CliRunner().invoke(triage, ["inbox", "redo", key, "--inbox", str(project.path)], input="n\n")
+    assert "Process 1 event again? [y/N]: n" in result.output
+    assert result.exit_code == 1
+    assert project.get_state(key) == "finished"
+    result = CliRunner().invoke(triage, ["inbox", "redo", key, "--inbox", str(project.path)], input="y\n")
+    assert (result.exit_code, project.get_state(key)) == (0, "ready")
+
+
+def test_redo_asks_for_a_new_verdict_on_request(project: Project) -> None:
+    key = project.store_and_route()
+    project.run("inbox", "redo", key, "--yes")
+    entry = project.inbox.get_entry(key)
+    assert entry is not None
+    assert entry.ledger.verdict is not None
+    project.route()
+    project.run("inbox", "redo", key, "--yes", "--reclassify")
+    entry = project.inbox.get_entry(key)
+    assert entry is not None
+    assert entry.ledger.verdict is None
+    assert entry.ledger.steps, "completed steps are not repeated"
+
+
+def test_redo_needs_either_keys_or_options(project: Project) -> None:
+    for arguments in ([], ["a-key", "--bucket", "billing"]):
+        output = project.run("inbox", "redo", *arguments, exit_code=2).output
+        assert "Pass either the keys of events, or options that select events." in output
+    assert project.run("inbox", "redo", "--bucket", "billing").output == "No finished event is selected.\n"
+    dead = project.store_and_dead_letter()
+    assert (
+        f"not finished, or unreadable: {dead}, nobody"
+        in project.run("inbox", "redo", dead, "nobody", exit_code=1).output
+    )
+
+
+# Backups
+
+
+def test_backup_copies_an_inbox_that_is_in_use(project: Project) -> None:
+    keys = [project.store() for _ in range(3)]
+    copy = project.directory / "copy.db"
+    assert project.run("inbox", "backup", "copy.db").output == "The inbox was copied to copy.db.\n"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    output = project.run("inbox", "list", "--json", "--inbox", str(copy)).output
+    assert [json.loads(line)["key"] for line in output.splitlines()] == keys[::-1]
+
+
+def test_backup_never_overwrites_a_file(project: Project) -> None:
+    (project.directory / "copy.db").write_text("precious")
+    assert "File exists" in project.run("inbox", "backup", "copy.db", exit_code=1).output
+    assert (project.directory / "copy.db").read_text() == "precious"
+
+
+def test_a_backup_that_fails_leaves_no_file(project: Project) -> None:
+    project.path.unlink()
+    with pytest.raises(InboxError, match="cannot be copied"):
+        project.inbox.backup(project.directory / "copy.db")
+    assert not (project.directory / "copy.db").exists()
+
+
+def test_only_a_sqlite_inbox_can_be_copied(project: Project) -> None:
+    project.write_app(
+        APP.replace('SQLiteInbox(Path(__file__).parent / "triage.db")', "MemoryInbox()").replace(
+            "import SQLiteInbox", "import MemoryInbox"
+        )
+    )
+    assert "use pg_dump" in project.run("inbox", "backup", "copy.db", "--inbox", "helpdesk:router", exit_code=1).output
 
 
 # Repairing

@@ -130,6 +130,10 @@ CALLS: dict[InboxCall, Callable[[Inbox], object]] = {
     "count_states": lambda inbox: inbox.count_states(),
     "list_related": lambda inbox: inbox.list_related(event().key, 5),
     "count_replies": lambda inbox: inbox.count_replies("intercom", Customer(id="mira"), 60),
+    "record_heartbeat": lambda inbox: inbox.record_heartbeat("intercom"),
+    "get_heartbeat_age": lambda inbox: inbox.get_heartbeat_age("intercom"),
+    "get_lag": lambda inbox: inbox.get_lag("intercom"),
+    "reopen": lambda inbox: inbox.reopen(event().key, Ledger()),
 }
 
 
@@ -147,12 +151,16 @@ def create_inbox(call: InboxCall) -> MemoryInbox:
         inbox.lease(1, 60)
     if call in ("redrive", "purge"):
         inbox.park(event().key, "needs a look")
+    if call == "reopen":
+        (job,) = inbox.lease(1, 60)
+        inbox.finish(job, Outcome(status="planned"))
     return inbox
 
 
 def read_contents(inbox: Inbox) -> object:
     """Return everything that an inbox exposes."""
-    return inbox.list_entries(), inbox.count_states(), inbox.get_pause("intercom"), inbox.get_spending("today")
+    totals = inbox.count_states(), inbox.get_pause("intercom"), inbox.get_spending("today")
+    return inbox.list_entries(), totals, inbox.get_heartbeat_age("intercom")
 
 
 def test_every_method_of_an_inbox_can_fail() -> None:

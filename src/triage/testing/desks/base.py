@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import cached_property
 from itertools import count
 from math import ceil
@@ -354,7 +355,8 @@ class FakeHelpDesk(ABC):
             self.calls.append(replace(call, status=response.status if response else None))
         if response is None:
             raise _NoResponse(fault.error if fault else httpx.ReadTimeout)
-        return replace(response, headers={**rate_headers, **self.build_headers(response), **response.headers})
+        date = {"Date": formatdate(self.clock(), usegmt=True)}
+        return replace(response, headers={**date, **rate_headers, **self.build_headers(response), **response.headers})
 
     def _find_fault(self, call: Call) -> _Fault | None:
         name = f"{call.method} {call.path}"

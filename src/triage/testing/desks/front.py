@@ -174,6 +174,7 @@ class FakeFront(FakeHelpDesk):
         self.previews = previews
         self.burst = burst
         self.tags: dict[str, str] = {}
+        self.custom_fields: list[str] = []
         self.tag_owners: dict[str, str] = {}
         self.workspaces: dict[str, str] = {}
         self.merged: dict[str, str] = {}
@@ -213,6 +214,7 @@ class FakeFront(FakeHelpDesk):
             ("GET", "/me"): self._get_me,
             ("GET", "/teammates"): self._get_teammates,
             ("GET", "/inboxes"): self._get_inboxes,
+            ("GET", "/conversations/custom_fields"): self._get_custom_fields,
             ("GET", "/channels"): self._get_channels,
             ("GET", "/company/tags"): self._get_company_tags,
             ("GET", "/tags"): self._get_tags,
@@ -280,6 +282,10 @@ class FakeFront(FakeHelpDesk):
 
     def _get_inboxes(self, _: Call) -> Any:
         return render_list("/inboxes", [self._render_inbox(inbox) for inbox in (self.inbox, *self.teams)])
+
+    def _get_custom_fields(self, _: Call) -> Any:
+        fields = [{"id": f"fld_{name.lower()}", "name": name, "type": "string"} for name in self.custom_fields]
+        return render_list("/conversations/custom_fields", fields)
 
     def _get_channels(self, _: Call) -> Any:
         return render_list("/channels", [render_channel(channel_id) for channel_id in self.channels])

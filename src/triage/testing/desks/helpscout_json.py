@@ -68,7 +68,7 @@ class Renderer:
         """Return the conversation, with at most one page of threads embedded."""
         conversation = self.conversation
         messages = conversation.messages
-        path = f"{API}/v2/conversations/{conversation.id}"
+        path, number = f"{API}/v2/conversations/{conversation.id}", int(conversation.id) % 1_000_000
         public = [
             message
             for message in messages
@@ -77,7 +77,7 @@ class Renderer:
         threads = [self.render_thread(message) for message in reversed(messages[-_PAGE_SIZE:])]
         rendered: dict[str, Any] = {
             "id": int(conversation.id),
-            "number": int(conversation.id) % 1_000_000,
+            "number": number,
             "threads": len(public),
             "type": conversation.channel,
             "folderId": 4_410_021,
@@ -102,7 +102,11 @@ class Renderer:
             "primaryCustomer": render_person(conversation.contact),
             "customFields": [self._render_field(int(id_), value) for id_, value in conversation.fields.items()],
             "_embedded": {"threads": threads} if with_threads else {},
-            "_links": {"self": {"href": path}, "threads": {"href": f"{path}/threads/"}},
+            "_links": {
+                "self": {"href": path},
+                "threads": {"href": f"{path}/threads/"},
+                "web": {"href": f"https://secure.helpscout.net/conversation/{conversation.id}/{number}"},
+            },
         }
         if conversation.snoozed_until is not None:
             rendered["snooze"] = {

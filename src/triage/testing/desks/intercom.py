@@ -104,6 +104,7 @@ class FakeIntercom(FakeHelpDesk):
 
     Attributes:
         tags: The workspace's tags, name to id.
+        attributes: The names of the conversation attributes that `GET /data_attributes` lists. Others can be set, too.
         ambiguous_attributes: Conversation attributes whose name exists twice, so that they cannot be set.
     """
 
@@ -145,6 +146,7 @@ class FakeIntercom(FakeHelpDesk):
         self.client_secret = client_secret
         self.tags: dict[str, str] = {}
         self.ambiguous_attributes: set[str] = set()
+        self.attributes: list[str] = []
         self.api_version = api_version
         self.bot = Person("5017690", "bot", "Operator", f"operator+{app_id}@intercom.io")
         require_numeric_ids(users=self.users, teams=self.teams)
@@ -176,6 +178,7 @@ class FakeIntercom(FakeHelpDesk):
             ("GET", "/admins"): self._get_admins,
             ("GET", "/teams"): self._get_teams,
             ("GET", "/tags"): self._get_tags,
+            ("GET", "/data_attributes"): self._get_attributes,
             ("POST", "/tags"): self._post_tag,
             ("GET", conversation_path): self._get_conversation,
             ("PUT", conversation_path): self._put_conversation,
@@ -234,6 +237,13 @@ class FakeIntercom(FakeHelpDesk):
         members: list[int] = []
         teams = [{"type": "team", "id": id_, "name": name, "admin_ids": members} for id_, name in self.teams.items()]
         return {"type": "team.list", "teams": teams}
+
+    def _get_attributes(self, _: Call) -> Any:
+        attributes = [
+            {"type": "data_attribute", "model": "conversation", "name": name, "label": name, "data_type": "string"}
+            for name in self.attributes
+        ]
+        return {"type": "list", "data": attributes}
 
     def _get_tags(self, _: Call) -> Any:
         return {"type": "list", "data": [self._render_tag(name) for name in self.tags]}
@@ -506,7 +516,9 @@ class FakeIntercom(FakeHelpDesk):
         # The app's version shapes webhooks; from 2.15 they hold plain text, and times as numbers.
         plain = parse_version(self.api_version) >= (2, 15)
         renderer = Renderer(self.api_version, plain=plain, iso=not plain)
-        return self._build_notification(topic, self._render(renderer, conversation, parts), conversation.id)
+        item: dict[str, Any] = self._render(renderer, conversation, parts)
+        link = f"https://app.intercom.com/a/apps/{self.app_id}/conversations/{conversation.id}"
+        return self._build_notification(topic, {**item, "links": {"conversation_web": link}}, conversation.id)
 
     def _build_notification(self, topic: str, item: Any, conversation_id: str | None) -> Webhook:
         now = self.now()

@@ -223,6 +223,7 @@ class FakeZendesk(OAuthHelpDesk):
             ("GET", "/api/v2/users/me"): self._get_me,
             ("GET", "/api/v2/users/(?P<user_id>[^/]+?)"): self._get_user,
             ("GET", "/api/v2/groups"): self._get_groups,
+            ("GET", "/api/v2/ticket_fields"): self._get_fields,
             ("GET", "/api/v2/groups/assignable"): self._get_groups,
             ("GET", conversation_path): self._get_ticket,
             ("PUT", conversation_path): self._put_ticket,
@@ -299,6 +300,9 @@ class FakeZendesk(OAuthHelpDesk):
 
     def _get_groups(self, _: Call) -> Any:
         return _list_all("groups", render_groups(self.teams))
+
+    def _get_fields(self, _: Call) -> Any:
+        return _list_all("ticket_fields", [{"id": int(id_), "title": f"Field {id_}"} for id_ in self.fields])
 
     def _get_ticket(self, _: Call, conversation_id: str) -> Any:
         return {"ticket": self._render_ticket(self.find_conversation(conversation_id))}

@@ -1,0 +1,15 @@
+"""The result of a check of the set-up."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check."""
+
+    name: str
+    """The subject, such as `"credentials"`."""
+    status: Literal["ok", "failed", "skipped"]
+    detail: str
+    """What was found. After a failure, also what to do."""
