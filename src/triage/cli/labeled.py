@@ -1,6 +1,6 @@
 """Arguments and options of the commands that try a classifier on labeled messages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_SHARE = click.FloatRange(0, 1)
 ALL = "*"  # demands and promises without the name of a bucket apply to all others
 
 
@@ -65,12 +66,24 @@ def parse_rates(ctx: click.Context, param: click.Parameter, values: Sequence[str
     for value in values:
         bucket, _, rate = value.rpartition("=")
         try:
-            rates[bucket or ALL] = float(rate)
-        except ValueError:
+            rates[bucket or ALL] = _SHARE.convert(rate, param, ctx)
+        except click.BadParameter:
             raise click.BadParameter(
-                f"{value!r} is not a share: write 0.9, or urgent=0.98 for a single bucket."
+                f"{value!r} is not a share: write 0.9 for 90%, or urgent=0.98 for a single bucket."
             ) from None
     return rates
+
+
+def check_names(rates: Mapping[str, float], buckets: Buckets) -> None:
+    """Check, before an evaluation is paid for, that demands and promises name buckets that exist.
+
+    Args:
+        rates: Shares by the name of a bucket.
+        buckets: The buckets.
+    """
+    unknown = [repr(name) for name in rates if name != ALL and name not in buckets.names]
+    if unknown:
+        raise click.UsageError(f"{', '.join(unknown)}: the buckets are {', '.join(buckets.names)}.")
 
 
 target_argument = click.argument("target", callback=parse_target)
