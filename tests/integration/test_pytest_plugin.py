@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import scipy.stats  # noqa: F401 - NumPy cannot be imported anew in each run of pytest
-import sklearn.metrics  # type: ignore[import-untyped]  # noqa: F401 - likewise
+import sklearn.metrics  # noqa: F401 - likewise
 import yaml
 
 import triage.evals.evaluate  # noqa: F401 - imported once for all runs of pytest

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SHARE = click.FloatRange(0, 1)
 ALL = "*"  # demands and promises without the name of a bucket apply to all others
 
 
@@ -65,13 +64,22 @@ def parse_rates(ctx: click.Context, param: click.Parameter, values: Sequence[str
     rates: dict[str, float] = {}
     for value in values:
         bucket, _, rate = value.rpartition("=")
-        try:
-            rates[bucket or ALL] = _SHARE.convert(rate, param, ctx)
-        except click.BadParameter:
+        share = _parse_share(rate)
+        if share is None:
             raise click.BadParameter(
                 f"{value!r} is not a share: write 0.9 for 90%, or urgent=0.98 for a single bucket."
-            ) from None
+            )
+        rates[bucket or ALL] = share
     return rates
+
+
+def _parse_share(text: str) -> float | None:
+    """Return a number from 0 to 1, or None if the text is not one."""
+    try:
+        share = float(text)
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None
 
 
 def check_names(rates: Mapping[str, float], buckets: Buckets) -> None:
