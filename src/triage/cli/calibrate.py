@@ -7,6 +7,7 @@ import click
 
 from triage.cli.labeled import (
     Target,
+    check_names,
     data_argument,
     evaluation_options,
     load_dataset,
@@ -29,7 +30,7 @@ from triage.cli.labeled import (
 )
 @click.option(
     "--confidence",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=click.FloatRange(0.8, 0.9999),
     default=0.95,
     show_default=True,
     help="Probability with which the promises hold.",
@@ -50,5 +51,6 @@ def calibrate(
     """
     from triage.evals import calibrate as calibrate_report
 
+    check_names(precision, target.buckets)
     report = run_evaluation(target, load_dataset(data, text=text, bucket=bucket), **options)
     click.echo(str(calibrate_report(report, precision=precision, confidence=confidence)))

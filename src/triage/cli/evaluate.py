@@ -7,6 +7,7 @@ import click
 
 from triage.cli.labeled import (
     Target,
+    check_names,
     data_argument,
     evaluation_options,
     load_dataset,
@@ -52,6 +53,7 @@ def evaluate(
     """
     from triage.evals import CheckFailed
 
+    check_names({**recall, **precision}, target.buckets)
     report = run_evaluation(target, load_dataset(data, text=text, bucket=bucket), **options)
     click.echo(str(report))
     if html is not None:

@@ -1,6 +1,6 @@
 """Arguments and options of the commands that try a classifier on labeled messages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -64,13 +64,34 @@ def parse_rates(ctx: click.Context, param: click.Parameter, values: Sequence[str
     rates: dict[str, float] = {}
     for value in values:
         bucket, _, rate = value.rpartition("=")
-        try:
-            rates[bucket or ALL] = float(rate)
-        except ValueError:
+        share = _parse_share(rate)
+        if share is None:
             raise click.BadParameter(
-                f"{value!r} is not a share: write 0.9, or urgent=0.98 for a single bucket."
-            ) from None
+                f"{value!r} is not a share: write 0.9 for 90%, or urgent=0.98 for a single bucket."
+            )
+        rates[bucket or ALL] = share
     return rates
+
+
+def _parse_share(text: str) -> float | None:
+    """Return a number from 0 to 1, or None if the text is not one."""
+    try:
+        share = float(text)
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None
+
+
+def check_names(rates: Mapping[str, float], buckets: Buckets) -> None:
+    """Check, before an evaluation is paid for, that demands and promises name buckets that exist.
+
+    Args:
+        rates: Shares by the name of a bucket.
+        buckets: The buckets.
+    """
+    unknown = [repr(name) for name in rates if name != ALL and name not in buckets.names]
+    if unknown:
+        raise click.UsageError(f"{', '.join(unknown)}: the buckets are {', '.join(buckets.names)}.")
 
 
 target_argument = click.argument("target", callback=parse_target)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from triage.evals.format import count
+from triage.evals.wording import count_things
 from triage.policy import Buckets
 
 COLUMNS = ("bucket", "promise", "mode", "min_confidence", "right", "lower bound", "kept")
@@ -72,7 +72,8 @@ class Calibration:
         if not acting:
             return f"No bucket may act alone. These only suggest: {', '.join(others)}."
         rest = f" The others only suggest: {', '.join(others)}." if others else ""
-        return f"{len(acting)} of {count(len(self.thresholds), 'bucket')} may act alone: {', '.join(acting)}.{rest}"
+        total = count_things(len(self.thresholds), "bucket")
+        return f"{len(acting)} of {total} may act alone: {', '.join(acting)}.{rest}"
 
     def __str__(self) -> str:
         rows = [COLUMNS, *self.format_rows()]

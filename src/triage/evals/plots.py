@@ -132,7 +132,13 @@ def _render(figure: Any, title: str, summary: str) -> str:
         _clean(element)
     width = root.attrib["width"]
     style = f"width:{width};max-width:100%;height:auto;stroke-linejoin:round"
-    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label, "style": style}
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "width": width,
+        "role": "img",
+        "aria-label": label,
+        "style": style,
+    }
     return ET.tostring(root, encoding="unicode").replace("\n", " ")
 
 
@@ -146,7 +152,10 @@ def _clean(element: ET.Element) -> None:
         element.attrib.pop("id", None)  # such as "figure_1", which would occur in each plot of a page
     if link := element.attrib.pop(_LINK, None):
         element.set("href", link)
-    if style := element.get("style"):
-        element.set("style", _FONTS.sub("system-ui, sans-serif", style.replace(_INK, "currentColor")))
+    # Viewers that remove styles keep attributes. Without a fill, for example, a plot would be a black box.
+    style = _FONTS.sub("system-ui, sans-serif", element.attrib.pop("style", "").replace(_INK, "currentColor"))
+    for declaration in filter(str.strip, style.split(";")):
+        name, value = (part.strip() for part in declaration.split(":", 1))
+        element.set("style" if name == "font" else name, declaration.strip() if name == "font" else value)
     element.text = (element.text or "").strip()
     element.tail = ""

@@ -16,7 +16,8 @@ NOTEBOOKS = ROOT / "examples" / "notebooks"
 
 @pytest.fixture
 def notebook() -> Any:
-    return nbformat.read(NOTEBOOKS / "testing_prompts.ipynb", as_version=4)
+    text = (NOTEBOOKS / "testing_prompts.ipynb").read_text("utf-8")
+    return nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]  # it has no type hints
 
 
 def test_it_runs_from_the_recording_and_shows_the_committed_results(

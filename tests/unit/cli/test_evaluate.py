@@ -147,3 +147,23 @@ def test_a_pair_that_is_not_a_classifier_and_buckets_is_explained(directory: Pat
 @pytest.mark.parametrize("rate", ["urgent=high", "much"])
 def test_a_rate_that_is_not_a_number_is_explained(directory: Path, rate: str) -> None:
     assert "is not a share" in run("eval", "prompts:after", "messages.csv", "--recall", rate, exit_code=2).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("eval", "--recall", "urgnt=0.9"),
+        ("eval", "--precision", "urgnt=0.9"),
+        ("calibrate", "--precision", "urgnt=0.9"),
+    ],
+)
+def test_an_unknown_bucket_is_reported_before_the_evaluation(directory: Path, arguments: tuple[str, str, str]) -> None:
+    command, *options = arguments
+    result = run(command, "prompts:after", "messages.csv", *options, exit_code=2)
+    assert "'urgnt': the buckets are " in result.stderr
+    assert "verdicts" not in result.stderr
+
+
+def test_a_percentage_is_not_a_share(directory: Path) -> None:
+    result = run("eval", "prompts:after", "messages.csv", "--recall", "98", exit_code=2)
+    assert "'98' is not a share: write 0.9 for 90%" in result.stderr

@@ -50,6 +50,13 @@ def test_a_plot_adapts_to_the_width_of_the_page(svg: str) -> None:
     assert "height" not in root.attrib
 
 
+@pytest.mark.parametrize("svg", PLOTS)
+def test_a_plot_is_readable_without_styles(svg: str) -> None:
+    root = ET.fromstring(svg)  # noqa: S314 - our own
+    assert [element.tag for element in root.iter() if "fill:" in element.get("style", "")] == []
+    assert any(shape.get("fill") == "none" for shape in root.iter("path"))
+
+
 def test_a_plot_has_a_description_for_screen_readers() -> None:
     label = ET.fromstring(PLOTS[1]).attrib["aria-label"]  # noqa: S314 - our own
     assert label.startswith("Accuracy against coverage. coverage 25%: accuracy 100%;")
