@@ -207,7 +207,10 @@ class Worker:
         try:
             # While the help desk must not be called, leave events in the inbox.
             if free and not await breaker.retry_after(io):
-                jobs += await asyncio.to_thread(self._inbox.lease, free, self._lease, self._router.name)
+                # An event that may have killed its worker is processed next to new ones, but to no other of its kind.
+                is_free = not any(job.interrupted for job in self._tasks.values())
+                options = {} if is_free else {"interrupted": False}
+                jobs += await asyncio.to_thread(self._inbox.lease, free, self._lease, self._router.name, **options)
         except InboxError as err:
             logger.error("the worker cannot lease events: %s", err)  # noqa: TRY400 - a traceback would add nothing
             return False

@@ -69,9 +69,9 @@ class KillingInbox(TableInbox):
         self._pass(reached)
         return stored
 
-    def lease(self, limit: int, seconds: float, owner: str | None = None) -> list[Job]:
+    def lease(self, limit: int, seconds: float, owner: str | None = None, *, interrupted: bool = True) -> list[Job]:
         reached = self._reach("lease")
-        jobs = list(super().lease(limit, seconds, owner))
+        jobs = list(super().lease(limit, seconds, owner, interrupted=interrupted))
         self._pass(reached)
         return jobs
 

@@ -523,6 +523,32 @@ def test_a_worker_dead_letters_an_event_that_was_interrupted_in_every_attempt(de
     assert inbox.count_states()["dead"] == 1
 
 
+def test_a_worker_processes_interrupted_events_one_at_a_time_next_to_new_ones(desk: Desk, inbox: WatchedInbox) -> None:
+    started, may_finish = threading.Semaphore(0), threading.Event()
+    classified: list[str] = []
+
+    def classify(text: str) -> str:
+        classified.append(text)
+        if text.startswith("Interrupted"):
+            started.release()
+            assert may_finish.wait(20)
+        return "general"
+
+    router = desk.router(inbox=inbox, classifier=classify)
+    for number in (1, 2):
+        handle(Api("sync"), router, desk.fake.customer_writes(f"Interrupted {number}"))
+    assert len(inbox.lease(2, 60)) == 2, "a worker is killed while it processes both"
+    desk.clock.now += 61
+    with Worker(router):
+        assert started.acquire(timeout=20)
+        handle(Api("sync"), router, desk.fake.customer_writes("New"))
+        inbox.wait()
+        assert classified == ["Interrupted 1", "New"]
+        may_finish.set()
+        inbox.wait(2)
+    assert inbox.count_states()["finished"] == 3
+
+
 def test_a_client_that_cannot_be_created_fails_the_attempt_with_its_reason(
     desk: Desk, api: Api, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

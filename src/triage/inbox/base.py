@@ -64,16 +64,18 @@ class WorkQueue(Protocol):
     event is no longer leased. Do not change a ledger after you have passed it to one of them.
     """
 
-    def lease(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[Job]:
+    def lease(self, limit: int, seconds: float, owner: str | None = None, *, interrupted: bool = True) -> Sequence[Job]:
         """Lease events that are due, the oldest first and at most one of each conversation.
 
         An expired lease means that the last attempt was interrupted, perhaps because the event killed its worker. Of
-        these events, one of each owner is leased at a time, so that such an event does not interrupt the others again.
+        these events, only the first of each owner is leased, so that it does not interrupt the others again.
 
         Args:
             limit: The maximum number of events.
             seconds: Seconds until the leases expire.
             owner: The name of the Router whose events to lease; None for those of all Routers.
+            interrupted: False to leave out events whose last attempt was interrupted, because the worker is already
+                processing one.
         """
         ...
 

@@ -160,11 +160,11 @@ class MemoryInbox(Inbox):
             return True
 
     @override
-    def lease(self, limit: int, seconds: float, owner: str | None = None) -> list[Job]:
+    def lease(self, limit: int, seconds: float, owner: str | None = None, *, interrupted: bool = True) -> list[Job]:
         with self._lock:
             now = self._clock()
             self._rebase(now)
-            rows = self._select_alone(self._list_due(now, owner), now)[:limit]
+            rows = _select_alone(self._list_due(now, owner), interrupted=interrupted)[:limit]
             return [self._lease_row(row, now, seconds) for row in sorted(rows, key=_get_number)]
 
     @override
@@ -430,19 +430,6 @@ class MemoryInbox(Inbox):
         due = [row for row in candidates if row.due <= moment and owner in (None, row.owner)]
         return sorted(due, key=lambda row: (row.due, row.number))
 
-    def _select_alone(self, due: Iterable[_Row], now: float) -> list[_Row]:
-        """Select the events whose last attempt was not interrupted, and one interrupted event of each owner."""
-        leased = (row for rows in self._open.values() for row in rows if row.state == "leased")
-        owners = {row.owner for row in leased if row.due > now and row.error == INTERRUPTED}
-        selected: list[_Row] = []
-        for row in due:
-            if row.state == "leased":
-                if row.owner in owners:
-                    continue
-                owners.add(row.owner)
-            selected.append(row)
-        return selected
-
     def _lease_row(self, row: _Row, now: float, seconds: float) -> Job:
         assert row.event is not None  # noqa: S101 - only finished and unreadable events have none
         if row.state == "leased":
@@ -459,6 +446,7 @@ class MemoryInbox(Inbox):
             fencing_token=row.fencing_token,
             received=row.received,
             lease=seconds,
+            interrupted=row.error == INTERRUPTED,
         )
 
     def _get_leased(self, job: Job) -> _Row:
@@ -525,6 +513,19 @@ def _find_next(rows: Sequence[_Row]) -> _Row:
     if len(rows) == 1:
         return rows[0]
     return next((row for row in rows if row.state == "leased"), rows[0])
+
+
+def _select_alone(due: Iterable[_Row], *, interrupted: bool) -> list[_Row]:
+    """Select the events whose last attempt was not interrupted, and the first interrupted one of each owner."""
+    owners: set[str] = set()
+    selected: list[_Row] = []
+    for row in due:
+        if row.state == "leased":
+            if row.owner in owners or not interrupted:
+                continue
+            owners.add(row.owner)
+        selected.append(row)
+    return selected
 
 
 def _build_entry(row: _Row) -> Entry:

@@ -104,9 +104,9 @@ class PostgresInbox(TableInbox):
         self._migrate()
 
     @override
-    def lease(self, limit: int, seconds: float, owner: str | None = None) -> list[Job]:
+    def lease(self, limit: int, seconds: float, owner: str | None = None, *, interrupted: bool = True) -> list[Job]:
         try:
-            return list(super().lease(limit, seconds, owner))
+            return list(super().lease(limit, seconds, owner, interrupted=interrupted))
         except _ConversationLeased:
             return []
 

@@ -39,15 +39,12 @@ state IN ('ready', 'leased') AND due <= :now AND (state = 'leased' OR NOT EXISTS
 ))
 
 -- name: is_alone
--- A condition: the event's last attempt was not interrupted, or no other interrupted event of its owner comes first. An
--- event that kills its worker must not be processed together with events that were interrupted because of it.
-(state = 'ready' OR number = (
+-- A condition: the event's last attempt was not interrupted, or it is the first of those that were. An event that kills
+-- its worker must not be processed together with events that were interrupted because of it.
+(state = 'ready' OR CAST(:interrupted AS INTEGER) = 1 AND number = (
   SELECT number FROM triage_events AS other
   WHERE other.state = 'leased' AND other.owner = candidate.owner AND other.due <= :now
   ORDER BY other.due, other.number LIMIT 1
-) AND NOT EXISTS (
-  SELECT 1 FROM triage_events AS other
-  WHERE other.state = 'leased' AND other.owner = candidate.owner AND other.due > :now AND other.error = {interrupted}
 ))
 
 -- name: lease_picked
@@ -56,7 +53,7 @@ UPDATE triage_events
 SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fencing_token = fencing_token + 1, changed = :now,
   error = CASE WHEN state = 'leased' THEN {interrupted} ELSE error END
 WHERE number IN (SELECT number FROM picked)
-RETURNING number, event, ledger, attempts, fencing_token, received
+RETURNING number, event, ledger, attempts, fencing_token, received, error
 
 -- name: lease
 WITH picked AS MATERIALIZED (

@@ -84,10 +84,11 @@ class TableInbox(Inbox):
         return self._change("dead_letter_unreadable", key=key, owner=owner, body=body, error=error)
 
     @override
-    def lease(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[Job]:
+    def lease(self, limit: int, seconds: float, owner: str | None = None, *, interrupted: bool = True) -> Sequence[Job]:
         self._rebase()
         query = "lease" if owner is None else "lease_owned"
-        return self._parse_jobs(self._fetch(query, limit=limit, seconds=seconds, owner=owner), seconds)
+        rows = self._fetch(query, limit=limit, seconds=seconds, owner=owner, interrupted=int(interrupted))
+        return self._parse_jobs(rows, seconds)
 
     @override
     def lease_key(self, key: str, seconds: float) -> Job | None:
@@ -236,7 +237,7 @@ class TableInbox(Inbox):
     def _parse_jobs(self, rows: Iterable[Any], seconds: float) -> list[Job]:
         """Parse leased rows, and dead-letter those that cannot be parsed, because they would fail again and again."""
         jobs: list[Job] = []
-        for number, event, ledger, attempts, fencing_token, received in sorted(rows):
+        for number, event, ledger, attempts, fencing_token, received, error in sorted(rows):
             try:
                 job = Job(
                     event=Event.model_validate_json(event),
@@ -245,6 +246,7 @@ class TableInbox(Inbox):
                     fencing_token=fencing_token,
                     received=received,
                     lease=seconds,
+                    interrupted=error == INTERRUPTED,
                 )
             except ValidationError:
                 # Not `logger.exception`: the error may quote stored data.

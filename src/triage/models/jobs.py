@@ -46,6 +46,8 @@ class Job(Model):
     """When the event was stored, in seconds since the epoch of the inbox's clock."""
     lease: float = 60.0
     """Seconds after which the lease expires, unless it is extended."""
+    interrupted: bool = False
+    """True if the last attempt was interrupted: its worker was killed or paused, or could not write to the inbox."""
 
 
 State: TypeAlias = Literal["ready", "leased", "finished", "planned", "dead", "parked"]

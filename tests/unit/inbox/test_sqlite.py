@@ -176,6 +176,6 @@ def test_the_past_of_a_conversation_and_of_a_customer_is_found_by_index(
 def test_a_lease_reads_only_the_events_of_its_owner_and_conversation(inbox: SQLiteInbox) -> None:
     """Otherwise a lease would take longer with every finished event and with every event of another Router."""
     query = f"EXPLAIN QUERY PLAN {inbox._queries['lease_owned']}"
-    plan, _ = inbox._execute(query, {"limit": 1, "seconds": 1, "owner": "intercom", "now": 1})
+    plan, _ = inbox._execute(query, {"limit": 1, "seconds": 1, "owner": "intercom", "interrupted": 1, "now": 1})
     for index in ("triage_open_due", "triage_open_conversation"):
         assert [step for *_, step in plan if index in step and step.startswith("SEARCH")], index
