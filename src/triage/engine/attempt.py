@@ -103,7 +103,7 @@ class Attempt:
         self._send = Transport(
             vendor=engine.vendor,
             auth=engine.auth,
-            http=engine.clients.get(io),
+            clients=engine.clients,
             io=io,
             breaker=engine.vendor_breaker,
             tokens=engine.tokens,
