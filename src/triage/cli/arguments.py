@@ -59,6 +59,8 @@ def import_object(value: str) -> object:
 def parse_inbox(ctx: click.Context, param: click.Parameter, value: str | None) -> Inbox | None:
     """Open a SQLite file or a `postgresql://` address, or import a Router and use its inbox."""
     if value is None:
+        if param.required:  # click does not check it, because the option has a default, which may be None
+            raise click.MissingParameter(ctx=ctx, param=param)
         return None
     try:
         address = parse_address(value)
