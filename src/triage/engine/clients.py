@@ -126,7 +126,7 @@ class _Source(Generic[C]):
         if option is None:
             return
         if callable(option) and not isinstance(option, type) and not hasattr(option, "stream"):
-            self._create = option
+            self._create = cast("Any", option)
         else:
             self._check(option, "be")
             self._client = cast("C", option)
