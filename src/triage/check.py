@@ -51,7 +51,7 @@ async def _check_vendor(router: Router, io: IO) -> list[Finding]:
     transport = Transport(
         vendor=vendor,
         auth=engine.auth,
-        http=engine.clients.get(io),
+        clients=engine.clients,
         io=io,
         breaker=CircuitBreaker("the check", memory, engine.limits.failures, engine.limits.pause_seconds, engine.clock),
         tokens=engine.tokens,

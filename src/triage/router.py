@@ -22,7 +22,7 @@ from triage.classifiers.base import ClassifierLike
 from triage.classifiers.claude import Claude
 from triage.engine.attempt import ATTEMPTS, process
 from triage.engine.backlog import BacklogWatch
-from triage.engine.clients import AsyncHttpClient, HttpClient, HttpClients
+from triage.engine.clients import AsyncHttpOption, HttpClients, HttpOption
 from triage.engine.engine import Engine
 from triage.engine.health import check_readiness
 from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener
@@ -83,9 +83,11 @@ class Router:
         ignore_tags: Conversations with one of these tags are not routed.
         name: The name that marks this Router's events in a shared inbox. Default: the help desk's name. Two accounts
             of one help desk need different names.
-        http: The client for the help desk's API in sync code: an `httpx.Client`, or an object with the same
-            `request()`. By default, the Router creates one on first use, with a timeout of 10 s.
-        async_http: The client in async code, an `httpx.AsyncClient`. It must belong to the event loop in use.
+        http: The client for the help desk's API: an `httpx.Client`, an object with the same `stream()`, or a function
+            that creates one for each process. Async code and the `Worker` call it in threads, unless there is an
+            `async_http`. By default, the Router creates clients on first use, with a timeout of 10 s.
+        async_http: The client for async code and the `Worker`: an `httpx.AsyncClient` that belongs to the event loop in
+            use, or a function that creates one for each event loop. Without an `http`, sync code makes no calls.
         inbox: Stores each event before its webhook is acknowledged, for a `Worker` to process: durable mode. Without an
             inbox, the event is processed within the request and kept only in this process's memory.
         limits: Limits on spending and on handled messages, and when to stop calling a failing service.
@@ -118,8 +120,8 @@ class Router:
         when: Callable[[Conversation], object] | None = None,
         ignore_tags: Iterable[str] = (),
         name: str | None = None,
-        http: HttpClient | None = None,
-        async_http: AsyncHttpClient | None = None,
+        http: HttpOption = None,
+        async_http: AsyncHttpOption = None,
         inbox: Inbox | None = None,
         limits: Limits = Limits(),  # noqa: B008 - it is frozen
         dry_run: bool = False,

@@ -457,8 +457,8 @@ def test_a_router_without_clients_creates_its_own_and_closes_them(desk: Desk, ap
         for _ in range(2):
             webhook = desk.fake.customer_writes("This is billing.")
             assert handle(api, router, webhook)[1].status == "routed"
-        assert (router.engine.clients._own_http._object is None) == (api.name == "async")
-    assert router.engine.clients._own_http._object is None
+        assert (router.engine.clients._sync.created._object is None) == (api.name == "async")
+    assert router.engine.clients._sync.created._object is None
 
 
 def test_claude_is_the_default_classifier_and_is_warmed_up_and_closed_with_the_router(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
 from celery import Celery
@@ -227,6 +228,9 @@ def test_bind_rejects_settings_that_cannot_work(tmp_path: Path) -> None:
     desk, app = IntercomDesk(), Celery("tests", broker="memory://")
     with pytest.raises(ConfigurationError, match="needs a Router with an inbox"):
         bind(app, desk.router())
+    async_only = desk.router(http=None, async_http=httpx.AsyncClient(), inbox=SQLiteInbox(tmp_path / "triage.db"))
+    with pytest.raises(ConfigurationError, match="needs a client for sync code"):
+        bind(app, async_only)
     with pytest.raises(ConfigurationError, match="sweep=0 and attempts=20"):
         bind(app, desk.router(inbox=SQLiteInbox(tmp_path / "triage.db")), sweep=0)
     for name in ("support", "sales"):

@@ -12,8 +12,10 @@ from typing import Any
 
 import click
 
+from triage.environment import read_variable
 from triage.errors import ConfigurationError
 from triage.inbox import open_inbox
+from triage.inbox.address import parse_address
 from triage.inbox.base import Inbox
 from triage.limits import parse_duration
 from triage.router import Router
@@ -58,13 +60,16 @@ def import_object(value: str) -> object:
 def parse_inbox(ctx: click.Context, param: click.Parameter, value: str | None) -> Inbox | None:
     """Open a SQLite file or a `postgresql://` address, or import a Router and use its inbox."""
     if value is None:
+        if param.required:  # click does not check it, because the option has a default, which may be None
+            raise click.MissingParameter(ctx=ctx, param=param)
         return None
-    # A missing file is most likely a typo, so do not create it.
-    if "://" not in value and not Path(value).exists():
-        if _MODULE.fullmatch(value):
-            return get_inbox(parse_router(ctx, param, value))
-        raise click.BadParameter(f"There is no file {value!r}.")
     try:
+        address = parse_address(value)
+        # A missing file is most likely a typo, so do not create it.
+        if not address.is_postgres and not Path(address.location).exists():
+            if _MODULE.fullmatch(value):
+                return get_inbox(parse_router(ctx, param, value))
+            raise click.BadParameter(f"There is no file {address.location!r}.")
         inbox = open_inbox(value)
     except ConfigurationError as err:
         raise click.BadParameter(str(err)) from err
@@ -107,6 +112,7 @@ inbox_option = click.option(
     callback=parse_inbox,
     envvar="TRIAGE_INBOX",
     show_envvar=True,
+    default=lambda: read_variable("TRIAGE_INBOX") or None,  # the file that TRIAGE_INBOX_FILE names
     required=True,
     help="The path of a SQLite file, a postgresql:// address, or module:router.",
 )

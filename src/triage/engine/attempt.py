@@ -29,7 +29,7 @@ from triage.errors import (
 from triage.inbox.base import INTERRUPTED
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
-from triage.models import Conversation, Event, Job, Ledger, Outcome, Request, Response, Status, Verdict
+from triage.models import Conversation, Event, Job, Ledger, Outcome, Status, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +113,17 @@ class Attempt:
         self._io = io
         self._attempts = attempts
         self._retries = RetryPolicy(attempts=attempts, first_delay=2.0, longest_delay=300.0, jitter=0.5)
-        self._transport: Transport | None = None
         self._lease = Lease(engine.inbox, job, io, engine.clock)
+        self._send = Transport(
+            vendor=engine.vendor,
+            auth=engine.auth,
+            clients=engine.clients,
+            io=io,
+            breaker=engine.vendor_breaker,
+            tokens=engine.tokens,
+            clock=engine.clock,
+            before_write=self._lease.ensure,
+        ).send
         self._steps = StepRunner(engine, job, io, self._send, self._lease)
         self._warnings = self._steps.warnings
         self.event = job.event
@@ -176,22 +185,6 @@ class Attempt:
         await self._dead_letter(outcome)
         self._engine.observers.notify("settled", outcome)
         return outcome
-
-    async def _send(self, request: Request) -> Response:
-        if self._transport is None:
-            engine = self._engine
-            self._transport = Transport(
-                vendor=engine.vendor,
-                auth=engine.auth,
-                # Not before an attempt has begun: if the client cannot be created, the attempt fails.
-                http=engine.clients.get(self._io),
-                io=self._io,
-                breaker=engine.vendor_breaker,
-                tokens=engine.tokens,
-                clock=engine.clock,
-                before_write=self._lease.ensure,
-            )
-        return await self._transport.send(request)
 
     # Before the conversation is read
 

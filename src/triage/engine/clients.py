@@ -1,92 +1,215 @@
-"""HTTP clients for a help desk's API: the user's, or clients created on first use."""
+"""HTTP clients for a help desk's API: the user's, those of the user's functions, or our own."""
 
-import inspect
-from collections.abc import Mapping
-from typing import Any, Protocol
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import httpx
 
-from triage.errors import ConfigurationError
+from triage.errors import ConfigurationError, describe_location
 from triage.io.clients import OnDemand, PerLoop
+from triage.io.failures import build_client_error, find_network_variables
+from triage.io.http import AsyncHttpClient, HttpClient, fetch, fetch_async
 from triage.io.ports import IO
+from triage.io.threads import start_call
 
-_TIMEOUT = 10.0  # seconds for connecting, and for each read and write
+logger = logging.getLogger(__name__)
 
+CALL_LIMIT = 10.0  # seconds for a whole call; our own clients use it for connecting, and for each read and write, too
 
-class HttpClient(Protocol):
-    """The part of `httpx.Client` or `httpx2.Client` that the library uses."""
+HttpOption: TypeAlias = HttpClient | Callable[[], HttpClient] | None
+AsyncHttpOption: TypeAlias = AsyncHttpClient | Callable[[], AsyncHttpClient] | None
 
-    def request(
-        self, method: str, url: str, *, content: bytes | None, headers: Mapping[str, str], follow_redirects: bool
-    ) -> Any:
-        """Make a call."""
-        ...
+C = TypeVar("C")
 
 
-class AsyncHttpClient(Protocol):
-    """The part of `httpx.AsyncClient` or `httpx2.AsyncClient` that the library uses."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Makes calls with one client.
 
-    async def request(
-        self, method: str, url: str, *, content: bytes | None, headers: Mapping[str, str], follow_redirects: bool
-    ) -> Any:
-        """Make a call."""
-        ...
+    Args:
+        fetch: Makes a call, like `triage.io.http.fetch` without its first argument. In async code, it returns an
+            awaitable.
+        limit: Seconds for a whole call.
+    """
+
+    fetch: Callable[..., Any]
+    limit: float
 
 
 class HttpClients:
-    """The sync and the async HTTP client of a Router.
+    """The HTTP clients of a Router. Sync and async code use the same one if the user passed only a sync one.
 
     Args:
-        http: The user's sync client. None creates one on first use, because loading the system's certificates takes
-            20 ms.
-        async_http: The user's async client. None creates one for each event loop.
+        http: The user's sync client, or a function that creates one for each process. Without an `async_http`, async
+            code uses it in threads. None creates one on first use, because loading the certificates takes 20 ms.
+        async_http: The user's async client, or a function that creates one for each event loop. Without an `http`,
+            sync code cannot make calls. None creates one for each event loop.
 
     Raises:
-        ConfigurationError: A client is async where a sync one is needed or vice versa, or is not a client.
+        ConfigurationError: An argument is neither a client of the right kind nor a function, or the proxies or
+            certificates that the environment names cannot be used.
     """
 
-    def __init__(self, http: HttpClient | None, async_http: AsyncHttpClient | None) -> None:
-        _check_client(http, "http", httpx.Client, is_async=False)
-        _check_client(async_http, "async_http", httpx.AsyncClient, is_async=True)
-        self._http = http
-        self._async_http = async_http
-        self._own_http: OnDemand[httpx.Client] = OnDemand(lambda: httpx.Client(timeout=_TIMEOUT))
-        self._own_async_http: PerLoop[httpx.AsyncClient] = PerLoop(lambda: httpx.AsyncClient(timeout=_TIMEOUT))
+    def __init__(self, http: HttpOption, async_http: AsyncHttpOption) -> None:
+        self._sync = _SyncSource(http)
+        self._async = _AsyncSource(async_http)
+        if http is None and async_http is None and find_network_variables():
+            self._sync.create().close()  # report a mistake now, and not when the first customer writes
 
-    def get(self, io: IO) -> HttpClient | AsyncHttpClient:
-        """Return the client to use with a port."""
-        if io.is_async:
-            return self._async_http or self._own_async_http.get()
-        return self._http or self._own_http.get()
+    @property
+    def is_async_only(self) -> bool:
+        """True if the user passed an async client and no sync one. Calls must not bypass it."""
+        return self._async.is_users and not self._sync.is_users
+
+    def get_caller(self, io: IO) -> Caller:
+        """Return how to make calls over a port.
+
+        Args:
+            io: The port.
+
+        Raises:
+            ConfigurationError: The client cannot be created, or there is only an async one for sync code.
+        """
+        if io.is_async and (self._async.is_users or not self._sync.is_users):
+            async_client = self._async.get()
+            return Caller(partial(fetch_async, async_client), _find_limit(async_client))
+        if self.is_async_only:
+            raise ConfigurationError(
+                "Router has an async_http but no client for sync code: pass http= as well, or call handle_async()."
+            )
+        client = self._sync.get()
+        make_call = partial(fetch, client)
+        return Caller(partial(_fetch_in_thread, make_call) if io.is_async else make_call, _find_limit(client))
 
     def warm_up(self) -> None:
-        """Create the clients now, the async one if an event loop is running."""
-        if self._async_http is None:
-            self._own_async_http.warm_up()
-        if self._http is None:
-            self._own_http.get()
+        """Create the clients now, the async one if an event loop is running.
+
+        Raises:
+            ConfigurationError: A client cannot be created.
+        """
+        if not self.is_async_only:
+            self._sync.get()
+        if self._async.is_users or not self._sync.is_users:
+            self._async.warm_up()
 
     def close(self) -> None:
         """Close the sync client if it was created here. The next use creates a new one."""
-        client = self._own_http.pop()
+        client = self._sync.created.pop()
         if client is not None:
             client.close()
 
     async def aclose(self) -> None:
         """Close the clients that were created here, the async one for the running event loop."""
-        client = self._own_async_http.pop()
+        client = self._async.created.pop()
         if client is not None:
             await client.aclose()
         self.close()
 
 
-def _check_client(client: object, name: str, expected: type, *, is_async: bool) -> None:
-    if client is None:
-        return
-    request = getattr(client, "request", None)
-    if isinstance(client, type) or not callable(request) or inspect.iscoroutinefunction(request) != is_async:
-        actual = f"the class {client.__name__}" if isinstance(client, type) else type(client).__name__
-        raise ConfigurationError(
-            f"Router({name}=…) must be an httpx.{expected.__name__}, or an object with the same request(), not "
-            f"{actual}."
-        )
+class _Source(Generic[C]):
+    """Where a client comes from: the user, a function of the user, or our default."""
+
+    argument: str
+    kind: type
+    is_async: bool
+
+    def __init__(self, option: C | Callable[[], C] | None) -> None:
+        self.is_users = option is not None
+        self._pid: int | None = None
+        self._client: C | None = None
+        self._create: Callable[[], C] | None = None
+        if option is None:
+            return
+        if callable(option) and not isinstance(option, type) and not hasattr(option, "stream"):
+            self._create = cast("Any", option)
+        else:
+            self._check(option, "be")
+            self._client = cast("C", option)
+
+    def create(self) -> Any:
+        """Create a client."""
+        if self._create is None:
+            try:
+                return self.kind(timeout=CALL_LIMIT)
+            except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+                raise build_client_error("The client for the help desk's API", error) from error
+        try:
+            client = self._create()
+        except Exception as error:
+            raise ConfigurationError(
+                f"Router({self.argument}=…): the function that creates the client raised {describe_location(error)}."
+            ) from error
+        self._check(client, "return")
+        return client
+
+    def get_passed(self) -> C | None:
+        """Return the client that the user passed, or None if clients are created here."""
+        if self._client is not None:
+            if self._pid not in (None, os.getpid()):
+                logger.warning(
+                    "the client that was passed as Router(%s=…) was used before this process was forked, so two "
+                    "processes may read from one connection. Pass a function that creates the client instead.",
+                    self.argument,
+                )
+            self._pid = os.getpid()
+        return self._client
+
+    def _check(self, client: object, verb: str) -> None:
+        stream = getattr(client, "stream", None)
+        is_async = hasattr(client, "aclose") or hasattr(client, "__aenter__")
+        if isinstance(client, type) or not callable(stream) or is_async != self.is_async:
+            actual = f"the class {client.__name__}" if isinstance(client, type) else type(client).__name__
+            raise ConfigurationError(
+                f"Router({self.argument}=…) must {verb} an httpx.{self.kind.__name__}, or an object with the same "
+                f"stream(), not {actual}."
+            )
+
+
+class _SyncSource(_Source[HttpClient]):
+    argument = "http"
+    kind = httpx.Client
+    is_async = False
+
+    def __init__(self, option: HttpOption) -> None:
+        super().__init__(option)
+        self.created: OnDemand[Any] = OnDemand(self.create)
+
+    def get(self) -> HttpClient:
+        """Return the client, creating it if necessary."""
+        client: HttpClient = self.get_passed() or self.created.get()
+        return client
+
+
+class _AsyncSource(_Source[AsyncHttpClient]):
+    argument = "async_http"
+    kind = httpx.AsyncClient
+    is_async = True
+
+    def __init__(self, option: AsyncHttpOption) -> None:
+        super().__init__(option)
+        self.created: PerLoop[Any] = PerLoop(self.create)
+
+    def get(self) -> AsyncHttpClient:
+        """Return the client for the running event loop, creating it if necessary."""
+        client: AsyncHttpClient = self.get_passed() or self.created.get()
+        return client
+
+    def warm_up(self) -> None:
+        """Create the client now, if an event loop is running."""
+        if self._client is None:
+            self.created.warm_up()
+
+
+async def _fetch_in_thread(make_call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    return await asyncio.wrap_future(start_call(partial(make_call, *args, **options)))
+
+
+def _find_limit(client: object) -> float:
+    """Return the seconds for a whole call: more than ours if the user lets a single read take longer."""
+    read = getattr(getattr(client, "timeout", None), "read", None)
+    return max(CALL_LIMIT, read) if isinstance(read, int | float) else CALL_LIMIT

@@ -7,9 +7,11 @@ from functools import partial
 from typing import Any
 
 from triage.engine.breaker import CircuitBreaker
-from triage.engine.clients import AsyncHttpClient, HttpClient
-from triage.errors import VendorError
+from triage.engine.clients import Caller, HttpClients
+from triage.errors import ConfigurationError, VendorError
 from triage.io.clients import Mutex
+from triage.io.failures import describe_connection_failure
+from triage.io.http import UnusableResponse
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
 from triage.models import Request, Response, Token
@@ -22,6 +24,10 @@ _RENEW_EARLY = 60.0  # seconds before a token expires
 
 _OVERLOADED = frozenset({420, 429, 503})  # 420 is Crisp's
 _TRANSIENT = OUTCOME_UNKNOWN | {409, 429}
+_UNSENT = frozenset(
+    {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL"}
+)
+"""Exceptions of HTTP clients after which the request has certainly not been sent."""
 
 # Defects in this library or in the user's client. They propagate unchanged: they do not mean that a service is down.
 _DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
@@ -47,7 +53,7 @@ class Transport:
     Args:
         vendor: Reads errors and rate limits.
         auth: How to fetch the token that requests must carry, None if they need none.
-        http: The HTTP client, sync or async to match the port.
+        clients: The HTTP clients.
         io: The port.
         breaker: Decides when the API may be called.
         tokens: Keeps the access token.
@@ -57,7 +63,7 @@ class Transport:
 
     vendor: Vendor | HelpDesk
     auth: Auth | None
-    http: HttpClient | AsyncHttpClient
+    clients: HttpClients
     io: IO
     breaker: CircuitBreaker
     tokens: TokenCache
@@ -80,28 +86,17 @@ class Transport:
         """
         token = await self._get_token() if authorize and self.auth is not None else None
         content = None if request.json is None else json.dumps(request.json, ensure_ascii=False).encode()
-        # The user's client may follow redirects by default. It must not, because the headers contain the token.
-        options: dict[str, Any] = {"content": content, "headers": request.headers, "follow_redirects": False}
+        options: dict[str, Any] = {"content": content, "headers": request.headers}
+        caller = self._get_caller(request)
         if token is not None:
             options["headers"] = _add_token(request.headers, token)
         attempt = 1
         while True:
             await self._wait_for_permission(request)
-            cause: Exception | None = None
-            try:
-                http_response = await self.io.call(partial(self.http.request, request.method, request.url, **options))
-            except _DEFECTS:
-                raise
-            except Exception as err:  # noqa: BLE001 - each client has its own exceptions for a response that never came
-                error, cause = self._explain(err, request), None if _quotes_headers(err) else err
-                await self.breaker.record_failure(self.io)
-            else:
-                headers = {name.lower(): value for name, value in http_response.headers.items()}
-                response = Response(http_response.status_code, headers, http_response.content)
-                await self._record(response)
-                if 200 <= response.status < 300:
-                    return response
-                error = self.vendor.error(request, response, self.clock())
+            result = await self._call(caller, request, options)
+            if isinstance(result, Response):
+                return result
+            error, cause = result
             if error.status == 401 and token is not None:
                 # The token was revoked before it expired, and the call took no effect. Try once with a new token.
                 options["headers"] = _add_token(request.headers, await self._get_token(rejected=token))
@@ -113,6 +108,34 @@ class Transport:
                 raise error from cause
             await self.io.sleep(delay)
             attempt += 1
+
+    async def _call(
+        self, caller: Caller, request: Request, options: Mapping[str, Any]
+    ) -> Response | tuple[VendorError, Exception | None]:
+        """Make a call once. Return a 2xx response, or the error and the exception that caused it."""
+        try:
+            call = partial(caller.fetch, request.method, request.url, **options)
+            response: Response = await self.io.call(call, limit=caller.limit)
+        except _DEFECTS:
+            raise
+        except UnusableResponse as err:
+            await self.breaker.record_failure(self.io)
+            return self._reject(err, request), None
+        except Exception as err:  # noqa: BLE001 - each client has its own exceptions for a response that never came
+            await self.breaker.record_failure(self.io)
+            return self._explain(err, request), None if _quotes_headers(err) else err
+        await self._record(response)
+        if 200 <= response.status < 300:
+            return response
+        return self.vendor.error(request, response, self.clock()), None
+
+    def _get_caller(self, request: Request) -> Caller:
+        try:
+            return self.clients.get_caller(self.io)
+        except ConfigurationError as err:
+            # It must not end an attempt: a worker tries the event again, and an operator can correct the mistake.
+            message = f"not called: {err}"
+            raise VendorError(message, vendor=self.vendor.name, call=request.call) from err
 
     async def _wait_for_permission(self, request: Request) -> None:
         waited, wait = 0.0, await self.breaker.acquire(self.io)
@@ -164,9 +187,23 @@ class Transport:
             # Compare names, because httpx and httpx2 define the same exceptions as different classes. After any other
             # exception, the request may have been sent.
             names = {cls.__name__ for cls in type(error).__mro__}
-            sent = not names & {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "InvalidURL"}
-            message = f"no response: {type(error).__name__}"
+            sent = names.isdisjoint(_UNSENT)
+            reason = describe_connection_failure(error)
+            name = type(error).__name__
+            message = f"no response: {name}" if reason is None else f"no response: {reason} ({name})"
         return VendorError(message, vendor=self.vendor.name, call=request.call, outcome_unknown=sent)
+
+    def _reject(self, error: UnusableResponse, request: Request) -> VendorError:
+        """Build the error for a response whose body cannot be used. Its status says whether the call took effect."""
+        succeeded = 200 <= error.status < 300
+        return VendorError(
+            str(error),
+            vendor=self.vendor.name,
+            call=request.call,
+            status=error.status,
+            outcome_unknown=succeeded or error.status in OUTCOME_UNKNOWN,
+            final=succeeded and request.method == "GET",
+        )
 
 
 def _add_token(headers: Mapping[str, str], token: Token) -> Mapping[str, str]:

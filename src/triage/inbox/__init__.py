@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from triage.inbox.address import parse_address
 from triage.inbox.memory import MemoryInbox
 from triage.inbox.sqlite import SQLiteInbox
 
@@ -15,16 +16,19 @@ def open_inbox(address: str) -> "SQLiteInbox | PostgresInbox":
     """Open the inbox at an address, such as the value of an environment variable.
 
     Args:
-        address: `"postgresql://…"`, or the path of a SQLite file.
+        address: The path of a SQLite file, or the address of a PostgreSQL database: `"postgresql://…"` or
+            `"host=… dbname=…"`.
 
     Raises:
-        ConfigurationError: The address is empty, or the inbox cannot be opened.
+        ConfigurationError: The address is empty or of another database, or the inbox cannot be opened. The message
+            does not contain a password.
     """
-    if address.startswith(("postgresql://", "postgres://")):
-        from triage.inbox.postgres import PostgresInbox
+    is_postgres, location = parse_address(address)
+    if not is_postgres:
+        return SQLiteInbox(location)
+    from triage.inbox.postgres import PostgresInbox
 
-        return PostgresInbox(address)
-    return SQLiteInbox(address)
+    return PostgresInbox(location)
 
 
 def __getattr__(name: str) -> Any:

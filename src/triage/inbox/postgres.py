@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
+from triage.inbox.address import parse_address
 from triage.inbox.table import TableInbox
 from triage.models import Job
 
@@ -88,11 +89,12 @@ class PostgresInbox(TableInbox):
     def __init__(self, conninfo: str, *, connections: int = 8, clock: Callable[[], float] | None = None) -> None:
         if connections < 1:
             raise ConfigurationError(f"PostgresInbox needs at least one connection, not {connections}.")
-        try:
-            parameters = psycopg.conninfo.conninfo_to_dict(conninfo)
-        except psycopg.Error:
-            # libpq's own message would quote the string, and thus the password.
-            raise ConfigurationError("PostgresInbox: the connection string is not valid for PostgreSQL.") from None
+        is_postgres, conninfo = parse_address(conninfo)
+        if not is_postgres:
+            raise ConfigurationError(
+                "PostgresInbox needs postgresql://USER:PASSWORD@HOST/DATABASE, or host=… dbname=…."
+            )
+        parameters = _parse_conninfo(conninfo)
         self._name = f"{parameters.get('host', 'localhost')}/{parameters.get('dbname', '')}"
         self._conninfo = conninfo
         self._connections = connections
@@ -196,6 +198,22 @@ class PostgresInbox(TableInbox):
 
     def __repr__(self) -> str:
         return f"PostgresInbox({self._name!r})"
+
+
+def _parse_conninfo(conninfo: str) -> dict[str, Any]:
+    try:
+        parameters = psycopg.conninfo.conninfo_to_dict(conninfo)
+    except psycopg.Error:
+        # libpq's own message would quote the string, and thus the password.
+        raise ConfigurationError(
+            "PostgresInbox: the connection string is not valid for PostgreSQL. Options of other drivers, such as "
+            "?ssl=require, have other names (sslmode=require), and reserved characters in a password are written in "
+            "percent-encoding: @ as %40."
+        ) from None
+    if "@" in str(parameters.get("host", "")):
+        # libpq ends the password at the first "@", and would take the rest for the name of the host.
+        raise ConfigurationError("PostgresInbox: the password contains an @. Write it as %40.")
+    return parameters
 
 
 class _ConversationLeased(InboxError):  # noqa: N818 - not an error for the caller

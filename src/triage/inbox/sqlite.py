@@ -83,7 +83,9 @@ class SQLiteInbox(TableInbox):
             with self._connect():
                 pass
         except (OSError, InboxError) as err:
-            raise ConfigurationError(f"The inbox {self._path} cannot be opened: {err}") from err
+            # The error's own text would repeat the path.
+            reason = err.strerror if isinstance(err, OSError) else str(err)
+            raise ConfigurationError(f"The inbox {self._path} cannot be opened: {reason}") from err
 
     @override
     def close(self) -> None:

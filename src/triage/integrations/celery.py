@@ -45,12 +45,14 @@ def bind(
         The task `triage.process`, for `task_routes` and the like.
 
     Raises:
-        ConfigurationError: The Router has no inbox, the application already has tasks of this name, or a value is out
-            of range.
+        ConfigurationError: The Router has no inbox or only an `async_http`, the application already has tasks of this
+            name, or a value is out of range.
     """
     inbox = router.inbox
     if inbox is None:
         raise ConfigurationError("bind() needs a Router with an inbox: Router(…, inbox=PostgresInbox(url)).")
+    if router.engine.clients.is_async_only:
+        raise ConfigurationError("bind() needs a client for sync code, because Celery is sync: Router(…, http=…).")
     if sweep <= 0 or attempts < 1:
         raise ConfigurationError(f"bind(): sweep={sweep} and attempts={attempts} must be greater than 0.")
     if f"{name}.process" in app.tasks:

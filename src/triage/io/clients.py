@@ -1,15 +1,19 @@
 """Clients that are created on first use: one per process, or one per event loop.
 
-An async client's connections belong to the event loop that opened them.
+An async client's connections belong to the event loop that opened them. A forked process creates clients of its own,
+because two processes that read from one connection would take each other's responses.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from triage.io.fork import Lock
+from triage.io.fork import Lock, register_at_fork
 
 T = TypeVar("T")
+
+_inherited: list[object] = []
+"""Clients of the parent process, kept because closing them could disturb its connections."""
 
 
 class OnDemand(Generic[T]):
@@ -23,6 +27,7 @@ class OnDemand(Generic[T]):
         self._create = create
         self._object: T | None = None
         self._lock = Lock()
+        register_at_fork(self)
 
     def get(self) -> T:
         """Return the object, creating it if necessary."""
@@ -37,6 +42,19 @@ class OnDemand(Generic[T]):
             removed, self._object = self._object, None
             return removed
 
+    def before_fork(self) -> None:
+        """Do nothing: the parent process keeps its object."""
+
+    def after_fork(self, *, child: bool) -> None:
+        """Let the child process create an object of its own.
+
+        Args:
+            child: True in the child process.
+        """
+        if child:  # pragma: no cover - runs in forked processes only, where coverage is not measured
+            _inherited.append(self._object)
+            self._object = None
+
 
 class PerLoop(Generic[T]):
     """Creates an object on first use on an event loop and keeps it for as long as the loop is open.
@@ -49,6 +67,7 @@ class PerLoop(Generic[T]):
         self._create = create
         self._objects: dict[asyncio.AbstractEventLoop, T] = {}
         self._lock = Lock()
+        register_at_fork(self)
 
     def get(self) -> T:
         """Return the running loop's object, creating it if necessary."""
@@ -74,6 +93,19 @@ class PerLoop(Generic[T]):
         """Remove the running loop's object and return it for the caller to close. The next use creates a new one."""
         with self._lock:
             return self._objects.pop(asyncio.get_running_loop(), None)
+
+    def before_fork(self) -> None:
+        """Do nothing: the parent process keeps its objects."""
+
+    def after_fork(self, *, child: bool) -> None:
+        """Let the child process create objects of its own.
+
+        Args:
+            child: True in the child process.
+        """
+        if child:  # pragma: no cover - runs in forked processes only, where coverage is not measured
+            _inherited.append(self._objects)
+            self._objects = {}
 
 
 class Mutex:

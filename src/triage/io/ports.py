@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from typing_extensions import TypeVarTuple, Unpack
 
 from triage.io.clients import Mutex
+from triage.io.threads import start_call
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -31,8 +32,8 @@ class IO(Protocol):
 
         Args:
             function: The function, which takes no arguments.
-            limit: Seconds after which `TimeoutError` is raised. A thread cannot be interrupted, so `SyncIO` relies on
-                the client's own time limit.
+            limit: Seconds after which `TimeoutError` is raised. A thread cannot be interrupted, so with `SyncIO` the
+                call goes on in a thread of its own until the client's time limits end it.
         """
         ...
 
@@ -69,8 +70,8 @@ class SyncIO:
     is_async = False
 
     async def call(self, function: Callable[[], Any], *, limit: float | None = None) -> Any:
-        """Call a plain function."""
-        return function()
+        """Call a plain function: in this thread, or in a new one if there is a time limit."""
+        return function() if limit is None else start_call(function).result(limit)
 
     async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call the function in this thread."""

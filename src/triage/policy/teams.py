@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from triage.environment import unquote
 from triage.errors import ConfigurationError
 
 TEAM_VARIABLES: Mapping[str, str] = {"urgent": "ONCALL", "billing": "BILLING", "general": "SUPPORT"}
@@ -19,7 +20,7 @@ def read_teams(variables: Mapping[str, str], prefix: str) -> dict[str, str]:
         ConfigurationError: A variable is missing or empty; the message names all of them.
     """
     names = {bucket: f"{prefix}_TEAM_{end}" for bucket, end in TEAM_VARIABLES.items()}
-    teams = {bucket: variables.get(name, "").strip() for bucket, name in names.items()}
+    teams = {bucket: unquote(variables.get(name, "")) for bucket, name in names.items()}
     missing = [names[bucket] for bucket, team in teams.items() if not team]
     if missing:
         raise ConfigurationError(f"Set {', '.join(missing)} to the ids of your teams.")

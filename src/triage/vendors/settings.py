@@ -5,8 +5,6 @@ that `from_env` reads. Validation and error messages follow from the field's typ
 the sentence "access_token must be …". Secrets never appear in a `repr`, in a dump or in an error message.
 """
 
-import os
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from reprlib import repr as shorten
@@ -24,11 +22,11 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from triage.environment import read_variable, unquote
 from triage.errors import ConfigurationError
 
 T = TypeVar("T")
 
-_QUOTED = re.compile(r"(['\"])((?:(?!\1).)*)\1", re.DOTALL)
 _EMPTY = frozenset({"empty", "string_too_short", "too_short"})
 
 
@@ -40,19 +38,12 @@ class _Mark(Enum):
     SIGNS = "signs"
 
 
-def _unquote(text: str) -> str:
-    """Remove white space and quotes that were copied along with a value."""
-    text = text.strip()
-    quoted = _QUOTED.fullmatch(text)
-    return quoted[2].strip() if quoted else text
-
-
 def _unquote_secret(value: object) -> object:
-    return _unquote(value) if isinstance(value, str) else value
+    return unquote(value) if isinstance(value, str) else value
 
 
 def _normalize_secrets(value: str | Sequence[str]) -> tuple[str, ...]:
-    secrets = tuple(_unquote(secret) for secret in ([value] if isinstance(value, str) else value))
+    secrets = tuple(unquote(secret) for secret in ([value] if isinstance(value, str) else value))
     if not secrets or not all(secrets):
         raise PydanticCustomError("empty", "is empty")
     return secrets
@@ -123,14 +114,15 @@ class Settings(BaseModel):
     def from_env(cls, **settings: Any) -> Self:
         """Create an adapter from environment variables.
 
-        Read `{NAME}_{SETTING}`, such as `INTERCOM_ACCESS_TOKEN`, for every setting that is not passed. Empty variables
-        count as not set. Lists are separated by commas.
+        Read `{NAME}_{SETTING}`, such as `INTERCOM_ACCESS_TOKEN`, for every setting that is not passed, or the file that
+        `{NAME}_{SETTING}_FILE` names. Empty variables count as not set. Lists are separated by commas.
 
         Args:
             settings: Settings that take precedence over the environment.
 
         Raises:
-            ConfigurationError: Required variables are not set, or a setting is invalid. The message lists all of them.
+            ConfigurationError: Required variables are not set, a file cannot be read, or a setting is invalid. The
+                message lists all invalid settings.
         """
         adapter = cls.__new__(cls)
         environment = cls._read_environment(settings)
@@ -143,7 +135,7 @@ class Settings(BaseModel):
     def _read_environment(cls, settings: Collection[str]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for field in cls.model_fields.keys() - settings:
-            text = _unquote(os.environ.get(cls._variable(field), ""))
+            text = read_variable(cls._variable(field))
             if text:
                 values[field] = _split(text) if cls._is_marked(field, _Mark.SEVERAL) else text
         return values
@@ -224,7 +216,7 @@ def _collect_errors(adapter: Settings, settings: Mapping[str, Any]) -> list[Erro
 
 
 def _split(text: str) -> list[str]:
-    pieces = (_unquote(piece) for piece in text.split(","))
+    pieces = (unquote(piece) for piece in text.split(","))
     return [piece for piece in pieces if piece]
 
 

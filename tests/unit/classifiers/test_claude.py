@@ -32,7 +32,7 @@ from tests.helpers.claude import (
 )
 from triage import ConfigurationError, Customer, Usage, Verdict
 from triage.classifiers import Claude, Price
-from triage.classifiers.claude.failures import describe_failure
+from triage.classifiers.claude.failures import Failure, describe_failure
 from triage.classifiers.claude.models import PROFILES
 from triage.testing import FakeClaude
 
@@ -170,7 +170,11 @@ def test_transient_failures_are_retried(ask_both: Ask, failure: dict[str, Any]) 
         ({"status": 401}, "Claude returned 401 (authentication_error)"),
         ({"status": 402}, "Claude returned 402 (billing_error)"),
         ({"status": 404}, "Claude returned 404 (not_found_error)"),
-        ({"status": 429, "code": "enforced_spend_limit_reached"}, "Claude returned 429 (rate_limit_error)"),
+        (
+            {"status": 429, "code": "enforced_spend_limit_reached"},
+            "Claude returned 429 (rate_limit_error): the spend limit has been reached; raise it in the Console, "  # noqa: ISC004
+            "under Limits",
+        ),
     ],
 )
 def test_permanent_failures_are_not_retried(ask_both: Ask, failure: dict[str, Any], reason: str) -> None:
@@ -271,6 +275,70 @@ def test_a_circular_chain_of_causes_ends() -> None:
     error.__cause__ = other = OSError()
     other.__cause__ = error
     assert describe_failure(error).reason == "Claude could not be reached"
+
+
+def describe_status(status: int, error_type: str, message: str) -> Failure:
+    body = {"type": "error", "error": {"type": error_type, "message": message}}
+    response = httpx2.Response(status, json=body, request=httpx2.Request("POST", "https://api.anthropic.com"))
+    return describe_failure(anthropic.APIStatusError("secret", response=response, body=body))
+
+
+@pytest.mark.parametrize(
+    ("status", "error_type", "message", "words"),
+    [
+        (
+            400,
+            "invalid_request_error",
+            "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.",
+            "the credit balance is too low; buy credits",
+        ),
+        (
+            400,
+            "invalid_request_error",
+            "You have reached your specified API usage limits. You will regain access on 2026-12-01.",
+            "the spend limit has been reached",
+        ),
+        (404, "not_found_error", "model: claude-hiku-5-5", "there is no model 'claude-hiku-5-5', or this API key"),
+        (
+            400,
+            "invalid_request_error",
+            "output_config.format.schema: For 'number' type, property 'minimum' is not supported",
+            "output_config.format.schema: For 'number' type, property 'minimum' is not supported",
+        ),
+        (400, "invalid_request_error", "Schema is too complex for compilation.", "the schema is too complex"),
+        (400, "invalid_request_error", "max_tokens: 9999999 > 64000, which is the maximum", "max_tokens: 9999999 >"),
+    ],
+)
+def test_messages_of_the_api_that_never_quote_the_customer_are_kept(
+    status: int, error_type: str, message: str, words: str
+) -> None:
+    failure = describe_status(status, error_type, message)
+    assert failure.reason.startswith(f"Claude returned {status} ({error_type}): {words}")
+    assert failure.level == logging.ERROR
+
+
+@pytest.mark.parametrize(
+    "message", ["messages.0.content: I was charged twice", "prompt is too long", "x: max_tokens: y"]
+)
+def test_other_messages_of_the_api_are_left_out(message: str) -> None:
+    assert (
+        describe_status(400, "invalid_request_error", message).reason == "Claude returned 400 (invalid_request_error)"
+    )
+    assert describe_status(404, "not_found_error", message).reason == "Claude returned 404 (not_found_error)"
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (httpx2.ReadTimeout("secret"), "Claude did not respond in time"),
+        (None, "Claude did not respond in time"),
+        (httpx2.ConnectTimeout("secret"), "Claude could not be reached (it could not be connected to in time)"),
+    ],
+)
+def test_the_reason_says_which_phase_took_too_long(cause: Exception | None, reason: str) -> None:
+    error = anthropic.APITimeoutError(request=httpx2.Request("POST", "https://api.anthropic.com"))
+    error.__cause__ = cause
+    assert describe_failure(error).reason == reason
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
@@ -386,7 +454,7 @@ def test_one_classifier_serves_many_threads_and_event_loops(fake: FakeClaude, mo
             try:
                 return await asyncio.gather(*(claude.classify_async(conversation(), BUCKETS) for _ in range(2)))
             finally:
-                client = claude._clients._own_async_client.pop()
+                client = claude._clients._created_async_client.pop()
                 assert client is not None
                 await client.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -12,6 +13,7 @@ from tests.helpers.claude import BUCKETS, CHARGED, GOOD, Ask, build_content
 from triage import ConfigurationError, Verdict
 from triage.classifiers import Claude
 from triage.classifiers.base import AsyncOnlyError
+from triage.io.failures import find_network_variables
 from triage.testing import FakeClaude
 
 # One client for sync and async code
@@ -52,6 +54,96 @@ def test_an_api_key_and_a_client_exclude_each_other() -> None:
         Claude(api_key="k", client=anthropic.Anthropic(api_key="k"))
     with pytest.raises(ConfigurationError, match="api_key has no effect on a client"):
         Claude(api_key="k", async_client=anthropic.AsyncAnthropic(api_key="k"))
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_function_creates_the_clients(gateway: FakeClaude, *, is_async: bool) -> None:
+    created: list[Any] = []
+    with gateway.serve() as url:
+
+        def create() -> Any:
+            created.append(anthropic.Anthropic(api_key="k", base_url=url))
+            return created[-1]
+
+        def create_async() -> Any:
+            created.append(anthropic.AsyncAnthropic(api_key="k", base_url=url))
+            return created[-1]
+
+        async def classify() -> None:
+            claude = Claude(async_client=create_async)
+            claude.warm_up()
+            for _ in range(2):
+                assert (await claude.classify_async(CHARGED, BUCKETS)).bucket == "billing"
+            await claude.aclose()
+
+        if is_async:
+            asyncio.run(classify())
+        else:
+            claude = Claude(client=create)
+            claude.warm_up()
+            assert claude.classify(CHARGED, BUCKETS).bucket == "billing"
+            assert asyncio.run(claude.classify_async(CHARGED, BUCKETS)).bucket == "billing"
+            claude.close()
+    assert (len(created), len(gateway.calls)) == (1, 2)
+
+
+def _fail() -> Any:
+    raise KeyError("secret")
+
+
+@pytest.mark.parametrize(
+    ("create", "message"),
+    [
+        (_fail, r"Claude\(client=…\): the function that creates the client raised KeyError at "),
+        (lambda: None, "the function returned no client"),
+        (lambda: anthropic.AsyncAnthropic(api_key="k"), "client must be an anthropic.Anthropic, not AsyncAnthropic"),
+        (lambda: "client", "client must be an anthropic.Anthropic, not str"),
+    ],
+)
+def test_a_function_that_creates_no_client_is_reported(create: Callable[[], Any], message: str) -> None:
+    claude = Claude(client=create)
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        claude.warm_up()
+    assert "secret" not in str(caught.value)
+    assert claude.classify(CHARGED, BUCKETS).reason == str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["sk-ant-test\n", '"sk-ant-test"', " sk-ant-test"])
+def test_white_space_and_quotes_around_the_key_are_removed(
+    server: FakeClaude, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    server.answer = lambda request: GOOD
+    monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+    assert Claude().classify(CHARGED, BUCKETS).bucket == "billing"
+
+
+def test_the_key_is_read_from_a_file(server: FakeClaude, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("sk-ant-test\n")
+    server.answer = lambda request: GOOD
+    monkeypatch.setenv("ANTHROPIC_API_KEY_FILE", str(tmp_path / "key"))
+    assert Claude().classify(CHARGED, BUCKETS).bucket == "billing"
+    monkeypatch.setenv("ANTHROPIC_API_KEY_FILE", "/no/such/file")
+    with pytest.raises(ConfigurationError, match="ANTHROPIC_API_KEY_FILE: /no/such/file cannot be read"):
+        Claude().warm_up()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ALL_PROXY", "socks5://u:hunter2@127.0.0.1:1"), ("HTTPS_PROXY", "socks://u:hunter2@127.0.0.1:1")],
+)
+def test_a_proxy_that_cannot_be_used_is_reported_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"Claude's client cannot be created .*: check {name}") as caught:
+        Claude(api_key="k").warm_up()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_client_is_created_without_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in find_network_variables():
+        monkeypatch.delenv(name)
+    Claude(api_key="k").warm_up()
 
 
 # Time limits

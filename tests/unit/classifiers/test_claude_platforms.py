@@ -138,7 +138,8 @@ def test_an_explicit_limit_is_kept_if_the_model_cannot_stop_thinking(ask: Ask) -
 def test_an_explicit_setting_is_never_left_out(ask: Ask, setting: dict[str, Any], field: str) -> None:
     ask.fake.unsupported = (field,)
     verdict = ask(**setting)
-    assert (verdict.fallback_reason, verdict.reason) == ("unavailable", "Claude returned 400 (invalid_request_error)")
+    reason = f"Claude returned 400 (invalid_request_error): {field}: Extra inputs are not permitted"
+    assert (verdict.fallback_reason, verdict.reason) == ("unavailable", reason)
     assert len(ask.fake.calls) == 1
 
 

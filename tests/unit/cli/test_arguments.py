@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -68,3 +69,14 @@ def test_another_missing_module_is_not_mistaken_for_click(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "triage.cli.app", None)
     with pytest.raises(ModuleNotFoundError, match=r"triage\.cli\.app"):
         main()
+
+
+def test_the_inbox_is_named_by_a_file_or_missing(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # `project.run` sets TRIAGE_INBOX.
+    result = CliRunner().invoke(triage, ["inbox", "stats"], env={"TRIAGE_INBOX": None})
+    assert (result.exit_code, "Missing option '--inbox'" in result.output) == (2, True)
+    (tmp_path / "address").write_text(f"{project.path}\n")
+    monkeypatch.setenv("TRIAGE_INBOX_FILE", str(tmp_path / "address"))
+    assert "ready" in CliRunner().invoke(triage, ["inbox", "stats"], env={"TRIAGE_INBOX": None}).output

@@ -37,6 +37,13 @@ def test_replay_shows_the_cost(project: Project) -> None:
     assert output.endswith("1 would be treated differently, 0.2500 USD.\n")
 
 
+def test_replay_without_a_key_says_what_to_do(project: Project) -> None:
+    project.store_and_route()
+    project.write_app(APP + "\nrouter = Router(router.vendor, buckets=router.buckets, inbox=router.inbox)\n")
+    result = project.run("replay", "helpdesk:router", exit_code=1)
+    assert result.output == "Error: There is no API key for Claude: set ANTHROPIC_API_KEY, or pass Claude(api_key=…).\n"
+
+
 @pytest.mark.parametrize(
     ("action", "text"),
     [(Tag("a", "b"), "tag a b"), (SetPriority("high"), "priority high"), (Reply("Secret"), "reply")],

@@ -1,7 +1,10 @@
 """Calls of a help desk's API: retries, delays, rate limits and tokens."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import httpx
@@ -9,10 +12,12 @@ import pytest
 
 from triage import VendorError
 from triage.engine.breaker import CircuitBreaker
+from triage.engine.clients import HttpClients
 from triage.engine.transport import LONGEST_WAIT, TokenCache, Transport
 from triage.inbox import MemoryInbox
 from triage.io.clients import Mutex
-from triage.io.ports import SyncIO, run
+from triage.io.http import MAX_RESPONSE
+from triage.io.ports import AsyncIO, SyncIO, run
 from triage.io.retry import RetryPolicy
 from triage.models import Request, Response, Token
 from triage.testing.server import HttpResponse, serve
@@ -39,7 +44,9 @@ class Service(SyncIO):
         inbox = MemoryInbox(clock=lambda: self.now)
         self.breaker = CircuitBreaker("intercom", inbox, failures=4, pause=30, clock=lambda: self.now)
         http = httpx.Client(transport=httpx.MockTransport(self.answer))
-        self.transport = Transport(vendor, vendor.auth, http, self, self.breaker, self.tokens, lambda: self.now)
+        self.transport = Transport(
+            vendor, vendor.auth, HttpClients(http, None), self, self.breaker, self.tokens, lambda: self.now
+        )
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -142,7 +149,8 @@ def test_an_error_names_the_call_but_neither_host_nor_query() -> None:
 def test_a_token_that_no_header_can_contain_is_reported_without_it(token: str) -> None:
     """An example is the `…` of documentation that was copied unchanged."""
     service = Service([])
-    service.transport = Transport(INTERCOM, None, httpx.Client(), service, service.breaker, service.tokens, lambda: 0.0)
+    clients = HttpClients(httpx.Client(), None)
+    service.transport = Transport(INTERCOM, None, clients, service, service.breaker, service.tokens, lambda: 0.0)
     with serve(lambda request: HttpResponse()) as base_url:
         request = Request("GET", base_url, headers={"Authorization": f"Bearer {token}"})
         with pytest.raises(VendorError, match="the API token, or another setting sent in a header") as caught:
@@ -150,6 +158,89 @@ def test_a_token_that_no_header_can_contain_is_reported_without_it(token: str) -
     assert not caught.value.outcome_unknown
     assert caught.value.__cause__ is None
     assert token not in str(caught.value)
+
+
+def test_an_error_says_why_there_is_no_response() -> None:
+    refused = httpx.ConnectError("secret")
+    refused.__cause__ = ConnectionRefusedError("secret")
+    with pytest.raises(VendorError) as caught:
+        Service([refused, refused, refused]).send(READ)
+    message = "intercom: GET /things/1: no response: the connection was refused (ConnectError)"
+    assert (str(caught.value), caught.value.outcome_unknown) == (message, False)
+
+
+def test_a_proxy_that_rejects_the_connection_is_named() -> None:
+    proxy = httpx.ProxyError("407 Proxy Authentication Required")
+    with pytest.raises(VendorError, match="the proxy rejected the connection with status 407") as caught:
+        Service([proxy, proxy, proxy]).send(WRITE)
+    assert not caught.value.outcome_unknown
+
+
+def large(status: int) -> httpx.Response:
+    return httpx.Response(status, content=b" " * (MAX_RESPONSE + 1))
+
+
+def test_a_response_that_is_too_large_ends_the_event_if_it_was_read_and_is_looked_up_if_it_was_a_write() -> None:
+    with pytest.raises(VendorError, match="the response is larger than 16 MiB") as caught:
+        Service([large(200)]).send(READ)
+    assert (caught.value.status, caught.value.is_rejection) == (200, True)
+    with pytest.raises(VendorError) as caught:
+        Service([large(200)]).send(WRITE)
+    assert (caught.value.outcome_unknown, caught.value.is_rejection) == (True, False)
+
+
+def test_an_error_whose_body_is_too_large_is_treated_according_to_its_status() -> None:
+    assert Service([large(503), 200]).send(READ).status == 200
+    with pytest.raises(VendorError) as caught:
+        Service([large(400)]).send(WRITE)
+    assert (caught.value.outcome_unknown, caught.value.is_rejection) == (False, True)
+
+
+def test_a_client_that_cannot_be_created_fails_the_call_and_not_the_program() -> None:
+    service = Service([])
+    clients = HttpClients(None, httpx.AsyncClient())
+    service.transport = Transport(INTERCOM, None, clients, service, service.breaker, service.tokens, lambda: 0.0)
+    with pytest.raises(VendorError, match="not called: Router has an async_http but no client for sync code"):
+        service.send(READ)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_response_that_arrives_byte_by_byte_ends_at_the_time_limit(
+    *, is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.engine.clients.CALL_LIMIT", 0.2)
+    monkeypatch.setattr("triage.engine.transport.RETRIES", RetryPolicy(attempts=1))
+    io = AsyncIO() if is_async else SyncIO()
+    breaker = CircuitBreaker("intercom", MemoryInbox(), failures=4, pause=30, clock=lambda: 0.0)
+    clients = HttpClients(None, None)
+    transport = Transport(INTERCOM, None, clients, io, breaker, TokenCache(), lambda: 0.0)
+    with serve_slowly() as url:
+        request = Request("GET", url, idempotent=True)
+        with pytest.raises(VendorError, match="no response: it did not respond in time") as caught:
+            asyncio.run(transport.send(request)) if is_async else run(transport.send(request))
+    assert caught.value.outcome_unknown
+
+
+@contextmanager
+def serve_slowly() -> Generator[str]:
+    """Serve headers that never end, one byte after another, each in time for a read."""
+    stopped = threading.Event()
+
+    def serve_client(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
+            while not stopped.wait(0.01):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve_client, args=(listener,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            stopped.set()
+            thread.join()
 
 
 def test_a_defect_of_the_client_is_not_taken_for_a_service_that_is_down() -> None:

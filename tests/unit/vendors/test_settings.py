@@ -1,6 +1,7 @@
 """Settings of an adapter: accepted values, environment variables, and errors that never show a secret."""
 
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +88,14 @@ def test_a_list_in_the_environment_is_split_on_commas(monkeypatch: pytest.Monkey
 def test_an_empty_variable_counts_as_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMPLE_SECRET", " '' ")
     assert error_of(Sample.from_env) == "Set SAMPLE_SECRET in the environment."
+
+
+def test_a_setting_is_read_from_the_file_that_a_variable_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("new, old\n")
+    monkeypatch.setenv("SAMPLE_SECRET_FILE", str(tmp_path / "secret"))
+    assert Sample.from_env().secret == ("new", "old")
+    monkeypatch.setenv("SAMPLE_SECRET_FILE", "/no/such/file")
+    assert error_of(Sample.from_env).startswith("SAMPLE_SECRET_FILE: /no/such/file cannot be read")
 
 
 def test_an_argument_takes_precedence_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

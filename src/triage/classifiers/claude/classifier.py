@@ -18,7 +18,7 @@ from triage.classifiers.claude.answer import (
     parse_verdict,
 )
 from triage.classifiers.claude.batch import Batches
-from triage.classifiers.claude.client import AsyncClient, Clients, SyncClient, limit_attempt
+from triage.classifiers.claude.client import AsyncOption, Clients, SyncOption, limit_attempt
 from triage.classifiers.claude.examples import ExampleSource, find_examples
 from triage.classifiers.claude.failures import Failure, combine_failures, describe_failure
 from triage.classifiers.claude.features import Feature, find_rejected_features
@@ -49,11 +49,13 @@ class Claude(Classifier):
         model: The id of the model.
         fallback_model: The id of a second model, which is asked if the first one refuses or is not available, within
             the same deadline. It has its own default settings.
-        api_key: The API key. By default the SDK looks for one in the environment, first in `ANTHROPIC_API_KEY`.
-        client: Your own `anthropic.Anthropic`, or a client for another platform such as `anthropic.AnthropicBedrock`.
-            By default one is created. Without an `async_client`, async code runs it in a thread.
-        async_client: Your own `anthropic.AsyncAnthropic` for async code. It belongs to one event loop. Without a
-            `client`, sync code cannot use the classifier.
+        api_key: The API key. By default it is read from `ANTHROPIC_API_KEY` or from the file that
+            `ANTHROPIC_API_KEY_FILE` names, or else the SDK looks for credentials in the environment.
+        client: Your own `anthropic.Anthropic`, a client for another platform such as `anthropic.AnthropicBedrock`, or a
+            function that creates one for each process. By default one is created. Without an `async_client`, async code
+            runs it in a thread.
+        async_client: Your own `anthropic.AsyncAnthropic` for async code, which belongs to one event loop, or a function
+            that creates one for each event loop. Without a `client`, sync code cannot use the classifier.
         deadline: Seconds for a verdict, including all attempts and the delays between them.
         attempt_timeout: Seconds for one attempt. Default: the time limit of your own client if it has one, otherwise
             two thirds of the deadline, at least 10 seconds.
@@ -79,8 +81,8 @@ class Claude(Classifier):
         *,
         fallback_model: str | None = None,
         api_key: str | None = None,
-        client: SyncClient | None = None,
-        async_client: AsyncClient | None = None,
+        client: SyncOption = None,
+        async_client: AsyncOption = None,
         deadline: float = 15.0,
         attempt_timeout: float | None = None,
         instructions: str = "",
@@ -332,11 +334,7 @@ class _Classification:
         return Failure(reason=f"Claude did not respond within {end:g} s", is_transient=True)
 
     async def _call(self, query: _Query, remaining: float) -> object:
-        """Call the API once.
-
-        In async code, the limit applies to the whole call. A thread cannot be interrupted, so in sync code it applies
-        to each read, and a server that sends single bytes slowly can exceed it.
-        """
+        """Call the API once. The limit applies to the whole call."""
         client = self.get_client()
         timeout, limit = limit_attempt(
             client,

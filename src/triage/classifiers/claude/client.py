@@ -4,10 +4,13 @@ The SDK is imported only when it is needed, because the import takes about a sec
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, cast
 
-from triage.errors import ConfigurationError
+from triage.environment import read_variable
+from triage.errors import ConfigurationError, describe_location
 from triage.io.clients import OnDemand, PerLoop
+from triage.io.failures import build_client_error, find_network_variables
 
 if TYPE_CHECKING:
     import anthropic
@@ -43,8 +46,12 @@ class AsyncClient(Protocol):
     async def __aenter__(self) -> Any: ...
 
 
+SyncOption: TypeAlias = SyncClient | Callable[[], SyncClient] | None
+AsyncOption: TypeAlias = AsyncClient | Callable[[], AsyncClient] | None
+
+_EXPECTED = {"client": ("anthropic.Anthropic", "__enter__"), "async_client": ("anthropic.AsyncAnthropic", "__aenter__")}
+
 OwnClient = TypeVar("OwnClient", "anthropic.Anthropic", "anthropic.AsyncAnthropic")
-Client = TypeVar("Client", SyncClient, AsyncClient)
 
 
 class Clients:
@@ -52,8 +59,10 @@ class Clients:
 
     Args:
         api_key: The API key for clients created here. None lets the SDK look for one.
-        client: The user's sync client, or None to create one, unless there is an async client.
-        async_client: The user's async client, or None to create one per event loop, unless there is a sync client.
+        client: The user's sync client or a function that creates one for each process. None creates one, unless there
+            is an async client.
+        async_client: The user's async client or a function that creates one for each event loop. None creates one,
+            unless there is a sync client.
 
     Raises:
         ConfigurationError: A client has the wrong type or no credentials.
@@ -62,46 +71,61 @@ class Clients:
     def __init__(
         self,
         api_key: str | None,
-        client: SyncClient | None,
-        async_client: AsyncClient | None,
+        client: SyncOption,
+        async_client: AsyncOption,
     ) -> None:
         self._api_key = api_key
-        self._user_client = _prepare(client, "client", "anthropic.Anthropic", "__enter__")
-        self._user_async_client = _prepare(async_client, "async_client", "anthropic.AsyncAnthropic", "__aenter__")
-        self._own_client: OnDemand[anthropic.Anthropic] = OnDemand(self._create)
-        self._own_async_client: PerLoop[anthropic.AsyncAnthropic] = PerLoop(self._create_async)
+        self._has_client = client is not None
+        self._has_async_client = async_client is not None
+        create: Callable[[], Any] = self._create
+        create_async: Callable[[], Any] = self._create_async
+        self._user_client: SyncClient | None = None
+        self._user_async_client: AsyncClient | None = None
+        if _is_function(client):
+            create = partial(_call_function, cast("Callable[[], Any]", client), "client")
+        else:
+            self._user_client = _prepare(client, "client")
+        if _is_function(async_client):
+            create_async = partial(_call_function, cast("Callable[[], Any]", async_client), "async_client")
+        else:
+            self._user_async_client = _prepare(async_client, "async_client")
+        self._created_client: OnDemand[Any] = OnDemand(create)
+        self._created_async_client: PerLoop[Any] = PerLoop(create_async)
 
     @property
     def is_sync_only(self) -> bool:
         """True if the user passed a sync client and no async one. Messages must not bypass it."""
-        return self._user_client is not None and self._user_async_client is None
+        return self._has_client and not self._has_async_client
 
     @property
     def is_async_only(self) -> bool:
         """True if the user passed an async client and no sync one. Messages must not bypass it."""
-        return self._user_async_client is not None and self._user_client is None
+        return self._has_async_client and not self._has_client
 
     def get(self) -> SyncClient:
         """Return the sync client, creating it if necessary."""
-        return self._user_client or self._own_client.get()
+        client: SyncClient = self._user_client or self._created_client.get()
+        return client
 
     def get_async(self) -> AsyncClient:
         """Return the async client for the running event loop, creating it if necessary."""
-        return self._user_async_client or self._own_async_client.get()
+        client: AsyncClient = self._user_async_client or self._created_async_client.get()
+        return client
 
     def warm_up(self) -> None:
-        """Create the sync client and, if an event loop is running, its async client, unless the user passed any.
+        """Create the clients that will be used, unless the user passed them; the async one if an event loop is running.
 
         Raises:
             ConfigurationError: There is no API key, or a client cannot be created.
         """
-        if self._user_client is None and self._user_async_client is None:
-            self._own_client.get()
-            self._own_async_client.warm_up()
+        if self._user_client is None and not self.is_async_only:
+            self._created_client.get()
+        if self._user_async_client is None and not self.is_sync_only:
+            self._created_async_client.warm_up()
 
     def close(self) -> None:
         """Close the sync client if it was created here."""
-        client = self._own_client.pop()
+        client = self._created_client.pop()
         if client is not None:
             client.close()
 
@@ -112,14 +136,20 @@ class Clients:
 
     async def leave_loop(self) -> None:
         """Close the client that was created here for the running event loop."""
-        client = self._own_async_client.pop()
+        client = self._created_async_client.pop()
         if client is not None:
             await client.close()
 
     def _create(self) -> "anthropic.Anthropic":
         import anthropic
 
-        return _create_checked(lambda: anthropic.Anthropic(**self._options()))
+        def create() -> anthropic.Anthropic:
+            if find_network_variables():
+                # Fail here rather than in the SDK, whose half-built HTTP client then complains on stderr.
+                anthropic.DefaultHttpxClient().close()
+            return anthropic.Anthropic(**self._options())
+
+        return _create_checked(create)
 
     def _create_async(self) -> "anthropic.AsyncAnthropic":
         import anthropic
@@ -135,7 +165,7 @@ class Clients:
         # The SDK waits as long as a Retry-After header says, without a limit; our own retries respect the deadline.
         # Spans never contain customer text, even if the environment asks for it.
         return {
-            "api_key": self._api_key,
+            "api_key": self._api_key or read_variable("ANTHROPIC_API_KEY") or None,
             "max_retries": 0,
             "open_telemetry": {"traces": {"content_mode": "metadata_only"}},
         }
@@ -174,10 +204,28 @@ def limit_attempt(
     return shortened, limit
 
 
-def _prepare(client: Client | None, name: str, expected: str, context_method: str) -> Client | None:
+def _is_function(option: object) -> bool:
+    """Return whether the user passed a function that creates a client, rather than a client or a class."""
+    return callable(option) and not isinstance(option, type) and not hasattr(option, "with_options")
+
+
+def _call_function(create: Callable[[], Any], name: str) -> Any:
+    try:
+        client = create()
+    except Exception as error:
+        raise ConfigurationError(
+            f"Claude({name}=…): the function that creates the client raised {describe_location(error)}."
+        ) from error
+    if client is None:
+        raise ConfigurationError(f"Claude({name}=…): the function returned no client.")
+    return _prepare(client, name)
+
+
+def _prepare(client: Any, name: str) -> Any:
     """Return a copy of the user's client that shares its connections but never retries."""
     if client is None:
         return None
+    expected, context_method = _EXPECTED[name]
     # Check capabilities rather than the class: the clients for Bedrock and Vertex have other base classes.
     if not hasattr(client, context_method) or not hasattr(client, "with_options"):
         raise ConfigurationError(f"Claude's {name} must be an {expected}, not {type(client).__name__}.")
@@ -196,11 +244,15 @@ def _create_checked(create: Callable[[], OwnClient]) -> OwnClient:
 
     try:
         client = create()
-    except (anthropic.AnthropicError, OSError, ValueError) as error:
+    except ConfigurationError:
+        raise
+    except anthropic.AnthropicError as error:
         raise ConfigurationError(
-            f"Claude's client cannot be created ({type(error).__name__}): check the profile, the proxy and the "
-            f"certificates in the environment variables."
+            f"Claude's client cannot be created ({type(error).__name__}): check the profile and the credentials in the "
+            f"environment variables."
         ) from error
+    except Exception as error:  # whatever the HTTP client raises for a proxy or certificates that it cannot use
+        raise build_client_error("Claude's client", error) from error
     _check_credentials(client)
     return client
 

@@ -2,13 +2,13 @@
 
 import json
 import logging
-import socket
-import ssl
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from triage.errors import ConfigurationError
+from triage.io.failures import NO_RESPONSE, describe_connection_failure
 from triage.io.retry import parse_seconds
 from triage.models import FallbackReason
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 _TRANSIENT = frozenset({408, 409, 429})  # and every 5xx
 _PERMANENT = frozenset({400, 401, 402, 403, 404})  # until an operator changes something
-_MAX_CAUSES = 10  # of an exception; the chain could be circular
 _OF_THE_ACCOUNT = frozenset({401, 402, 413})  # another model would return the same
 # https://platform.claude.com/docs/en/api/rate-limits. The monthly limit is a 429, and one that you set yourself a 400.
 # Older SDKs of 2.x do not expose the error code.
 _SPEND_LIMITS = ("enforced_spend_limit_reached", "reached your specified API usage limits")
+_NO_CREDIT = "credit balance is too low"
+# "model: claude-1" is the message of a 404. Messages about other parts of a request may quote the customer.
+_UNKNOWN_MODEL = re.compile(r'"model: ([\w.:@/-]{1,100})')
+_PARAMETER = re.compile(r'"((?:max_tokens|output_config|thinking)\b[\w.]{0,100}: [^"\\\x00-\x1f]{1,200})')
+_TOO_COMPLEX = re.compile(r"\bschema is too complex\b", re.IGNORECASE)
 # https://platform.claude.com/docs/en/api/errors. Reasons are logged, and an unknown type could contain customer text,
 # so it is left out.
 _ERROR_TYPES = frozenset(
@@ -85,10 +89,8 @@ def describe_failure(error: Exception) -> Failure:
             return Failure(reason=str(error), is_of_the_account=True, level=logging.ERROR)
         case anthropic.APIStatusError():
             return _describe_status(error)
-        case anthropic.APITimeoutError() | TimeoutError():
-            return Failure(reason="Claude did not respond in time", is_transient=True)
-        case anthropic.APIConnectionError():
-            return Failure(reason=f"Claude could not be reached{_find_cause(error)}", is_transient=True)
+        case anthropic.APIConnectionError() | TimeoutError():
+            return Failure(reason=_describe_connection(error), is_transient=True)
         case json.JSONDecodeError() | RecursionError() | UnicodeDecodeError():
             return Failure(reason="Claude's answer was not JSON", kind="invalid_answer")
         case _:
@@ -127,37 +129,49 @@ def format_error_type(error_type: object) -> str:
     return f" ({error_type})" if isinstance(error_type, str) and error_type in _ERROR_TYPES else ""
 
 
-def _find_cause(error: Exception) -> str:
-    """Return why there is no connection, in parentheses, or an empty string if the cause is unknown."""
-    cause: BaseException | None = error
-    for _ in range(_MAX_CAUSES):
-        match cause:
-            case None:
-                break
-            case ssl.SSLCertVerificationError():
-                return " (its TLS certificate could not be verified)"
-            case ssl.SSLError():
-                return " (the TLS handshake failed)"
-            case socket.gaierror():
-                return " (its host name could not be resolved)"
-            case ConnectionRefusedError():
-                return " (the connection was refused)"
-            case _ if type(cause).__name__ == "ProxyError":  # of the HTTP client, which only the SDK depends on
-                return " (the proxy rejected the connection)"
-            case _:
-                cause = cause.__cause__ or cause.__context__
-    return ""
+def _describe_connection(error: Exception) -> str:
+    import anthropic
+
+    cause = describe_connection_failure(error)
+    is_timeout = isinstance(error, anthropic.APITimeoutError | TimeoutError)
+    if cause == NO_RESPONSE or (cause is None and is_timeout):
+        return "Claude did not respond in time"
+    return "Claude could not be reached" + (f" ({cause})" if cause else "")
 
 
 def _describe_status(error: "anthropic.APIStatusError") -> Failure:
     headers = error.response.headers
     milliseconds = parse_seconds(headers, "retry-after-ms")
-    is_capped = any(text in error.response.text for text in _SPEND_LIMITS)
+    text = error.response.text
+    is_capped = any(mark in text for mark in (*_SPEND_LIMITS, _NO_CREDIT))
     return Failure(
-        reason=f"Claude returned {error.status_code}{format_error_type(getattr(error, 'type', None))}",
+        reason=(
+            f"Claude returned {error.status_code}{format_error_type(getattr(error, 'type', None))}"
+            f"{_explain_status(error.status_code, text)}"
+        ),
         is_transient=not is_capped and (error.status_code in _TRANSIENT or error.status_code >= 500),
         is_of_the_account=is_capped or error.status_code in _OF_THE_ACCOUNT,
         retry_after=parse_seconds(headers, "retry-after") if milliseconds is None else milliseconds / 1000,
         request_id=error.request_id,
-        level=logging.ERROR if error.status_code in _PERMANENT else logging.WARNING,
+        level=logging.ERROR if is_capped or error.status_code in _PERMANENT else logging.WARNING,
     )
+
+
+def _explain_status(status: int, text: str) -> str:
+    """Return the meaning of an error message that never quotes the customer, after a colon, or an empty string.
+
+    Args:
+        status: The HTTP status.
+        text: The body of the response.
+    """
+    if _NO_CREDIT in text:
+        return ": the credit balance is too low; buy credits in the Console, under Billing"
+    if any(mark in text for mark in _SPEND_LIMITS):
+        return ": the spend limit has been reached; raise it in the Console, under Limits"
+    if status == 404 and (model := _UNKNOWN_MODEL.search(text)):
+        return f": there is no model {model[1]!r}, or this API key cannot use it"
+    if _TOO_COMPLEX.search(text):
+        return ": the schema is too complex; use fewer buckets or extra fields"
+    if status == 400 and (parameter := _PARAMETER.search(text)):
+        return f": {parameter[1]}"
+    return ""
