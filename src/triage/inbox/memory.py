@@ -22,6 +22,7 @@ from triage.inbox.base import (
     was_answered,
     was_handled,
 )
+from triage.inbox.traces import Trace, build_trace, find_events
 from triage.io.fork import register_at_fork
 from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State, Verdict
 
@@ -338,13 +339,17 @@ class MemoryInbox(Inbox):
     def forget(self, customer: str) -> int:
         if not customer:
             return 0
-        email = customer.lower()
         with self._lock:
-            return self._remove(
-                row
-                for row in self._rows.values()
-                if row.state != "leased" and (row.customer == customer or row.email == email)
-            )
+            rows = {row.number: row for row in self._rows.values()}
+
+            def find_mentions(_: str) -> Iterable[Trace]:
+                return map(_build_trace, rows.values())
+
+            def find_conversation(conversation: str) -> Iterable[Trace]:
+                return (trace for trace in map(_build_trace, rows.values()) if trace.conversation == conversation)
+
+            numbers = find_events(customer, find_mentions, find_conversation)
+            return self._remove(rows[number] for number in numbers if rows[number].state != "leased")
 
     @override
     def count_states(self) -> Mapping[str, int]:
@@ -454,6 +459,11 @@ def _find_next(rows: Sequence[_Row]) -> _Row:
     if len(rows) == 1:
         return rows[0]
     return next((row for row in rows if row.state == "leased"), rows[0])
+
+
+def _build_trace(row: _Row) -> Trace:
+    stored = Customer(id=row.customer, email=row.email)
+    return build_trace(row.number, row.owner, row.conversation, stored, row.event, row.ledger)
 
 
 def _build_entry(row: _Row) -> Entry:
