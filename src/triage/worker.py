@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from triage.engine.attempt import ATTEMPTS, Attempt
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
-from triage.io.fork import register_at_fork
+from triage.io.fork import register_at_fork, will_fork_without_hooks
+from triage.io.loops import run_in_thread
 from triage.io.ports import AsyncIO
 from triage.models import Job
 from triage.router import Router
@@ -53,11 +54,19 @@ class Worker:
         self._attempts = attempts
         self._guard = threading.Lock()
         self._thread: _WorkerThread | None = None
+        self._starts_later = False
         register_at_fork(self)
         router.on_stored(self._wake)
 
     def start(self) -> None:
         """Start working in a new thread, unless the worker is already running."""
+        self._starts_later = will_fork_without_hooks()
+        if self._starts_later:
+            logger.warning(
+                "uWSGI forks without Python's fork hooks, so the worker starts in each process when the first event is "
+                "stored there. Set the option py-call-uwsgi-fork-hooks = true or lazy-apps = true."
+            )
+            return
         with self._guard:
             if self._thread is None or not self._thread.is_in_this_process():
                 self._thread = _WorkerThread(self._work)
@@ -75,6 +84,7 @@ class Worker:
         """
         with self._guard:
             thread, self._thread = self._thread, None
+            self._starts_later = False
         return thread is None or not thread.is_in_this_process() or thread.stop(deadline)
 
     def __enter__(self) -> Self:
@@ -112,6 +122,8 @@ class Worker:
     def _wake(self, _key: str = "") -> None:
         thread = self._thread
         if thread is None:
+            if self._starts_later:
+                self.start()
             return  # not started, or drained
         if thread.is_in_this_process():
             thread.wake()
@@ -194,7 +206,9 @@ class _WorkerThread:
     def __init__(self, work: Callable[[asyncio.Event, asyncio.Event], Any]) -> None:
         self._pid = os.getpid()
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main(work)), name="triage-worker", daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: run_in_thread(self._main(work)), name="triage-worker", daemon=True
+        )
         self._thread.start()
         self._ready.wait()
 

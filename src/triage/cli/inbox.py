@@ -145,6 +145,18 @@ def stats(inbox: Operator, as_json: bool) -> None:
             click.echo(f"{state:<8} {number}")
 
 
+@inbox_group.command()
+@inbox_option
+def migrate(inbox: Operator) -> None:
+    """Create the tables, or update those of an earlier version.
+
+    Every program that opens the inbox does the same, if it may. Run this as a PostgreSQL role that may create tables
+    if the role of your application may not.
+    """
+    inbox.count_states()
+    click.echo("The tables are up to date.")
+
+
 def _count_events(number: int) -> str:
     return f"{number} event{'' if number == 1 else 's'}"
 

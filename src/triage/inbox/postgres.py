@@ -25,11 +25,12 @@ except ImportError as err:  # pragma: no cover - installed for the tests
 _TIMEOUT = 4.0
 """Seconds that a call takes at most, all in all. Some help desks wait five seconds for our response."""
 _STATEMENT_TIMEOUT = 3.0  # seconds after which the server cancels a statement and says so
+_IDLE_TIMEOUT = 2.0  # seconds after which the server ends a transaction whose client has vanished
 _CHECK_TIMEOUT = 1.0  # seconds that a server may take to answer an empty statement
 _CONNECT_TIMEOUT = 2  # seconds; libpq allows no less
 
 # Notice a server that vanished without closing its connections: after a failover, or behind a firewall.
-_LIBPQ_DEFAULTS: Mapping[str, int] = {
+_LIBPQ_DEFAULTS: Mapping[str, Any] = {
     "connect_timeout": _CONNECT_TIMEOUT,
     "keepalives": 1,
     "keepalives_idle": 10,
@@ -44,8 +45,8 @@ _LIBPQ_DEFAULTS: Mapping[str, int] = {
 _SETTINGS = f"""
     SET LOCAL synchronous_commit = on;
     SET LOCAL statement_timeout = {int(_STATEMENT_TIMEOUT * 1000)};
-    SET LOCAL idle_in_transaction_session_timeout = {int(_TIMEOUT * 1000)}
-"""
+    SET LOCAL idle_in_transaction_session_timeout = {int(_IDLE_TIMEOUT * 1000)}
+""".encode()
 
 # Entry n migrates the tables from version n to n + 1. Only append to this list, never change it.
 _MIGRATIONS = (
@@ -191,7 +192,7 @@ class PostgresInbox(TableInbox):
                 connection.transaction(),
             ):
                 connection.execute(_SETTINGS)
-                cursor = connection.execute(sql, values)
+                cursor = connection.execute(sql.encode(), values)
                 return (cursor.fetchall() if cursor.description else []), cursor.rowcount
         except psycopg.errors.UniqueViolation as err:
             raise _ConversationLeased("another worker has leased an event of this conversation") from err

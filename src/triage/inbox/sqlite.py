@@ -88,8 +88,8 @@ class SQLiteInbox(TableInbox):
         # The application may change its current directory.
         self._file = Path(path).absolute()
         self._lock = threading.Lock()
-        self._opened: sqlite3.Connection | None = None
-        self._pid = 0
+        self._connection: sqlite3.Connection | None = None
+        self._pid = os.getpid()
         self._identity: tuple[object, ...] = ()
         super().__init__(clock, keep)
         if self._path == ":memory:":
@@ -107,10 +107,9 @@ class SQLiteInbox(TableInbox):
     @override
     def close(self) -> None:
         with self._lock:
-            self._drop_inherited()
             if self._opened is not None:
                 self._opened.close()
-            self._opened = None
+                self._connection = None
 
     @override
     def before_fork(self) -> None:
@@ -164,32 +163,33 @@ class SQLiteInbox(TableInbox):
         finally:
             self._lock.release()
 
-    def _get_connection(self, deadline: float) -> sqlite3.Connection:
-        self._drop_inherited()
-        self._check_file()
-        if self._opened is None:
-            if not self._file.exists():
-                # A new file would lack the events that were stored in the old one, and nobody would notice.
-                raise self._build_error("the file was removed while it was open. Put it back, or restart the program")
-            self._opened = _wait_for_file(self._open, deadline)
-            self._pid, self._identity = os.getpid(), _identify(self._file)
-        return self._opened
-
-    def _drop_inherited(self) -> None:
-        """Forget a connection of the parent process."""
+    @property
+    def _opened(self) -> sqlite3.Connection | None:
+        """The connection of this process, if it is open."""
         # A connection must not be used in a child process, nor even be closed there:
         # https://www.sqlite.org/howtocorrupt.html, 2.6. Compare the process, because not every server that forks runs
         # the hooks of Python.
-        if self._opened is not None and self._pid != os.getpid():
-            _INHERITED.append(self._opened)
-            self._opened = None
+        return self._connection if self._pid == os.getpid() else None
+
+    def _get_connection(self, deadline: float) -> sqlite3.Connection:
+        self._check_file()
+        if self._opened is None:
+            if self._connection is not None:
+                _INHERITED.append(self._connection)
+            if not self._file.exists():
+                # A new file would lack the events that were stored in the old one, and nobody would notice.
+                raise self._build_error("the file was removed while it was open. Put it back, or restart the program")
+            self._connection, self._pid = _wait_for_file(self._open, deadline), os.getpid()
+            self._identity = _identify(self._file)
+            return self._connection
+        return self._opened
 
     def _check_file(self) -> None:
         """Raise an error if the open file is no longer the one that other processes would open."""
         if self._opened is not None and _identify(self._file) != self._identity:
             # SQLite notices that the file has moved, and does not remove the log of a new one of the same name.
             self._opened.close()
-            self._opened = None
+            self._connection = None
             raise self._build_error("the file was removed or replaced while it was open")
 
     def _open(self) -> sqlite3.Connection:

@@ -72,6 +72,15 @@ def test_stats_count_each_state(project: Project) -> None:
     assert json.loads(project.run("inbox", "stats", "--json").output)["dead"] == 1
 
 
+def test_migrate_updates_the_tables(project: Project) -> None:
+    project.store()
+    project.inbox._execute("DROP INDEX triage_settled", {})
+    project.inbox._execute("PRAGMA user_version = 1", {})
+    assert project.run("inbox", "migrate").output == "The tables are up to date.\n"
+    assert project.inbox._execute("PRAGMA user_version", {})[0] == [(2,)]
+    assert json.loads(project.run("inbox", "stats", "--json").output)["ready"] == 1
+
+
 # Repairing
 
 
