@@ -5,7 +5,9 @@ One hook of `os.register_at_fork` serves all objects, because a hook can never b
 """
 
 import _imp
-import concurrent.futures.thread  # noqa: F401 - asyncio imports it in a thread, which a fork must not interrupt
+
+# asyncio imports it in a thread, where a fork could interrupt the import.
+import concurrent.futures.thread  # noqa: F401 # pyright: ignore[reportUnusedImport]
 import os
 import sys
 import threading

@@ -1,6 +1,7 @@
 """Objects are quiesced around a fork, and registering them leaks nothing."""
 
 import gc
+import importlib
 import os
 import sys
 import threading
@@ -82,9 +83,9 @@ def test_a_fork_waits_until_other_threads_have_imported_their_modules(
     monkeypatch.setattr("triage.io.fork.time.sleep", lambda seconds: slow_module.may_end.set())
     child = os.fork()
     if child == 0:  # pragma: no cover - in the child process
-        import slow_module as imported
+        imported = importlib.import_module("slow_module")
 
-        os._exit(0 if imported else 1)
+        os._exit(0 if imported.__name__ == "slow_module" else 1)
     assert slow_module.may_end.is_set()
     assert exit_code(child) == 0
 
@@ -111,11 +112,11 @@ def test_uwsgi_that_will_fork_without_hooks_is_recognized(
     monkeypatch: pytest.MonkeyPatch, options: Any, worker: int, expected: bool
 ) -> None:
     assert not will_fork_without_hooks()
-    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=options, worker_id=lambda: worker))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=options, worker_id=lambda: worker))
     assert will_fork_without_hooks() is expected
 
 
 def test_uwsgi_without_threads_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={}, worker_id=lambda: 0))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={}, worker_id=lambda: 0))
     with pytest.raises(ConfigurationError, match="Set its option enable-threads = true"):
         will_fork_without_hooks()

@@ -35,14 +35,14 @@ def test_each_thread_has_its_own_event_loop(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_threads_without_gevents_patch_have_their_own_event_loops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gevent.monkey", SimpleNamespace(is_module_patched=lambda name: False))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "gevent.monkey", SimpleNamespace(is_module_patched=lambda name: False))
     first, second = run_twice()
     assert first is not second
 
 
 def test_greenlets_share_an_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only one greenlet of a process can run an event loop. The others would wait forever."""
-    monkeypatch.setitem(sys.modules, "gevent.monkey", SimpleNamespace(is_module_patched=lambda name: True))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "gevent.monkey", SimpleNamespace(is_module_patched=lambda name: True))
     monkeypatch.setattr(loops, "_shared_loops", {})
     first, second = run_twice()
     assert first is second
