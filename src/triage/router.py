@@ -52,6 +52,7 @@ from triage.vendors.base import HelpDesk, Vendor
 logger = logging.getLogger(__name__)
 
 _MIB = 1024 * 1024
+_STORING = 4.5  # seconds; some help desks wait five seconds for our response
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -377,8 +378,15 @@ class Router:
         """
         received = self.receive(raw_body, headers)
         if self.inbox is not None:
-            # Writing to a disk or a database must not block the event loop.
-            return await asyncio.to_thread(self._store, self.inbox, received, raw_body)
+            # Writing to a disk or a database must not block the event loop, and threads may be scarce.
+            try:
+                async with asyncio.timeout(_STORING):
+                    return await asyncio.to_thread(self._store, self.inbox, received, raw_body)
+            except TimeoutError:
+                # A thread may still store the event later. When it is delivered again, it is then a duplicate.
+                reason = f"the inbox did not store the event within {_STORING:g} s"
+                event = received.event
+                return self._reject(503, "failed", reason, key=event.key if event else None)
         if received.event is None:
             return received
         return self._respond(await process(self.engine, received.event, AsyncIO(), 1))

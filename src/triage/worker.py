@@ -14,7 +14,8 @@ from typing import Any, Self
 from triage.engine.attempt import ATTEMPTS, Attempt
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
 from triage.inbox.base import Inbox
-from triage.io.fork import register_at_fork
+from triage.io.fork import register_at_fork, will_fork_without_hooks
+from triage.io.loops import run_in_thread
 from triage.io.ports import AsyncIO, SyncIO, run
 from triage.models import Job, WorkerHealth
 from triage.router import Router
@@ -70,6 +71,7 @@ class Worker:
         self._errors = 0
         self._last_error: str | None = None
         self._should_warn = True
+        self._starts_later = False
         register_at_fork(self)
         router.on_stored(self._wake)
 
@@ -112,6 +114,13 @@ class Worker:
 
     def start(self) -> None:
         """Start working in a new thread, unless the worker is already running."""
+        self._starts_later = will_fork_without_hooks()
+        if self._starts_later:
+            logger.warning(
+                "uWSGI forks without Python's fork hooks, so the worker starts in each process when the first event is "
+                "stored there. Set the option py-call-uwsgi-fork-hooks = true or lazy-apps = true."
+            )
+            return
         with self._guard:
             self._should_warn = False
             if self._thread is None or not self._thread.is_alive():
@@ -130,6 +139,7 @@ class Worker:
         """
         with self._guard:
             thread, self._thread = self._thread, None
+            self._starts_later = False
         return thread is None or not thread.is_alive() or thread.stop(deadline)
 
     def __enter__(self) -> Self:
@@ -167,7 +177,9 @@ class Worker:
     def _wake(self, _key: str = "") -> None:
         thread = self._thread
         if thread is None:  # not started, or drained
-            if self._should_warn:
+            if self._starts_later:
+                self.start()
+            elif self._should_warn:
                 self._should_warn = False
                 logger.warning(
                     "%s: an event was stored, but the Worker that was created in this process was never started. Call "
@@ -337,7 +349,7 @@ class _WorkerThread:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                asyncio.run(self._main())
+                run_in_thread(self._main())
             except BaseException as err:  # noqa: BLE001 - no file descriptor is left for a loop, or no thread
                 self._record_error(err)
                 self._ready.set()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.desks.base import Clock
 from tests.helpers.events import LEASE, build_event, lease_one
-from triage import Conversation, Outcome, Reply, Step, StepResult, Tag, Verdict
+from triage import Conversation, Event, Message, Outcome, Reply, Step, StepResult, Tag, Verdict
 from triage.errors import LeaseLost
 from triage.inbox import MemoryInbox, PostgresInbox, SQLiteInbox
 from triage.inbox.base import INTERRUPTED, Inbox
@@ -48,6 +48,26 @@ def inbox(open_inbox: Callable[[], Inbox]) -> Inbox:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
+def open_kept(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Callable[[], Inbox]]:
+    """Open the same inbox, which keeps finished events for thirty days."""
+    url = request.getfixturevalue("postgres").new_database() if request.param == "postgres" else ""
+    inboxes: list[Inbox] = []
+
+    def open_another() -> Inbox:
+        inbox: Inbox
+        if request.param == "sqlite":
+            inbox = SQLiteInbox(tmp_path / "triage.db", keep="30d", clock=clock)
+        else:
+            inbox = PostgresInbox(url, keep="30d", clock=clock)
+        inboxes.append(inbox)
+        return inbox
+
+    yield open_another
+    for inbox in inboxes:
+        inbox.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def table_inbox(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[TableInbox]:
     """An inbox whose rows a test can change by SQL."""
     inbox: TableInbox
@@ -57,6 +77,11 @@ def table_inbox(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) ->
         inbox = PostgresInbox(request.getfixturevalue("postgres").new_database(), clock=clock)
     yield inbox
     inbox.close()
+
+
+def remove_customer(event: Event) -> Event:
+    """Return the event of a webhook that contains no customer."""
+    return event.model_copy(update={"conversation": Conversation(id=event.conversation_id)})
 
 
 def get_keys(jobs: Sequence[Job]) -> list[str]:
@@ -370,12 +395,10 @@ def test_replies_are_counted_per_customer_by_id_or_email_in_any_conversation(inb
 
 
 def test_the_customer_of_a_thin_webhook_is_known_once_the_conversation_was_read(inbox: Inbox) -> None:
-    event = build_event()
-    thin = event.model_copy(update={"conversation": Conversation(id="1")})
-    inbox.add(thin)
-    read = Conversation(id="1", customer=Customer(id="jonas", email="Jonas@example.com"))
+    inbox.add(remove_customer(build_event()))
+    read = Customer(id="jonas", email="Jonas@example.com")
     reply = StepResult(step=Step(actions=(Reply("Hi"),)), status="done")
-    inbox.finish(lease_one(inbox), Outcome(status="routed", steps=(reply,)), Ledger(conversation=read))
+    inbox.finish(lease_one(inbox), Outcome(status="routed", steps=(reply,)), Ledger(customer=read))
     assert inbox.count_replies("intercom", Customer(email="jonas@example.com"), 100) == 1
     assert inbox.forget("jonas") == 1
 
@@ -608,6 +631,19 @@ def test_purge_removes_finished_events(inbox: Inbox, clock: Clock) -> None:
     assert (inbox.count_states()["finished"], inbox.add(build_event(1))) == (1, True)
 
 
+def test_purge_removes_many_events_a_few_at_a_time(inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triage.inbox.table._BATCH", 2)
+    pauses: list[float] = []
+    monkeypatch.setattr("triage.inbox.table.time.sleep", pauses.append)
+    for number in range(5):
+        inbox.add(build_event(number))
+        inbox.finish(lease_one(inbox), Outcome(status="routed"))
+    clock.now += 100
+    assert inbox.purge(clock()) == 5
+    assert len(pauses) == (0 if inbox.in_memory else 2)
+    assert inbox.count_states() == count()
+
+
 def test_purge_removes_dead_and_parked_events_only_on_request(inbox: Inbox, clock: Clock) -> None:
     inbox.add(build_event())
     inbox.dead_letter(lease_one(inbox), "hopeless")
@@ -632,9 +668,99 @@ def test_forget_removes_all_events_of_a_customer_that_are_not_leased(inbox: Inbo
     assert inbox.count_states()["ready"] == 1
 
 
+@pytest.mark.parametrize("customer", ["jonas", "Jonas@example.com", "JONAS@EXAMPLE.COM"])
+@pytest.mark.parametrize("settle", ["record", "retry", "dead_letter", "finish"])
+def test_forget_finds_a_customer_that_only_the_ledger_contains(inbox: Inbox, customer: str, settle: str) -> None:
+    inbox.add(remove_customer(build_event()))
+    job, ledger = lease_one(inbox), Ledger(customer=Customer(id="jonas", email="Jonas@example.com"))
+    match settle:
+        case "record":
+            inbox.record(job, ledger)
+            inbox.retry(job, "down", 0)
+        case "retry":
+            inbox.retry(job, "down", 0, ledger)
+        case "dead_letter":
+            inbox.dead_letter(job, "hopeless", ledger)
+        case _:
+            inbox.finish(job, Outcome(status="ignored"), ledger)
+    assert inbox.forget("jona_") == 0
+    assert inbox.forget(customer) == 1
+
+
+def test_forget_by_email_finds_events_with_only_the_id_or_in_the_same_conversation(inbox: Inbox) -> None:
+    only_id = build_event(2, conversation="2")
+    customer = only_id.conversation.customer.model_copy(update={"email": None})
+    only_id = only_id.model_copy(
+        update={"conversation": only_id.conversation.model_copy(update={"customer": customer})}
+    )
+    inbox.add(build_event(1))
+    inbox.add(only_id)
+    inbox.add(remove_customer(build_event(3)))
+    inbox.add(remove_customer(build_event(4, conversation="4")))
+    inbox.add(build_event(5, vendor="front", conversation="5"))
+    inbox.add(build_event(6, customer="jonas"))
+    assert inbox.forget("mira@example.com") == 4
+    assert {entry.key for entry in inbox.list_entries()} == {"intercom:a:4:4", "intercom:a:1:6"}
+
+
+def test_an_id_is_the_customer_of_one_help_desk_only(inbox: Inbox) -> None:
+    """Two help desks may use the same id for two people."""
+    inbox.add(build_event(1))
+    other = build_event(2, vendor="front")
+    stranger = other.conversation.model_copy(update={"customer": Customer(id="mira", email="other@example.com")})
+    inbox.add(other.model_copy(update={"conversation": stranger}))
+    assert inbox.forget("mira@example.com") == 1
+
+
+def test_forget_removes_nothing_that_merely_mentions_the_customer(inbox: Inbox) -> None:
+    event = build_event(customer="jonas")
+    message = Message(id="mira", role="customer", text="Write to mira@example.com")
+    mentioning = event.conversation.model_copy(update={"messages": (message,)})
+    inbox.add(event.model_copy(update={"conversation": mentioning}))
+    assert inbox.forget("mira") == inbox.forget("mira@example.com") == 0
+
+
+def test_forget_searches_more_events_than_it_reads_at_once(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triage.inbox.table._BATCH", 2)
+    for number in range(7):
+        inbox.add(build_event(number, customer="mira" if number % 3 == 0 else "jonas"))
+    assert inbox.forget("mira@example.com") == 3
+
+
 def test_forget_removes_nothing_without_a_customer(inbox: Inbox) -> None:
     inbox.add(build_event(1))
     assert inbox.forget("") == 0
+
+
+def test_expired_events_are_removed_when_a_worker_asks_for_events(
+    open_kept: Callable[[], Inbox], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few at a time, until none is left; then the inbox waits before it searches again."""
+    monkeypatch.setattr("triage.inbox.table._BATCH", 2)
+    inbox = open_kept()
+    for number in range(3):
+        inbox.add(build_event(number, conversation=str(number)))
+        inbox.finish(lease_one(inbox), Outcome(status="routed"))
+    inbox.add(build_event(3))
+    inbox.dead_letter(lease_one(inbox), "hopeless")
+    clock.now += 30 * 86400 + 1
+    inbox.add(build_event(4))
+    monkeypatch.setattr("triage.inbox.table._PURGE_INTERVAL", 0.0)
+    inbox = open_kept()
+    assert inbox.list_overdue(10, 60) == []
+    assert inbox.count_states() == count(finished=1, dead=1, ready=1)
+    assert inbox.lease(0, LEASE) == []
+    assert inbox.count_states() == count(dead=1, ready=1)
+    assert inbox.lease(0, LEASE) == []
+
+
+def test_expired_events_are_searched_once_in_a_while(open_kept: Callable[[], Inbox], clock: Clock) -> None:
+    inbox = open_kept()
+    inbox.add(build_event())
+    inbox.finish(lease_one(inbox), Outcome(status="routed"))
+    clock.now += 31 * 86400
+    assert inbox.lease(1, LEASE) == []
+    assert inbox.count_states() == count(finished=1)
 
 
 # Stored data

@@ -12,6 +12,7 @@ import pytest
 
 PACKAGES: Mapping[str, str] = {
     "PostgreSQL": "postgresql",
+    "PgBouncer": "pgbouncer",
     "Redis": "redis-server",
     "RabbitMQ": "rabbitmq-server",
     "Node.js": "nodejs",

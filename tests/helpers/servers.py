@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import psycopg
+import psycopg.conninfo
 import redis
 
 from tests.helpers.missing import PACKAGES, skip_without_tool
@@ -181,6 +182,39 @@ class Postgres(Server):
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return self.url.rpartition("/")[0] + f"/{name}"
+
+
+class PgBouncer(Server):
+    """A connection pooler that lends a session for one transaction at a time.
+
+    Args:
+        url: The URL of a PostgreSQL database, which needs no password.
+    """
+
+    name = "PgBouncer"
+    variable = "TRIAGE_TEST_PGBOUNCER"
+    user = "postgres"
+
+    def __init__(self, url: str) -> None:
+        self._database = url
+        super().__init__()
+
+    def find(self) -> str | None:
+        return shutil.which("pgbouncer", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
+
+    def prepare(self) -> None:
+        target = psycopg.conninfo.conninfo_to_dict(self._database)
+        (self.directory / "pgbouncer.ini").write_text(
+            f"[databases]\ntriage = host={target['host']} port={target['port']} dbname={target['dbname']} user=triage\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = any\n"
+            f"pool_mode = transaction\ndefault_pool_size = 2\n"
+        )
+        self.url = f"postgresql://triage@127.0.0.1:{self.port}/triage"
+
+    def start(self) -> None:
+        assert self.binary is not None
+        self.process = self.launch(self.binary, "-q", str(self.directory / "pgbouncer.ini"))
+        wait_until(lambda: listens(self.port), "PgBouncer starts")
 
 
 class Redis(Server):

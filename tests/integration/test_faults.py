@@ -199,7 +199,6 @@ def fill_disk(inbox: SQLiteInbox) -> Callable[[], object]:
 
 def lock_database(inbox: SQLiteInbox) -> Callable[[], object]:
     """Lock the database by another connection for longer than the inbox waits; return a function that unlocks it."""
-    inbox._execute("PRAGMA busy_timeout = 1", {})
     other = sqlite3.connect(inbox._path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     return other.close
@@ -207,8 +206,9 @@ def lock_database(inbox: SQLiteInbox) -> Callable[[], object]:
 
 @pytest.mark.parametrize(("fail", "message"), [(fill_disk, "disk is full"), (lock_database, "database is locked")])
 def test_the_vendor_is_asked_to_deliver_again_what_cannot_be_stored(
-    desk: Desk, alternating_api: Api, inbox: WatchedInbox, fail: Any, message: str
+    desk: Desk, alternating_api: Api, inbox: WatchedInbox, fail: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("triage.inbox.sqlite._TIMEOUT", 0.01)
     router = desk.router(inbox=inbox)
     webhook = desk.fake.customer_writes("This is billing. " + "Please. " * 10_000)
     heal = fail(inbox)

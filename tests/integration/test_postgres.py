@@ -1,16 +1,20 @@
 """The behavior that only the PostgreSQL inbox has: many machines, and a server that becomes unavailable."""
 
 import os
+import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import psycopg
+import psycopg.conninfo
 import pytest
 
 from tests.helpers.events import LEASE, build_event, lease_one
-from tests.helpers.servers import Postgres, free_port
+from tests.helpers.servers import PgBouncer, Postgres, free_port
 from tests.helpers.watched import exit_code
 from triage import ConfigurationError, InboxError, Outcome
 from triage.inbox import PostgresInbox
@@ -47,6 +51,162 @@ def test_an_added_event_is_on_the_disk_of_the_server(url: str) -> None:
     inbox = PostgresInbox(url)
     assert inbox._execute("SELECT current_setting('synchronous_commit')", {})[0] == [("on",)]
     inbox.close()
+
+
+def test_no_setting_outlives_the_transaction_that_needs_it(url: str) -> None:
+    """PgBouncer lends the session to other applications afterwards."""
+    inbox = PostgresInbox(url, connections=1)
+    inbox.add(build_event())
+    with inbox._get_pool().connection() as connection:
+        names = ("synchronous_commit", "statement_timeout", "idle_in_transaction_session_timeout")
+        for name in names:
+            rows = connection.execute("SELECT setting = reset_val FROM pg_settings WHERE name = %s", [name]).fetchall()
+            assert rows == [(True,)], name
+    inbox.close()
+
+
+class SilentProxy:
+    """Forwards connections to a server until it has to swallow everything, as a firewall does."""
+
+    def __init__(self, port: int) -> None:
+        self._upstream = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._sockets: list[socket.socket] = []
+        self.silent: set[socket.socket] = set()
+        """Connections that pass on nothing any more."""
+        self.marker: bytes | None = None
+        """A connection becomes silent when a client sends this."""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._upstream))
+                self._sockets += [client, server]
+                for source, target in ((client, server), (server, client)):
+                    threading.Thread(target=self._forward, args=(source, target, client), daemon=True).start()
+
+    def _forward(self, source: socket.socket, target: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if self.marker is not None and self.marker in data:
+                    self.silent.add(client)
+                if client not in self.silent:
+                    target.sendall(data)
+            target.close()
+
+    def silence(self) -> None:
+        """Swallow what existing connections send. New ones work."""
+        self.silent.update(self._sockets)
+
+    def close(self) -> None:
+        for opened in (self._listener, *self._sockets):
+            opened.close()
+
+
+@pytest.fixture
+def proxy(url: str) -> Iterator[SilentProxy]:
+    proxy = SilentProxy(int(psycopg.conninfo.conninfo_to_dict(url)["port"] or 5432))
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def proxied(url: str, proxy: SilentProxy) -> Iterator[PostgresInbox]:
+    inbox = PostgresInbox(psycopg.conninfo.make_conninfo(url, port=proxy.port))
+    yield inbox
+    inbox.close()
+
+
+def test_connections_that_died_silently_are_replaced(proxied: PostgresInbox, proxy: SilentProxy) -> None:
+    proxied.add(build_event(1))
+    proxy.silence()
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda number: proxied.add(build_event(number)), (2, 3, 4))) == [True] * 3
+
+
+def test_a_server_that_vanishes_during_a_statement_is_an_error(
+    proxied: PostgresInbox, proxy: SilentProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.inbox.postgres._TIMEOUT", 0.5)
+    proxied.add(build_event(1))
+    for marker in (b"INSERT INTO triage_events", b"COMMIT"):
+        proxy.marker = marker
+        with pytest.raises(InboxError, match="the server does not answer"):
+            proxied.add(build_event(2))
+        proxy.marker = None
+    monkeypatch.undo()
+    assert proxied.add(build_event(2))
+
+
+def test_the_connection_string_overrides_the_defaults(url: str) -> None:
+    inbox = PostgresInbox(psycopg.conninfo.make_conninfo(url, connect_timeout=7, keepalives_idle=8))
+    with inbox._get_pool().connection() as connection:
+        parameters = connection.info.get_parameters()
+    assert (parameters["connect_timeout"], parameters["keepalives_idle"]) == ("7", "8")
+    assert parameters["tcp_user_timeout"] == "4000"
+    inbox.close()
+
+
+def create_role(url: str, *grants: str) -> str:
+    """Create a role with a few rights, and return the URL with which it connects."""
+    role = f"role_{uuid.uuid4().hex}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN")
+        connection.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        for grant in grants:
+            connection.execute(f"GRANT {grant} TO {role}")
+    return psycopg.conninfo.make_conninfo(url, user=role)
+
+
+def test_a_role_that_may_only_change_rows_uses_existing_tables(inbox: PostgresInbox, url: str) -> None:
+    role = create_role(
+        url, "SELECT, INSERT, UPDATE, DELETE ON triage_events, triage_limits", "SELECT ON triage_version"
+    )
+    limited = PostgresInbox(role)
+    assert limited.add(build_event())
+    limited.set_pause("intercom", 10)
+    limited.finish(lease_one(limited), Outcome(status="routed"))
+    assert limited.forget("mira@example.com") == 1
+    assert limited.purge(0) == 0
+    limited.close()
+
+
+def test_a_role_without_rights_is_an_error_that_says_what_to_do(url: str) -> None:
+    advice = "Run `triage inbox migrate` as a role that may create tables, and grant this role SELECT"
+    with pytest.raises(ConfigurationError, match=advice):
+        PostgresInbox(create_role(url))
+    PostgresInbox(url).close()
+    with pytest.raises(ConfigurationError, match=advice):
+        PostgresInbox(create_role(url))
+
+
+def test_a_pool_of_another_process_is_not_used(inbox: PostgresInbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some servers fork without running Python's hooks."""
+    inbox.add(build_event(1))
+    inherited = inbox._opened
+    assert inherited is not None
+    monkeypatch.setattr("triage.inbox.postgres.os.getpid", lambda: -1)
+    assert inbox.add(build_event(2))
+    assert inbox._opened is not inherited
+    inbox.close()
+    monkeypatch.undo()
+    inherited.close()
+
+
+def test_pgbouncer_may_run_each_transaction_in_another_session(url: str) -> None:
+    bouncer = PgBouncer(url)
+    inbox = PostgresInbox(bouncer.url)
+    with ThreadPoolExecutor(8) as pool:
+        stored = list(pool.map(lambda n: inbox.add(build_event(n, conversation=str(n))), range(40)))
+    assert stored == [True] * 40
+    assert len(inbox.lease(50, LEASE)) == 40
+    with psycopg.connect(bouncer.url, prepare_threshold=None) as other:
+        assert other.execute("SHOW statement_timeout").fetchone() == ("0",)
+    inbox.close()
+    bouncer.stop()
 
 
 def test_the_inbox_survives_a_restart_of_the_server(postgres: Postgres, url: str) -> None:

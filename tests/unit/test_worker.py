@@ -5,15 +5,17 @@ import contextlib
 import json
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.helpers.api import Api
-from tests.helpers.desks import DESKS, Desk
+from tests.helpers.desks import DESKS, Desk, IntercomDesk
 from tests.helpers.routing import handle, only
 from tests.helpers.watched import WatchedInbox, exit_code
 from triage import (
@@ -1038,3 +1040,35 @@ def test_a_forked_process_starts_its_own_worker_with_its_first_event(
         worker.drain()
     assert inbox.count_states()["finished"] == 1
     inbox.close()
+
+
+def test_a_worker_under_uwsgi_without_fork_hooks_warns_and_starts_with_the_first_event(
+    inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thread that was started before such a fork would leave its locks locked in the child."""
+    desk = IntercomDesk()
+    uwsgi = SimpleNamespace(opt={b"enable-threads": True}, worker_id=lambda: 0)
+    monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)
+    router = desk.router(inbox=inbox)
+    worker = Worker(router)
+    worker.start()
+    assert "Set the option py-call-uwsgi-fork-hooks = true or lazy-apps = true" in caplog.text
+    assert worker._thread is None
+    uwsgi.worker_id = lambda: 1  # as in the process that uWSGI has forked
+    handle(Api("sync"), router, desk.fake.customer_writes("This is billing."))
+    inbox.wait()
+    assert worker.drain()
+
+
+def test_a_drained_worker_under_uwsgi_does_not_start_again(
+    inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = IntercomDesk()
+    uwsgi = SimpleNamespace(opt={"enable-threads": True}, worker_id=lambda: 0)
+    monkeypatch.setitem(sys.modules, "uwsgi", uwsgi)
+    router = desk.router(inbox=inbox)
+    worker = Worker(router)
+    worker.start()
+    assert worker.drain()
+    handle(Api("sync"), router, desk.fake.customer_writes("This is billing."))
+    assert worker._thread is None

@@ -161,6 +161,18 @@ def stats(inbox: Inbox, max_age: float | None, max_dead: int | None, as_json: bo
         raise click.ClickException(" ".join(problems))
 
 
+@inbox_group.command()
+@inbox_option
+def migrate(inbox: Operator) -> None:
+    """Create the tables, or update those of an earlier version.
+
+    Every program that opens the inbox does the same, if it may. Run this as a PostgreSQL role that may create tables
+    if the role of your application may not.
+    """
+    inbox.count_states()
+    click.echo("The tables are up to date.")
+
+
 def _format_texts(entry: Entry) -> Iterator[str]:
     """Yield everything that the customer, the model or we wrote."""
     if entry.ledger.verdict is not None:

@@ -156,6 +156,7 @@ class Attempt:
             outcome = self._find_early_outcome(history)
             if outcome is None:
                 conversation = self._interpret(await self._engine.vendor.fetch(self.event, self._send), history)
+                self.ledger = self.ledger.model_copy(update={"customer": conversation.customer})
                 outcome = await self._decide(conversation, history)
                 if outcome is None:
                     await self._steps.run(conversation)

@@ -393,8 +393,7 @@ def was_answered(outcome: Outcome) -> bool:
 
 def find_customer(job: Job, ledger: Ledger | None) -> Customer:
     """Return the customer of an event, as the help desk's API describes him, or else as the webhook does."""
-    conversation = (ledger or job.ledger).conversation or job.event.conversation
-    return conversation.customer
+    return (ledger or job.ledger).customer or job.event.conversation.customer
 
 
 def build_lease_lost(key: str) -> LeaseLost:

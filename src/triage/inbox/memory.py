@@ -25,6 +25,7 @@ from triage.inbox.base import (
     was_answered,
     was_handled,
 )
+from triage.inbox.traces import Trace, build_trace, find_events
 from triage.io.fork import register_at_fork
 from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State, Verdict
 
@@ -373,13 +374,17 @@ class MemoryInbox(Inbox):
     def forget(self, customer: str) -> int:
         if not customer:
             return 0
-        email = customer.lower()
         with self._lock:
-            return self._remove(
-                row
-                for row in self._rows.values()
-                if row.state != "leased" and (row.customer == customer or row.email == email)
-            )
+            rows = {row.number: row for row in self._rows.values()}
+
+            def find_mentions(_: str) -> Iterable[Trace]:
+                return map(_build_trace, rows.values())
+
+            def find_conversation(conversation: str) -> Iterable[Trace]:
+                return (trace for trace in map(_build_trace, rows.values()) if trace.conversation == conversation)
+
+            numbers = find_events(customer, find_mentions, find_conversation)
+            return self._remove(rows[number] for number in numbers if rows[number].state != "leased")
 
     @override
     def count_states(self, owner: str | None = None) -> Mapping[str, int]:
@@ -526,6 +531,11 @@ def _select_alone(due: Iterable[_Row], *, interrupted: bool) -> list[_Row]:
             owners.add(row.owner)
         selected.append(row)
     return selected
+
+
+def _build_trace(row: _Row) -> Trace:
+    stored = Customer(id=row.customer, email=row.email)
+    return build_trace(row.number, row.owner, row.conversation, stored, row.event, row.ledger)
 
 
 def _build_entry(row: _Row) -> Entry:

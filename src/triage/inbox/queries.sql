@@ -212,15 +212,36 @@ WHERE key = :key AND state IN ('finished', 'planned') AND event IS NOT NULL;
 -- name: park
 UPDATE triage_events SET state = 'parked', error = :reason, changed = :now WHERE key = :key AND state = 'ready';
 
+-- name: get_time
+SELECT :now;
+
 -- name: purge
-DELETE FROM triage_events
-WHERE changed < :before AND (state IN ('finished', 'planned') OR state IN ('dead', 'parked') AND CAST(:dead AS INTEGER) = 1);
+-- Some at a time, so that no delivery waits for long. The first condition is that of the index.
+DELETE FROM triage_events WHERE number IN (
+  SELECT number FROM triage_events
+  WHERE state IN ('finished', 'planned', 'dead', 'parked') AND changed < :before
+    AND (CAST(:dead AS INTEGER) = 1 OR state IN ('finished', 'planned'))
+  ORDER BY changed LIMIT :limit {lock_rows}
+);
 
 -- name: purge_limits
 DELETE FROM triage_limits WHERE changed < :before AND changed < :now - :kept;
 
--- name: forget
-DELETE FROM triage_events WHERE state <> 'leased' AND (customer = :customer OR email = :email);
+-- name: get_last_number
+SELECT coalesce(max(number), 0) FROM triage_events;
+
+-- name: find_mentions
+-- Only some rows at a time, because this reads the texts of all of them.
+SELECT number, owner, conversation, customer, email, event, ledger FROM triage_events
+WHERE number > :after AND number <= :until
+  AND (customer = :customer OR email = :email OR lower(event) LIKE :pattern ESCAPE '!' OR lower(ledger) LIKE :pattern ESCAPE '!');
+
+-- name: find_conversation
+SELECT number, owner, conversation, customer, email, event, ledger FROM triage_events
+WHERE conversation = :conversation;
+
+-- name: remove
+DELETE FROM triage_events WHERE number = :number AND state <> 'leased';
 
 -- name: count_states
 SELECT state, count(*) FROM triage_events WHERE CAST(:owner AS TEXT) IS NULL OR owner = :owner GROUP BY state;

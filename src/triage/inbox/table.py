@@ -1,8 +1,11 @@
 """The shared part of the inboxes that store events in database tables. The statements are in `queries.sql`."""
 
+import json
 import logging
+import re
+import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib import resources
 from typing import Any, TypeVar, get_args
@@ -10,6 +13,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from typing_extensions import override
 
+from triage.errors import InboxError
 from triage.inbox.base import (
     CLOCK_STEP,
     INTERRUPTED,
@@ -22,12 +26,19 @@ from triage.inbox.base import (
     was_answered,
     was_handled,
 )
+from triage.inbox.traces import Trace, build_trace, find_events
 from triage.io.fork import register_at_fork
+from triage.limits import Duration, parse_duration
 from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
 
 logger = logging.getLogger("triage")
 
 M = TypeVar("M", bound=BaseModel)
+
+_BATCH = 100
+"""How many events one statement removes or searches, so that no delivery waits for it for long."""
+_LONGEST_PAUSE = 1.0  # seconds between two such statements
+_PURGE_INTERVAL = 60.0  # seconds between two searches for events that need not be kept any longer
 
 _UNDECODABLE = "this version of triage cannot read the stored event"
 
@@ -39,12 +50,14 @@ class TableInbox(Inbox):
     _lock_rows = ""
     """The clause at the end of a SELECT for update that skips rows locked by another transaction."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], keep: Duration | None) -> None:
         self._clock = clock
         self._queries = load_queries(
             lock_rows=self._lock_rows, interrupted=f"'{INTERRUPTED}'", clock_step=str(CLOCK_STEP)
         )
         self._rebased_at = float("-inf")
+        self._keep = None if keep is None else parse_duration(keep, f"{type(self).__name__}: keep")
+        self._next_purge = 0.0
         register_at_fork(self)
 
     @abstractmethod
@@ -86,6 +99,7 @@ class TableInbox(Inbox):
     @override
     def lease(self, limit: int, seconds: float, owner: str | None = None, *, interrupted: bool = True) -> Sequence[Job]:
         self._rebase()
+        self._purge_expired()
         query = "lease" if owner is None else "lease_owned"
         rows = self._fetch(query, limit=limit, seconds=seconds, owner=owner, interrupted=int(interrupted))
         return self._parse_jobs(rows, seconds)
@@ -131,6 +145,7 @@ class TableInbox(Inbox):
     @override
     def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[str]:
         self._rebase()
+        self._purge_expired()
         query = "list_overdue" if owner is None else "list_overdue_owned"
         return [key for (key,) in self._fetch(query, limit=limit, seconds=seconds, owner=owner)]
 
@@ -206,14 +221,61 @@ class TableInbox(Inbox):
     @override
     def purge(self, before: float, *, dead: bool = False) -> int:
         self._run("purge_limits", before=before, kept=SPENDING_KEPT)
-        return self._run("purge", before=before, dead=int(dead))[1]
+        total = 0
+        while True:
+            started = time.monotonic()
+            removed = self._purge_batch(before, dead=dead)
+            total += removed
+            if removed < _BATCH:
+                self._erase_removed()
+                return total
+            # Let others write for as long as they had to wait.
+            time.sleep(min(time.monotonic() - started, _LONGEST_PAUSE))
+
+    def _purge_batch(self, before: float, *, dead: bool) -> int:
+        return self._run("purge", before=before, dead=int(dead), limit=_BATCH)[1]
+
+    def _purge_expired(self) -> None:
+        """Remove some of the events that need not be kept any longer, if it is time to look for them."""
+        if self._keep is None or time.monotonic() < self._next_purge:
+            return
+        self._next_purge = time.monotonic() + _PURGE_INTERVAL
+        before = self._fetch("get_time")[0][0] - self._keep
+        self._run("purge_limits", before=before, kept=SPENDING_KEPT)
+        if self._purge_batch(before, dead=False) == _BATCH:
+            self._next_purge = 0.0  # the next call removes more
 
     @override
     def forget(self, customer: str) -> int:
         if not customer:
             return 0
-        storable = _remove_unstorable(customer)
-        return self._run("forget", customer=storable, email=storable.lower())[1]
+        numbers = find_events(customer, self._find_mentions, self._find_conversation)
+        removed = sum(self._change("remove", number=number) for number in numbers)
+        if not self._erase_removed():
+            which = (
+                "1 event was removed, but copies of its"
+                if removed == 1
+                else f"{removed} events were removed, but copies of their"
+            )
+            raise InboxError(f"{which} text remain, because another program is reading the inbox. Repeat this later.")
+        return removed
+
+    def _erase_removed(self) -> bool:
+        """Erase what the database still stores of removed rows; return False if others prevent that."""
+        return True
+
+    def _find_mentions(self, text: str) -> Iterator[Trace]:
+        """Yield the events that contain a text as JSON, in whatever case."""
+        storable = _remove_unstorable(text)
+        # As a JSON string, without the quotes around it.
+        written = re.sub(r"([!%_])", r"!\1", json.dumps(text.lower(), ensure_ascii=False)[1:-1])
+        values = {"customer": storable, "email": storable.lower(), "pattern": _remove_unstorable(f"%{written}%")}
+        last = self._fetch("get_last_number")[0][0]
+        for after in range(0, last, _BATCH):
+            yield from map(_parse_trace, self._fetch("find_mentions", after=after, until=after + _BATCH, **values))
+
+    def _find_conversation(self, conversation: str) -> Iterator[Trace]:
+        yield from map(_parse_trace, self._fetch("find_conversation", conversation=conversation))
 
     @override
     def count_states(self, owner: str | None = None) -> Mapping[str, int]:
@@ -305,6 +367,14 @@ def _parse_entry(row: Any) -> Entry:
         event=_parse_document(Event, event),
         ledger=_parse_document(Ledger, ledger) or Ledger(),
         outcome=_parse_document(Outcome, outcome),
+    )
+
+
+def _parse_trace(row: Any) -> Trace:
+    number, owner, conversation, customer, email, event, ledger = row
+    stored = Customer(id=customer or None, email=email or None)
+    return build_trace(
+        number, owner, conversation, stored, _parse_document(Event, event), _parse_document(Ledger, ledger)
     )
 
 

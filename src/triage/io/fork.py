@@ -4,10 +4,20 @@ One hook of `os.register_at_fork` serves all objects, because a hook can never b
 `logging` module does the same for its locks.
 """
 
+import _imp
+
+# asyncio imports it in a thread, where a fork could interrupt the import.
+import concurrent.futures.thread  # noqa: F401 # pyright: ignore[reportUnusedImport]
 import os
+import sys
 import threading
+import time
 import weakref
-from typing import Protocol
+from typing import Any, Protocol
+
+from triage.errors import ConfigurationError
+
+_LONGEST_IMPORT = 10.0  # seconds that a fork waits for imports of other threads
 
 
 class Forkable(Protocol):
@@ -42,7 +52,26 @@ def register_at_fork(thing: Forkable) -> None:
         _registered.add(thing)
 
 
+def will_fork_without_hooks() -> bool:
+    """Return whether this is a uWSGI process that will fork without Python's hooks, which would break its threads.
+
+    Raises:
+        ConfigurationError: uWSGI lets no thread run.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    if uwsgi is None:
+        return False
+    options = {name.decode() if isinstance(name, bytes) else name for name in uwsgi.opt}
+    if not options & {"enable-threads", "threads"}:
+        raise ConfigurationError(
+            "A Worker needs a thread, and uWSGI lets none run. Set its option enable-threads = true."
+        )
+    # Worker 0 is the process that loads the application and then forks.
+    return uwsgi.worker_id() == 0 and "py-call-uwsgi-fork-hooks" not in options
+
+
 def _quiesce() -> None:
+    _wait_for_imports()
     _lock.acquire()
     for thing in list(_registered):
         thing.before_fork()
@@ -53,6 +82,29 @@ def _resume(*, child: bool) -> None:
     while _quiesced:
         _quiesced.pop().after_fork(child=child)
     _lock.release()
+    _imp.release_lock()
+
+
+def _wait_for_imports() -> None:
+    """Take the import lock while no other thread is importing a module.
+
+    A child process would wait forever for a module whose import another thread of the parent had begun. Python carries
+    the import lock over the fork, but not the locks of the modules.
+    """
+    deadline = time.monotonic() + _LONGEST_IMPORT
+    while True:
+        _imp.acquire_lock()
+        if not _is_another_thread_importing() or time.monotonic() > deadline:
+            return
+        _imp.release_lock()
+        time.sleep(0.001)
+
+
+def _is_another_thread_importing() -> bool:
+    # Private, but the same in all supported versions of Python, and harmless where it is missing.
+    references = list(getattr(sys.modules["_frozen_importlib"], "_module_locks", {}).values())
+    locks = [lock for reference in references if (lock := reference()) is not None]
+    return any(lock.owner != threading.get_ident() for lock in locks)
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows does not fork

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field
 
 from triage.models.base import Model
-from triage.models.conversation import Conversation
+from triage.models.conversation import Conversation, Customer
 from triage.models.event import Event
 from triage.models.outcome import Outcome, Status, StepResult
 from triage.models.verdict import Verdict
@@ -18,6 +18,8 @@ class Ledger(Model):
     """Stored so that it is not paid for twice."""
     conversation: Conversation | None = Field(default=None, repr=False)
     """The conversation as the classifier saw it, so that you can try another policy or prompt on it later."""
+    customer: Customer | None = None
+    """The customer, as the help desk's API returned them. Some webhooks contain no customer."""
     status: Status = "routed"
     """The status of the event once all steps are done."""
     message_ids: tuple[str, ...] = ()

@@ -249,6 +249,15 @@ def test_only_a_sqlite_inbox_can_be_copied(project: Project) -> None:
     assert "use pg_dump" in project.run("inbox", "backup", "copy.db", "--inbox", "helpdesk:router", exit_code=1).output
 
 
+def test_migrate_updates_the_tables(project: Project) -> None:
+    project.store()
+    project.inbox._execute("DROP INDEX triage_settled", {})
+    project.inbox._execute("PRAGMA user_version = 1", {})
+    assert project.run("inbox", "migrate").output == "The tables are up to date.\n"
+    assert project.inbox._execute("PRAGMA user_version", {})[0] == [(2,)]
+    assert json.loads(project.run("inbox", "stats", "--json").output)["ready"] == 1
+
+
 # Repairing
 
 

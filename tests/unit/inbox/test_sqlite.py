@@ -2,9 +2,12 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +15,10 @@ from tests.helpers.desks import IntercomDesk
 from tests.helpers.desks.base import Clock
 from tests.helpers.events import build_event, lease_one, used_by_threads
 from tests.helpers.watched import exit_code
-from triage import ConfigurationError, InboxError
+from triage import ConfigurationError, InboxError, Outcome
 from triage.inbox import SQLiteInbox
 from triage.inbox.sqlite import _MIGRATIONS
+from triage.models import Ledger
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def test_only_the_owner_can_read_the_file_and_a_closed_inbox_opens_again(tmp_pat
 
 def test_an_added_event_is_on_disk(inbox: SQLiteInbox) -> None:
     """SQLite reports the two settings that guarantee it."""
-    with inbox._connect() as connection:
+    with inbox._connect() as (connection, _):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -53,7 +57,7 @@ def test_a_file_that_is_not_an_inbox_of_this_version_is_rejected(tmp_path: Path)
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(ConfigurationError, match="A later version of triage created"):
+    with pytest.raises(ConfigurationError, match=r"later\.db: a later version of triage created the file"):
         SQLiteInbox(path)
     (tmp_path / "text.db").write_text("This is not a database but some text." * 20)
     for path in (tmp_path / "text.db", tmp_path / "no" / "such.db", tmp_path):
@@ -65,7 +69,7 @@ def test_a_file_that_is_not_an_inbox_of_this_version_is_rejected(tmp_path: Path)
 
 def test_a_full_disk_raises_inbox_error_and_loses_nothing(inbox: SQLiteInbox) -> None:
     inbox.add(build_event())
-    with inbox._connect() as connection:
+    with inbox._connect() as (connection, _):
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(InboxError, match="full"):
@@ -74,7 +78,7 @@ def test_a_full_disk_raises_inbox_error_and_loses_nothing(inbox: SQLiteInbox) ->
 
 
 def test_a_locked_file_raises_inbox_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triage.inbox.sqlite._BUSY_TIMEOUT", 0.0)
+    monkeypatch.setattr("triage.inbox.sqlite._TIMEOUT", 0.0)
     inbox = SQLiteInbox(tmp_path / "triage.db")
     blocker = sqlite3.connect(tmp_path / "triage.db", isolation_level=None)
     blocker.execute("BEGIN EXCLUSIVE")
@@ -84,6 +88,172 @@ def test_a_locked_file_raises_inbox_error(tmp_path: Path, monkeypatch: pytest.Mo
     assert inbox.add(build_event())
     blocker.close()
     inbox.close()
+
+
+def test_a_call_waits_until_another_process_unlocks_the_file(
+    inbox: SQLiteInbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(tmp_path / "triage.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("triage.inbox.sqlite.time.sleep", lambda seconds: other.execute("COMMIT"))
+    assert inbox.add(build_event())
+    other.close()
+
+
+def test_a_call_does_not_wait_longer_because_other_threads_wait(
+    inbox: SQLiteInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.inbox.sqlite._TIMEOUT", 0.01)
+    with inbox._lock, pytest.raises(InboxError, match="another thread was using the file for too long"):
+        inbox.add(build_event())
+    assert inbox.add(build_event())
+
+
+def remove(path: Path) -> None:
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+
+
+def remove_log(path: Path) -> None:
+    path.with_name(f"{path.name}-wal").unlink()
+
+
+def replace(path: Path) -> None:
+    SQLiteInbox(path.with_name("other")).close()
+    path.with_name("other").replace(path)
+
+
+@pytest.mark.parametrize("change", [remove, Path.unlink, remove_log, replace])
+def test_an_event_is_not_stored_in_a_file_that_was_removed_or_replaced(
+    inbox: SQLiteInbox, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    inbox.add(build_event(1))
+    change(tmp_path / "triage.db")
+    with pytest.raises(InboxError, match="the file was removed or replaced while it was open"):
+        inbox.add(build_event(2))
+
+
+def test_a_removed_file_is_not_created_again_but_a_new_one_is_used(inbox: SQLiteInbox, tmp_path: Path) -> None:
+    remove(tmp_path / "triage.db")
+    for reason in ("removed or replaced", "Put it back, or restart the program", "Put it back"):
+        with pytest.raises(InboxError, match=reason):
+            inbox.add(build_event())
+    assert list(tmp_path.iterdir()) == []
+    other = SQLiteInbox(tmp_path / "triage.db")
+    assert inbox.add(build_event())
+    assert not other.add(build_event())
+    other.close()
+
+
+def test_an_event_is_not_acknowledged_if_the_file_is_removed_during_the_write(
+    inbox: SQLiteInbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove_and_write(attempt: Callable[[], object], deadline: float) -> object:
+        remove(tmp_path / "triage.db")
+        return attempt()
+
+    monkeypatch.setattr("triage.inbox.sqlite._wait_for_file", remove_and_write)
+    with pytest.raises(InboxError, match="removed or replaced"):
+        inbox.add(build_event())
+
+
+def test_the_connection_to_a_replaced_file_does_not_remove_the_log_of_the_new_one(tmp_path: Path) -> None:
+    """SQLite removes a log by its name when it closes a file."""
+    path = tmp_path / "triage.db"
+    script = f"""
+import contextlib, os, pathlib, triage.inbox
+path = pathlib.Path({str(path)!r})
+inbox = triage.inbox.SQLiteInbox(path)
+for file in path.parent.iterdir():
+    file.unlink()
+other = triage.inbox.SQLiteInbox(path)
+other.set_pause("intercom", 100)
+with contextlib.suppress(triage.InboxError):
+    inbox.count_states()
+os._exit(0)  # closes nothing, as a killed process
+"""
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)
+    inbox = SQLiteInbox(path)
+    assert inbox.get_pause("intercom") > 0
+    inbox.close()
+
+
+def test_a_relative_path_still_works_if_the_application_changes_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    inbox = SQLiteInbox("triage.db")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert inbox.add(build_event(1))
+    inbox.close()
+    assert inbox.add(build_event(2))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    inbox.close()
+
+
+def test_a_newer_schema_that_appears_later_is_an_inbox_error(inbox: SQLiteInbox) -> None:
+    """The application answers 503 instead of failing, until it is updated."""
+    with inbox._connect() as (connection, _):
+        connection.execute("PRAGMA user_version = 99")
+    inbox.close()
+    with pytest.raises(InboxError, match="a later version of triage created the file"):
+        inbox.add(build_event())
+
+
+def test_a_connection_of_another_process_is_neither_used_nor_closed(
+    inbox: SQLiteInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some servers fork without running Python's hooks."""
+    inherited = inbox._opened
+    assert inherited is not None
+    monkeypatch.setattr("triage.inbox.sqlite.os.getpid", lambda: -1)
+    assert inbox.add(build_event())
+    assert inbox._opened is not inherited
+    monkeypatch.undo()
+    inbox.close()
+    assert inherited.execute("SELECT count(*) FROM triage_events").fetchone() == (1,)
+    inherited.close()
+
+
+def test_forgotten_text_is_not_left_in_the_files(inbox: SQLiteInbox, tmp_path: Path) -> None:
+    for number in range(20):
+        inbox.add(build_event(number, conversation=str(number)))
+        job = lease_one(inbox)
+        inbox.record(job, Ledger(message_ids=("4711" * 2000,)))
+        inbox.finish(job, Outcome(status="routed"), Ledger(message_ids=("4711",)))
+    assert inbox.forget("mira@example.com") == 20
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert stored.count(b"4711") == stored.count(b"mira") == 0
+
+
+def test_forget_says_if_copies_of_the_text_remain(
+    inbox: SQLiteInbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader still needs them."""
+    monkeypatch.setattr("triage.inbox.sqlite._TIMEOUT", 0.05)
+    inbox.add(build_event())
+    reader = sqlite3.connect(tmp_path / "triage.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM triage_events").fetchone()
+    with pytest.raises(InboxError, match="1 event was removed, but copies of its text remain"):
+        inbox.forget("mira")
+    with pytest.raises(InboxError, match="0 events were removed, but copies of their text remain"):
+        inbox.forget("mira")
+    reader.close()
+    assert inbox.forget("mira") == 0
+
+
+def test_a_search_for_expired_events_reads_only_those(inbox: SQLiteInbox) -> None:
+    query = f"EXPLAIN QUERY PLAN {inbox._queries['purge']}"
+    plan, _ = inbox._execute(query, {"before": 1, "dead": 0, "limit": 1, "now": 1})
+    assert [step for *_, step in plan if "triage_settled" in step and step.startswith("SEARCH")]
+
+
+@pytest.mark.parametrize("keep", ["soon", -1])
+def test_an_impossible_period_is_rejected(tmp_path: Path, keep: Any) -> None:
+    with pytest.raises(ConfigurationError, match="SQLiteInbox: keep must be a duration"):
+        SQLiteInbox(tmp_path / "triage.db", keep=keep)
 
 
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
@@ -136,7 +306,7 @@ def test_a_new_file_that_stays_locked_is_an_error(tmp_path: Path, monkeypatch: p
     path = tmp_path / "triage.db"
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr("triage.inbox.sqlite._BUSY_TIMEOUT", -1)
+    monkeypatch.setattr("triage.inbox.sqlite._TIMEOUT", -1)
     with pytest.raises(ConfigurationError, match="database is locked"):
         SQLiteInbox(path)
     other.close()

@@ -1,13 +1,20 @@
 """Objects are quiesced around a fork, and registering them leaks nothing."""
 
 import gc
+import importlib
 import os
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.helpers.watched import exit_code
+from triage import ConfigurationError
 from triage.io import fork
-from triage.io.fork import Lock, register_at_fork
+from triage.io.fork import Lock, register_at_fork, will_fork_without_hooks
 
 
 class Recorder:
@@ -50,3 +57,66 @@ def test_objects_that_are_gone_are_not_kept_and_add_no_hooks(monkeypatch: pytest
         Lock()
     gc.collect()
     assert (len(fork._registered), hooks) == (before, [])
+
+
+@pytest.fixture
+def slow_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module whose import begins, and then waits until a test lets it end."""
+    (tmp_path / "slow_module.py").write_text("import sys\nsys.slow.began.set()\nassert sys.slow.may_end.wait(20)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    slow = SimpleNamespace(began=threading.Event(), may_end=threading.Event())
+    monkeypatch.setattr(sys, "slow", slow, raising=False)
+    thread = threading.Thread(target=__import__, args=("slow_module",))
+    thread.start()
+    assert slow.began.wait(20)
+    yield slow
+    slow.may_end.set()
+    thread.join()
+    sys.modules.pop("slow_module")
+
+
+@pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
+def test_a_fork_waits_until_other_threads_have_imported_their_modules(
+    slow_module: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child would wait forever for the import to end."""
+    monkeypatch.setattr("triage.io.fork.time.sleep", lambda seconds: slow_module.may_end.set())
+    child = os.fork()
+    if child == 0:  # pragma: no cover - in the child process
+        imported = importlib.import_module("slow_module")
+
+        os._exit(0 if imported.__name__ == "slow_module" else 1)
+    assert slow_module.may_end.is_set()
+    assert exit_code(child) == 0
+
+
+@pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
+def test_a_fork_does_not_wait_forever_for_an_import(slow_module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triage.io.fork._LONGEST_IMPORT", 0.0)
+    child = os.fork()
+    if child == 0:  # pragma: no cover - in the child process
+        os._exit(0)
+    assert exit_code(child) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "worker", "expected"),
+    [
+        ({"enable-threads": True}, 0, True),
+        ({b"threads": b"2"}, 0, True),
+        ({"enable-threads": True}, 1, False),
+        ({b"enable-threads": True, b"py-call-uwsgi-fork-hooks": True}, 0, False),
+    ],
+)
+def test_uwsgi_that_will_fork_without_hooks_is_recognized(
+    monkeypatch: pytest.MonkeyPatch, options: Any, worker: int, expected: bool
+) -> None:
+    assert not will_fork_without_hooks()
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=options, worker_id=lambda: worker))
+    assert will_fork_without_hooks() is expected
+
+
+def test_uwsgi_without_threads_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={}, worker_id=lambda: 0))
+    with pytest.raises(ConfigurationError, match="Set its option enable-threads = true"):
+        will_fork_without_hooks()
