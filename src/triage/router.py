@@ -277,7 +277,8 @@ class Router:
             The response. If its `event` is set, pass that to `process`, and then send the response.
 
         Raises:
-            TypeError: `raw_body` is not bytes. The content of a request never raises.
+            TypeError: `raw_body` is not bytes, or `headers` are neither a mapping nor pairs. The content of a request
+                never raises.
         """
         # For callers without a type checker: the most common mistake is to pass parsed or decoded JSON.
         if not isinstance(raw_body, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -65,7 +65,7 @@ from triage.vendors.responses import (
     unexpected_response,
 )
 from triage.vendors.settings import ListOf, Number, Secret, Settings, SigningSecret
-from triage.vendors.signing import Secrets, decode_base64, decode_hex, explain_rejection
+from triage.vendors.signing import Secrets, decode_base64, decode_hex, explain_rejection, explain_time
 
 __all__ = [
     "Action",
@@ -121,6 +121,7 @@ __all__ = [
     "decode_hex",
     "describe_automatic",
     "explain_rejection",
+    "explain_time",
     "follow_merges",
     "from_html",
     "merge_fields",

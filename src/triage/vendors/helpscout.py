@@ -322,7 +322,7 @@ class HelpScout(HelpDesk):
         """
         signature = decode_base64(delivery.headers.get("x-helpscout-signature", ""))
         if not self.secrets.verify(delivery.body, signature, "sha1"):
-            raise InvalidSignature(explain_rejection(delivery.headers, "X-HelpScout-Signature", "the webhook's secret"))
+            raise InvalidSignature(explain_rejection(delivery, "X-HelpScout-Signature", "the webhook's secret"))
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from a `convo.*` webhook. Only an unsigned header names the event."""

@@ -148,7 +148,7 @@ class Intercom(HelpDesk):
         """
         scheme, _, digest = delivery.headers.get("x-hub-signature", "").partition("=")
         if scheme != "sha1" or not self.secrets.verify(delivery.body, decode_hex(digest), "sha1"):
-            raise InvalidSignature(explain_rejection(delivery.headers, "X-Hub-Signature", "the client secret"))
+            raise InvalidSignature(explain_rejection(delivery, "X-Hub-Signature", "the client secret"))
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from a notification."""

@@ -186,3 +186,11 @@ def test_a_forged_message_is_rejected(app: App) -> None:
     response = app.client.post("/webhooks/intercom", content=webhook.body, headers=forged)
     assert response.status_code == 401
     assert len(app.desk.calls) == calls
+
+
+def test_a_body_that_a_proxy_sends_in_chunks_is_read(app: App) -> None:
+    webhook = app.desk.customer_writes("Where is my invoice?")
+    chunks = (part for part in (webhook.body[:50], webhook.body[50:]))
+    response = app.client.post("/webhooks/intercom", content=chunks, headers=dict(webhook.headers))
+    assert response.status_code == 200
+    assert response.json()["status"] in ("accepted", "routed")
