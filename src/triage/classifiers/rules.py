@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Self
 
 from triage.classifiers.base import Classifier, hash_texts
@@ -162,6 +163,24 @@ def _compile(word: str) -> re.Pattern[str]:
 
 
 def _normalize(text: str) -> str:
-    """Return the text in lower case, without accents and with straight apostrophes."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
-    return "".join(char for char in decomposed if not unicodedata.combining(char))
+    """Return the text in lower case, without accents and with straight apostrophes, in time linear in its length."""
+    return text.casefold().translate(_FOLDING)
+
+
+@lru_cache(maxsize=4096)
+def _fold(code: int) -> str:
+    char = "'" if chr(code) == "\N{RIGHT SINGLE QUOTATION MARK}" else chr(code)
+    return "".join(part for part in unicodedata.normalize("NFKD", char) if not unicodedata.combining(part))
+
+
+class _Folding:
+    """A table for `str.translate` that removes the accents of single characters.
+
+    To decompose a whole text would also sort each run of combining characters, which takes the square of its length.
+    """
+
+    def __getitem__(self, code: int) -> str:
+        return _fold(code)
+
+
+_FOLDING = _Folding()

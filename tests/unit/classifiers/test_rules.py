@@ -1,6 +1,7 @@
 """Keyword rules match whole words, ignore case and accents, and report an honest confidence."""
 
 import asyncio
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from triage import Bucket, Buckets, ConfigurationError, Conversation, Message, Verdict
 from triage.classifiers import Rules
+from triage.classifiers.rules import _fold, _normalize
 
 BUCKETS = Buckets.default()
 RULES = Rules.default()
@@ -80,3 +82,30 @@ def test_keywords_for_an_unknown_bucket_are_rejected() -> None:
     RULES.check(BUCKETS)
     with pytest.raises(ConfigurationError, match="'urgent', which is not a bucket"):
         RULES.check(Buckets([Bucket("general", "All")]))
+
+
+@given(st.text())
+def test_accents_are_removed_as_unicode_decomposes_whole_texts(text: str) -> None:
+    decomposed = unicodedata.normalize("NFKD", text.casefold().replace("\u2019", "'"))
+    assert _normalize(text) == "".join(char for char in decomposed if not unicodedata.combining(char))
+
+
+def test_a_run_of_combining_characters_is_never_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Normalizing the whole text would take the square of the run's length, and hold the interpreter's lock."""
+    longest = 0
+    normalize = unicodedata.normalize
+
+    def measure(form: str, text: str) -> str:
+        nonlocal longest
+        longest = max(longest, len(text))
+        return normalize(form, text)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("triage.classifiers.rules.unicodedata.normalize", measure)
+    _fold.cache_clear()
+    text = "a" + "\u0301\u0316\u0f73" * 50_000 + " re\u0301fund"
+    message = Message(id="1", role="customer", text=text)
+    verdict = Rules({"billing": ["refund"]}).classify(
+        Conversation(id="1", messages=(message,)), Buckets([Bucket("billing", "Money")], fallback="billing")
+    )
+    assert verdict.confidence == 0.5
+    assert longest == 1
