@@ -24,6 +24,7 @@ from triage.classifiers.claude.failures import Failure, combine_failures, descri
 from triage.classifiers.claude.features import Feature, find_rejected_features
 from triage.classifiers.claude.models import Price
 from triage.classifiers.claude.request import build_request, hash_prompt
+from triage.classifiers.claude.sdk_log import hide_request
 from triage.classifiers.claude.settings import ModelSettings, Settings, create_settings
 from triage.errors import ConfigurationError
 from triage.io.ports import IO, AsyncIO, SyncIO, run
@@ -345,7 +346,8 @@ class _Classification:
             remaining=remaining,
         )
         create = partial(client.messages.create, **query.request, timeout=timeout)
-        answer: object = await self.io.call(create, limit=limit)
+        with hide_request():
+            answer: object = await self.io.call(create, limit=limit)
         return answer
 
     def _get_elapsed(self) -> float:
