@@ -23,7 +23,7 @@ from triage.classifiers.claude import Claude
 from triage.engine.attempt import ATTEMPTS, process
 from triage.engine.clients import AsyncHttpClient, HttpClient, HttpClients
 from triage.engine.engine import Engine
-from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener
+from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener, build_fields
 from triage.engine.rules import Reroute
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload, describe_location
 from triage.inbox import MemoryInbox
@@ -152,7 +152,7 @@ class Router:
             dry_run=dry_run,
             clients=HttpClients(http, async_http),
             clock=clock,
-            observers=Observers(LogObserver(self.name)),
+            observers=Observers(LogObserver(self.name, vendor.name)),
         )
         self._check_policy()
         self._check_limits()
@@ -296,19 +296,27 @@ class Router:
             return self._reject(401, "refused", str(err))
         except MalformedPayload as err:
             conversation_id, event_id = self._identify(delivery)
+            event_id = err.event_id or event_id
             return self._reject(
-                200, "malformed", str(err), key=err.event_id or event_id, conversation_id=conversation_id
+                200, "malformed", str(err), key=event_id, conversation_id=conversation_id, event_id=event_id
             )
         if isinstance(parsed, Event):
-            event = parsed if parsed.owner == self.name else parsed.for_owner(self.name)
-            outcome = Outcome(status="accepted", key=event.key, conversation_id=event.conversation_id)
-            return self._respond(outcome, event=event)
+            _, event_id = self._identify(delivery, parsed.raw)
+            event = parsed.for_owner(self.name).model_copy(update={"event_id": event_id})
+            return self._respond(_build_outcome("accepted", event), event=event)
         if isinstance(parsed, Handshake):
-            return self._reject(200, "ignored", parsed.reason, body=parsed.body)
+            _, event_id = self._identify(delivery)
+            return self._reject(200, "ignored", parsed.reason, key=event_id, event_id=event_id, body=parsed.body)
         warnings = (parsed.reason,) if parsed.is_problem else ()
         conversation_id, event_id = self._identify(delivery)
         return self._reject(
-            200, "ignored", parsed.reason, key=event_id, conversation_id=conversation_id, warnings=warnings
+            200,
+            "ignored",
+            parsed.reason,
+            key=event_id,
+            conversation_id=conversation_id,
+            event_id=event_id,
+            warnings=warnings,
         )
 
     def process(self, event: Event | str, *, attempts: int = ATTEMPTS) -> Outcome:
@@ -419,9 +427,11 @@ class Router:
     def __repr__(self) -> str:
         return f"Router({self.vendor!r}, buckets={list(self.buckets.names)})"
 
-    def _identify(self, delivery: Delivery) -> tuple[str | None, str | None]:
-        """Return the ids of a delivery without an event, so that an operator can find out what became of it."""
-        return self.vendor.identify(delivery) if isinstance(self.vendor, HelpDesk) else (None, None)
+    def _identify(
+        self, delivery: Delivery, data: Mapping[str, JsonValue] | None = None
+    ) -> tuple[str | None, str | None]:
+        """Return the ids of a delivery's conversation and of the delivery, so that an operator can find it again."""
+        return self.vendor.identify(delivery, data) if isinstance(self.vendor, HelpDesk) else (None, None)
 
     def _check_event(self, event: Event | str) -> None:
         key = event if isinstance(event, str) else event.key
@@ -439,22 +449,35 @@ class Router:
             if event is not None:
                 status: Status = "accepted" if self.engine.store(event) else "duplicate"
                 if status == "accepted":
-                    self._notify_listeners(event.key)
-                outcome = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
+                    self._notify_listeners(event)
+                outcome = _build_outcome(status, event)
                 self.engine.observers.notify("received", outcome)
                 return self._respond(outcome)
             if received.outcome.status == "malformed":
                 inbox.dead_letter_unreadable(self.name, bytes(body), received.outcome.reason)
         except InboxError as err:
-            return self._reject(503, "failed", str(err), key=event.key if event else None)
+            known = received.outcome
+            return self._reject(
+                503,
+                "failed",
+                str(err),
+                key=known.key,
+                conversation_id=known.conversation_id,
+                event_id=known.event_id,
+            )
         return received
 
-    def _notify_listeners(self, key: str) -> None:
+    def _notify_listeners(self, event: Event) -> None:
         for listener in self._listeners:
             try:
-                listener(key)
+                listener(event.key)
             except Exception as err:  # noqa: BLE001 - whatever it is, the event is stored and must be acknowledged
-                logger.error("%s was stored, but a listener raised %s", key, describe_location(err))  # noqa: TRY400
+                logger.error(  # noqa: TRY400 - a traceback would add nothing
+                    "%s was stored, but a listener raised %s",
+                    event.key,
+                    describe_location(err),
+                    extra=build_fields(event),
+                )
 
     def _respond(
         self,
@@ -479,13 +502,26 @@ class Router:
         *,
         key: str | None = None,
         conversation_id: str | None = None,
+        event_id: str | None = None,
         warnings: tuple[str, ...] = (),
         body: Mapping[str, JsonValue] | None = None,
     ) -> Received:
         """Build the response to a delivery that contains no event to process."""
-        outcome = Outcome(status=status, reason=reason, key=key, conversation_id=conversation_id, warnings=warnings)
+        outcome = Outcome(
+            status=status,
+            reason=reason,
+            key=key,
+            conversation_id=conversation_id,
+            event_id=event_id,
+            warnings=warnings,
+        )
         self.engine.observers.notify("received", outcome)
         return self._respond(outcome, status_code, body=body)
+
+
+def _build_outcome(status: Status, event: Event) -> Outcome:
+    """Build the outcome of a delivery that contains an event."""
+    return Outcome(status=status, key=event.key, conversation_id=event.conversation_id, event_id=event.event_id)
 
 
 def _check_arguments(vendor: object, inbox: object, limits: object, name: object) -> None:

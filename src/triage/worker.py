@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 from triage.engine.attempt import ATTEMPTS, Attempt
+from triage.engine.observe import build_fields
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
 from triage.io.fork import register_at_fork
 from triage.io.ports import AsyncIO
@@ -147,7 +148,7 @@ class Worker:
         try:
             return list(await asyncio.to_thread(self._inbox.lease, limit, self._lease, self._router.name))
         except InboxError as err:
-            logger.error("the worker cannot lease events: %s", err)  # noqa: TRY400 - a traceback would add nothing
+            logger.error("the worker cannot lease events: %s", str(err))  # noqa: TRY400 - a traceback would add nothing
             return []
 
     async def _extend_leases(self, tasks: dict[asyncio.Task[None], Job]) -> None:
@@ -157,18 +158,20 @@ class Worker:
             try:
                 await asyncio.to_thread(self._inbox.extend, list(tasks.values()), self._lease)
             except InboxError as err:
-                logger.error("the worker cannot extend its leases: %s", err)  # noqa: TRY400 - the same
+                logger.error("the worker cannot extend its leases: %s", str(err))  # noqa: TRY400 - the same
 
     async def _process(self, job: Job, io: AsyncIO) -> None:
         try:
             await Attempt(self._router.engine, job, io, self._attempts).run()
         except LeaseLost as err:
-            logger.warning("%s", err)  # another worker has taken over the event
+            logger.warning("%s", str(err), extra=build_fields(job.event))  # another worker has taken over the event
         except InboxError as err:
-            logger.error("%s: %s", job.event.key, err)  # noqa: TRY400 - a worker resumes it when its lease expires
+            # A worker resumes it when its lease expires.
+            logger.error("%s: %s", job.event.key, str(err), extra=build_fields(job.event))  # noqa: TRY400
         except Exception as err:  # noqa: BLE001 - a defect in this library or an adapter must not stop the worker
             location = describe_location(err)
-            logger.error("%s: a defect: %s", job.event.key, location)  # noqa: TRY400 - its text may quote a customer
+            # Not `logger.exception`: its text may quote a customer.
+            logger.error("%s: a defect: %s", job.event.key, location, extra=build_fields(job.event))  # noqa: TRY400
 
 
 def _drain_at_exit(worker: Worker) -> None:

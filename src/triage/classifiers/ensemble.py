@@ -182,7 +182,7 @@ def _describe_exception(error: Exception, classifier: Classifier, buckets: Bucke
     """Log an exception and return a fallback verdict, like the Router for an exception of its classifier."""
     # Leave out the error's own text, which may quote the customer, unless we wrote it.
     text = f": {error}" if isinstance(error, ClassifierError) else ""
-    logger.error("%r raised %s%s", classifier, describe_location(error), text)
+    logger.error("%s raised %s%s", repr(classifier), describe_location(error), text)
     kind: FallbackReason = "invalid_answer" if isinstance(error, ClassifierError) else "unavailable"
     fallback = _fall_back(kind, f"it raised {type(error).__name__}{text}", buckets)
     # An exception reports no cost, and must not hide from the daily budget the cost of the other verdicts.

@@ -134,7 +134,13 @@ class Engine:
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
             # Leave out the error's own text, which may quote the customer, unless we wrote it.
             text = f": {err}" if isinstance(err, ConfigurationError | ClassifierError) else ""
-            logger.error("the classifier raised %s%s", describe_location(err), text)  # noqa: TRY400 - the same
+            logger.error(  # noqa: TRY400 - the same
+                "the classifier raised %s%s, conversation %s",
+                describe_location(err),
+                text,
+                conversation.id,
+                extra={"router": self.owner, "conversation": conversation.id},
+            )
             cause: FallbackReason = "invalid_answer" if isinstance(err, ClassifierError) else "unavailable"
             return self.fall_back(cause, f"the classifier raised {type(err).__name__}{text}")
         if bucket is None:
@@ -234,7 +240,12 @@ class Engine:
         try:
             return bool(self.when(conversation))
         except Exception as err:  # noqa: BLE001 - the user's code; a defect in it must not lose a message
-            logger.error("the Router's `when` function raised %s", describe_location(err))  # noqa: TRY400 - the same
+            logger.error(  # noqa: TRY400 - the same
+                "the Router's `when` function raised %s, conversation %s",
+                describe_location(err),
+                conversation.id,
+                extra={"router": self.owner, "conversation": conversation.id},
+            )
             return True
 
     def recognize_own_messages(self, conversation: Conversation, written: Container[str]) -> Conversation:

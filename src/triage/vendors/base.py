@@ -392,14 +392,17 @@ class HelpDesk(Settings, ABC):
         """
         return ErrorFacts()
 
-    def identify(self, delivery: Delivery) -> tuple[str | None, str | None]:
+    def identify(
+        self, delivery: Delivery, data: Mapping[str, JsonValue] | None = None
+    ) -> tuple[str | None, str | None]:
         """Return the ids of a delivery's conversation and of the delivery itself, as far as they are there and safe.
 
         Args:
             delivery: A verified delivery.
+            data: The parsed body; None to parse it here.
         """
         try:
-            data = parse_json(delivery.body)
+            data = parse_json(delivery.body) if data is None else data
         except MalformedPayload:
             data = {}
         conversation = next(filter(None, (find_id(data, path) for path in self.conversation_paths)), None)

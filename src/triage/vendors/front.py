@@ -347,7 +347,7 @@ class Front(HelpDesk):
         except VendorError as err:
             if not _is_denied(err):
                 raise
-            logger.warning("it is unknown when %s was archived, so it counts as never archived: %s", item.id, err)
+            logger.warning("it is unknown when %s was archived, so it counts as never archived: %s", item.id, str(err))
             return None
         change = find_change(events)
         if change is None or change.at is None or change.type not in _CLOSINGS:

@@ -292,7 +292,15 @@ class _Classification:
         for model in others:
             if isinstance(result, Verdict) or not result.may_ask_another_model:
                 break
-            logger.log(result.level, "asking %s: %s (request id %s)", model.id, result.reason, result.request_id)
+            logger.log(
+                result.level,
+                "asking %s: %s (request id %s, conversation %s)",
+                model.id,
+                result.reason,
+                result.request_id,
+                self.conversation.id,
+                extra={"conversation": self.conversation.id},
+            )
             earlier = {query.model.id: result}
             query = self._create_query(model)
             result = await self._ask(query)
@@ -408,7 +416,14 @@ class _Classification:
         )
 
     def _fall_back(self, query: _Query, failure: Failure) -> Verdict:
-        logger.log(failure.level, "no verdict: %s (request id %s)", failure.reason, failure.request_id)
+        logger.log(
+            failure.level,
+            "no verdict: %s (request id %s, conversation %s)",
+            failure.reason,
+            failure.request_id,
+            self.conversation.id,
+            extra={"conversation": self.conversation.id},
+        )
         return self._build_verdict(
             query,
             bucket=self.buckets.fallback.name,
