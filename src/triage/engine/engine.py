@@ -139,7 +139,7 @@ class Engine:
                 describe_location(err),
                 text,
                 conversation.id,
-                extra={"router": self.owner, "conversation": conversation.id},
+                extra={"router": self.owner, "conversation_id": conversation.id},
             )
             cause: FallbackReason = "invalid_answer" if isinstance(err, ClassifierError) else "unavailable"
             return self.fall_back(cause, f"the classifier raised {type(err).__name__}{text}")
@@ -244,7 +244,7 @@ class Engine:
                 "the Router's `when` function raised %s, conversation %s",
                 describe_location(err),
                 conversation.id,
-                extra={"router": self.owner, "conversation": conversation.id},
+                extra={"router": self.owner, "conversation_id": conversation.id},
             )
             return True
 

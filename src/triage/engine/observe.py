@@ -103,7 +103,7 @@ class Observers:
                 logger.error("an observer raised %s", describe_location(err))  # noqa: TRY400 - it may quote a customer
 
 
-_SHOWN = ("router", "status", "conversation", "event", "key", "bucket", "fallback", "steps", "reason")
+_SHOWN = ("router", "status", "conversation_id", "event_id", "key", "bucket", "fallback", "steps", "reason")
 
 
 def build_fields(event: Event) -> dict[str, str | float]:
@@ -116,8 +116,8 @@ def build_fields(event: Event) -> dict[str, str | float]:
         {
             "router": event.owner,
             "vendor": event.vendor,
-            "conversation": event.conversation_id,
-            "event": event.event_id,
+            "conversation_id": event.conversation_id,
+            "event_id": event.event_id,
             "key": event.key,
         }
     )
@@ -132,7 +132,7 @@ class LogObserver(Observer):
     """Logs each outcome in one line, which contains only ids and our own words, never customer text.
 
     The record also has the parts of the line as attributes, for handlers that filter, count or write JSON: `router`,
-    `vendor`, `status`, `conversation`, `event`, `key`, `bucket`, `confidence`, `fallback`, `cost` (in USD), `latency`
+    `vendor`, `status`, `conversation_id`, `event_id`, `key`, `bucket`, `confidence`, `fallback`, `cost` (in USD), `latency`
     (of the classifier, in seconds), `steps` and `reason`. They are text, numbers and booleans; one that is unknown is
     missing.
 
@@ -160,8 +160,8 @@ class LogObserver(Observer):
             "router": self._name,
             "vendor": self._vendor,
             "status": outcome.status,
-            "conversation": outcome.conversation_id,
-            "event": outcome.event_id,
+            "conversation_id": outcome.conversation_id,
+            "event_id": outcome.event_id,
             "key": outcome.key,
             "bucket": verdict.bucket if verdict else None,
             "confidence": verdict.confidence if verdict else None,

@@ -483,8 +483,8 @@ def test_the_record_has_plain_fields_and_no_object(desk: Desk, caplog: pytest.Lo
         "router": "sales",
         "vendor": "intercom",
         "status": "routed",
-        "conversation": outcome.conversation_id,
-        "event": outcome.event_id,
+        "conversation_id": outcome.conversation_id,
+        "event_id": outcome.event_id,
         "key": outcome.key,
         "bucket": "general",
         "confidence": 0.9,
@@ -524,7 +524,7 @@ def test_early_exits_are_logged_with_all_ids(
     router = desk.router(inbox=inbox)
     webhook = desk.fake.customer_writes("Hello")
     _, accepted = handle(api, router, webhook)
-    ids = {"conversation": accepted.conversation_id, "event": accepted.event_id, "key": accepted.key}
+    ids = {"conversation_id": accepted.conversation_id, "event_id": accepted.event_id, "key": accepted.key}
     assert None not in ids.values()
 
     def get_ids() -> dict[str, Any]:
@@ -545,7 +545,7 @@ def test_early_exits_are_logged_with_all_ids(
     webhook = desk.fake.customer_writes("Hello again")
     response, _ = handle(api, router, webhook)
     assert response.status_code == 503
-    assert get_ids()["conversation"] == webhook.conversation_id
+    assert get_ids()["conversation_id"] == webhook.conversation_id
     assert None not in get_ids().values(), "an event that cannot be stored"
 
 
@@ -554,7 +554,7 @@ def test_a_key_that_is_not_stored_is_logged_without_other_ids(
 ) -> None:
     caplog.set_level(logging.INFO, "triage")
     desk.router(inbox=inbox).process("intercom:abc:1:2")
-    assert "conversation" not in get_fields(get_log_line(caplog))
+    assert "conversation_id" not in get_fields(get_log_line(caplog))
 
 
 def test_an_event_that_is_dead_lettered_is_logged_with_its_ids(
@@ -569,7 +569,7 @@ def test_an_event_that_is_dead_lettered_is_logged_with_its_ids(
     assert get_fields(record) == {
         "router": "intercom",
         "vendor": "intercom",
-        "conversation": accepted.conversation_id,
-        "event": accepted.event_id,
+        "conversation_id": accepted.conversation_id,
+        "event_id": accepted.event_id,
         "key": accepted.key,
     }

@@ -299,7 +299,7 @@ class _Classification:
                 result.reason,
                 result.request_id,
                 self.conversation.id,
-                extra={"conversation": self.conversation.id},
+                extra={"conversation_id": self.conversation.id},
             )
             earlier = {query.model.id: result}
             query = self._create_query(model)
@@ -422,7 +422,7 @@ class _Classification:
             failure.reason,
             failure.request_id,
             self.conversation.id,
-            extra={"conversation": self.conversation.id},
+            extra={"conversation_id": self.conversation.id},
         )
         return self._build_verdict(
             query,
