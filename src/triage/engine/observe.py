@@ -132,9 +132,9 @@ class LogObserver(Observer):
     """Logs each outcome in one line, which contains only ids and our own words, never customer text.
 
     The record also has the parts of the line as attributes, for handlers that filter, count or write JSON: `router`,
-    `vendor`, `status`, `conversation_id`, `event_id`, `key`, `bucket`, `confidence`, `fallback`, `cost` (in USD), `latency`
-    (of the classifier, in seconds), `steps` and `reason`. They are text, numbers and booleans; one that is unknown is
-    missing.
+    `vendor`, `status`, `conversation_id`, `event_id`, `key`, `bucket`, `confidence`, `fallback`, `cost` (in USD),
+    `latency` (of the classifier, in seconds), `steps` and `reason`. They are text, numbers and booleans; one that is
+    unknown is missing.
 
     Args:
         name: The Router's name, with which the line begins.
