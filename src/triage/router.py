@@ -378,10 +378,10 @@ class Router:
             raw_body: The request's body, exactly as it arrived.
             headers: The request's headers, as the web framework provides them.
         """
-        received = self.receive(raw_body, headers)
+        # Neither parsing a large message nor writing to a disk or a database may block the event loop.
         if self.inbox is not None:
-            # Writing to a disk or a database must not block the event loop.
-            return await asyncio.to_thread(self._store, self.inbox, received, raw_body)
+            return await asyncio.to_thread(self.handle, raw_body, headers)
+        received = await asyncio.to_thread(self.receive, raw_body, headers)
         if received.event is None:
             return received
         return self._respond(await process(self.engine, received.event, AsyncIO(), 1))

@@ -12,6 +12,7 @@ from triage.actions import ROUTING, Close, MarkSpam, Reply
 from triage.engine.engine import Engine
 from triage.engine.history import MOST_ENTRIES, History
 from triage.engine.observe import build_fields
+from triage.engine.offload import run_adapter
 from triage.engine.rules import Objection, find_common_reason, find_objections, is_late
 from triage.engine.steps import StepRunner
 from triage.engine.storage import call_inbox
@@ -153,7 +154,7 @@ class Attempt:
             history = await self._read_history()
             outcome = self._find_early_outcome(history)
             if outcome is None:
-                conversation = self._interpret(await self._engine.vendor.fetch(self.event, self._send), history)
+                conversation = self._interpret(await self._fetch(), history)
                 outcome = await self._decide(conversation, history)
                 if outcome is None:
                     await self._steps.run(conversation)
@@ -175,6 +176,9 @@ class Attempt:
             await self._settle(outcome)
         self._engine.observers.notify("settled", outcome)
         return outcome
+
+    async def _fetch(self) -> Conversation:
+        return await run_adapter(lambda send: self._engine.vendor.fetch(self.event, send), self._send, self._io)
 
     # Before the conversation is read
 

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AliasPath, BeforeValidator, Field, JsonValue, StrictStr, StringConstraints
@@ -385,7 +386,7 @@ class Crisp(HelpDesk):
         visitors = [message for message in reversed(messages) if message.sender == "user"]
         return self.build_conversation(
             item.session_id,
-            (self._translate_message(message) for message in messages if message.type in _TYPES),
+            [partial(self._translate_message, message) for message in messages if message.type in _TYPES],
             customer=Customer(
                 id=next((visitor.user_id for visitor in visitors if visitor.user_id), None),
                 name=item.nickname,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import takewhile
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -401,7 +402,7 @@ class Front(HelpDesk):
         subjects = [item.subject, *(message.subject for message in messages)]
         return self.build_conversation(
             item.id,
-            (self._translate_message(item, message) for message in kept),
+            [partial(self._translate_message, item, message) for message in kept],
             subject=next((subject for subject in subjects if subject), None),
             # Do not use the handle as the id: it is an address, and ids appear in logs.
             customer=Customer(id=sender.contact_id, name=sender.name, email=sender.handle),

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from pydantic import AliasChoices, AliasPath, AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
@@ -401,7 +402,7 @@ class HelpScout(HelpDesk):
         is_assigned = assignee.id not in _SYSTEM_IDS
         return self.build_conversation(
             item.id,
-            map(self._translate_thread, shown),
+            [partial(self._translate_thread, thread) for thread in shown],
             subject=item.subject,
             customer=Customer(id=customer.id, name=customer.full_name, email=customer.email or None),
             assignee=assignee.id if is_assigned and assignee.type in (None, "user") else None,

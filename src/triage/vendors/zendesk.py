@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias, cast
 from urllib.parse import quote, urlsplit
 
@@ -319,10 +320,10 @@ class Zendesk(HelpDesk):
         requester = users.get(ticket.requester_id or "") or User(id="unknown")
         return self.build_conversation(
             ticket.id,
-            (
-                self._translate_comment(comment, ticket, users, is_first=number == 0)
+            [
+                partial(self._translate_comment, comment, ticket, users, is_first=number == 0)
                 for number, comment in enumerate(comments)
-            ),
+            ],
             subject=ticket.subject,
             customer=Customer(id=ticket.requester_id, name=requester.name, email=requester.email),
             assignee=ticket.assignee_id,
