@@ -25,7 +25,7 @@ from triage.engine.backlog import BacklogWatch
 from triage.engine.clients import AsyncHttpOption, HttpClients, HttpOption
 from triage.engine.engine import Engine
 from triage.engine.health import check_readiness
-from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener
+from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener, build_fields
 from triage.engine.rules import Reroute
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload, describe_location
 from triage.inbox import MemoryInbox
@@ -53,6 +53,7 @@ logger = logging.getLogger(__name__)
 
 _MIB = 1024 * 1024
 _STORING = 4.5  # seconds; some help desks wait five seconds for our response
+_LARGE = 64 * 1024  # bytes; a smaller body is parsed in so short a time that a thread is not worth it
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -158,7 +159,7 @@ class Router:
             dry_run=dry_run,
             clients=HttpClients(http, async_http),
             clock=clock,
-            observers=Observers(LogObserver(self.name)),
+            observers=Observers(LogObserver(self.name, vendor.name)),
         )
         self._check_policy()
         self._check_limits()
@@ -284,14 +285,10 @@ class Router:
             The response. If its `event` is set, pass that to `process`, and then send the response.
 
         Raises:
-            TypeError: `raw_body` is not bytes. The content of a request never raises.
+            TypeError: `raw_body` is not bytes, or `headers` are neither a mapping nor pairs. The content of a request
+                never raises.
         """
-        # For callers without a type checker: the most common mistake is to pass parsed or decoded JSON.
-        if not isinstance(raw_body, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(
-                f"handle() needs the raw bytes of the request's body, not {type(raw_body).__name__}: the signature can "
-                f"only be checked over the bytes as they arrived."
-            )
+        _check_body(raw_body)
         if len(raw_body) > self._max_body:
             return self._reject(413, "refused", f"the body is larger than {self._max_body} bytes")
         delivery = Delivery.create(raw_body, headers, self.engine.clock())
@@ -302,19 +299,27 @@ class Router:
             return self._reject(401, "refused", str(err))
         except MalformedPayload as err:
             conversation_id, event_id = self._identify(delivery)
+            event_id = err.event_id or event_id
             return self._reject(
-                200, "malformed", str(err), key=err.event_id or event_id, conversation_id=conversation_id
+                200, "malformed", str(err), key=event_id, conversation_id=conversation_id, event_id=event_id
             )
         if isinstance(parsed, Event):
-            event = parsed if parsed.owner == self.name else parsed.for_owner(self.name)
-            outcome = Outcome(status="accepted", key=event.key, conversation_id=event.conversation_id)
-            return self._respond(outcome, event=event)
+            _, event_id = self._identify(delivery, parsed.raw)
+            event = parsed.for_owner(self.name).model_copy(update={"event_id": event_id})
+            return self._respond(_build_outcome("accepted", event), event=event)
         if isinstance(parsed, Handshake):
-            return self._reject(200, "ignored", parsed.reason, body=parsed.body)
+            _, event_id = self._identify(delivery)
+            return self._reject(200, "ignored", parsed.reason, key=event_id, event_id=event_id, body=parsed.body)
         warnings = (parsed.reason,) if parsed.is_problem else ()
         conversation_id, event_id = self._identify(delivery)
         return self._reject(
-            200, "ignored", parsed.reason, key=event_id, conversation_id=conversation_id, warnings=warnings
+            200,
+            "ignored",
+            parsed.reason,
+            key=event_id,
+            conversation_id=conversation_id,
+            event_id=event_id,
+            warnings=warnings,
         )
 
     def process(self, event: Event | str, *, attempts: int = ATTEMPTS) -> Outcome:
@@ -376,17 +381,9 @@ class Router:
             raw_body: The request's body, exactly as it arrived.
             headers: The request's headers, as the web framework provides them.
         """
-        received = self.receive(raw_body, headers)
         if self.inbox is not None:
-            # Writing to a disk or a database must not block the event loop, and threads may be scarce.
-            try:
-                async with asyncio.timeout(_STORING):
-                    return await asyncio.to_thread(self._store, self.inbox, received, raw_body)
-            except TimeoutError:
-                # A thread may still store the event later. When it is delivered again, it is then a duplicate.
-                reason = f"the inbox did not store the event within {_STORING:g} s"
-                event = received.event
-                return self._reject(503, "failed", reason, key=event.key if event else None)
+            return await self._store_async(self.inbox, raw_body, headers)
+        received = await self._receive_async(raw_body, headers)
         if received.event is None:
             return received
         return self._respond(await process(self.engine, received.event, AsyncIO(), 1))
@@ -460,9 +457,11 @@ class Router:
     def __repr__(self) -> str:
         return f"Router({self.vendor!r}, buckets={list(self.buckets.names)})"
 
-    def _identify(self, delivery: Delivery) -> tuple[str | None, str | None]:
-        """Return the ids of a delivery without an event, so that an operator can find out what became of it."""
-        return self.vendor.identify(delivery) if isinstance(self.vendor, HelpDesk) else (None, None)
+    def _identify(
+        self, delivery: Delivery, data: Mapping[str, JsonValue] | None = None
+    ) -> tuple[str | None, str | None]:
+        """Return the ids of a delivery's conversation and of the delivery, so that an operator can find it again."""
+        return self.vendor.identify(delivery, data) if isinstance(self.vendor, HelpDesk) else (None, None)
 
     def _check_event(self, event: Event | str) -> None:
         key = event if isinstance(event, str) else event.key
@@ -473,6 +472,24 @@ class Router:
                 "This Router has no inbox to look up a key in: Router(…, inbox=SQLiteInbox(path))."
             )
 
+    async def _receive_async(self, raw_body: bytes, headers: Headers) -> Received:
+        """Do the same as `receive`, but parse a large body in a thread, so that it does not block the event loop."""
+        _check_body(raw_body)
+        if len(raw_body) <= _LARGE:
+            return self.receive(raw_body, headers)
+        return await asyncio.to_thread(self.receive, raw_body, headers)
+
+    async def _store_async(self, inbox: Inbox, raw_body: bytes, headers: Headers) -> WebhookResponse:
+        """Receive and store a delivery. Writing to a disk or a database must not block the event loop, either."""
+        received: Received | None = None
+        try:
+            async with asyncio.timeout(_STORING):  # threads may be scarce
+                received = await self._receive_async(raw_body, headers)
+                return await asyncio.to_thread(self._store, inbox, received, raw_body)
+        except TimeoutError:
+            # A thread may still store the event later. When it is delivered again, it is then a duplicate.
+            return self._report_unstored(f"the inbox did not store the event within {_STORING:g} s", received)
+
     def _store(self, inbox: Inbox, received: Received, body: bytes) -> WebhookResponse:
         """Store a delivery before it is acknowledged, or answer 503 so that the help desk delivers it again."""
         event = received.event
@@ -480,23 +497,40 @@ class Router:
             if event is not None:
                 status: Status = "accepted" if self.engine.store(event) else "duplicate"
                 if status == "accepted":
-                    self._notify_listeners(event.key)
-                outcome = Outcome(status=status, key=event.key, conversation_id=event.conversation_id)
+                    self._notify_listeners(event)
+                outcome = _build_outcome(status, event)
                 self.engine.observers.notify("received", outcome)
                 self._backlog.check()
                 return self._respond(outcome)
             if received.outcome.status == "malformed":
                 inbox.dead_letter_unreadable(self.name, bytes(body), received.outcome.reason)
         except InboxError as err:
-            return self._reject(503, "failed", str(err), key=event.key if event else None)
+            return self._report_unstored(str(err), received)
         return received
 
-    def _notify_listeners(self, key: str) -> None:
+    def _report_unstored(self, reason: str, received: Received | None) -> Received:
+        """Build the response to a delivery that is not stored; `received` is None if it was not parsed, either."""
+        known = received.outcome if received else Outcome(status="failed")
+        return self._reject(
+            503,
+            "failed",
+            reason,
+            key=known.key,
+            conversation_id=known.conversation_id,
+            event_id=known.event_id,
+        )
+
+    def _notify_listeners(self, event: Event) -> None:
         for listener in self._listeners:
             try:
-                listener(key)
+                listener(event.key)
             except Exception as err:  # noqa: BLE001 - whatever it is, the event is stored and must be acknowledged
-                logger.error("%s was stored, but a listener raised %s", key, describe_location(err))  # noqa: TRY400
+                logger.error(  # noqa: TRY400 - a traceback would add nothing
+                    "%s was stored, but a listener raised %s",
+                    event.key,
+                    describe_location(err),
+                    extra=build_fields(event),
+                )
 
     def _respond(
         self,
@@ -521,13 +555,35 @@ class Router:
         *,
         key: str | None = None,
         conversation_id: str | None = None,
+        event_id: str | None = None,
         warnings: tuple[str, ...] = (),
         body: Mapping[str, JsonValue] | None = None,
     ) -> Received:
         """Build the response to a delivery that contains no event to process."""
-        outcome = Outcome(status=status, reason=reason, key=key, conversation_id=conversation_id, warnings=warnings)
+        outcome = Outcome(
+            status=status,
+            reason=reason,
+            key=key,
+            conversation_id=conversation_id,
+            event_id=event_id,
+            warnings=warnings,
+        )
         self.engine.observers.notify("received", outcome)
         return self._respond(outcome, status_code, body=body)
+
+
+def _check_body(body: object) -> None:
+    """Raise for callers without a type checker: the most common mistake is to pass parsed or decoded JSON."""
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError(
+            f"handle() needs the raw bytes of the request's body, not {type(body).__name__}: the signature can only be "
+            f"checked over the bytes as they arrived."
+        )
+
+
+def _build_outcome(status: Status, event: Event) -> Outcome:
+    """Build the outcome of a delivery that contains an event."""
+    return Outcome(status=status, key=event.key, conversation_id=event.conversation_id, event_id=event.event_id)
 
 
 def _check_arguments(vendor: object, inbox: object, limits: object, name: object) -> None:

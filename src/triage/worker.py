@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
 from triage.engine.attempt import ATTEMPTS, Attempt
+from triage.engine.observe import build_fields
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
 from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork, will_fork_without_hooks
@@ -224,7 +225,7 @@ class Worker:
                 options = {} if is_free else {"interrupted": False}
                 jobs += await asyncio.to_thread(self._inbox.lease, free, self._lease, self._router.name, **options)
         except InboxError as err:
-            logger.error("the worker cannot lease events: %s", err)  # noqa: TRY400 - a traceback would add nothing
+            logger.error("the worker cannot lease events: %s", str(err))  # noqa: TRY400 - a traceback would add nothing
             return False
         except _ERRORS as err:  # no thread can be started, no memory is left, a defect in an inbox
             self._record_error(err)
@@ -242,12 +243,14 @@ class Worker:
         try:
             await Attempt(self._router.engine, job, io, self._attempts).run()
         except LeaseLost as err:
-            logger.warning("%s", err)  # another worker has taken over the event
+            logger.warning("%s", str(err), extra=build_fields(job.event))  # another worker has taken over the event
         except InboxError as err:
-            logger.error("%s: %s", job.event.key, err)  # noqa: TRY400 - a worker resumes it when its lease expires
+            # A worker resumes it when its lease expires.
+            logger.error("%s: %s", job.event.key, str(err), extra=build_fields(job.event))  # noqa: TRY400
         except _ERRORS as err:  # a defect, or a classifier that calls sys.exit(), must not stop the worker
             location = describe_location(err)
-            logger.error("%s: a defect: %s", job.event.key, location)  # noqa: TRY400 - its text may quote a customer
+            # Not `logger.exception`: its text may quote a customer.
+            logger.error("%s: a defect: %s", job.event.key, location, extra=build_fields(job.event))  # noqa: TRY400
 
 
 def _drain_at_exit(worker: Worker) -> None:
@@ -310,7 +313,7 @@ class _Heartbeat:
             self._inbox.record_heartbeat(self._owner)
             self._inbox.extend(list(self._tasks.values()), self._lease)  # `list` copies at once
         except InboxError as err:
-            logger.error("the worker cannot extend its leases: %s", err)  # noqa: TRY400 - a traceback adds nothing
+            logger.error("the worker cannot extend its leases: %s", str(err))  # noqa: TRY400 - a traceback adds nothing
         except Exception as err:  # noqa: BLE001 - whatever it is, the next heartbeat may succeed
             logger.error("the worker cannot extend its leases: %s", describe_location(err))  # noqa: TRY400
 

@@ -71,6 +71,12 @@ def test_the_values_of_a_repeated_header_are_joined_and_so_are_not_a_signature()
     assert Delivery.create(b"", [("X-Sig", "a"), ("x-sig", "b")], 0.0).headers["x-sig"] == "a, b"
 
 
+@pytest.mark.parametrize("headers", [None, 5, "X-Sig: a", [("X-Sig",)], [None]])
+def test_what_is_not_headers_is_named(headers: Any) -> None:
+    with pytest.raises(TypeError, match=r"handle\(\) needs the request's headers, a mapping or pairs"):
+        Delivery.create(b"", headers, 0.0)
+
+
 @given(st.lists(st.tuples(st.binary(), st.binary())))
 def test_no_header_raises(headers: list[tuple[bytes, bytes]]) -> None:
     Delivery.create(b"", headers, 0.0)

@@ -74,7 +74,7 @@ class Ensemble(Composite):
         except ConfigurationError:
             raise
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
-            logger.error("%r raised %s%s", classifier, describe_location(err), quote_error(err))  # noqa: TRY400
+            logger.error("%s raised %s%s", repr(classifier), describe_location(err), quote_error(err))  # noqa: TRY400
             # An exception reports no cost, and must not hide from the daily budget the cost of the other verdicts.
             cost_usd = 0.0 if classifier.priced else None
             return fall_back_after(err, f"it raised {type(err).__name__}", buckets, cost_usd=cost_usd)

@@ -14,6 +14,8 @@ from triage.engine.breaker import LONGEST_PAUSE
 from triage.engine.engine import Engine
 from triage.engine.history import MOST_ENTRIES, History
 from triage.engine.lease import Lease
+from triage.engine.observe import build_fields
+from triage.engine.offload import run_adapter
 from triage.engine.rules import Objection, find_common_reason, find_objections, is_late
 from triage.engine.steps import StepRunner
 from triage.engine.storage import call_inbox
@@ -67,7 +69,7 @@ async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> 
         await call_inbox(inbox, io, inbox.redrive, key)
     job = await call_inbox(inbox, io, inbox.lease_key, key, _LEASE)
     if job is None:
-        outcome = _describe_unleased(key, is_known=is_known)
+        outcome = _describe_unleased(key, await _find_event(engine, event, io), is_known=is_known)
         engine.observers.notify("received", outcome)
     else:
         try:
@@ -83,10 +85,24 @@ async def process(engine: Engine, event: Event | str, io: IO, attempts: int) -> 
     return outcome
 
 
-def _describe_unleased(key: str, *, is_known: bool) -> Outcome:
-    if is_known:
-        return Outcome(status="duplicate", reason="the message was already handled, or is being handled", key=key)
-    return Outcome(status="accepted", reason="it waits for an earlier message of its conversation", key=key)
+async def _find_event(engine: Engine, event: Event | str, io: IO) -> Event | None:
+    """Return the event of a key, for the log line; None if it was removed, or cannot be read."""
+    if isinstance(event, Event):
+        return event
+    entry = await call_inbox(engine.inbox, io, engine.inbox.get_entry, event)
+    return entry.event if entry else None
+
+
+def _describe_unleased(key: str, event: Event | None, *, is_known: bool) -> Outcome:
+    status: Status = "duplicate" if is_known else "accepted"
+    reason = "the message was already handled, or is being handled"
+    return Outcome(
+        status=status,
+        reason=reason if is_known else "it waits for an earlier message of its conversation",
+        key=key,
+        conversation_id=event.conversation_id if event else None,
+        event_id=event.event_id if event else None,
+    )
 
 
 async def _process_waiting(engine: Engine, key: str, io: IO) -> None:
@@ -155,7 +171,7 @@ class Attempt:
             history = await self._read_history()
             outcome = self._find_early_outcome(history)
             if outcome is None:
-                conversation = self._interpret(await self._engine.vendor.fetch(self.event, self._send), history)
+                conversation = self._interpret(await self._fetch(), history)
                 self.ledger = self.ledger.model_copy(update={"customer": conversation.customer})
                 outcome = await self._decide(conversation, history)
                 if outcome is None:
@@ -186,6 +202,9 @@ class Attempt:
         await self._dead_letter(outcome)
         self._engine.observers.notify("settled", outcome)
         return outcome
+
+    async def _fetch(self) -> Conversation:
+        return await run_adapter(lambda send: self._engine.vendor.fetch(self.event, send), self._send, self._io)
 
     # Before the conversation is read
 
@@ -341,6 +360,7 @@ class Attempt:
             reason=reason,
             key=self.event.key,
             conversation_id=self.event.conversation_id,
+            event_id=self.event.event_id,
             verdict=self.ledger.verdict,
             steps=results,
             warnings=tuple(self._warnings),
@@ -422,7 +442,12 @@ class Attempt:
 
     async def _dead_letter(self, outcome: Outcome) -> None:
         if self._engine.is_durable:  # otherwise the log line of the outcome suffices
-            attempts = min(self._job.attempts, self._attempts)
-            logger.error("%s was dead-lettered after %s attempts: %s", self.event.key, attempts, outcome.reason)
+            logger.error(
+                "%s was dead-lettered after %s attempts: %s",
+                self.event.key,
+                min(self._job.attempts, self._attempts),
+                outcome.reason,
+                extra=build_fields(self.event),
+            )
         inbox, reason = self._engine.inbox, outcome.reason
         await call_inbox(inbox, self._io, inbox.dead_letter, self._job, reason, self.ledger, outcome)

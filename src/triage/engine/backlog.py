@@ -41,7 +41,7 @@ class BacklogWatch:
         try:
             seconds = self._inbox.get_oldest_due(self._owner)
         except InboxError as err:
-            logger.warning("%s: cannot check whether a worker processes the stored events: %s", self._owner, err)
+            logger.warning("%s: cannot check whether a worker processes the stored events: %s", self._owner, str(err))
             return
         if seconds >= _LONGEST_WAIT:
             logger.warning(

@@ -116,7 +116,7 @@ class CircuitBreaker:
         try:
             self._open_until = self._clock() + self._inbox.get_pause(self.name)
         except InboxError as err:
-            logger.warning("cannot check whether another worker has paused %s: %s", self.name, err)
+            logger.warning("cannot check whether another worker has paused %s: %s", self.name, str(err))
 
     def _open(self, seconds: float) -> None:
         self._open_until = max(self._open_until, self._clock() + seconds)
@@ -125,4 +125,4 @@ class CircuitBreaker:
             self._inbox.set_pause(self.name, seconds)
         except InboxError as err:
             # This process pauses anyway, and the caller still needs the response it received.
-            logger.warning("cannot share the pause of %s with other workers: %s", self.name, err)
+            logger.warning("cannot share the pause of %s with other workers: %s", self.name, str(err))

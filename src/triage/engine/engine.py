@@ -133,7 +133,13 @@ class Engine:
         except (AsyncOnlyError, RecordingMissing):
             raise
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
-            logger.error("the classifier raised %s%s", describe_location(err), quote_error(err))  # noqa: TRY400
+            logger.error(  # noqa: TRY400 - a traceback may quote the customer
+                "the classifier raised %s%s, conversation %s",
+                describe_location(err),
+                quote_error(err),
+                conversation.id,
+                extra={"router": self.owner, "conversation_id": conversation.id},
+            )
             return fall_back_after(err, f"the classifier raised {type(err).__name__}", self.buckets)
 
     def fall_back(self, cause: FallbackReason, reason: str) -> Verdict:
@@ -225,7 +231,12 @@ class Engine:
         try:
             return bool(self.when(conversation))
         except Exception as err:  # noqa: BLE001 - the user's code; a defect in it must not lose a message
-            logger.error("the Router's `when` function raised %s", describe_location(err))  # noqa: TRY400 - the same
+            logger.error(  # noqa: TRY400 - the same
+                "the Router's `when` function raised %s, conversation %s",
+                describe_location(err),
+                conversation.id,
+                extra={"router": self.owner, "conversation_id": conversation.id},
+            )
             return True
 
     def recognize_own_messages(self, conversation: Conversation, written: Container[str]) -> Conversation:

@@ -1,7 +1,7 @@
 """Observe deliveries and attempts: one interface for logs, metrics and traces."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from typing_extensions import override
@@ -103,15 +103,47 @@ class Observers:
                 logger.error("an observer raised %s", describe_location(err))  # noqa: TRY400 - it may quote a customer
 
 
+_SHOWN = ("router", "status", "conversation_id", "event_id", "key", "bucket", "fallback", "steps", "reason")
+
+
+def build_fields(event: Event) -> dict[str, str | float]:
+    """Return the attributes of a log record about an event, named as in the line of its outcome.
+
+    Args:
+        event: The event.
+    """
+    return _remove_unknown(
+        {
+            "router": event.owner,
+            "vendor": event.vendor,
+            "conversation_id": event.conversation_id,
+            "event_id": event.event_id,
+            "key": event.key,
+        }
+    )
+
+
+def _remove_unknown(fields: Mapping[str, str | float | None]) -> dict[str, str | float]:
+    """Remove what is unknown, because OpenTelemetry warns about an attribute that is None."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 class LogObserver(Observer):
     """Logs each outcome in one line, which contains only ids and our own words, never customer text.
 
+    The record also has the parts of the line as attributes, for handlers that filter, count or write JSON: `router`,
+    `vendor`, `status`, `conversation_id`, `event_id`, `key`, `bucket`, `confidence`, `fallback`, `cost` (in USD),
+    `latency` (of the classifier, in seconds), `steps` and `reason`. They are text, numbers and booleans; one that is
+    unknown is missing.
+
     Args:
         name: The Router's name, with which the line begins.
+        vendor: The help desk's name.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, vendor: str) -> None:
         self._name = name
+        self._vendor = vendor
 
     @override
     def received(self, outcome: Outcome) -> None:
@@ -124,18 +156,26 @@ class LogObserver(Observer):
         # We write the reason of a fallback verdict. A model writes any other, about customer text.
         reason = verdict.reason if verdict is not None and fell_back else ""
         reasons = dict.fromkeys((outcome.reason, reason, *outcome.warnings))
+        fields: dict[str, str | float | None] = {
+            "router": self._name,
+            "vendor": self._vendor,
+            "status": outcome.status,
+            "conversation_id": outcome.conversation_id,
+            "event_id": outcome.event_id,
+            "key": outcome.key,
+            "bucket": verdict.bucket if verdict else None,
+            "confidence": verdict.confidence if verdict else None,
+            "fallback": fell_back if verdict else None,
+            "cost": verdict.cost_usd if verdict else None,
+            "latency": verdict.latency if verdict else None,
+            "steps": ",".join(map(str, outcome.steps)),
+            "reason": "; ".join(filter(None, reasons)),
+        }
         logger.log(
             _LEVELS.get(outcome.status, logging.WARNING if fell_back or outcome.warnings else logging.INFO),
-            "%s %s conversation=%s key=%s bucket=%s fallback=%s steps=%s reason=%s",
-            self._name,
-            outcome.status,
-            outcome.conversation_id,
-            outcome.key,
-            verdict and verdict.bucket,
-            verdict and verdict.fallback,
-            ",".join(f"{result.step.name}:{result.status}" for result in outcome.steps),
-            "; ".join(filter(None, reasons)),
-            extra={"outcome": outcome},  # for handlers that count or alert
+            "%s %s conversation=%s event=%s key=%s bucket=%s fallback=%s steps=%s reason=%s",
+            *(fields[name] for name in _SHOWN),
+            extra=_remove_unknown(fields),
         )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from triage.actions import ROUTING, Assign, Close, Run
 from triage.engine.engine import Engine
 from triage.engine.lease import Lease
+from triage.engine.offload import run_adapter
 from triage.engine.rules import Objection, explain, find_common_reason, find_objections
 from triage.errors import ConfigurationError, TriageError, VendorError, describe_location
 from triage.io.ports import IO
@@ -87,7 +88,7 @@ class StepRunner:
             return None
         # An earlier attempt was interrupted while it performed a step that must not be repeated.
         must_look = result.status == "unknown" and not result.step.idempotent
-        if must_look and await self._vendor.was_performed(result.step, before, self._send):
+        if must_look and await self._was_performed(result.step, before):
             self._set_result(number, StepResult(step=result.step, status="done"))
             return None
         objections = find_objections(conversation, self._job.event, self._engine.limits, self._engine.clock())
@@ -163,6 +164,9 @@ class StepRunner:
             call = f"{action.name}()"
             raise VendorError(f"it raised {describe_location(err)}", vendor="function", call=call) from None
 
+    async def _was_performed(self, step: Step, before: Conversation) -> bool:
+        return await run_adapter(lambda send: self._vendor.was_performed(step, before, send), self._send, self._io)
+
     async def _took_effect(self, number: int, step: Step, error: VendorError, before: Conversation) -> bool:
         """Return whether a step took effect although its call failed. If not, record its result."""
         status: Literal["failed", "unknown"] = "failed"
@@ -170,7 +174,7 @@ class StepRunner:
             status = "unknown"
             if not step.idempotent:
                 with suppress(VendorError):
-                    if await self._vendor.was_performed(step, before, self._send):
+                    if await self._was_performed(step, before):
                         return True
                     status = "failed"
         self._set_result(number, StepResult(step=step, status=status, detail=str(error)))

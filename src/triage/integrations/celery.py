@@ -4,10 +4,13 @@ A broker message carries only an event's key, and the inbox is the source of tru
 again. A duplicate message does nothing, because the event is already leased or finished.
 """
 
+import atexit
 import logging
+import queue
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from triage.engine.attempt import ATTEMPTS
@@ -23,6 +26,8 @@ except ImportError as err:  # pragma: no cover - the tests have it
 logger = logging.getLogger(__name__)
 
 _SWEEP_LIMIT = 1000  # events that one sweep sends again
+_MOST_WAITING = 10_000  # keys that wait to be sent
+_LONGEST_FLUSH = 3.0  # seconds that an exiting process waits for the broker
 
 
 def bind(
@@ -84,6 +89,9 @@ def bind(
 class _Sender:
     """Sends keys in a separate thread: a broker that is down takes seconds to fail, and webhooks must not wait.
 
+    The thread is a daemon, and the number of keys that wait for it is bounded. So a broker that hangs can neither keep
+    the process from exiting nor fill its memory. The sweeper sends what was not sent.
+
     Args:
         send: Sends a key.
         quiet: Seconds to stop sending after a failure. The sweeper sends the keys of that time.
@@ -92,24 +100,48 @@ class _Sender:
     def __init__(self, send: Callable[[str], object], quiet: float) -> None:
         self._send = send
         self._quiet = quiet
-        self._quiet_until = float("-inf")
-        self._executor = ThreadPoolExecutor(1, "triage-celery")
+        self._start_anew()
         register_at_fork(self)
+        atexit.register(self.finish)
+
+    def _start_anew(self) -> None:
+        self._quiet_until = float("-inf")
+        self._keys: queue.Queue[str | None] = queue.Queue(_MOST_WAITING)
+        self._guard = threading.Lock()
+        self._thread: threading.Thread | None = None
 
     def __call__(self, key: str) -> None:
-        self._executor.submit(self._send_quietly, key)
-
-    def _send_quietly(self, key: str) -> None:
-        if time.monotonic() < self._quiet_until:
-            return
+        with self._guard:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="triage-celery", daemon=True)
+                self._thread.start()
         try:
-            self._send(key)
-        except Exception as err:  # noqa: BLE001 - whatever the broker's client raises, the sweeper sends the key again
-            self._quiet_until = time.monotonic() + self._quiet
-            logger.warning("%s and the events after it are left to the sweeper: %s", key, type(err).__name__)
+            self._keys.put_nowait(key)
+        except queue.Full:
+            self._pause(key, "the broker does not respond")
+
+    def finish(self) -> None:
+        """Wait a moment for the keys that are being sent. The interpreter calls it when it exits."""
+        if self._thread is not None:
+            with suppress(queue.Full):
+                self._keys.put_nowait(None)
+                self._thread.join(_LONGEST_FLUSH)
+
+    def _run(self) -> None:
+        while (key := self._keys.get()) is not None:
+            if time.monotonic() >= self._quiet_until:
+                try:
+                    self._send(key)
+                except Exception as err:  # noqa: BLE001 - whatever it is, the sweeper sends the key again
+                    self._pause(key, type(err).__name__)
+
+    def _pause(self, key: str, reason: str) -> None:
+        if time.monotonic() >= self._quiet_until:
+            logger.warning("%s and the events after it are left to the sweeper: %s", key, reason)
+        self._quiet_until = time.monotonic() + self._quiet
 
     def before_fork(self) -> None:
-        """Do nothing: no resource of the executor is held."""
+        """Do nothing: the child process gets its own queue, lock and thread."""
 
     def after_fork(self, *, child: bool) -> None:
         """Use a new thread in the child process.
@@ -118,4 +150,4 @@ class _Sender:
             child: True in the child process.
         """
         if child:  # pragma: no cover - runs in forked processes only, where coverage is not measured
-            self._executor = ThreadPoolExecutor(1, "triage-celery")
+            self._start_anew()

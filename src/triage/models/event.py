@@ -26,6 +26,8 @@ class Event(Model):
     key: str
     """Identifies the message. It is the same in every delivery, so that the message is processed only once. It begins
     with the owner."""
+    event_id: str | None = None
+    """The help desk's own id of the first delivery that contained the message, with which to search its log."""
     occurred_at: datetime | None = None
     conversation: Conversation
     """The part that the delivery contains; the adapter's `fetch` reads the whole conversation."""

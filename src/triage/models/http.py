@@ -39,16 +39,24 @@ class Delivery:
             body: The request's body, the bytes as they were received.
             headers: The request's headers, in any form that `Headers` allows.
             received_at: When it was received, in seconds since the epoch.
+
+        Raises:
+            TypeError: `headers` has another form.
         """
         # The headers of Werkzeug and Starlette may contain a name more than once. Only items() returns every value.
         items = getattr(headers, "items", None)
-        lowered: dict[str, str] = {}
-        for pair in items() if items else headers:
-            # WSGI and ASGI servers decode with Latin-1, which never fails.
-            name, value = (part.decode("latin-1") if isinstance(part, bytes) else str(part) for part in pair)
-            name = name.lower()
-            lowered[name] = f"{lowered[name]}, {value}" if name in lowered else value
-        return cls(bytes(body), lowered, received_at)
+        values: dict[str, list[str]] = {}
+        try:
+            for pair in items() if items else headers:
+                # WSGI and ASGI servers decode with Latin-1, which never fails.
+                name, value = (part.decode("latin-1") if isinstance(part, bytes) else str(part) for part in pair)
+                values.setdefault(name.lower(), []).append(value)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"handle() needs the request's headers, a mapping or pairs of names and values, not "
+                f"{type(headers).__name__}."
+            ) from None
+        return cls(bytes(body), {name: ", ".join(joined) for name, joined in values.items()}, received_at)
 
 
 class HttpAnswer:

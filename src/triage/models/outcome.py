@@ -99,6 +99,8 @@ class Outcome(Model):
     """An explanation in our own words, without customer text."""
     key: str | None = None
     conversation_id: str | None = None
+    event_id: str | None = None
+    """The help desk's own id of the delivery, with which to search its log, if there is one."""
     verdict: Verdict | None = None
     steps: tuple[StepResult, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """Conversion between plain text and HTML, removal of quoted history and secrets, recognition of senders and names."""
 
+from triage.text.budget import TextBudget, limit_markup
 from triage.text.compare import normalize_for_comparison
 from triage.text.html import Plain, clean, from_html, looks_like_html, to_html
 from triage.text.names import clean_name
@@ -11,12 +12,14 @@ from triage.text.unicode import normalize_unicode
 __all__ = [
     "Plain",
     "Split",
+    "TextBudget",
     "clean",
     "clean_name",
     "describe_automatic",
     "from_html",
     "is_forward_subject",
     "is_reply_subject",
+    "limit_markup",
     "looks_like_html",
     "normalize_for_comparison",
     "normalize_unicode",

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from html import escape, unescape
 from typing import NamedTuple
 
+from triage.text.budget import take_markup
+
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 # Soft hyphen, byte order mark, direction marks, tag characters. People cannot see them, so the classifier must not
 # see them, either.
@@ -49,12 +51,13 @@ def from_html(markup: str) -> Plain:
     """Convert HTML to plain text, with `> ` before each line of a quotation.
 
     Args:
-        markup: HTML, which may be broken. Everything after the first million characters is ignored.
+        markup: HTML, which may be broken. Everything after the first million characters is ignored, and in a long
+            conversation less than that (see `triage.text.budget`).
     """
     writer = _Writer()
     at = 0
     # An embedded image would use up the million characters.
-    markup = _DATA_URL.sub("data:", markup)[:_LONGEST_MARKUP]
+    markup = take_markup(_DATA_URL.sub("data:", markup)[:_LONGEST_MARKUP])
     for token in _TOKEN.finditer(markup):
         writer.text(_unescape(markup[at : token.start()]))
         at = token.end()

@@ -45,12 +45,14 @@ from triage.models import (
 )
 from triage.text import (
     Plain,
+    TextBudget,
     clean,
     clean_name,
     describe_automatic,
     from_html,
     is_forward_subject,
     is_reply_subject,
+    limit_markup,
     normalize_for_comparison,
     split_quotes,
     to_html,
@@ -73,7 +75,7 @@ from triage.vendors.responses import (
     unexpected_response,
 )
 from triage.vendors.settings import ListOf, Number, Secret, Settings, SigningSecret
-from triage.vendors.signing import Secrets, decode_base64, decode_hex, explain_rejection
+from triage.vendors.signing import Secrets, decode_base64, decode_hex, explain_rejection, explain_time
 
 __all__ = [
     "Action",
@@ -130,6 +132,7 @@ __all__ = [
     "decode_hex",
     "describe_automatic",
     "explain_rejection",
+    "explain_time",
     "follow_merges",
     "from_html",
     "merge_fields",
@@ -409,14 +412,17 @@ class HelpDesk(Settings, ABC):
         """
         return None
 
-    def identify(self, delivery: Delivery) -> tuple[str | None, str | None]:
+    def identify(
+        self, delivery: Delivery, data: Mapping[str, JsonValue] | None = None
+    ) -> tuple[str | None, str | None]:
         """Return the ids of a delivery's conversation and of the delivery itself, as far as they are there and safe.
 
         Args:
             delivery: A verified delivery.
+            data: The parsed body; None to parse it here.
         """
         try:
-            data = parse_json(delivery.body)
+            data = parse_json(delivery.body) if data is None else data
         except MalformedPayload:
             data = {}
         conversation = next(filter(None, (find_id(data, path) for path in self.conversation_paths)), None)
@@ -736,7 +742,7 @@ class HelpDesk(Settings, ABC):
     def build_conversation(
         self,
         id_: str,
-        messages: Iterable[Message],
+        messages: Iterable[Message | Callable[[], Message]],
         *,
         customer: Customer | None = None,
         subject: str | None = None,
@@ -755,7 +761,8 @@ class HelpDesk(Settings, ABC):
 
         Args:
             id_: The conversation's id.
-            messages: The messages, oldest first.
+            messages: The messages, oldest first, or functions that build them. With functions, the newest message is
+                built first, and only the beginnings of old messages are converted if a conversation is very long.
             customer: The customer.
             subject: The subject.
             assignee: The id of the user to whom the conversation is assigned. Our own id counts as unassigned.
@@ -769,7 +776,8 @@ class HelpDesk(Settings, ABC):
             version: The vendor's version of this state.
             is_continued: True if messages before the first one are not shown, as in a webhook about a reply.
         """
-        kept = [message for message in messages if message.text or message.attachments or message.role == "customer"]
+        built = _build_newest_first(list(messages))
+        kept = [message for message in built if message.text or message.attachments or message.role == "customer"]
         customer = customer or Customer()
         sender = _Sender(customer, clean(subject or ""))
         shown = list(_remove_history(kept, sender.subject, is_continued=is_continued))
@@ -805,6 +813,18 @@ class _Sender(NamedTuple):
             address=self.customer.email, name=self.customer.name, subject=self.subject, text=message.text
         )
         return message if reason is None else message.model_copy(update={"is_automatic": True})
+
+
+def _build_newest_first(messages: Sequence[Message | Callable[[], Message]]) -> list[Message]:
+    """Return the messages in their original order, with shorter texts if there is too much text in all."""
+    budget = TextBudget()
+    built: list[Message] = []
+    with limit_markup():
+        for item in reversed(messages):
+            message = item if isinstance(item, Message) else item()
+            text = budget.take(message.text)
+            built.append(message if text == message.text else message.model_copy(update={"text": text}))
+    return built[::-1]
 
 
 def _remove_history(messages: Sequence[Message], subject: str, *, is_continued: bool) -> Iterator[Message]:

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AliasPath, BeforeValidator, Field, JsonValue, StrictStr, StringConstraints
@@ -30,7 +31,7 @@ from triage.vendors.base import ErrorFacts, HelpDesk, Send, build_steps, merge_f
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, parse_timestamp, safe_word
 from triage.vendors.responses import naming, parse_response
 from triage.vendors.settings import ListOf, Secret, SigningSecret
-from triage.vendors.signing import decode_hex, explain_rejection
+from triage.vendors.signing import decode_hex, explain_rejection, explain_time
 
 Hook: TypeAlias = Literal["plugin", "website"]
 
@@ -48,6 +49,7 @@ _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # A shorter page is the last one: https://github.com/crisp-im/ruby-crisp-api/issues/18
 _PAGE_SIZE = 20
 _MAX_PAGES = 5
+_STAMP = "X-Crisp-Request-Timestamp"
 _MAX_TIMESTAMP = 1e15  # milliseconds
 _MILLISECONDS_DIGITS = 12  # a timestamp with at least this many digits is in milliseconds
 _RETRY_WINDOW = 86_400.0  # seconds in which Crisp may repeat a delivery with its first signature
@@ -356,26 +358,29 @@ class Crisp(HelpDesk):
                 is_sent = bool(delivery.headers.get(name.lower()))
                 raise InvalidSignature(f"{name} is not the key in the URL" if is_sent else f"{name} is absent")
             return
-        stamp = delivery.headers.get("x-crisp-request-timestamp", "")
+        stamp = delivery.headers.get(_STAMP.lower(), "")
         message = b"[" + stamp.encode("utf-8", "replace") + b";" + delivery.body + b"]"
         # One of Crisp's own clients also accepts capitals.
         signature = decode_hex(delivery.headers.get("x-crisp-signature", "").lower())
         if not self.secrets.verify(message, signature, "sha256"):
-            raise InvalidSignature(explain_rejection(delivery.headers, "X-Crisp-Signature", "the plugin's secret"))
-        if not self._is_recent(stamp, delivery):
-            raise StaleDelivery("X-Crisp-Request-Timestamp is not within the replay window")
+            reason = explain_rejection(delivery, "X-Crisp-Signature", "the plugin's secret", stamp=_STAMP)
+            if delivery.headers.get(self.URL_KEY.lower()):
+                reason += f"; {self.URL_KEY} is present, so if a website's hook sent the delivery, pass hook='website'"
+            raise InvalidSignature(reason)
+        self._check_time(stamp, delivery)
 
-    def _is_recent(self, stamp: str, delivery: Delivery) -> bool:
+    def _check_time(self, stamp: str, delivery: Delivery) -> None:
         if not re.fullmatch(r"[0-9]{1,15}", stamp):
-            return False
+            raise InvalidSignature(f"{_STAMP} is not a time")
         if self.replay_window is None:
-            return True
+            return
         # Crisp does not document whether the timestamp is in seconds or in milliseconds.
-        age = delivery.received_at - int(stamp) / (1000 if len(stamp) >= _MILLISECONDS_DIGITS else 1)
+        signed_at = int(stamp) / (1000 if len(stamp) >= _MILLISECONDS_DIGITS else 1)
         # The number of the attempt is not signed. A replay of an old delivery is a duplicate of its message.
         is_retry = re.fullmatch(r"0*(?:[2-9]|[1-9][0-9]{1,3})", delivery.headers.get("x-delivery-attempt-count", ""))
         longest = max(self.replay_window, _RETRY_WINDOW) if is_retry else self.replay_window
-        return -self.replay_window <= age <= longest
+        if not -self.replay_window <= delivery.received_at - signed_at <= longest:
+            raise StaleDelivery(explain_time(_STAMP, signed_at, delivery, longest))
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a visitor's message from `message:send`."""
@@ -446,7 +451,7 @@ class Crisp(HelpDesk):
         visitors = [message for message in reversed(messages) if message.sender == "user"]
         return self.build_conversation(
             item.session_id,
-            (self._translate_message(message) for message in messages if message.type in _TYPES),
+            [partial(self._translate_message, message) for message in messages if message.type in _TYPES],
             customer=Customer(
                 id=next((visitor.user_id for visitor in visitors if visitor.user_id), None),
                 name=item.nickname,

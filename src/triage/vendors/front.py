@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import takewhile
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -69,7 +70,7 @@ from triage.vendors.front_payload import (
 from triage.vendors.payload import parse_json, safe_word
 from triage.vendors.responses import follow_merges
 from triage.vendors.settings import ListOf, Secret, SigningSecret
-from triage.vendors.signing import decode_base64, explain_rejection
+from triage.vendors.signing import decode_base64, explain_rejection, explain_time
 
 Source: TypeAlias = Literal["application", "rule"]
 
@@ -83,8 +84,9 @@ _FAILURES = frozenset({"message_delivery_failed", "sending_error", "message_boun
 # What changes the state of a conversation, except for messages.
 _CLOSINGS = frozenset({"archive", "trash"})
 _OPENINGS = frozenset({"reopen", "restore", "reminder"})
+_SIGNATURE, _STAMP = "X-Front-Signature", "X-Front-Request-Timestamp"
 _WINDOW = 300.0  # seconds: https://dev.frontapp.com/docs/security-1
-_LARGEST_REWRITTEN = 1024 * 1024  # bytes; a larger body is not parsed before its signature is verified
+_LARGEST_REWRITTEN = 64 * 1024  # bytes; anybody can send a body, and no larger one is parsed before it is verified
 _SAME_MOMENT = timedelta(seconds=10)  # a conversation that is reopened so soon after a message was reopened by it
 _HOLD = timedelta(days=7)  # how long a human's answer counts with `messages="new"`
 _CHALLENGE = re.compile(r"[\w.~+/=:-]{1,256}", re.ASCII)
@@ -218,20 +220,30 @@ class Front(HelpDesk):
         window.
         Sources: https://dev.frontapp.com/docs/application-webhooks, https://dev.frontapp.com/docs/rule-webhooks
         """
-        signature = decode_base64(delivery.headers.get("x-front-signature", ""))
+        signature = decode_base64(delivery.headers.get(_SIGNATURE.lower(), ""))
         if self.source == "rule":
             forms = _list_signed_forms(delivery.body) if signature else ()
             if not any(self.secrets.verify(form, signature, "sha1") for form in forms):
-                raise InvalidSignature(
-                    explain_rejection(delivery.headers, "X-Front-Signature", "the rule's API secret")
-                )
+                raise InvalidSignature(self._explain_rejection(delivery, "the rule's API secret"))
             return
-        stamp = delivery.headers.get("x-front-request-timestamp", "")
+        stamp = delivery.headers.get(_STAMP.lower(), "")
         message = stamp.encode("utf-8", "replace") + b":" + delivery.body
         if not self.secrets.verify(message, signature, "sha256"):
-            raise InvalidSignature(explain_rejection(delivery.headers, "X-Front-Signature", "the app's secret"))
-        if not re.fullmatch(r"[0-9]{1,15}", stamp) or abs(delivery.received_at - int(stamp) / 1000) > _WINDOW:
-            raise StaleDelivery("X-Front-Request-Timestamp is not within 5 minutes of our time")
+            raise InvalidSignature(self._explain_rejection(delivery, "the app's secret"))
+        signed_at = int(stamp) / 1000 if re.fullmatch(r"[0-9]{1,15}", stamp) else None
+        if signed_at is None or abs(delivery.received_at - signed_at) > _WINDOW:
+            raise StaleDelivery(explain_time(_STAMP, signed_at, delivery, _WINDOW))
+
+    def _explain_rejection(self, delivery: Delivery, secret: str) -> str:
+        """Return why a delivery was rejected. The two systems differ in whether they send a timestamp."""
+        is_signed, is_stamped = (bool(delivery.headers.get(name.lower())) for name in (_SIGNATURE, _STAMP))
+        if is_signed and is_stamped != (self.source == "application"):
+            sender, source = ("an application", "application") if is_stamped else ("a rule", "rule")
+            return (
+                f"{_STAMP} is {'present' if is_stamped else 'absent'}, so {sender} sent the delivery, and the adapter "
+                f"expects the {self.source}; pass source={source!r}"
+            )
+        return explain_rejection(delivery, _SIGNATURE, secret)
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from `inbound_received`, or from a rule's `inbound`.
@@ -379,7 +391,7 @@ class Front(HelpDesk):
         except VendorError as err:
             if not _is_denied(err):
                 raise
-            logger.warning("it is unknown when %s was archived, so it counts as never archived: %s", item.id, err)
+            logger.warning("it is unknown when %s was archived, so it counts as never archived: %s", item.id, str(err))
             return None
         change = find_change(events)
         if change is None or change.at is None or change.type not in _CLOSINGS:
@@ -433,7 +445,7 @@ class Front(HelpDesk):
         subjects = [item.subject, *(message.subject for message in messages)]
         return self.build_conversation(
             item.id,
-            (self._translate_message(item, message) for message in kept),
+            [partial(self._translate_message, item, message) for message in kept],
             subject=next((subject for subject in subjects if subject), None),
             # Do not use the handle as the id: it is an address, and ids appear in logs.
             customer=Customer(id=sender.contact_id, name=sender.name, email=sender.handle),

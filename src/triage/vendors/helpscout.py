@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from pydantic import AliasChoices, AliasPath, AwareDatetime, BeforeValidator, ConfigDict, Field, JsonValue
@@ -358,7 +359,7 @@ class HelpScout(HelpDesk):
         """
         signature = decode_base64(delivery.headers.get("x-helpscout-signature", ""))
         if not self.secrets.verify(delivery.body, signature, "sha1"):
-            raise InvalidSignature(explain_rejection(delivery.headers, "X-HelpScout-Signature", "the webhook's secret"))
+            raise InvalidSignature(explain_rejection(delivery, "X-HelpScout-Signature", "the webhook's secret"))
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from a `convo.*` webhook. Only an unsigned header names the event."""
@@ -442,7 +443,7 @@ class HelpScout(HelpDesk):
         is_assigned = assignee.id not in _SYSTEM_IDS
         return self.build_conversation(
             item.id,
-            map(self._translate_thread, shown),
+            [partial(self._translate_thread, thread) for thread in shown],
             subject=item.subject,
             customer=Customer(id=customer.id, name=customer.full_name, email=customer.email or None),
             assignee=assignee.id if is_assigned and assignee.type in (None, "user") else None,

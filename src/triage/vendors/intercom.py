@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, PrivateAttr
@@ -16,6 +17,7 @@ from triage.models import (
     Event,
     Handshake,
     Ignored,
+    Message,
     Parsed,
     Performed,
     Request,
@@ -186,7 +188,7 @@ class Intercom(HelpDesk):
         """
         scheme, _, digest = delivery.headers.get("x-hub-signature", "").partition("=")
         if scheme != "sha1" or not self.secrets.verify(delivery.body, decode_hex(digest), "sha1"):
-            raise InvalidSignature(explain_rejection(delivery.headers, "X-Hub-Signature", "the client secret"))
+            raise InvalidSignature(explain_rejection(delivery, "X-Hub-Signature", "the client secret"))
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from a notification."""
@@ -416,18 +418,7 @@ class Intercom(HelpDesk):
         subject = first.subject if first and not first.is_redacted and not first.is_withheld else None
         return self.build_conversation(
             item.id,
-            (
-                self.build_message(
-                    self._name(part, item),
-                    role,
-                    read_text(part, is_plain=is_plain, is_first=part is first),
-                    author=part.writer.id,
-                    at=part.created_at or item.created_at,
-                    files=list_files(part),
-                    is_automatic=role == "customer" and is_automatic(part),
-                )
-                for part, role in written
-            ),
+            [partial(self._translate_part, part, role, item, is_plain=is_plain) for part, role in written],
             subject=to_plain(subject or "", is_plain=is_plain).text,
             customer=senders[-1] if senders else None,
             # Unassigned is null before API version 2.16, and 0 since then.
@@ -439,6 +430,17 @@ class Intercom(HelpDesk):
             tags=(tag.name for tag in item.tags),
             version=item.updated_at,
             is_continued=is_continued and (first is None or first not in parts or not first.body),
+        )
+
+    def _translate_part(self, part: Part, role: Role, item: Item, *, is_plain: bool) -> Message:
+        return self.build_message(
+            self._name(part, item),
+            role,
+            read_text(part, is_plain=is_plain, is_first=part is item.first),
+            author=part.writer.id,
+            at=part.created_at or item.created_at,
+            files=list_files(part),
+            is_automatic=role == "customer" and is_automatic(part),
         )
 
     def _find_role(self, part: Part, *, is_new: bool) -> Role:

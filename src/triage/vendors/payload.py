@@ -119,8 +119,24 @@ def _parse_broken_text(body: bytes) -> JsonValue:
         repaired = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
         data: JsonValue = pydantic_core.from_json(repaired, allow_inf_nan=False)
     except (ValueError, RecursionError):
-        raise MalformedPayload("the body is not JSON") from None
+        raise MalformedPayload(explain_body(body) or "the body is not JSON") from None
     return data
+
+
+_BASE64_OBJECT = re.compile(rb"e[3wy][A-Za-z0-9+/=\r\n]++")  # begins like the base64 of '{"', '{ ', '{\n' or '{}'
+
+
+def explain_body(body: bytes) -> str:
+    """Return what a framework or a gateway has done to a body, or an empty string if that cannot be seen.
+
+    Args:
+        body: The body as it was passed to the Router.
+    """
+    if not body:
+        return "the body is empty: a proxy or a middleware has read it, or the framework does not read chunked requests"
+    if _BASE64_OBJECT.fullmatch(body):
+        return "the body is base64; decode it first, as AWS demands if isBase64Encoded is true"
+    return ""
 
 
 def parse_timestamp(seconds: float | None) -> datetime | None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from triage.errors import ConfigurationError
+from triage.models import Delivery
+from triage.vendors.payload import explain_body
 
 Algorithm: TypeAlias = Literal["sha1", "sha256"]
 
@@ -65,22 +67,67 @@ class Secrets:
         return any(hmac.compare_digest(key, sent) for key in self._keys)
 
 
-def explain_rejection(headers: Mapping[str, str], name: str, secret: str) -> str:
-    """Return why a signature was rejected, and whether the sender or the web framework is to blame.
+# The headers in which the help desks sign their webhooks.
+_SIGNATURES = {
+    "x-hub-signature": "Intercom",
+    "x-zendesk-webhook-signature": "Zendesk",
+    "x-front-signature": "Front",
+    "x-helpscout-signature": "Help Scout",
+    "x-crisp-signature": "Crisp",
+}
+
+
+def explain_rejection(delivery: Delivery, name: str, secret: str, *, stamp: str | None = None) -> str:
+    """Return why a signature was rejected: which side is to blame, and what to correct.
 
     Args:
-        headers: The delivery's headers, with names in lower case.
+        delivery: The delivery.
         name: The header that carries the signature.
         secret: The secret in the user's words: `"the webhook's secret"`.
+        stamp: The header with the signed time; None if the vendor signs no time.
     """
+    headers = delivery.headers
     value = headers.get(name.lower(), "").strip()
-    if f"http_{name.lower().replace('-', '_')}" in headers:
-        return f"{name} is absent: the names are those of a WSGI environment; pass the request's headers instead"
     if not value:
-        return f"{name} is absent"
+        return f"{name} is absent{_explain_absence(headers, name)}"
     if value.startswith(("[", "(")):
         return f"{name} is a list, not text; pass one value for each header"
+    if problem := explain_body(delivery.body):
+        return problem
+    if stamp is not None and not headers.get(stamp.lower(), "").strip():
+        return f"{stamp} is absent, and {name} covers it"
     return f"{name} does not fit {secret} and these bytes; check the secret, and pass the body as it was received"
+
+
+def _explain_absence(headers: Mapping[str, str], name: str) -> str:
+    in_environment = f"HTTP_{name.upper().replace('-', '_')}"
+    if in_environment.lower() in headers:
+        return (
+            f": the names are those of a WSGI environment ({in_environment}); pass the headers of your framework's "
+            f"request instead"
+        )
+    senders = [f"{vendor}, with {header.title()}" for header, vendor in _SIGNATURES.items() if headers.get(header)]
+    if senders:
+        return f": the delivery is signed by {senders[0]}; check which URL is registered at which help desk"
+    return "" if headers else ": there are no headers at all"
+
+
+def explain_time(name: str, signed_at: float | None, delivery: Delivery, window: float) -> str:
+    """Return why the time of a genuine signature was rejected.
+
+    Args:
+        name: The header that contains the time.
+        signed_at: The signed time, in seconds since the epoch; None if the header contains no time.
+        delivery: The delivery.
+        window: The permitted difference, in seconds.
+    """
+    if signed_at is None:
+        return f"{name} is not a time"
+    age = delivery.received_at - signed_at
+    return (
+        f"{name} is {abs(age):.0f} s {'before' if age > 0 else 'after'} our time, and {window:g} s are allowed: a "
+        f"replay, a late delivery, or a wrong clock on this machine"
+    )
 
 
 def decode_hex(text: str) -> bytes | None:

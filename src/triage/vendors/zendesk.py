@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias, cast
 from urllib.parse import quote, urlsplit
 
@@ -41,7 +42,7 @@ from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Role, Send, add_name
 from triage.vendors.oauth import ClientCredentials
 from triage.vendors.payload import parse_json, safe_word, sort_key
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
-from triage.vendors.signing import Secrets, decode_base64, explain_rejection
+from triage.vendors.signing import Secrets, decode_base64, explain_rejection, explain_time
 from triage.vendors.zendesk_payload import (
     API,
     CHILD_TICKET,
@@ -82,6 +83,7 @@ _PUBLIC_SECRET = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105 - 
 _TESTS = Secrets(_PUBLIC_SECRET)
 _CREDENTIALS = ("client_id", "client_secret", "access_token", "email", "api_token")
 _TAG = r"^[^\s,]+$"
+_STAMP = "X-Zendesk-Webhook-Signature-Timestamp"
 _WINDOW = 300.0  # seconds; Zendesk does not name a limit
 _MACHINES = frozenset({"rule", "system"})  # channels
 _MAX_PAGES = 5  # of 100 comments each
@@ -269,11 +271,11 @@ class Zendesk(HelpDesk):
         """
         if not _is_signed(self.secrets, delivery) and not _is_signed(_TESTS, delivery):
             raise InvalidSignature(
-                explain_rejection(delivery.headers, "X-Zendesk-Webhook-Signature", "the webhook's secret")
+                explain_rejection(delivery, "X-Zendesk-Webhook-Signature", "the webhook's secret", stamp=_STAMP)
             )
-        signed_at = parse_time(delivery.headers.get("x-zendesk-webhook-signature-timestamp", ""))
+        signed_at = parse_time(delivery.headers.get(_STAMP.lower(), ""))
         if signed_at is None or abs(delivery.received_at - signed_at) > _WINDOW:
-            raise StaleDelivery("X-Zendesk-Webhook-Signature-Timestamp is not within 5 minutes of our time")
+            raise StaleDelivery(explain_time(_STAMP, signed_at, delivery, _WINDOW))
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from an event, or from the payload of a trigger or an automation."""
@@ -389,10 +391,10 @@ class Zendesk(HelpDesk):
         requester = users.get(ticket.requester_id or "") or User(id="unknown")
         return self.build_conversation(
             ticket.id,
-            (
-                self._translate_comment(comment, ticket, users, is_first=number == 0)
+            [
+                partial(self._translate_comment, comment, ticket, users, is_first=number == 0)
                 for number, comment in enumerate(comments)
-            ),
+            ],
             subject=ticket.subject,
             customer=Customer(id=ticket.requester_id, name=requester.name, email=requester.email),
             assignee=ticket.assignee_id,
@@ -634,7 +636,7 @@ class Zendesk(HelpDesk):
 
 
 def _is_signed(secrets: Secrets, delivery: Delivery) -> bool:
-    stamp = delivery.headers.get("x-zendesk-webhook-signature-timestamp", "").encode("utf-8", "replace")
+    stamp = delivery.headers.get(_STAMP.lower(), "").encode("utf-8", "replace")
     signature = decode_base64(delivery.headers.get("x-zendesk-webhook-signature", ""))
     return secrets.verify(stamp + delivery.body, signature, "sha256")
 

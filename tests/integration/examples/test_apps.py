@@ -212,3 +212,11 @@ def test_an_application_that_cannot_store_webhooks_is_not_ready(app: App) -> Non
         finally:
             connection.execute("ALTER TABLE renamed RENAME TO triage_limits")
     assert app.client.get("/ready").status_code == 200
+
+
+def test_a_body_that_a_proxy_sends_in_chunks_is_read(app: App) -> None:
+    webhook = app.desk.customer_writes("Where is my invoice?")
+    chunks = (part for part in (webhook.body[:50], webhook.body[50:]))
+    response = app.client.post("/webhooks/intercom", content=chunks, headers=dict(webhook.headers))
+    assert response.status_code == 200
+    assert response.json()["status"] in ("accepted", "routed")

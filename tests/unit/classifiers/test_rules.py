@@ -1,6 +1,7 @@
 """Keyword rules match whole words, ignore case and accents, and report an honest confidence."""
 
 import asyncio
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from triage import Bucket, Buckets, ConfigurationError, Conversation, Message, Verdict
 from triage.classifiers import Rules
+from triage.classifiers.rules import _normalize
 
 BUCKETS = Buckets.default()
 RULES = Rules.default()
@@ -80,3 +82,9 @@ def test_keywords_for_an_unknown_bucket_are_rejected() -> None:
     RULES.check(BUCKETS)
     with pytest.raises(ConfigurationError, match="'urgent', which is not a bucket"):
         RULES.check(Buckets([Bucket("general", "All")]))
+
+
+@given(st.text())
+def test_accents_are_removed_as_unicode_decomposes_whole_texts(text: str) -> None:
+    decomposed = unicodedata.normalize("NFKD", text.casefold().replace("\u2019", "'"))
+    assert _normalize(text) == "".join(char for char in decomposed if not unicodedata.combining(char))

@@ -376,7 +376,7 @@ class ExpensiveClassifier:
 
 def get_log_line(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
     """Return the last line that reports an outcome."""
-    return [record for record in caplog.records if record.name == LOGGER and "outcome" in record.__dict__][-1]
+    return [record for record in caplog.records if record.name == LOGGER and "status" in record.__dict__][-1]
 
 
 Fallback = tuple[dict[str, Any], int, dict[str, Any], str]
@@ -411,7 +411,7 @@ def test_a_fallback_verdict_is_logged_as_a_warning_with_its_reason(
     text = "" if message else SECRET
     _, outcome = handle(api, router, desk.fake.customer_writes(text, **message))
     record = get_log_line(caplog)
-    assert (record.levelname, record.__dict__["outcome"]) == ("WARNING", outcome)
+    assert (record.levelname, record.__dict__["key"]) == ("WARNING", outcome.key)
     assert f"fallback=True steps=assign:done,reply:done reason={reason}" in record.getMessage()
     assert outcome.verdict is not None
     assert outcome.verdict.reason.startswith(reason)
@@ -461,5 +461,115 @@ def test_the_log_line_begins_with_the_routers_name(desk: Desk, caplog: pytest.Lo
     router = desk.router(name="sales", classifier=by_name)
     _, outcome = handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
     assert (
-        get_log_line(caplog).getMessage().startswith(f"sales routed conversation={outcome.conversation_id} key=sales:")
+        get_log_line(caplog)
+        .getMessage()
+        .startswith(f"sales routed conversation={outcome.conversation_id} event={outcome.event_id} key=sales:")
     )
+
+
+def get_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the attributes that are not those of every record."""
+    usual = {*logging.makeLogRecord({}).__dict__, "message", "asctime"}
+    return {name: value for name, value in record.__dict__.items() if name not in usual}
+
+
+def test_the_record_has_plain_fields_and_no_object(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "triage")
+    verdict = Verdict(bucket="general", confidence=0.9, reason=SECRET, cost_usd=0.002, latency=0.4)
+    router = desk.router(name="sales", classifier=lambda text: verdict, buckets=only(Tag("seen")))
+    _, outcome = handle(Api("sync"), router, desk.fake.customer_writes(SECRET))
+    fields = get_fields(get_log_line(caplog))
+    assert fields == {
+        "router": "sales",
+        "vendor": "intercom",
+        "status": "routed",
+        "conversation_id": outcome.conversation_id,
+        "event_id": outcome.event_id,
+        "key": outcome.key,
+        "bucket": "general",
+        "confidence": 0.9,
+        "fallback": False,
+        "cost": 0.002,
+        "latency": 0.4,
+        "steps": "tag:done",
+        "reason": "",
+    }
+    assert outcome.event_id
+
+
+def test_every_record_of_ours_has_only_text_and_numbers(
+    desk: Desk, api: Api, inbox: WatchedInbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "triage")
+    router = desk.router(inbox=inbox, classifier=BrokenClassifier(), when=lambda conversation: 1 / 0)
+    router.on_stored(lambda key: 1 / 0)
+    router.add_observer(RaisingObserver())
+    handle(api, router, desk.fake.customer_writes(SECRET))
+    api.handle(router, b"{}", desk.sign(b"{}"))
+    api.handle(router, b"", {})
+    with Worker(router, attempts=1):
+        inbox.wait()
+    assert len(caplog.records) > 8
+    for record in caplog.records:
+        assert all(type(value) in (str, int, float, bool) for value in get_fields(record).values())
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        assert all(argument is None or type(argument) in (str, int, float, bool) for argument in arguments)
+    assert SECRET not in caplog.text
+
+
+def test_early_exits_are_logged_with_all_ids(
+    desk: Desk, api: Api, inbox: WatchedInbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "triage")
+    router = desk.router(inbox=inbox)
+    webhook = desk.fake.customer_writes("Hello")
+    _, accepted = handle(api, router, webhook)
+    ids = {"conversation_id": accepted.conversation_id, "event_id": accepted.event_id, "key": accepted.key}
+    assert None not in ids.values()
+
+    def get_ids() -> dict[str, Any]:
+        fields = get_fields(get_log_line(caplog))
+        return {name: fields.get(name) for name in ids}
+
+    handle(api, router, desk.fake.redeliver(webhook))
+    assert get_ids() == ids, "a duplicate"
+    assert accepted.key is not None
+    inbox.park(accepted.key, "later")
+    api.process(router, accepted.key)
+    assert get_ids() == ids, "a key that cannot be leased"
+
+    def fail(*_: object, **__: object) -> bool:
+        raise InboxError("the disk is full")
+
+    monkeypatch.setattr(inbox, "add", fail)
+    webhook = desk.fake.customer_writes("Hello again")
+    response, _ = handle(api, router, webhook)
+    assert response.status_code == 503
+    assert get_ids()["conversation_id"] == webhook.conversation_id
+    assert None not in get_ids().values(), "an event that cannot be stored"
+
+
+def test_a_key_that_is_not_stored_is_logged_without_other_ids(
+    desk: Desk, inbox: WatchedInbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "triage")
+    desk.router(inbox=inbox).process("intercom:abc:1:2")
+    assert "conversation_id" not in get_fields(get_log_line(caplog))
+
+
+def test_an_event_that_is_dead_lettered_is_logged_with_its_ids(
+    desk: Desk, inbox: WatchedInbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    router = desk.router(inbox=inbox)
+    desk.fake.fail(desk.read, status=422, times=None)
+    _, accepted = handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    assert accepted.key is not None
+    router.process(accepted.key)
+    (record,) = (record for record in caplog.records if "was dead-lettered" in record.getMessage())
+    assert get_fields(record) == {
+        "router": "intercom",
+        "vendor": "intercom",
+        "conversation_id": accepted.conversation_id,
+        "event_id": accepted.event_id,
+        "key": accepted.key,
+    }

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage import ConfigurationError
-from triage.vendors.signing import Secrets, decode_base64, decode_hex, explain_rejection
+from triage.models import Delivery
+from triage.vendors.signing import Secrets, decode_base64, decode_hex, explain_rejection, explain_time
 
 
 def sha1(key: bytes, message: bytes) -> bytes:
@@ -67,12 +68,70 @@ def test_base64_has_one_spelling() -> None:
 @pytest.mark.parametrize(
     ("headers", "reason"),
     [
-        ({}, "X-Signature is absent"),
-        ({"x-signature": " "}, "X-Signature is absent"),
-        ({"http_x_signature": "abc"}, "X-Signature is absent: the names are those of a WSGI environment"),
-        ({"x-signature": "['abc']"}, "X-Signature is a list, not text"),
-        ({"x-signature": "abc"}, "X-Signature does not fit the app's secret and these bytes"),
+        ({}, "X-Signature is absent: there are no headers at all"),
+        ({"host": "example.com"}, "X-Signature is absent"),
+        ({"x-signature": " ", "host": "example.com"}, "X-Signature is absent"),
+        (
+            {"http_x_signature": "abc"},
+            (
+                "X-Signature is absent: the names are those of a WSGI environment (HTTP_X_SIGNATURE); pass the headers "
+                "of your framework's request instead"
+            ),
+        ),
+        (
+            {"x-front-signature": "abc"},
+            (
+                "X-Signature is absent: the delivery is signed by Front, with X-Front-Signature; check which URL is "
+                "registered at which help desk"
+            ),
+        ),
+        ({"x-signature": "['abc']"}, "X-Signature is a list, not text; pass one value for each header"),
+        ({"x-signature": "abc"}, "X-Stamp is absent, and X-Signature covers it"),
+        (
+            {"x-signature": "abc", "x-stamp": "1"},
+            (
+                "X-Signature does not fit the app's secret and these bytes; check the secret, and pass the body as it "
+                "was received"
+            ),
+        ),
     ],
 )
-def test_a_rejection_says_whether_the_signature_is_absent(headers: dict[str, str], reason: str) -> None:
-    assert explain_rejection(headers, "X-Signature", "the app's secret").startswith(reason)
+def test_a_rejection_says_why_the_headers_do_not_fit(headers: dict[str, str], reason: str) -> None:
+    delivery = Delivery(b"{}", headers, 0.0)
+    assert explain_rejection(delivery, "X-Signature", "the app's secret", stamp="X-Stamp") == reason
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "the body is empty: a proxy or a middleware has read it"),
+        (base64.b64encode(b'{"type": "ping"}'), "the body is base64; decode it first"),
+        (base64.b64encode(b'{\n  "type": "ping"}'), "the body is base64; decode it first"),
+        (b"{}", "X-Signature does not fit"),
+        (b"[]", "X-Signature does not fit"),
+        (b"bm8gSlNPTg==", "X-Signature does not fit"),
+    ],
+)
+def test_a_rejection_says_what_happened_to_the_body(body: bytes, reason: str) -> None:
+    delivery = Delivery(body, {"x-signature": "abc"}, 0.0)
+    assert explain_rejection(delivery, "X-Signature", "the app's secret").startswith(reason)
+
+
+@given(st.dictionaries(st.text(), st.text()), st.binary(), st.text(max_size=10))
+def test_a_rejection_never_quotes_the_delivery(headers: dict[str, str], body: bytes, value: str) -> None:
+    marked = {**headers, "x-signature": f"SECRET{value}"}
+    reason = explain_rejection(Delivery(b"SECRET" + body, marked, 0.0), "X-Signature", "the app's secret")
+    assert "SECRET" not in reason
+    assert reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("signed_at", "reason"),
+    [
+        (None, "X-Stamp is not a time"),
+        (300.0, "X-Stamp is 700 s before our time, and 300 s are allowed"),
+        (1900.0, "X-Stamp is 900 s after our time, and 300 s are allowed"),
+    ],
+)
+def test_a_rejected_time_says_how_far_it_is_from_ours(signed_at: float | None, reason: str) -> None:
+    assert explain_time("X-Stamp", signed_at, Delivery(b"{}", {}, 1000.0), 300).startswith(reason)

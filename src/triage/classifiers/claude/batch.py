@@ -21,6 +21,7 @@ from triage.classifiers.claude.client import Clients
 from triage.classifiers.claude.examples import find_examples
 from triage.classifiers.claude.failures import describe_failure, format_error_type
 from triage.classifiers.claude.request import build_request, hash_prompt
+from triage.classifiers.claude.sdk_log import hide_request
 from triage.classifiers.claude.settings import Settings
 from triage.errors import ClassifierError, ConfigurationError
 from triage.io.retry import RetryPolicy
@@ -194,7 +195,8 @@ class Batches:
         if batches is None:
             raise ConfigurationError("The API of Claude's client has no batches: use Anthropic's own API.")
         try:
-            return call(batches)
+            with hide_request():
+                return call(batches)
         except Exception as error:  # noqa: BLE001 - clients of other platforms raise errors of other packages
             failure = describe_failure(error)
         # Leave the `except` block first: the exception may quote the request.

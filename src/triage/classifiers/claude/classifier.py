@@ -24,6 +24,7 @@ from triage.classifiers.claude.failures import Failure, combine_failures, descri
 from triage.classifiers.claude.features import Feature, find_rejected_features
 from triage.classifiers.claude.models import Price
 from triage.classifiers.claude.request import build_request, hash_prompt
+from triage.classifiers.claude.sdk_log import hide_request
 from triage.classifiers.claude.settings import ModelSettings, Settings, create_settings
 from triage.errors import ConfigurationError
 from triage.io.ports import IO, AsyncIO, SyncIO, run
@@ -293,7 +294,15 @@ class _Classification:
         for model in others:
             if isinstance(result, Verdict) or not result.may_ask_another_model:
                 break
-            logger.log(result.level, "asking %s: %s (request id %s)", model.id, result.reason, result.request_id)
+            logger.log(
+                result.level,
+                "asking %s: %s (request id %s, conversation %s)",
+                model.id,
+                result.reason,
+                result.request_id,
+                self.conversation.id,
+                extra={"conversation_id": self.conversation.id},
+            )
             earlier = {query.model.id: result}
             query = self._create_query(model)
             result = await self._ask(query)
@@ -343,7 +352,8 @@ class _Classification:
             remaining=remaining,
         )
         create = partial(client.messages.create, **query.request, timeout=timeout)
-        answer: object = await self.io.call(create, limit=limit)
+        with hide_request():
+            answer: object = await self.io.call(create, limit=limit)
         return answer
 
     def _get_elapsed(self) -> float:
@@ -404,7 +414,14 @@ class _Classification:
         )
 
     def _fall_back(self, query: _Query, failure: Failure) -> Verdict:
-        logger.log(failure.level, "no verdict: %s (request id %s)", failure.reason, failure.request_id)
+        logger.log(
+            failure.level,
+            "no verdict: %s (request id %s, conversation %s)",
+            failure.reason,
+            failure.request_id,
+            self.conversation.id,
+            extra={"conversation_id": self.conversation.id},
+        )
         return self._build_verdict(
             query,
             bucket=self.buckets.fallback.name,
