@@ -61,6 +61,28 @@ def test_an_async_delivery_does_not_wait_for_a_thread_forever(
     inbox.close()
 
 
+def test_a_large_async_delivery_does_not_wait_for_a_thread_forever(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.router._STORING", 0.01)
+    monkeypatch.setattr("triage.router._LARGE", 0)
+    released = threading.Event()
+    inbox = SQLiteInbox(tmp_path / "triage.db")
+    router = desk.router(inbox=inbox)
+    monkeypatch.setattr(router, "receive", lambda *args: released.wait(20))
+    webhook = desk.fake.customer_writes("Hello")
+
+    async def deliver() -> None:
+        response = await router.handle_async(webhook.body, webhook.headers)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
+        assert response.outcome is not None
+        assert (response.outcome.status, response.outcome.key) == ("failed", None)
+        released.set()
+
+    asyncio.run(deliver())
+    inbox.close()
+
+
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_customer_is_forgotten_by_email_whatever_the_webhook_contained(
     desk: Desk, api: Api, tmp_path: Path, ignored: bool

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from triage.classifiers import Cascade, Classifier, Claude, Recorded, Rules
 from triage.errors import RecordingMissing
 from triage.inbox import MemoryInbox, SQLiteInbox
 from triage.inbox.base import Inbox
+from triage.models import Headers, Received
 from triage.policy import Buckets
 from triage.vendors import Intercom
 
@@ -463,6 +465,27 @@ def test_a_verdict_for_an_unknown_bucket_was_paid_for(desk: Desk, api: Api) -> N
     assert get_spending(router) == 0.75
 
 
+@pytest.mark.parametrize("inbox", [None, MemoryInbox()])
+def test_only_a_large_body_is_parsed_in_a_thread(
+    desk: Desk, inbox: Inbox | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To switch to a thread takes longer than to parse a usual message."""
+    threads: list[threading.Thread] = []
+    router = desk.router(inbox=inbox)
+    receive_now = router.receive
+
+    def record(raw_body: bytes, headers: Headers) -> Received:
+        threads.append(threading.current_thread())
+        return receive_now(raw_body, headers)
+
+    monkeypatch.setattr(router, "receive", record)
+    for text in ("Hello", "long " * 20_000):
+        webhook = desk.fake.customer_writes(text)
+        response = asyncio.run(router.handle_async(webhook.body, webhook.headers))
+        assert response.status_code == 200
+    assert [thread is threading.main_thread() for thread in threads] == [True, False]
+
+
 def test_an_async_classifier_does_not_count_as_a_classifier_that_is_down(desk: Desk) -> None:
     async def classify(text: str) -> str:
         return "general"
@@ -477,4 +500,7 @@ def test_an_async_classifier_does_not_count_as_a_classifier_that_is_down(desk: D
     _, outcome = handle(Api("async"), router, webhook)
     assert outcome.verdict is not None
     assert not outcome.verdict.fallback
-    assert [one.reason for one in outcomes] == ["a defect: AsyncOnlyError"] * 3 + [""]
+    *failed, routed = (one.reason for one in outcomes)
+    assert routed == ""
+    assert len(failed) == 3
+    assert all(reason.startswith("The classifier classify is async only") for reason in failed)

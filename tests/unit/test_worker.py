@@ -557,21 +557,33 @@ def test_a_client_that_cannot_be_created_fails_the_attempt_with_its_reason(
     """Environment variables for a proxy may be wrong, for example."""
 
     def fail(*_: object) -> Any:
-        raise error
+        raise ConfigurationError("NO_PROXY is not valid.")
 
     router = desk.router(inbox=inbox)
-    monkeypatch.setattr(router.engine.clients, "get", fail)
-    for error, reason in (
-        (ConfigurationError("NO_PROXY is not valid."), "NO_PROXY is not valid."),
-        (ValueError("a customer"), "a defect: ValueError"),
-    ):
-        key = handle(api, router, desk.fake.customer_writes("Hello"))[1].key or ""
-        with pytest.raises(type(error)):
-            api.process(router, key)
-        entry = inbox.get_entry(key)
-        assert entry is not None
-        assert entry.state == "ready"
-        assert str(entry.error).startswith(reason)
+    monkeypatch.setattr(router.engine.clients, "get_caller", fail)
+    key = handle(api, router, desk.fake.customer_writes("Hello"))[1].key or ""
+    outcome = api.process(router, key)
+    assert outcome.status == "failed"
+    assert outcome.reason.endswith("not called: NO_PROXY is not valid.")
+    entry = inbox.get_entry(key)
+    assert entry is not None
+    assert (entry.state, entry.error) == ("ready", outcome.reason)
+
+
+def test_a_defect_fails_the_attempt_without_the_text_of_its_exception(
+    desk: Desk, api: Api, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Any:
+        raise ValueError("a customer")
+
+    router = desk.router(inbox=inbox)
+    monkeypatch.setattr(router.engine.clients, "get_caller", fail)
+    key = handle(api, router, desk.fake.customer_writes("Hello"))[1].key or ""
+    with pytest.raises(ValueError, match="a customer"):
+        api.process(router, key)
+    entry = inbox.get_entry(key)
+    assert entry is not None
+    assert (entry.state, entry.error) == ("ready", "a defect: ValueError")
 
 
 # The worker itself

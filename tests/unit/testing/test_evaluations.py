@@ -4,7 +4,10 @@ import re
 
 import pytest
 
-import triage.evals.evaluate  # noqa: F401 - otherwise each run of pytest would import scikit-learn anew
+# Otherwise each run of pytest in this process would import them anew, which NumPy rejects.
+import sklearn.metrics  # noqa: F401
+
+import triage.evals.evaluate  # noqa: F401
 from tests.helpers.pytester import run_pytest
 
 SETUP = """
