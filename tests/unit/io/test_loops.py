@@ -44,6 +44,7 @@ def test_greenlets_share_an_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only one greenlet of a process can run an event loop. The others would wait forever."""
     monkeypatch.setitem(sys.modules, "gevent.monkey", SimpleNamespace(is_module_patched=lambda name: True))
     monkeypatch.setattr(loops, "_shared_loops", {})
+    loops._get_shared_loop()  # unlike greenlets, the threads of this test would both create one
     first, second = run_twice()
     assert first is second
     asyncio.run_coroutine_threadsafe(first.shutdown_default_executor(), first).result(20)
