@@ -1,5 +1,7 @@
 """Run pytest with our plugin, in this process or in a new one."""
 
+# HTTPX imports it late. If a run of pytest in this process did, and then removed it, HTTPX would not know its errors.
+import httpcore  # noqa: F401
 import pytest
 
 from triage.classifiers import cassette
