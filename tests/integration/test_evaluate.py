@@ -21,7 +21,8 @@ from triage.evals import evaluate
 from triage.testing import FakeClaude
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process of a shell ignores SIGINT
 from tests.helpers.evaluating import BUCKETS, create_dataset
 from triage.evals import evaluate
 
