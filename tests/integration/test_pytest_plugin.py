@@ -8,11 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import scipy.stats  # noqa: F401 - NumPy cannot be imported anew in each run of pytest
-import sklearn.metrics  # noqa: F401 - likewise
 import yaml
 
-import triage.evals.evaluate  # noqa: F401 - imported once for all runs of pytest
 from tests.helpers.paths import ROOT
 from tests.helpers.pytester import OTHERS, run_pytest
 from triage.testing import FakeClaude

@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-import triage.evals.evaluate  # noqa: F401 - otherwise each run of pytest would import scikit-learn anew
 from tests.helpers.pytester import run_pytest
 
 SETUP = """
