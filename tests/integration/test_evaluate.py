@@ -21,8 +21,7 @@ from triage.evals import evaluate
 from triage.testing import FakeClaude
 
 SCRIPT = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process of a shell ignores SIGINT
+import sys
 from tests.helpers.evaluating import BUCKETS, create_dataset
 from triage.evals import evaluate
 
