@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import ssl
 from collections.abc import Iterator
 from typing import TypeVar
@@ -23,6 +24,12 @@ settings.register_profile("ci", max_examples=200, deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "fast")
 
 SLOWEST_FIRST = ("integration", "chaos", "contract")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl+C work, which a shell's background process ignores, and so do its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,14 +10,18 @@ HEAVY = {
     "celery",
     "django",
     "fastapi",
+    "filelock",
     "flask",
     "httpx2",
+    "matplotlib",
     "numpy",
+    "pandas",
     "psycopg",
     "pytest",
     "scipy",
     "sklearn",
     "starlette",
+    "tqdm",
     "uvicorn",
 }
 

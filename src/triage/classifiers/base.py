@@ -75,7 +75,7 @@ class Classifier:
         return await asyncio.to_thread(self.classify, conversation, buckets)
 
     def describe(self, buckets: Buckets) -> str:
-        """Describe for people what a verdict depends on besides the conversation: the model, its settings, the prompt.
+        """Describe the model, its settings and the prompt: all that a verdict depends on, except the conversation.
 
         `triage.evals.compare` shows the difference between two descriptions.
 

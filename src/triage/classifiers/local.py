@@ -7,8 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from triage.classifiers.base import Classifier, hash_texts
 from triage.classifiers.extras import require_scikit_learn
+from triage.classifiers.free import FreeClassifier
 from triage.classifiers.labeled import LabeledLike, LabeledText, read_examples
 from triage.classifiers.local_file import LocalModel, read_model, write_model
 from triage.errors import ConfigurationError, DatasetError
@@ -19,7 +19,7 @@ MIN_EXAMPLES = 10  # different messages of a bucket; the calibration needs two i
 _MIN_DOCUMENTS = 2  # in which a term must occur; this leaves out most names, numbers and addresses
 
 
-class Local(Classifier):
+class Local(FreeClassifier):
     """Classifies by the words that earlier messages of each bucket contain, on this machine and at no cost.
 
     The model is a logistic regression over words, pairs of words and groups of letters. The confidence is a calibrated
@@ -40,8 +40,6 @@ class Local(Classifier):
     Raises:
         ConfigurationError: scikit-learn is not installed.
     """
-
-    priced = True
 
     def __init__(self, model: LocalModel) -> None:
         with require_scikit_learn("Local"):
@@ -158,31 +156,13 @@ class Local(Classifier):
         )
 
     def describe(self, buckets: Buckets) -> str:
-        """List how many messages of each bucket the classifier has learned from, and a hash of what it has learned.
+        """List the number of training messages of each bucket, and a hash of the model.
 
         Args:
             buckets: The buckets to choose from.
         """
         lines = [f"{bucket}: trained on {number} messages" for bucket, number in self.trained_on.items()]
         return "\n".join([f"Local {self._hash}", *lines, f"fallback: {buckets.fallback.name}"])
-
-    def fingerprint(self, conversation: Conversation, buckets: Buckets) -> str:
-        """Return a hash of what the classifier has learned and of the text.
-
-        Args:
-            conversation: The conversation.
-            buckets: The buckets to choose from.
-        """
-        return hash_texts(self.describe(buckets), conversation.text)
-
-    def estimate_cost(self, conversation: Conversation, buckets: Buckets) -> float:
-        """Return 0, because a verdict costs nothing.
-
-        Args:
-            conversation: The conversation.
-            buckets: The buckets to choose from.
-        """
-        return 0.0
 
 
 def _count_examples(examples: Sequence[LabeledText], buckets: Buckets | None) -> dict[str, int]:

@@ -197,7 +197,7 @@ class Recorded(Composite):
         return self._cassette.prune(self._created)
 
     def forget(self, customer: str) -> int:
-        """Remove the verdicts about a customer: those to their messages, and those that mention their email address.
+        """Remove the verdicts about a customer's messages, and those that mention the customer's email address.
 
         The history of a version control system keeps what was committed.
 

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from triage.classifiers.base import Classifier, hash_texts
+from triage.classifiers.free import FreeClassifier
 from triage.errors import ConfigurationError
 from triage.models import Conversation, Verdict
 from triage.policy import Buckets
@@ -51,7 +51,7 @@ _DEFAULT: Mapping[str, Sequence[str]] = {
 }
 
 
-class Rules(Classifier):
+class Rules(FreeClassifier):
     """Chooses the bucket with the most matching keywords in the subject and the customer's last message.
 
     The confidence is the number of matching keywords of that bucket, divided by one more than the number of matching
@@ -65,8 +65,6 @@ class Rules(Classifier):
     Raises:
         ConfigurationError: There are no keywords, or one of them is empty.
     """
-
-    priced = True
 
     def __init__(self, keywords: Mapping[str, Sequence[str]]) -> None:
         if not keywords:
@@ -136,24 +134,6 @@ class Rules(Classifier):
         """
         lines = [f"{bucket}: {', '.join(patterns)}" for bucket, patterns in self._patterns.items()]
         return "\n".join(["Rules", *lines, f"fallback: {buckets.fallback.name}"])
-
-    def fingerprint(self, conversation: Conversation, buckets: Buckets) -> str:
-        """Return a hash of the keywords and the text.
-
-        Args:
-            conversation: The conversation.
-            buckets: The buckets to choose from.
-        """
-        return hash_texts(self.describe(buckets), conversation.text)
-
-    def estimate_cost(self, conversation: Conversation, buckets: Buckets) -> float:
-        """Return 0, because rules cost nothing.
-
-        Args:
-            conversation: The conversation.
-            buckets: The buckets to choose from.
-        """
-        return 0.0
 
 
 def _compile(word: str) -> re.Pattern[str]:

@@ -96,7 +96,7 @@ class StepRunner:
             self._set_result(number, StepResult(step=result.step, status="skipped", detail=reason))
             return None
         allowed = tuple(action for action in result.step.actions if not explain(action, objections))
-        # The outcome is unknown until the help desk confirms the step, so this is what a crash must leave behind.
+        # The outcome is unknown until the help desk confirms the step, so a crash must leave this behind.
         step = Step(actions=allowed)
         self._set_result(number, StepResult(step=step, status="unknown"))
         await self._lease.record(self.ledger)

@@ -183,7 +183,7 @@ class Dataset(Sequence[Example]):
         until: datetime | None = None,
         name: str | None = None,
     ) -> Self:
-        """Read the conversations that were routed, labeled with the buckets of their verdicts.
+        """Read the routed conversations, labeled with the buckets of their verdicts.
 
         These labels are the opinion of the classifier, not the truth. Correct them before you evaluate a classifier:
         write them with `to_jsonl`, or with `to_pandas` into a spreadsheet.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """The result of an evaluation: the predictions, and everything that follows from them.
+    """The predictions of an evaluation, and their metrics.
 
     All numbers are about the first verdict on each message, except the flip rate. A fallback verdict counts as a
     verdict for the fallback bucket, because that is where the Router sends the conversation.

@@ -1,4 +1,4 @@
-"""Read what was really routed from an inbox."""
+"""Read conversations from an inbox, with the buckets to which they were routed."""
 
 import math
 import os
@@ -20,7 +20,7 @@ from triage.models import Entry
 def read_inbox_examples(
     inbox: Operator | PathLike, owner: str | None, since: datetime | None, until: datetime | None, name: str
 ) -> list[Example]:
-    """Read the conversations that were classified, the oldest first, each as it was the last time.
+    """Read the classified conversations, oldest first, each in its latest state.
 
     Args:
         inbox: The inbox, its file or its address.

@@ -4,10 +4,6 @@ import re
 
 import pytest
 
-# Otherwise each run of pytest in this process would import them anew, which NumPy rejects.
-import sklearn.metrics  # noqa: F401
-
-import triage.evals.evaluate  # noqa: F401
 from tests.helpers.pytester import run_pytest
 
 SETUP = """
