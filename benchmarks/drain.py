@@ -20,9 +20,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier as BarrierType
 from multiprocessing.synchronize import Event as EventType
@@ -106,6 +106,7 @@ class Response:
     status_code: int
     content: bytes
     headers: Mapping[str, str]
+    is_stream_consumed: bool = True
 
 
 class Desk:
@@ -115,9 +116,10 @@ class Desk:
         self._template = template
         self._journal = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
-    async def request(
+    @asynccontextmanager
+    async def stream(
         self, method: str, url: str, *, content: bytes | None, headers: Mapping[str, str], follow_redirects: bool
-    ) -> Response:
+    ) -> AsyncGenerator[Response]:
         """Answer a call and write it to the journal."""
         call, conversation_id = _describe_call(method, content), _find_conversation(url)
         body = self._template.answer(call, conversation_id)
@@ -125,8 +127,9 @@ class Desk:
             os.write(self._journal, f"{conversation_id} {call}\n".encode())
         await asyncio.sleep(0)  # let other tasks run, as during a real call
         if body is None:
-            return Response(404, b'{"type": "error.list", "errors": []}', {})
-        return Response(200, body, {"Content-Type": "application/json"})
+            yield Response(404, b'{"type": "error.list", "errors": []}', {})
+        else:
+            yield Response(200, body, {"Content-Type": "application/json"})
 
 
 def _find_conversation(url: str) -> str:

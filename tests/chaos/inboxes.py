@@ -119,9 +119,9 @@ class KillingInbox(TableInbox):
 
 class KillingSQLite(KillingInbox, SQLiteInbox):
     def _run_uncommitted(self, sql: str, values: Mapping[str, Any]) -> None:
-        with self._connect() as db:
-            db.execute("BEGIN IMMEDIATE")
-            db.execute(sql, values).fetchall()
+        with self._connect() as (connection, _):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(sql, values).fetchall()
 
 
 class KillingPostgres(KillingInbox, PostgresInbox):
