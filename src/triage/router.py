@@ -7,7 +7,6 @@
 import asyncio
 import json
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +26,7 @@ from triage.engine.engine import Engine
 from triage.engine.health import check_readiness
 from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener, build_fields
 from triage.engine.rules import Reroute
+from triage.environment import read_variable
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload, describe_location
 from triage.inbox import MemoryInbox
 from triage.inbox.base import Inbox
@@ -190,7 +190,7 @@ class Router:
             problems.append(str(err))
         try:
             if "buckets" not in options:
-                options["buckets"] = Buckets.default(policy.read_teams(os.environ, vendor.name.upper()))
+                options["buckets"] = Buckets.default(policy.read_teams(read_variable, vendor.name.upper()))
         except ConfigurationError as err:
             problems.append(str(err))
         if adapter is None or problems:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
+from triage.inbox.address import parse_address
 from triage.inbox.table import TableInbox
 from triage.limits import Duration
 
@@ -84,7 +85,7 @@ class SQLiteInbox(TableInbox):
     def __init__(
         self, path: str | Path, *, keep: Duration | None = None, clock: Callable[[], float] = time.time
     ) -> None:
-        self._path = str(path)
+        self._path = path = _parse_path(path)
         # The application may change its current directory.
         self._file = Path(path).absolute()
         self._lock = threading.Lock()
@@ -251,6 +252,15 @@ class SQLiteInbox(TableInbox):
 
     def __repr__(self) -> str:
         return f"SQLiteInbox({self._path!r})"
+
+
+def _parse_path(path: str | Path) -> str:
+    if isinstance(path, Path):
+        return str(path)
+    is_postgres, location = parse_address(path)
+    if is_postgres:
+        raise ConfigurationError("SQLiteInbox needs the path of a file. For PostgreSQL, use PostgresInbox.")
+    return location
 
 
 def _identify(path: Path) -> tuple[object, ...]:

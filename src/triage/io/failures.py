@@ -5,6 +5,8 @@ import re
 import socket
 import ssl
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import cast
 
 from triage.errors import ConfigurationError
@@ -76,9 +78,35 @@ def _describe_client_error(error: BaseException) -> str | None:
     return next((_TIMEOUTS[name] for name in names if name in _TIMEOUTS), None)
 
 
-def find_network_variables() -> list[str]:
-    """Return the names of the environment variables that are set and configure proxies or certificates."""
-    return [*_find_set(_PROXIES), *_find_set(_CERTIFICATES)]
+def check_network_variables(client: str) -> None:
+    """Check that the proxies and certificates which the environment configures can be used.
+
+    httpx and httpx2 read the same variables in the same way, so one check with httpx covers both.
+
+    Args:
+        client: The client that will use them, such as `"Claude's client"`.
+
+    Raises:
+        ConfigurationError: They cannot be used. Otherwise, every call would fail.
+    """
+    names = [*_find_set(_PROXIES), *_find_set(_CERTIFICATES)]
+    try:
+        _try_variables(tuple((name, os.environ[name]) for name in names))
+    except Exception as error:
+        raise build_client_error(client, error) from error
+
+
+@lru_cache(maxsize=8)
+def _try_variables(variables: Sequence[tuple[str, str]]) -> None:
+    """Raise what httpx raises for variables. It reads them itself; the argument is the key of the cache."""
+    if not variables:
+        return
+    import httpx
+
+    httpx.Client().close()
+    directory = dict(variables).get("SSL_CERT_DIR")
+    if directory and not os.environ.get("SSL_CERT_FILE") and not Path(directory).is_dir():
+        raise NotADirectoryError  # OpenSSL accepts it, and then rejects every certificate
 
 
 def build_client_error(client: str, error: Exception) -> ConfigurationError:

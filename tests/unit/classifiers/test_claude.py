@@ -517,7 +517,7 @@ def test_warming_up_makes_no_call_but_reports_a_missing_key(fake: FakeClaude) ->
     [
         (lambda: Claude(" "), "model is empty"),
         (lambda: Claude(api_key=""), "api_key is empty"),
-        (lambda: Claude(api_key="sk-ant\n"), "contains whitespace"),
+        (lambda: Claude(api_key="sk-ant\nx"), "contains whitespace"),
         (lambda: Claude(deadline=0), "positive number of seconds, not 0"),
         (lambda: Claude(deadline=float("nan")), "positive number of seconds, not nan"),
         (lambda: Claude(max_tokens=0), "at least 1"),

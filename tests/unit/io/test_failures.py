@@ -3,12 +3,14 @@
 import itertools
 import socket
 import ssl
+from pathlib import Path
 
 import httpx
 import httpx2
 import pytest
 
-from triage.io.failures import build_client_error, describe_connection_failure
+from triage import ConfigurationError
+from triage.io.failures import build_client_error, check_network_variables, describe_connection_failure
 
 
 def chain(*errors: BaseException) -> BaseException:
@@ -61,3 +63,12 @@ def test_the_system_is_named_if_no_variable_is_set(monkeypatch: pytest.MonkeyPat
         "The client cannot be created (FileNotFoundError): check the proxy and the certificates of this system. The "
         "certificates cannot be read."
     )
+
+
+def test_a_directory_of_certificates_must_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    check_network_variables("The client")
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "missing"))
+    with pytest.raises(ConfigurationError, match=r"check SSL_CERT_DIR\. The certificates cannot be read"):
+        check_network_variables("The client")

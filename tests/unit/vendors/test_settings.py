@@ -72,6 +72,13 @@ def test_quotes_and_white_space_around_a_secret_are_removed(token: str) -> None:
     assert (adapter.access_token, adapter.client_secret) == ("token", ("token", "token"))
 
 
+@pytest.mark.parametrize("token", ["token\nanother", "to\0ken", "token\u200b"])
+def test_a_secret_with_invisible_characters_is_rejected_without_repeating_it(token: str) -> None:
+    message = "contains line breaks or other invisible characters. Copy it again."
+    assert error_of(Intercom, **VALID | {"access_token": token}) == f"Intercom's access_token {message}"
+    assert error_of(Intercom, **VALID | {"client_secret": ["hush", token]}) == f"Intercom's client_secret {message}"
+
+
 def test_an_argument_may_hold_a_comma() -> None:
     assert Intercom(**VALID | {"client_secret": "new, old"}).client_secret == ("new, old",)
 

@@ -26,6 +26,7 @@ from triage.classifiers.claude.models import Price
 from triage.classifiers.claude.request import build_request, hash_prompt
 from triage.classifiers.claude.sdk_log import hide_request
 from triage.classifiers.claude.settings import ModelSettings, Settings, create_settings
+from triage.environment import unquote
 from triage.errors import ConfigurationError
 from triage.io.ports import IO, AsyncIO, SyncIO, run
 from triage.io.retry import RetryPolicy
@@ -95,6 +96,7 @@ class Claude(Classifier):
         thinking: Mapping[str, Any] | None = None,
         structured_outputs: bool | None = None,
     ) -> None:
+        api_key = None if api_key is None else unquote(api_key)
         self._settings = create_settings(
             model=model,
             fallback_model=fallback_model,
