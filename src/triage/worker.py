@@ -97,7 +97,7 @@ class Worker:
         dead: int | None = None
         inbox_error: str | None = None
         try:
-            oldest_due, dead = self._inbox.get_oldest_due(owner), self._inbox.count_states(owner)["dead"]
+            oldest_due, dead = self._inbox.get_lag(owner), self._inbox.count_states(owner)["dead"]
         except InboxError as err:
             inbox_error = str(err)
         breakers = (engine.vendor_breaker, engine.classifier_breaker)

@@ -72,11 +72,15 @@ class _ObjectClassifier(Classifier):
         self.extra = _check_extra(getattr(value, "extra", {}), name)
         self.priced = bool(getattr(value, "priced", False))
 
+    @property
+    def is_async_only(self) -> bool:
+        return not _has_method(self._value, "classify")
+
     def check(self, buckets: Buckets) -> None:
         self._call_optional("check", buckets)
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
-        if not _has_method(self._value, "classify"):
+        if self.is_async_only:
             raise AsyncOnlyError(self._name)
         return _check_verdict(self._value.classify(conversation, buckets), f"{self._name}.classify()")
 
@@ -132,10 +136,13 @@ class _FunctionClassifier(Classifier):
             )
         self._function = function
         self._name = name
-        self._is_async = _is_async(function) or _is_async(type(function).__call__)
+
+    @property
+    def is_async_only(self) -> bool:
+        return _is_async(self._function) or _is_async(type(self._function).__call__)
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
-        if self._is_async:
+        if self.is_async_only:
             raise AsyncOnlyError(self._name)
         answer = self._function(conversation.text)
         if inspect.isawaitable(answer):
@@ -144,7 +151,7 @@ class _FunctionClassifier(Classifier):
         return _to_verdict(answer, self._name)
 
     async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
-        if self._is_async:
+        if self.is_async_only:
             answer = self._function(conversation.text)
         else:
             answer = await asyncio.to_thread(self._function, conversation.text)

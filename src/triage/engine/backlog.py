@@ -39,7 +39,7 @@ class BacklogWatch:
 
     def _warn_if_overdue(self) -> None:
         try:
-            seconds = self._inbox.get_oldest_due(self._owner)
+            seconds = self._inbox.get_lag(self._owner)
         except InboxError as err:
             logger.warning("%s: cannot check whether a worker processes the stored events: %s", self._owner, str(err))
             return

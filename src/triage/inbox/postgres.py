@@ -116,8 +116,8 @@ class PostgresInbox(TableInbox):
     Args:
         conninfo: `"postgresql://user:password@host/database"`, or libpq's form `"host=… dbname=…"`.
         connections: The maximum number of connections of this process.
-        keep: How long to keep finished events, such as `"30d"`. Workers remove older ones, a few at a time. Dead and
-            parked events are not removed. None keeps all events until you purge them.
+        keep: How long to keep finished events, such as `"30d"`, at least one day. Workers remove older ones, a few at
+            a time. Dead and parked events are not removed. None keeps all events until you purge them.
         clock: Returns the seconds since the epoch, for tests. Default: the clock of the server.
 
     Raises:

@@ -203,7 +203,9 @@ class Settings(BaseModel):
                 expected = problem["msg"].removeprefix("Input should be ")
                 if kind != "literal_error":
                     expected = cls._description(field) or expected
-                value = "" if cls._is_marked(field, _Mark.SECRET) else f", not {shorten(problem['input'])}"
+                # An address may contain a password, too.
+                is_secret = cls._is_marked(field, _Mark.SECRET) or "@" in str(problem["input"])
+                value = "" if is_secret else f", not {shorten(problem['input'])}"
                 return f"{cls.title}'s {label} must be {expected}{value}."
 
     @classmethod

@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.api import Api
 from triage import Bucket, Buckets, ClassifierError, ConfigurationError, Conversation, Message, Verdict
-from triage.classifiers import Classifier, ClassifierLike, Claude, Rules, as_classifier
+from triage.classifiers import Classifier, ClassifierLike, Claude, Rules, Vote, as_classifier
 
 BUCKETS = Buckets([Bucket("billing", "Invoices"), Bucket("general", "Anything else")])
 SECRET = "4711"
@@ -145,6 +145,14 @@ def test_an_async_classifier_works_in_async_code_only(value: ClassifierLike) -> 
     with pytest.raises(ConfigurationError, match=r"async only: call handle_async\(\), or give it a classify\(\)"):
         classify(Api("sync"), classifier)
     gc.collect()  # a coroutine that was never awaited would be reported now
+
+
+def test_a_classifier_says_whether_sync_code_can_use_it() -> None:
+    async_only = [AsyncSubclass(), AsyncObject(), choose_async, AsyncCallableObject()]
+    assert all(as_classifier(value).is_async_only for value in async_only)
+    assert not any(as_classifier(value).is_async_only for value in (SyncSubclass(), SyncObject(), CallableObject()))
+    assert Vote([SyncSubclass(), AsyncSubclass()]).is_async_only
+    assert not Vote([SyncSubclass(), SyncSubclass()]).is_async_only
 
 
 def test_a_classifier_is_returned_as_it_is() -> None:

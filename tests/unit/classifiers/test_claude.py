@@ -167,8 +167,8 @@ def test_transient_failures_are_retried(ask_both: Ask, failure: dict[str, Any]) 
     ("failure", "reason"),
     [
         ({"status": 400}, "Claude returned 400 (invalid_request_error)"),
-        ({"status": 401}, "Claude returned 401 (authentication_error)"),
-        ({"status": 402}, "Claude returned 402 (billing_error)"),
+        ({"status": 401}, "Claude returned 401 (authentication_error): the API key is wrong or was revoked"),
+        ({"status": 402}, "Claude returned 402 (billing_error): see Billing in the Console"),
         ({"status": 404}, "Claude returned 404 (not_found_error)"),
         (
             {"status": 429, "code": "enforced_spend_limit_reached"},

@@ -250,9 +250,11 @@ def test_a_search_for_expired_events_reads_only_those(inbox: SQLiteInbox) -> Non
     assert [step for *_, step in plan if "triage_settled" in step and step.startswith("SEARCH")]
 
 
-@pytest.mark.parametrize("keep", ["soon", -1])
-def test_an_impossible_period_is_rejected(tmp_path: Path, keep: Any) -> None:
-    with pytest.raises(ConfigurationError, match="SQLiteInbox: keep must be a duration"):
+@pytest.mark.parametrize(
+    ("keep", "message"), [("soon", "a duration"), (-1, "a duration"), (30, "at least '1d', not 30. For thirty days")]
+)
+def test_an_impossible_period_is_rejected(tmp_path: Path, keep: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"SQLiteInbox: keep must be {message}"):
         SQLiteInbox(tmp_path / "triage.db", keep=keep)
 
 

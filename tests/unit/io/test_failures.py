@@ -49,6 +49,13 @@ def test_the_cause_is_described_without_the_text_of_the_exception(error: BaseExc
     assert "secret" not in description
 
 
+def test_the_proxy_is_mentioned_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://app:secret@127.0.0.1:1")
+    description = describe_connection_failure(chain(httpx.ConnectError(""), ConnectionRefusedError()))
+    assert description == "the connection was refused; it may be the proxy, because HTTPS_PROXY is set"
+    assert describe_connection_failure(httpx.ReadError("")) == "the connection was closed"
+
+
 def test_an_unknown_cause_and_a_circular_chain_have_no_description() -> None:
     first, second = OSError(), httpx.ConnectError("")
     first.__cause__, second.__cause__ = second, first

@@ -125,6 +125,11 @@ class Claude(Classifier):
         fallback_model = f", fallback_model={self.fallback_model!r}" if self.fallback_model else ""
         return f"Claude({self.model!r}{fallback_model})"
 
+    @property
+    def is_async_only(self) -> bool:
+        """True if you passed only an `async_client`."""
+        return self._clients.is_async_only
+
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Choose the bucket of a conversation.
 
@@ -135,7 +140,7 @@ class Claude(Classifier):
         Raises:
             ConfigurationError: There is only an async client.
         """
-        if self._clients.is_async_only:
+        if self.is_async_only:
             raise _SyncClientMissingError
         return run(self._start(conversation, buckets, SyncIO(), self._clients.get).run())
 
