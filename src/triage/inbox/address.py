@@ -14,9 +14,9 @@ _KEYWORDS = re.compile(
 )
 _SQLITE = re.compile(r"(file|sqlite3?):", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"[./\\]|[A-Za-z]:[/\\]")
-"""The beginning of what is a path for certain."""
+"""The beginning of an unmistakable path."""
 _NO_PATH = re.compile(r"[@?;]|://|(?:password|pwd)\s*=", re.IGNORECASE)
-"""What a relative path hardly contains, but the address of a database without its scheme does."""
+"""Characters and words of a database's address without its scheme, which hardly any relative path contains."""
 _POSTGRES = frozenset({"postgresql", "postgres"})
 
 FORMS = "the path of a SQLite file, postgresql://USER:PASSWORD@HOST/DATABASE, or host=… dbname=…"
@@ -62,7 +62,7 @@ def parse_address(text: str) -> Address:
 
 
 def _check_path(address: str) -> None:
-    """Reject what is not a path. It may be a database's address without its scheme, and contain a password."""
+    """Reject a text that is not a path. It may be a database's address without its scheme, and contain a password."""
     sqlite = _SQLITE.match(address)
     if sqlite is not None:
         raise ConfigurationError(f"The inbox does not support {sqlite[1].lower()}: addresses. Write {FORMS}.")

@@ -132,7 +132,7 @@ class SQLiteInbox(TableInbox):
         try:
             # Connections of its own, so that deliveries do not wait for the copy. If the inbox was removed, the mode
             # prevents an empty copy.
-            address = f"{Path(self._path).absolute().as_uri()}?mode=rw"
+            address = f"{self._file.as_uri()}?mode=rw"
             with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(path)) as target:
                 source.backup(target)
         except sqlite3.Error as err:

@@ -148,9 +148,10 @@ def test_an_async_classifier_works_in_async_code_only(value: ClassifierLike) -> 
 
 
 def test_a_classifier_says_whether_sync_code_can_use_it() -> None:
-    async_only = [AsyncSubclass(), AsyncObject(), choose_async, AsyncCallableObject()]
+    sync: list[ClassifierLike] = [SyncSubclass(), SyncObject(), CallableObject()]
+    async_only: list[ClassifierLike] = [AsyncSubclass(), AsyncObject(), choose_async, AsyncCallableObject()]
     assert all(as_classifier(value).is_async_only for value in async_only)
-    assert not any(as_classifier(value).is_async_only for value in (SyncSubclass(), SyncObject(), CallableObject()))
+    assert not any(as_classifier(value).is_async_only for value in sync)
     assert Vote([SyncSubclass(), AsyncSubclass()]).is_async_only
     assert not Vote([SyncSubclass(), SyncSubclass()]).is_async_only
 

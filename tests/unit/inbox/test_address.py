@@ -92,6 +92,13 @@ def test_a_postgres_inbox_does_not_accept_a_path() -> None:
         PostgresInbox("triage.db")
 
 
+def test_a_database_is_named_by_its_service_until_it_is_connected() -> None:
+    from triage.inbox import PostgresInbox
+
+    with pytest.raises(ConfigurationError, match="the inbox service=missing: "):
+        PostgresInbox("service=missing")
+
+
 def test_a_sqlite_inbox_does_not_accept_the_address_of_a_server() -> None:
     with pytest.raises(ConfigurationError, match="needs the path of a file"):
         SQLiteInbox("postgresql://app:pw-4711@db/helpdesk")

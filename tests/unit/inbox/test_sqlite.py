@@ -188,8 +188,16 @@ def test_a_relative_path_still_works_if_the_application_changes_its_directory(
     assert inbox.add(build_event(1))
     inbox.close()
     assert inbox.add(build_event(2))
+    inbox.backup(tmp_path / "backup.db")
     assert list((tmp_path / "elsewhere").iterdir()) == []
     inbox.close()
+
+
+def test_a_file_or_directory_that_is_read_only_is_explained(inbox: SQLiteInbox) -> None:
+    with inbox._connect() as (connection, _):
+        connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(InboxError, match="must be able to write to the file and to its directory"):
+        inbox.add(build_event())
 
 
 def test_a_newer_schema_that_appears_later_is_an_inbox_error(inbox: SQLiteInbox) -> None:
