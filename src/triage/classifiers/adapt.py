@@ -9,6 +9,7 @@ from typing import Any, cast
 from triage.classifiers.base import AsyncOnlyError, Classifier, ClassifierLike
 from triage.classifiers.claude import Claude
 from triage.errors import ClassifierError, ConfigurationError
+from triage.io.ports import is_async_function
 from triage.models import Conversation, Verdict
 from triage.policy import Buckets
 
@@ -139,7 +140,7 @@ class _FunctionClassifier(Classifier):
 
     @property
     def is_async_only(self) -> bool:
-        return _is_async(self._function) or _is_async(type(self._function).__call__)
+        return is_async_function(self._function)
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         if self.is_async_only:
@@ -169,7 +170,7 @@ def _check_methods(value: Any, name: str) -> None:
         method = getattr(value, method_name)
         if not callable(method):
             raise ConfigurationError(f"The classifier {name}: {method_name} must be a method.")
-        if method_name in _ASYNC_NAMES and _is_async(method):
+        if method_name in _ASYNC_NAMES and inspect.iscoroutinefunction(method):
             async_name = _ASYNC_NAMES[method_name]
             advice = f"name it {async_name}()" if async_name else "remove the async"
             raise ConfigurationError(f"The classifier {name}: {method_name}() must not be async; {advice}.")
@@ -207,10 +208,6 @@ def _accepts(function: Callable[..., Any], *arguments: str) -> bool:
     except TypeError:
         return False
     return True
-
-
-def _is_async(function: object) -> bool:
-    return inspect.iscoroutinefunction(function)
 
 
 async def _resolve(answer: Any) -> Any:

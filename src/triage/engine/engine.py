@@ -26,7 +26,7 @@ from triage.engine.rules import (
 from triage.engine.transport import TokenCache
 from triage.errors import RecordingMissing, describe_location
 from triage.inbox.base import Inbox
-from triage.io.ports import IO
+from triage.io.ports import IO, is_async_function
 from triage.limits import Limits
 from triage.models import Conversation, Event, FallbackReason, Ledger, Message, RunContext, Step, StepResult, Verdict
 from triage.policy import Buckets
@@ -211,6 +211,15 @@ class Engine:
             "steps": (*kept, *(StepResult(step=step, status=status) for step in steps), *skipped),
         }
         return ledger.model_copy(update=plan)
+
+    def find_async_only(self) -> str | None:
+        """Name the client, the classifier or the function that sync code cannot use; None if there is none."""
+        if self.clients.is_async_only:
+            return "the client (async_http)"
+        if self.classifier.is_async_only:
+            return f"the classifier {self.classifier!r}"
+        names = (name for name, function in self.functions.items() if is_async_function(function))
+        return next((f"the function {name!r}" for name in names), None)
 
     # The conversation
 

@@ -51,8 +51,8 @@ def bind(
         The task `triage.process`, for `task_routes` and the like.
 
     Raises:
-        ConfigurationError: The Router has no inbox, only an `async_http` or a classifier that is async only, the
-            application already has tasks of this name, or a value is out of range.
+        ConfigurationError: The Router has no inbox, its client, its classifier or one of its functions is async only,
+            the application already has tasks of this name, or a value is out of range.
     """
     inbox = _check_arguments(app, router, name, sweep, attempts)
 
@@ -83,12 +83,9 @@ def _check_arguments(app: Celery, router: Router, name: str, sweep: float, attem
     """Return the Router's inbox, or raise `ConfigurationError`."""
     if router.inbox is None:
         raise ConfigurationError("bind() needs a Router with an inbox: Router(…, inbox=PostgresInbox(url)).")
-    if router.engine.clients.is_async_only:
-        raise ConfigurationError("bind() needs a client for sync code, because Celery is sync: Router(…, http=…).")
-    if router.classifier.is_async_only:
-        raise ConfigurationError(
-            f"bind() needs a classifier for sync code, because Celery is sync, and {router.classifier!r} is async only."
-        )
+    async_only = router.engine.find_async_only()
+    if async_only is not None:
+        raise ConfigurationError(f"bind() needs sync code, because Celery is sync, and {async_only} is async only.")
     if sweep <= 0 or attempts < 1:
         raise ConfigurationError(f"bind(): sweep={sweep} and attempts={attempts} must be greater than 0.")
     if f"{name}.process" in app.tasks:
