@@ -23,7 +23,7 @@ def get_logger(name: str) -> "Logger":
 class Logger(logging.LoggerAdapter[logging.Logger]):
     """A logger that reports an exception of a log handler on standard error, and does not raise it.
 
-    Python's own handlers catch their exceptions, but a handler of the user's may not. One that uses Django's ORM, for
+    Python's own handlers catch their exceptions, but a user's handler may not. One that uses Django's ORM, for
     example, raises an exception on an event loop.
     """
 
