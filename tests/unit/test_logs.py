@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
@@ -32,7 +32,7 @@ class RaisingHandler(logging.Handler):
 
 
 @contextmanager
-def attach(handler: logging.Handler) -> Iterator[None]:
+def attach(handler: logging.Handler) -> Generator[None]:
     logger = logging.getLogger("triage")
     logger.addHandler(handler)
     try:
