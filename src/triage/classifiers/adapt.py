@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import CodeType
 from typing import Any, cast
 
 from triage.classifiers.base import AsyncOnlyError, Classifier, ClassifierLike
@@ -83,13 +84,15 @@ class _ObjectClassifier(Classifier):
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         if self.is_async_only:
             raise AsyncOnlyError(self._name)
-        return _check_verdict(self._value.classify(conversation, buckets), f"{self._name}.classify()")
+        method = self._value.classify
+        return _check_verdict(method(conversation, buckets), f"{self._name}.classify(){_locate(method)}")
 
     async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         if not _has_method(self._value, "classify_async"):
             return await super().classify_async(conversation, buckets)
-        answer = await _resolve(self._value.classify_async(conversation, buckets))
-        return _check_verdict(answer, f"{self._name}.classify_async()")
+        method = self._value.classify_async
+        answer = await _resolve(method(conversation, buckets))
+        return _check_verdict(answer, f"{self._name}.classify_async(){_locate(method)}")
 
     def describe(self, buckets: Buckets) -> str:
         if _has_method(self._value, "describe"):
@@ -149,14 +152,17 @@ class _FunctionClassifier(Classifier):
         if inspect.isawaitable(answer):
             _discard(answer)
             raise AsyncOnlyError(self._name)
-        return _to_verdict(answer, self._name)
+        return _to_verdict(answer, self._describe())
 
     async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         if self.is_async_only:
             answer = self._function(conversation.text)
         else:
             answer = await asyncio.to_thread(self._function, conversation.text)
-        return _to_verdict(await _resolve(answer), self._name)
+        return _to_verdict(await _resolve(answer), self._describe())
+
+    def _describe(self) -> str:
+        return self._name + _locate(self._function)
 
     def __repr__(self) -> str:
         return f"as_classifier({self._name})"
@@ -231,6 +237,12 @@ def _check_verdict(answer: Any, source: str, alternative: str = "") -> Verdict:
         return answer
     _discard(answer)
     raise ClassifierError(f"{source} must return {alternative}a Verdict, not {type(answer).__name__}")
+
+
+def _locate(function: object) -> str:
+    """Return where a function is defined, if that is known, for an error that has no line of the user's code."""
+    code = getattr(function, "__code__", None)
+    return f" (defined at {code.co_filename}:{code.co_firstlineno})" if isinstance(code, CodeType) else ""
 
 
 def _describe(value: object) -> str:

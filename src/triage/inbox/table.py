@@ -1,7 +1,6 @@
 """The shared part of the inboxes that store events in database tables. The statements are in `queries.sql`."""
 
 import json
-import logging
 import re
 import time
 from abc import abstractmethod
@@ -30,9 +29,10 @@ from triage.inbox.base import (
 from triage.inbox.traces import Trace, build_trace, find_events
 from triage.io.fork import register_at_fork
 from triage.limits import Duration, parse_duration
+from triage.logs import get_logger
 from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
 
-logger = logging.getLogger("triage")
+logger = get_logger("triage")
 
 M = TypeVar("M", bound=BaseModel)
 

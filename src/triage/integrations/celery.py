@@ -5,7 +5,6 @@ again. A duplicate message does nothing, because the event is already leased or 
 """
 
 import atexit
-import logging
 import queue
 import threading
 import time
@@ -17,6 +16,7 @@ from triage.engine.attempt import ATTEMPTS
 from triage.errors import ConfigurationError, TriageError, describe_location
 from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork
+from triage.logs import get_logger
 from triage.router import Router
 
 try:
@@ -24,7 +24,7 @@ try:
 except ImportError as err:  # pragma: no cover - the tests have it
     raise ConfigurationError("triage.integrations.celery needs Celery: pip install 'chat-triage[celery]'.") from err
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SWEEP_LIMIT = 1000  # events that one sweep sends again
 _MOST_WAITING = 10_000  # keys that wait to be sent

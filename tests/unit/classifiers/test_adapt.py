@@ -311,7 +311,11 @@ def test_a_function_that_returns_another_type_is_reported_without_the_value(api:
 
     with pytest.raises(ClassifierError) as caught:
         classify(api, as_classifier(return_answer))
-    assert str(caught.value) == f"return_answer must return a bucket name or a Verdict, not {type(answer).__name__}"
+    line = return_answer.__code__.co_firstlineno
+    assert str(caught.value) == (
+        f"return_answer (defined at {__file__}:{line}) must return a bucket name or a Verdict, not "
+        f"{type(answer).__name__}"
+    )
 
 
 def test_an_object_that_returns_another_type_is_reported_without_the_value(api: Api) -> None:
@@ -325,7 +329,8 @@ def test_an_object_that_returns_another_type_is_reported_without_the_value(api: 
     method = "classify" if api.name == "sync" else "classify_async"
     with pytest.raises(ClassifierError) as caught:
         classify(api, as_classifier(Mistaken()))
-    assert str(caught.value) == f"Mistaken.{method}() must return a Verdict, not str"
+    line = getattr(Mistaken, method).__code__.co_firstlineno
+    assert str(caught.value) == f"Mistaken.{method}() (defined at {__file__}:{line}) must return a Verdict, not str"
 
 
 def test_a_classify_method_that_returns_a_coroutine_is_reported(api: Api) -> None:

@@ -1,7 +1,6 @@
 """Claude as a classifier: one call to the Messages API per verdict, and a fallback verdict for every failure."""
 
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,10 +29,11 @@ from triage.environment import unquote
 from triage.errors import ConfigurationError
 from triage.io.ports import IO, AsyncIO, SyncIO, run
 from triage.io.retry import RetryPolicy
+from triage.logs import get_logger
 from triage.models import Conversation, Usage, Verdict
 from triage.policy import Buckets
 
-logger = logging.getLogger("triage.classifiers.claude")
+logger = get_logger("triage.classifiers.claude")
 
 _CHARACTERS_PER_TOKEN = 3.5  # of English text; the tokenizer of the 5.5 models yields more tokens than older ones
 _ANSWER_TOKENS = 80  # of a typical answer: a sentence, a label and a number
