@@ -126,7 +126,7 @@ def test_a_listener_that_raises_does_not_affect_the_response_or_other_listeners(
     router.on_stored(stored_keys.append)
     response, outcome = handle(api, router, desk.fake.customer_writes("Hello"))
     assert (response.status_code, outcome.status, stored_keys) == (200, "accepted", [outcome.key])
-    assert f"{outcome.key} was stored, but a listener raised KeyError at {__file__}" in caplog.text
+    assert f"the event was stored, but a listener raised KeyError at {__file__}" in caplog.text
 
 
 def test_a_router_warns_if_nobody_has_processed_its_events_for_a_minute(
@@ -512,7 +512,7 @@ def test_an_event_that_was_interrupted_in_every_attempt_is_dead_lettered_without
     outcome = api.process(router, key, attempts=3)
     assert (outcome.status, outcome.reason, outcome.retryable) == ("failed", INTERRUPTED, False)
     assert (inbox.count_states()["dead"], classified, desk.fake.calls) == (1, [], [])
-    assert f"{key} was dead-lettered after 3 attempts: {INTERRUPTED}" in caplog.text
+    assert f"the event was dead-lettered after 3 attempts: {INTERRUPTED} [" in caplog.text
 
 
 def test_a_worker_dead_letters_an_event_that_was_interrupted_in_every_attempt(desk: Desk, inbox: WatchedInbox) -> None:

@@ -1,12 +1,12 @@
 """Notice in the receiving process that nobody processes the stored events."""
 
-import logging
 from collections.abc import Callable
 
 from triage.errors import InboxError
 from triage.inbox.base import Inbox
+from triage.log import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _INTERVAL = 60.0  # seconds between two checks, so that a delivery costs no query
 _LONGEST_WAIT = 60.0  # seconds; a worker polls each second

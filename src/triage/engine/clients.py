@@ -1,7 +1,6 @@
 """HTTP clients for a help desk's API: the user's, those of the user's functions, or our own."""
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from triage.io.failures import build_client_error, find_network_variables
 from triage.io.http import AsyncHttpClient, HttpClient, fetch, fetch_async
 from triage.io.ports import IO
 from triage.io.threads import start_call
+from triage.log import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 CALL_LIMIT = 10.0  # seconds for a whole call; our own clients use it for connecting, and for each read and write, too
 

@@ -1,6 +1,5 @@
 """The engine of a Router: settings, circuit breakers and tokens that all its attempts share."""
 
-import logging
 import re
 import string
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -28,12 +27,13 @@ from triage.errors import RecordingMissing, describe_location
 from triage.inbox.base import Inbox
 from triage.io.ports import IO
 from triage.limits import Limits
+from triage.log import get_logger
 from triage.models import Conversation, Event, FallbackReason, Ledger, Message, RunContext, Step, StepResult, Verdict
 from triage.policy import Buckets
 from triage.text import normalize_for_comparison
 from triage.vendors.base import Auth, HelpDesk, Vendor
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _FILLED_IN = ".{0,500}"
 _ESCAPED_PLACEHOLDER = re.compile(r"\\\{\\\{[\w.:\\-]+\\\}\\\}")  # `{{…}}`, which the help desk itself may fill in
@@ -134,10 +134,9 @@ class Engine:
             raise
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
             logger.error(  # noqa: TRY400 - a traceback may quote the customer
-                "the classifier raised %s%s, conversation %s",
+                "the classifier raised %s%s",
                 describe_location(err),
                 quote_error(err),
-                conversation.id,
                 extra={"router": self.owner, "conversation_id": conversation.id},
             )
             return fall_back_after(err, f"the classifier raised {type(err).__name__}", self.buckets)
@@ -232,10 +231,8 @@ class Engine:
             return bool(self.when(conversation))
         except Exception as err:  # noqa: BLE001 - the user's code; a defect in it must not lose a message
             logger.error(  # noqa: TRY400 - the same
-                "the Router's `when` function raised %s, conversation %s",
+                "the Router's `when` function raised %s",
                 describe_location(err),
-                conversation.id,
-                extra={"router": self.owner, "conversation_id": conversation.id},
             )
             return True
 

@@ -5,7 +5,6 @@ again. A duplicate message does nothing, because the event is already leased or 
 """
 
 import atexit
-import logging
 import queue
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import Any
 from triage.engine.attempt import ATTEMPTS
 from triage.errors import ConfigurationError, TriageError, describe_location
 from triage.io.fork import register_at_fork
+from triage.log import get_logger
 from triage.router import Router
 
 try:
@@ -23,7 +23,7 @@ try:
 except ImportError as err:  # pragma: no cover - the tests have it
     raise ConfigurationError("triage.integrations.celery needs Celery: pip install 'chat-triage[celery]'.") from err
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SWEEP_LIMIT = 1000  # events that one sweep sends again
 _MOST_WAITING = 10_000  # keys that wait to be sent
@@ -137,7 +137,7 @@ class _Sender:
 
     def _pause(self, key: str, reason: str) -> None:
         if time.monotonic() >= self._quiet_until:
-            logger.warning("%s and the events after it are left to the sweeper: %s", key, reason)
+            logger.warning("this event and those after it are left to the sweeper: %s", reason, extra={"key": key})
         self._quiet_until = time.monotonic() + self._quiet
 
     def before_fork(self) -> None:

@@ -1,7 +1,6 @@
 """Claude as a classifier: one call to the Messages API per verdict, and a fallback verdict for every failure."""
 
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,10 +28,11 @@ from triage.classifiers.claude.settings import ModelSettings, Settings, create_s
 from triage.errors import ConfigurationError
 from triage.io.ports import IO, AsyncIO, SyncIO, run
 from triage.io.retry import RetryPolicy
+from triage.log import get_logger
 from triage.models import Conversation, Usage, Verdict
 from triage.policy import Buckets
 
-logger = logging.getLogger("triage.classifiers.claude")
+logger = get_logger("triage.classifiers.claude")
 
 _CHARACTERS_PER_TOKEN = 3.5  # of English text; the tokenizer of the 5.5 models yields more tokens than older ones
 _ANSWER_TOKENS = 80  # of a typical answer: a sentence, a label and a number
@@ -296,11 +296,10 @@ class _Classification:
                 break
             logger.log(
                 result.level,
-                "asking %s: %s (request id %s, conversation %s)",
+                "asking %s: %s (request id %s)",
                 model.id,
                 result.reason,
                 result.request_id,
-                self.conversation.id,
                 extra={"conversation_id": self.conversation.id},
             )
             earlier = {query.model.id: result}
@@ -416,10 +415,9 @@ class _Classification:
     def _fall_back(self, query: _Query, failure: Failure) -> Verdict:
         logger.log(
             failure.level,
-            "no verdict: %s (request id %s, conversation %s)",
+            "no verdict: %s (request id %s)",
             failure.reason,
             failure.request_id,
-            self.conversation.id,
             extra={"conversation_id": self.conversation.id},
         )
         return self._build_verdict(
