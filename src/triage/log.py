@@ -27,7 +27,7 @@ class ContextLogger(logging.LoggerAdapter[logging.Logger]):
 
     @override
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        fields = {**(kwargs.get("extra") or {}), **_bound.get()()}
+        fields: dict[str, Any] = {**(kwargs.get("extra") or {}), **_bound.get()()}
         ids = " ".join(f"{shown}={fields[name]}" for shown, name in _SHOWN.items() if name in fields)
         ending = f" [{ids}]".replace("%", "%%") if ids else ""
         return f"{msg}{ending}", {**kwargs, "extra": fields}

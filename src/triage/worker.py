@@ -211,6 +211,8 @@ class Worker:
         finally:
             heartbeat.stop()
             await self._router.aclose()
+            # Nobody else can close what a classifier that the user passed has opened on this event loop.
+            await self._router.classifier.leave_loop()
 
     async def _start_due_events(self, woken: asyncio.Event) -> bool:
         """Lease events and begin to process them; return whether there were any. An error never stops the worker."""

@@ -20,6 +20,7 @@ from tests.helpers.routing import handle, only
 from tests.helpers.watched import WatchedInbox, exit_code
 from triage import (
     Assign,
+    Buckets,
     Close,
     ConfigurationError,
     Conversation,
@@ -36,6 +37,7 @@ from triage import (
     Verdict,
     Worker,
 )
+from triage.classifiers import Classifier
 from triage.engine.attempt import Attempt
 from triage.errors import LeaseLost
 from triage.inbox.base import INTERRUPTED
@@ -620,6 +622,29 @@ def test_drain_waits_for_the_events_in_progress(desk: Desk, inbox: WatchedInbox)
     may_finish.set()
     draining.join(20)
     assert (results, inbox.count_states()["finished"]) == ([True], 1)
+
+
+class LeavingClassifier(Classifier):
+    """Records its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+        self.calls.append("classify")
+        return Verdict(bucket="general")
+
+    async def leave_loop(self) -> None:
+        self.calls.append("leave_loop")
+
+
+def test_a_worker_closes_what_a_classifier_opened_on_its_event_loop(desk: Desk, inbox: WatchedInbox) -> None:
+    classifier = LeavingClassifier()
+    router = desk.router(inbox=inbox, classifier=classifier)
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    with Worker(router):
+        inbox.wait()
+    assert classifier.calls == ["classify", "leave_loop"]
 
 
 def test_an_event_that_drain_interrupts_at_its_deadline_is_resumed_later(desk: Desk, inbox: WatchedInbox) -> None:
