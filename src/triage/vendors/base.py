@@ -489,7 +489,10 @@ class HelpDesk(Settings, ABC):
         try:
             findings = [Finding("credentials", "ok", await self.check_user(send))]
         except (ConfigurationError, VendorError) as err:
-            return [Finding("credentials", "failed", f"{err}.".replace("..", "."))]
+            problem = f"{str(err).removesuffix('.')}."
+            is_unreachable = isinstance(err, VendorError) and err.status is None
+            advice = f" Check this machine's network and proxy, and the address {self.url}." if is_unreachable else ""
+            return [Finding("credentials", "failed", problem + advice)]
         names = _collect_names(actions)
         lookups = [
             Lookup("teams", names["teams"], self.find_teams),

@@ -132,7 +132,7 @@ def explain_body(body: bytes) -> str:
     Args:
         body: The body as it was passed to the Router.
     """
-    if not body:
+    if not body.strip():
         return "the body is empty: a proxy or a middleware has read it, or the framework does not read chunked requests"
     if _BASE64_OBJECT.fullmatch(body):
         return "the body is base64; decode it first, as AWS demands if isBase64Encoded is true"

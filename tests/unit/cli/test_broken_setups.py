@@ -151,7 +151,7 @@ BROKEN: dict[str, Case] = {
         "front",
         lambda setup: setup.set(FRONT_BASE_URL="http://127.0.0.1:1"),
         "credentials",
-        ("GET /me", "refused"),
+        ("GET /me", "refused", "Check this machine's network and proxy, and the address http://127.0.0.1:1."),
     ),
     "unknown team": (
         "zendesk",
@@ -193,7 +193,7 @@ BROKEN: dict[str, Case] = {
         "intercom",
         lambda setup: setup.set(ANTHROPIC_API_KEY=""),
         "classifier",
-        ("There is no API key for Claude: set ANTHROPIC_API_KEY",),
+        ("no verdict: There is no API key for Claude: set ANTHROPIC_API_KEY, or pass Claude(api_key=…). Check",),
     ),
     "wrong key of Claude": (
         "crisp",
