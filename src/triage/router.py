@@ -6,11 +6,10 @@
 
 import asyncio
 import json
-import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, Self, cast
 
 from pydantic import JsonValue
@@ -34,7 +33,7 @@ from triage.inbox.base import Inbox
 from triage.io.loops import require_asyncio
 from triage.io.ports import AsyncIO, SyncIO, run
 from triage.limits import Duration, Limits, parse_duration
-from triage.logs import get_logger
+from triage.log import Fields, bind_fields, get_logger, remove_unknown
 from triage.models import (
     Conversation,
     Delivery,
@@ -298,7 +297,8 @@ class Router:
         delivery = Delivery.create(raw_body, headers, self.engine.clock())
         try:
             self.vendor.verify(delivery)
-            parsed = self.vendor.parse(delivery)
+            with bind_fields(partial(self._build_fields, delivery)):
+                parsed = self.vendor.parse(delivery)
         except InvalidSignature as err:
             return self._reject(401, "refused", str(err))
         except MalformedPayload as err:
@@ -472,6 +472,12 @@ class Router:
         """Return the ids of a delivery's conversation and of the delivery, so that an operator can find it again."""
         return self.vendor.identify(delivery, data) if isinstance(self.vendor, HelpDesk) else (None, None)
 
+    def _build_fields(self, delivery: Delivery) -> Fields:
+        """Return the fields of a record that is written before a delivery is parsed, when its event has no key yet."""
+        conversation_id, event_id = self._identify(delivery)
+        fields = {"router": self.name, "vendor": self.vendor.name}
+        return remove_unknown({**fields, "conversation_id": conversation_id, "event_id": event_id})
+
     def _check_event(self, event: Event | str) -> None:
         key = event if isinstance(event, str) else event.key
         if not self.owns(key):
@@ -530,16 +536,13 @@ class Router:
         )
 
     def _notify_listeners(self, event: Event) -> None:
-        for listener in self._listeners:
-            try:
-                listener(event.key)
-            except Exception as err:  # noqa: BLE001 - whatever it is, the event is stored and must be acknowledged
-                logger.error(  # noqa: TRY400 - a traceback would add nothing
-                    "%s was stored, but a listener raised %s",
-                    event.key,
-                    describe_location(err),
-                    extra=build_fields(event),
-                )
+        with bind_fields(build_fields(event)):
+            for listener in self._listeners:
+                try:
+                    listener(event.key)
+                except Exception as err:  # noqa: BLE001 - whatever it is, the event is stored and must be acknowledged
+                    location = describe_location(err)
+                    logger.error("the event was stored, but a listener raised %s", location)  # noqa: TRY400
 
     def _respond(
         self,

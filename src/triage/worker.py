@@ -17,7 +17,7 @@ from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork, will_fork_without_hooks
 from triage.io.loops import require_asyncio, run_in_thread
 from triage.io.ports import AsyncIO, SyncIO, run
-from triage.logs import get_logger
+from triage.log import bind_fields, get_logger
 from triage.models import Job, WorkerHealth
 from triage.router import Router
 
@@ -215,6 +215,8 @@ class Worker:
         finally:
             heartbeat.stop()
             await self._router.aclose()
+            # Nobody else can close what a classifier that the user passed has opened on this event loop.
+            await self._router.classifier.leave_loop()
 
     async def _start_due_events(self, woken: asyncio.Event) -> bool:
         """Lease events and begin to process them; return whether there were any. An error never stops the worker."""
@@ -244,17 +246,16 @@ class Worker:
         return bool(jobs)
 
     async def _process(self, job: Job, io: AsyncIO) -> None:
-        try:
-            await Attempt(self._router.engine, job, io, self._attempts).run()
-        except LeaseLost as err:
-            logger.warning("%s", str(err), extra=build_fields(job.event))  # another worker has taken over the event
-        except InboxError as err:
-            # A worker resumes it when its lease expires.
-            logger.error("%s: %s", job.event.key, str(err), extra=build_fields(job.event))  # noqa: TRY400
-        except _ERRORS as err:  # a defect, or a classifier that calls sys.exit(), must not stop the worker
-            location = describe_location(err)
-            # Not `logger.exception`: its text may quote a customer.
-            logger.error("%s: a defect: %s", job.event.key, location, extra=build_fields(job.event))  # noqa: TRY400
+        with bind_fields(build_fields(job.event)):
+            try:
+                await Attempt(self._router.engine, job, io, self._attempts).run()
+            except LeaseLost as err:
+                logger.warning("%s", str(err))  # another worker has taken over the event
+            except InboxError as err:
+                logger.error("%s", str(err))  # noqa: TRY400 - a worker resumes it when its lease expires
+            except _ERRORS as err:  # a defect, or a classifier that calls sys.exit(), must not stop the worker
+                # Not `logger.exception`: its text may quote a customer.
+                logger.error("a defect: %s", describe_location(err))  # noqa: TRY400
 
 
 def _drain_at_exit(worker: Worker) -> None:

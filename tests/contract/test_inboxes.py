@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.desks.base import Clock
 from tests.helpers.events import LEASE, build_event, lease_one
+from tests.helpers.records import get_fields
 from triage import Conversation, Event, Message, Outcome, Reply, Step, StepResult, Tag, Verdict
 from triage.errors import InboxError, LeaseLost
 from triage.inbox import MemoryInbox, PostgresInbox, SQLiteInbox
@@ -772,7 +773,9 @@ def test_a_later_event_that_is_already_leased_is_processed_first(table_inbox: Ta
 
 
 @pytest.mark.parametrize("column", ["event", "ledger"])
-def test_an_event_stored_by_another_version_is_dead_lettered(table_inbox: TableInbox, column: str) -> None:
+def test_an_event_stored_by_another_version_is_dead_lettered(
+    table_inbox: TableInbox, column: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """This happens after a downgrade."""
     for number in (1, 2):
         table_inbox.add(build_event(1, conversation=str(number)))
@@ -781,6 +784,8 @@ def test_an_event_stored_by_another_version_is_dead_lettered(table_inbox: TableI
     assert table_inbox.lease_key("intercom:a:1:1", LEASE) is None
     (entry,) = table_inbox.list_entries("dead")
     assert (entry.error, entry.key) == ("this version of triage cannot read the stored event", "intercom:a:1:1")
+    (record,) = caplog.records
+    assert get_fields(record) == {"router": "intercom", "conversation_id": "1", "key": "intercom:a:1:1"}
     assert table_inbox.redrive(entry.key)
     assert table_inbox.lease_key(entry.key, LEASE) is None
     assert table_inbox.count_states()["dead"] == 1

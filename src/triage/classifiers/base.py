@@ -130,7 +130,7 @@ class Classifier:
     async def leave_loop(self) -> None:
         """Close only what `classify_async` opened on the running event loop, which is about to end.
 
-        `triage.evals.evaluate` calls this method for a classifier that you pass in, which remains usable.
+        A `Worker` and `triage.evals.evaluate` call this method for a classifier that you pass in. It remains usable.
         """
 
     def __repr__(self) -> str:

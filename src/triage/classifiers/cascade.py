@@ -9,7 +9,7 @@ from triage.classifiers.ensemble import Ensemble, combine, combine_fallbacks
 from triage.classifiers.sampling import get_sample
 from triage.errors import ConfigurationError, describe_location
 from triage.io.ports import IO
-from triage.logs import get_logger
+from triage.log import get_logger
 from triage.models import Conversation, Verdict
 from triage.policy import Buckets
 

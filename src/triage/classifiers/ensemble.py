@@ -11,7 +11,7 @@ from triage.classifiers.fallback import check_bucket, fall_back_after, quote_err
 from triage.classifiers.sampling import use_sample
 from triage.errors import ConfigurationError, describe_location
 from triage.io.ports import IO
-from triage.logs import get_logger
+from triage.log import get_logger
 from triage.models import Conversation, FallbackReason, Usage, Verdict
 from triage.policy import Buckets
 

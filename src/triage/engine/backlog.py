@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from triage.errors import InboxError
 from triage.inbox.base import Inbox
-from triage.logs import get_logger
+from triage.log import get_logger
 
 logger = get_logger(__name__)
 

@@ -6,7 +6,7 @@ from triage.engine.storage import call_inbox
 from triage.errors import InboxError
 from triage.inbox.base import Inbox
 from triage.io.ports import IO
-from triage.logs import get_logger
+from triage.log import get_logger
 from triage.models import BreakerHealth
 
 logger = get_logger(__name__)

@@ -15,7 +15,7 @@ from triage.io.failures import build_client_error, check_network_variables
 from triage.io.http import AsyncHttpClient, HttpClient, fetch, fetch_async
 from triage.io.ports import IO
 from triage.io.threads import start_call
-from triage.logs import get_logger
+from triage.log import get_logger
 
 logger = get_logger(__name__)
 

@@ -27,7 +27,7 @@ from triage.errors import RecordingMissing, describe_location
 from triage.inbox.base import Inbox
 from triage.io.ports import IO, is_async_function
 from triage.limits import Limits
-from triage.logs import get_logger
+from triage.log import get_logger
 from triage.models import Conversation, Event, FallbackReason, Ledger, Message, RunContext, Step, StepResult, Verdict
 from triage.policy import Buckets
 from triage.text import normalize_for_comparison
@@ -134,8 +134,7 @@ class Engine:
             raise
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
             logger.error(  # noqa: TRY400 - a traceback may quote the customer
-                "conversation %s: the classifier raised %s%s",
-                conversation.id,
+                "the classifier raised %s%s",
                 describe_location(err),
                 quote_error(err),
                 extra={"router": self.owner, "conversation_id": conversation.id},
@@ -241,10 +240,8 @@ class Engine:
             return bool(self.when(conversation))
         except Exception as err:  # noqa: BLE001 - the user's code; a defect in it must not lose a message
             logger.error(  # noqa: TRY400 - the same
-                "conversation %s: the Router's `when` function raised %s",
-                conversation.id,
+                "the Router's `when` function raised %s",
                 describe_location(err),
-                extra={"router": self.owner, "conversation_id": conversation.id},
             )
             return True
 

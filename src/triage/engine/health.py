@@ -4,7 +4,7 @@ from triage.engine.engine import Engine
 from triage.engine.storage import call_inbox
 from triage.errors import InboxError
 from triage.io.ports import IO
-from triage.logs import get_logger
+from triage.log import get_logger
 from triage.models import HealthResponse
 
 logger = get_logger(__name__)

@@ -53,7 +53,7 @@ UPDATE triage_events
 SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fencing_token = fencing_token + 1, changed = :now,
   error = CASE WHEN state = 'leased' THEN {interrupted} ELSE error END
 WHERE number IN (SELECT number FROM picked)
-RETURNING number, event, ledger, attempts, fencing_token, received, error
+RETURNING number, key, owner, conversation, event, ledger, attempts, fencing_token, received, error
 
 -- name: lease
 WITH picked AS MATERIALIZED (

@@ -29,7 +29,7 @@ from triage.inbox.base import (
 from triage.inbox.traces import Trace, build_trace, find_events
 from triage.io.fork import register_at_fork
 from triage.limits import Duration, parse_duration
-from triage.logs import get_logger
+from triage.log import get_logger
 from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
 
 logger = get_logger("triage")
@@ -299,7 +299,7 @@ class TableInbox(Inbox):
     def _parse_jobs(self, rows: Iterable[Any], seconds: float) -> list[Job]:
         """Parse leased rows, and dead-letter those that cannot be parsed, because they would fail again and again."""
         jobs: list[Job] = []
-        for number, event, ledger, attempts, fencing_token, received, error in sorted(rows):
+        for number, key, owner, conversation, event, ledger, attempts, fencing_token, received, error in sorted(rows):
             try:
                 job = Job(
                     event=Event.model_validate_json(event),
@@ -312,7 +312,8 @@ class TableInbox(Inbox):
                 )
             except ValidationError:
                 # Not `logger.exception`: the error may quote stored data.
-                logger.error("event %s of the inbox was dead-lettered: %s", number, _UNDECODABLE)  # noqa: TRY400
+                fields = {"router": owner, "conversation_id": conversation.rpartition(":")[2], "key": key}
+                logger.error("the event was dead-lettered: %s", _UNDECODABLE, extra=fields)  # noqa: TRY400
                 self._change("dead_letter_undecodable", number=number, error=_UNDECODABLE)
             else:
                 jobs.append(job)

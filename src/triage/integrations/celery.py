@@ -16,7 +16,7 @@ from triage.engine.attempt import ATTEMPTS
 from triage.errors import ConfigurationError, TriageError, describe_location
 from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork
-from triage.logs import get_logger
+from triage.log import get_logger
 from triage.router import Router
 
 try:
@@ -144,7 +144,7 @@ class _Sender:
 
     def _pause(self, key: str, reason: str) -> None:
         if time.monotonic() >= self._quiet_until:
-            logger.warning("%s and the events after it are left to the sweeper: %s", key, reason)
+            logger.warning("this event and those after it are left to the sweeper: %s", reason, extra={"key": key})
         self._quiet_until = time.monotonic() + self._quiet
 
     def before_fork(self) -> None:

@@ -97,6 +97,7 @@ __all__ = [
     "InvalidSignature",
     "Kind",
     "ListOf",
+    "Lookup",
     "Loose",
     "LooseTuple",
     "MalformedPayload",
@@ -295,6 +296,18 @@ class ErrorFacts(NamedTuple):
     """True if the same call would be rejected again."""
 
 
+class Lookup(NamedTuple):
+    """Ids or names that must exist in the account."""
+
+    kind: str
+    """What they name, `"teams"`."""
+    names: Sequence[str]
+    find: Callable[[Sequence[str], Send], Awaitable[Mapping[str, str] | None]]
+    """Returns those that exist, id to name; None if they cannot be listed."""
+    place: str = "the policy"
+    """Where they are configured."""
+
+
 class HelpDesk(Settings, ABC):
     """The base class of the adapters.
 
@@ -477,17 +490,22 @@ class HelpDesk(Settings, ABC):
         try:
             findings = [Finding("credentials", "ok", await self.check_user(send))]
         except (ConfigurationError, VendorError) as err:
-            return [Finding("credentials", "failed", f"{err}.".replace("..", "."))]
+            problem = f"{str(err).removesuffix('.')}."
+            is_unreachable = isinstance(err, VendorError) and err.status is None
+            advice = f" Check this machine's network and proxy, and the address {self.url}." if is_unreachable else ""
+            return [Finding("credentials", "failed", problem + advice)]
         names = _collect_names(actions)
-        lookups = {
-            "teams": self.find_teams,
-            "users": self.find_users,
-            "tags": self.find_tags,
-            "fields": self.find_fields,
-        }
-        return findings + [await self._look_up(kind, names[kind], lookups[kind], send) for kind in names if names[kind]]
+        lookups = [
+            Lookup("teams", names["teams"], self.find_teams),
+            Lookup("users", names["users"], self.find_users),
+            Lookup("tags", names["tags"], self.find_tags),
+            Lookup("fields", names["fields"], self.find_fields),
+            *self.find_settings(),
+        ]
+        return findings + [await self._look_up(lookup, send) for lookup in lookups if lookup.names]
 
-    async def _look_up(self, kind: str, names: Sequence[str], find: "_Find", send: Send) -> Finding:
+    async def _look_up(self, lookup: Lookup, send: Send) -> Finding:
+        kind, names, find, place = lookup
         try:
             existing = await find(names, send)
         except VendorError as err:
@@ -501,7 +519,7 @@ class HelpDesk(Settings, ABC):
         if not missing:
             return Finding(kind, "ok", ", ".join(names))
         found = ", ".join(f"{id_} ({label})" if label not in ("", id_) else id_ for id_, label in existing.items())
-        advice = f"Correct the policy, or create what is missing. There are: {found or 'none'}."
+        advice = f"Correct {place}, or create what is missing. There are: {found or 'none'}."
         return Finding(kind, "failed", f"{self.title} does not have {', '.join(missing)}. {advice}")
 
     async def check_user(self, send: Send) -> str:
@@ -528,6 +546,10 @@ class HelpDesk(Settings, ABC):
     async def find_fields(self, names: Sequence[str], send: Send) -> Mapping[str, str] | None:
         """Return the account's custom fields, id to name; None if they cannot be listed."""
         return None
+
+    def find_settings(self) -> Sequence[Lookup]:
+        """Return the settings that name something in the account, for `check_account` to look up."""
+        return ()
 
     # Planning
 
@@ -841,9 +863,6 @@ def _remove_history(messages: Sequence[Message], subject: str, *, is_continued: 
             message = message.model_copy(update={"text": text, "quoted": quoted})
         yield message
         is_reply = is_reply if message.role == "note" else True
-
-
-_Find: TypeAlias = Callable[[Sequence[str], Send], Awaitable[Mapping[str, str] | None]]
 
 
 def _collect_names(actions: Iterable[Action]) -> dict[str, list[str]]:

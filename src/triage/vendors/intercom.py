@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue, PrivateAttr
 
 from triage.actions import Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
-from triage.logs import get_logger
+from triage.log import get_logger
 from triage.models import (
     Conversation,
     Delivery,
@@ -146,12 +146,18 @@ class Intercom(HelpDesk):
     # Checking the set-up
 
     async def check_user(self, send: Send) -> str:
-        """Check that the access token belongs to the workspace, and that `admin_id` is one of its teammates."""
-        workspace = (await self.get(Me, "/me", send)).workspace
+        """Check that the access token belongs to the workspace, its region, and that `admin_id` is a teammate."""
+        me = await self.get(Me, "/me", send)
+        workspace, region = me.workspace, (me.region or "").lower()
         if self.workspace_id and workspace and workspace != self.workspace_id:
             raise ConfigurationError(
                 f"The access token belongs to workspace {workspace}, but workspace_id is {self.workspace_id}: use the "
                 f"token of that workspace, or correct workspace_id."
+            )
+        # With a `base_url`, the region is not used.
+        if self.base_url is None and region in _URLS and region != self.region:
+            raise ConfigurationError(
+                f"The workspace is hosted in the region {region}, but region is {self.region}: set it to {region}."
             )
         admins = await self.find_users((), send)
         if self.admin_id not in admins:

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from triage.errors import MalformedPayload
-from triage.logs import get_logger
+from triage.log import get_logger
 
 logger = get_logger(__name__)
 
@@ -132,7 +132,7 @@ def explain_body(body: bytes) -> str:
     Args:
         body: The body as it was passed to the Router.
     """
-    if not body:
+    if not body.strip():
         return "the body is empty: a proxy or a middleware has read it, or the framework does not read chunked requests"
     if _BASE64_OBJECT.fullmatch(body):
         return "the body is base64; decode it first, as AWS demands if isBase64Encoded is true"

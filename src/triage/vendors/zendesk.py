@@ -21,7 +21,7 @@ from triage.errors import (
     VendorError,
 )
 from triage.io.retry import parse_seconds
-from triage.logs import get_logger
+from triage.log import get_logger
 from triage.models import (
     Conversation,
     Customer,

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import AliasChoices, AliasPath, AwareDatetime, Field, JsonValue
 
 from triage.errors import MalformedPayload
-from triage.logs import get_logger
+from triage.log import get_logger
 from triage.models import Customer
 from triage.text import Plain, clean, from_html, normalize_for_comparison
 from triage.vendors.base import Id, Kind, Role

@@ -29,7 +29,7 @@ from triage.environment import unquote
 from triage.errors import ConfigurationError
 from triage.io.ports import IO, AsyncIO, SyncIO, run
 from triage.io.retry import RetryPolicy
-from triage.logs import get_logger
+from triage.log import get_logger
 from triage.models import Conversation, Usage, Verdict
 from triage.policy import Buckets
 
@@ -303,11 +303,10 @@ class _Classification:
                 break
             logger.log(
                 result.level,
-                "asking %s: %s (request id %s, conversation %s)",
+                "asking %s: %s (request id %s)",
                 model.id,
                 result.reason,
                 result.request_id,
-                self.conversation.id,
                 extra={"conversation_id": self.conversation.id},
             )
             earlier = {query.model.id: result}
@@ -423,10 +422,9 @@ class _Classification:
     def _fall_back(self, query: _Query, failure: Failure) -> Verdict:
         logger.log(
             failure.level,
-            "no verdict: %s (request id %s, conversation %s)",
+            "no verdict: %s (request id %s)",
             failure.reason,
             failure.request_id,
-            self.conversation.id,
             extra={"conversation_id": self.conversation.id},
         )
         return self._build_verdict(
