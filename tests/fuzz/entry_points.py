@@ -13,16 +13,15 @@ Two runs with the same seed differ slightly, because Python and libFuzzer use me
 `PYTHONHASHSEED=0 setarch -R` and append `-runs=20000` to make them equal.
 """
 
-import argparse
 import importlib
 import json
 import logging
-import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from tests.fuzz.running import run
 
 atheris: Any = importlib.import_module("atheris")  # imported by name because it is optional and has no type hints
 
@@ -214,27 +213,11 @@ def _fuzz(targets: tuple[Target, ...]) -> Callable[[bytes], None]:
 
 def main() -> None:
     """Fuzz until the time is up; libFuzzer exits the process."""
-    parser = argparse.ArgumentParser("python -m tests.fuzz.entry_points", description="Fuzz all vendors' entry points.")
-    parser.add_argument("seconds", type=int, help="how long to run")
-    parser.add_argument("--seed", type=int, default=4711, help="seed of the random numbers")
-    options, more = parser.parse_known_args()
     log = logging.getLogger("triage")
     log.addHandler(CheckedLog())
     log.setLevel(logging.DEBUG)
     log.propagate = False
-    arguments = [
-        sys.argv[0],
-        f"-max_total_time={options.seconds}",
-        f"-seed={options.seed}",
-        f"-max_len={_LONGEST}",
-        "-len_control=0",  # use inputs of any length from the start: short ones change only the first value
-        "-timeout=10",
-        "-print_final_stats=1",
-        f"-artifact_prefix={tempfile.gettempdir()}/entry-points-",
-        *more,
-    ]
-    atheris.Setup(arguments, _fuzz(tuple(map(_make_target, _DESKS))))
-    atheris.Fuzz()
+    run(_fuzz(tuple(map(_make_target, _DESKS))), "entry_points", longest=_LONGEST)
 
 
 if __name__ == "__main__":
