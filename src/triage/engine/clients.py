@@ -117,6 +117,7 @@ class _Source(Generic[C]):
 
     argument: str
     kind: type
+    methods: str
     is_async: bool
 
     def __init__(self, option: C | Callable[[], C] | None) -> None:
@@ -161,19 +162,18 @@ class _Source(Generic[C]):
         return self._client
 
     def _check(self, client: object, verb: str) -> None:
-        stream = getattr(client, "stream", None)
-        is_async = hasattr(client, "aclose") or hasattr(client, "__aenter__")
-        if isinstance(client, type) or not callable(stream) or is_async != self.is_async:
+        if isinstance(client, type) or not hasattr(client, "stream") or hasattr(client, "aclose") != self.is_async:
             actual = f"the class {client.__name__}" if isinstance(client, type) else type(client).__name__
             raise ConfigurationError(
                 f"Router({self.argument}=…) must {verb} an httpx.{self.kind.__name__}, or an object with the same "
-                f"stream(), not {actual}."
+                f"{self.methods}, not {actual}."
             )
 
 
 class _SyncSource(_Source[HttpClient]):
     argument = "http"
     kind = httpx.Client
+    methods = "stream()"
     is_async = False
 
     def __init__(self, option: HttpOption) -> None:
@@ -189,6 +189,7 @@ class _SyncSource(_Source[HttpClient]):
 class _AsyncSource(_Source[AsyncHttpClient]):
     argument = "async_http"
     kind = httpx.AsyncClient
+    methods = "stream() and aclose()"
     is_async = True
 
     def __init__(self, option: AsyncHttpOption) -> None:

@@ -35,6 +35,10 @@ class AsyncHttpClient(Protocol):
         """Make a call, and return a context manager with a response whose body has not been read."""
         ...
 
+    async def aclose(self) -> None:
+        """Close the connections. The library does not call it, but tells async clients from sync ones by it."""
+        ...
+
 
 class UnusableResponse(Exception):  # noqa: N818 - describes the response
     """The body of a response cannot be used. The message says why.
