@@ -27,11 +27,14 @@ from triage.engine.engine import Engine
 from triage.engine.health import check_readiness
 from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener, build_fields
 from triage.engine.rules import Reroute
+from triage.environment import read_variable
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload, describe_location
 from triage.inbox import MemoryInbox
 from triage.inbox.base import Inbox
+from triage.io.loops import require_asyncio
 from triage.io.ports import AsyncIO, SyncIO, run
 from triage.limits import Duration, Limits, parse_duration
+from triage.logs import get_logger
 from triage.models import (
     Conversation,
     Delivery,
@@ -47,9 +50,10 @@ from triage.models import (
     WebhookResponse,
 )
 from triage.policy import Bucket, Buckets
+from triage.text import quotes, senders
 from triage.vendors.base import HelpDesk, Vendor
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MIB = 1024 * 1024
 _STORING = 4.5  # seconds; some help desks wait five seconds for our response
@@ -190,7 +194,7 @@ class Router:
             problems.append(str(err))
         try:
             if "buckets" not in options:
-                options["buckets"] = Buckets.default(policy.read_teams(os.environ, vendor.name.upper()))
+                options["buckets"] = Buckets.default(policy.read_teams(read_variable, vendor.name.upper()))
         except ConfigurationError as err:
             problems.append(str(err))
         if adapter is None or problems:
@@ -351,6 +355,7 @@ class Router:
             attempts: How often an event in the inbox is tried before it is dead-lettered.
         """
         self._check_event(event)
+        require_asyncio()
         return await process(self.engine, event, AsyncIO(), attempts)
 
     def handle(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
@@ -381,6 +386,7 @@ class Router:
             raw_body: The request's body, exactly as it arrived.
             headers: The request's headers, as the web framework provides them.
         """
+        require_asyncio()
         if self.inbox is not None:
             return await self._store_async(self.inbox, raw_body, headers)
         received = await self._receive_async(raw_body, headers)
@@ -414,12 +420,13 @@ class Router:
         Args:
             max_lag: How long an event that is due may wait for a worker; None for any time.
         """
+        require_asyncio()
         return await check_readiness(self.engine, AsyncIO(), _parse_lag(max_lag))
 
     # Clients
 
     def warm_up(self) -> None:
-        """Import the SDK and create the clients now, so that the first request does not pay for it.
+        """Import the SDK, create the clients and read the phrases now, so that the first request does not pay for it.
 
         Call it when the application starts; in an async application, on the event loop that will serve. It makes no
         network call.
@@ -429,6 +436,8 @@ class Router:
         """
         self.classifier.warm_up()
         self.engine.clients.warm_up()
+        quotes.load_phrases()
+        senders.load_phrases()
 
     def close(self) -> None:
         """Close the sync clients that the Router created. The next use creates new ones."""

@@ -1,7 +1,6 @@
 """The Worker: leases events from an inbox and routes them, inside the web application or in a separate process."""
 
 import asyncio
-import logging
 import os
 import threading
 import time
@@ -16,12 +15,13 @@ from triage.engine.observe import build_fields
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
 from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork, will_fork_without_hooks
-from triage.io.loops import run_in_thread
+from triage.io.loops import require_asyncio, run_in_thread
 from triage.io.ports import AsyncIO, SyncIO, run
+from triage.logs import get_logger
 from triage.models import Job, WorkerHealth
 from triage.router import Router
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 HEARTBEAT = 20.0
 """Seconds between two heartbeats of a worker, at most."""
@@ -97,7 +97,7 @@ class Worker:
         dead: int | None = None
         inbox_error: str | None = None
         try:
-            oldest_due, dead = self._inbox.get_oldest_due(owner), self._inbox.count_states(owner)["dead"]
+            oldest_due, dead = self._inbox.get_lag(owner), self._inbox.count_states(owner)["dead"]
         except InboxError as err:
             inbox_error = str(err)
         breakers = (engine.vendor_breaker, engine.classifier_breaker)
@@ -156,7 +156,11 @@ class Worker:
 
         Args:
             app: The application, which is not used.
+
+        Raises:
+            RuntimeError: The server does not use asyncio.
         """
+        require_asyncio()
         self.start()
         try:
             yield

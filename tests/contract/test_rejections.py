@@ -21,7 +21,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     ),
     "there are no headers": (lambda body, headers: (body, {}), "is absent: there are no headers at all"),
     "the body is written anew": (
-        lambda body, headers: (json.dumps(json.loads(body), indent=1).encode() + b" ", headers),
+        lambda body, headers: (json.dumps(json.loads(body)).encode(), headers),
         "does not fit the ",
     ),
 }

@@ -932,7 +932,7 @@ def test_health_reports_the_worker_its_events_and_the_circuit_breakers(
     def fail(*_: object) -> Any:
         raise InboxError("the disk is full")
 
-    monkeypatch.setattr(inbox, "get_oldest_due", fail)
+    monkeypatch.setattr(inbox, "get_lag", fail)
     health = worker.health()
     assert (health.oldest_due, health.dead, health.inbox_error) == (None, None, "the disk is full")
     assert WorkerHealth.model_validate_json(health.model_dump_json()) == health

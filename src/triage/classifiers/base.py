@@ -43,6 +43,11 @@ class Classifier:
     priced: bool = False
     """True if every verdict reports its cost in `cost_usd`. `Limits(daily_usd=…)` requires it."""
 
+    @property
+    def is_async_only(self) -> bool:
+        """True if sync code, such as Celery, cannot use the classifier."""
+        return type(self).classify is Classifier.classify
+
     def check(self, buckets: Buckets) -> None:
         """Check that the classifier works with these buckets. The Router calls this method once, when it is created.
 

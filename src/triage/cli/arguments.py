@@ -6,7 +6,8 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,6 @@ from triage.limits import parse_duration
 from triage.router import Router
 
 _MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-_AGE = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_router(ctx: click.Context, param: click.Parameter, value: str) -> Router:
@@ -79,9 +78,8 @@ def parse_inbox(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 def parse_time(ctx: click.Context, param: click.Parameter, value: str) -> float:
     """Convert an age, `30d`, or a date, `2026-11-01`, to seconds since the epoch."""
-    age = _AGE.fullmatch(value)
-    if age is not None:
-        return time.time() - timedelta(**{_UNITS[age[2]]: int(age[1])}).total_seconds()
+    with suppress(ConfigurationError):
+        return time.time() - parse_duration(value, "")
     try:
         date = datetime.fromisoformat(value)
     except ValueError:

@@ -4,7 +4,6 @@ All I/O and waiting goes through the port. The sync entry points step these coro
 loop; the async entry points await them. A lint rule forbids importing asyncio, httpx or time.
 """
 
-import logging
 import math
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -31,9 +30,10 @@ from triage.errors import (
 from triage.inbox.base import INTERRUPTED
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
+from triage.logs import get_logger
 from triage.models import Conversation, Event, Job, Ledger, Outcome, Status, Verdict
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 ATTEMPTS = 20
 """How often an event is tried. The delays double up to five minutes, so twenty attempts take about an hour."""

@@ -7,9 +7,10 @@ from typing import Literal
 from typing_extensions import override
 
 from triage.errors import ConfigurationError, describe_location
+from triage.logs import get_logger
 from triage.models import Event, Outcome, StepResult
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _METHODS = ("received", "attempt_started", "step_finished", "settled")
 

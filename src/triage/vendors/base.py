@@ -345,7 +345,8 @@ class HelpDesk(Settings, ABC):
     """Where a webhook names its conversation, such as `"data.item.id"`, for the log line of a delivery that contains no
     event."""
     event_paths: ClassVar[tuple[str, ...]] = ()
-    """Where a webhook has its own id: a path in the payload, or the name of a header in lower case."""
+    """Where a webhook has its own id: a path in the payload, or the name of a header in lower case. Empty if it has
+    none, as those of Help Scout and Crisp."""
     default_max_body: ClassVar[int] = 1024 * 1024
     """The size of the largest webhook to accept, in bytes, unless the Router says otherwise."""
     delivers_later: ClassVar[bool] = False
@@ -355,7 +356,7 @@ class HelpDesk(Settings, ABC):
     """Ids of users that are bots, such as those of other vendors. Their messages are no answers, and a
     conversation that is assigned to one of them is assigned to nobody."""
     base_url: Annotated[
-        str | None, Field(pattern=r"^https?://\S+$", description="an address such as https://proxy.example.com")
+        str | None, Field(pattern=r"^https?://[^\s@]+$", description="an address such as https://proxy.example.com")
     ] = None
 
     # Overridden by adapters

@@ -1,7 +1,6 @@
 """Front: https://dev.frontapp.com/docs/webhooks-1 and https://dev.frontapp.com/reference/conversations."""
 
 import json
-import logging
 import re
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from triage.errors import (
     VendorError,
 )
 from triage.io.retry import parse_seconds
+from triage.logs import get_logger
 from triage.models import (
     Conversation,
     Customer,
@@ -74,7 +74,7 @@ from triage.vendors.signing import decode_base64, explain_rejection, explain_tim
 
 Source: TypeAlias = Literal["application", "rule"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 # The event for a customer's message, in each of the two webhook systems: https://dev.frontapp.com/reference/events

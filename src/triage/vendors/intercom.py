@@ -1,6 +1,5 @@
 """Intercom: https://developers.intercom.com/docs/webhooks and /docs/references/rest-api."""
 
-import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -11,6 +10,7 @@ from pydantic import Field, JsonValue, PrivateAttr
 
 from triage.actions import Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
+from triage.logs import get_logger
 from triage.models import (
     Conversation,
     Delivery,
@@ -55,7 +55,7 @@ from triage.vendors.responses import parse_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import decode_hex, explain_rejection
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Topic: TypeAlias = Literal[
     "conversation.user.created", "conversation.user.replied", "ticket.created", "ticket.contact.replied"

@@ -1,7 +1,6 @@
 """Parse the JSON that vendors send: strict where an adapter needs a value, tolerant everywhere else."""
 
 import json
-import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,8 +19,9 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from triage.errors import MalformedPayload
+from triage.logs import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 T = TypeVar("T")
 

@@ -1,7 +1,6 @@
 """Zendesk: https://developer.zendesk.com/documentation/webhooks and /api-reference/ticketing."""
 
 import base64
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from triage.errors import (
     VendorError,
 )
 from triage.io.retry import parse_seconds
+from triage.logs import get_logger
 from triage.models import (
     Conversation,
     Customer,
@@ -72,7 +72,7 @@ from triage.vendors.zendesk_payload import (
     parse_trigger_json,
 )
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 EventName: TypeAlias = Literal["ticket.created", "ticket.comment_added", "messaging_ticket.message_added"]
 
