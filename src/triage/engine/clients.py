@@ -84,8 +84,9 @@ class HttpClients:
                 "Router has an async_http but no client for sync code: pass http= as well, or call handle_async()."
             )
         client = self._sync.get()
-        make_call = partial(fetch, client)
-        return Caller(partial(_fetch_in_thread, make_call) if io.is_async else make_call, _find_limit(client))
+        limit = _find_limit(client)
+        make_call = partial(fetch, client, limit=limit)
+        return Caller(partial(_fetch_in_thread, make_call) if io.is_async else make_call, limit)
 
     def warm_up(self) -> None:
         """Create the clients now, the async one if an event loop is running.

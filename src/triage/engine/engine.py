@@ -30,13 +30,13 @@ from triage.limits import Limits
 from triage.log import get_logger
 from triage.models import Conversation, Event, FallbackReason, Ledger, Message, RunContext, Step, StepResult, Verdict
 from triage.policy import Buckets
-from triage.text import normalize_for_comparison
+from triage.text import compile_filled_in, normalize_for_comparison
 from triage.vendors.base import Auth, HelpDesk, Vendor
 
 logger = get_logger(__name__)
 
-_FILLED_IN = ".{0,500}"
-_ESCAPED_PLACEHOLDER = re.compile(r"\\\{\\\{[\w.:\\-]+\\\}\\\}")  # `{{…}}`, which the help desk itself may fill in
+_LONGEST_VALUE = 500  # characters of what is filled in
+_PLACEHOLDER = re.compile(r"\{\{[\w.:-]+\}\}|\0")  # `{{…}}`, which the help desk itself may fill in, or one of ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,11 +284,8 @@ class Engine:
 def compile_text(body: str) -> re.Pattern[str]:
     """Return a pattern for a filled in text, without white space."""
     parts = string.Formatter().parse(body)
-    literals = "".join(
-        re.escape(normalize_for_comparison(literal)) + (_FILLED_IN if name is not None else "")
-        for literal, name, _, _ in parts
-    )
-    return re.compile(_ESCAPED_PLACEHOLDER.sub(_FILLED_IN, literals), re.DOTALL)
+    text = "".join(literal + ("\0" if name is not None else "") for literal, name, _, _ in parts)
+    return compile_filled_in(_PLACEHOLDER.split(normalize_for_comparison(text)), _LONGEST_VALUE)
 
 
 def _is_kept(result: StepResult) -> bool:

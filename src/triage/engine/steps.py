@@ -58,7 +58,8 @@ class StepRunner:
             VendorError: A step failed in a way that may pass, so the remaining steps were not tried.
         """
         # When looking for a message with an unknown outcome, messages from before the first step must not match.
-        earlier = tuple(message for message in conversation.messages if message.id in self.ledger.message_ids)
+        known = frozenset(self.ledger.message_ids)
+        earlier = tuple(message for message in conversation.messages if message.id in known)
         before = conversation.model_copy(update={"messages": earlier})
         # Ignore an assignment to a teammate that an earlier attempt made before it was interrupted.
         actions = [action for result in self.ledger.steps or () for action in result.step.actions]

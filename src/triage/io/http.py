@@ -1,8 +1,10 @@
 """One HTTP call through a client of httpx or httpx2, with a limit on the size of the response."""
 
+import math
 import zlib
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from time import monotonic
 from typing import Any, Protocol
 
 from triage.models import Response
@@ -50,7 +52,15 @@ class UnusableResponse(Exception):  # noqa: N818 - describes the response
         self.status = status
 
 
-def fetch(client: HttpClient, method: str, url: str, *, content: bytes | None, headers: Mapping[str, str]) -> Response:
+def fetch(
+    client: HttpClient,
+    method: str,
+    url: str,
+    *,
+    content: bytes | None,
+    headers: Mapping[str, str],
+    limit: float = math.inf,
+) -> Response:
     """Make a call with a sync client. A redirect is returned, not followed.
 
     Args:
@@ -59,19 +69,25 @@ def fetch(client: HttpClient, method: str, url: str, *, content: bytes | None, h
         url: The address.
         content: The body of the request.
         headers: The headers of the request.
+        limit: Seconds after which to stop reading the body. The caller may have given up waiting by then, but nobody
+            can interrupt the thread that reads a body that arrives byte by byte.
 
     Returns:
         The response, with its whole body.
 
     Raises:
         UnusableResponse: The body is too large, or cannot be decompressed.
+        TimeoutError: The body was not complete in time.
         Exception: The client's own exceptions, if there is no response.
     """
+    deadline = monotonic() + limit
     with client.stream(method, url, **_build_options(content, headers)) as response:
         body = _Body(response)
         if not response.is_stream_consumed:
             for chunk in response.iter_raw():
                 body.add(chunk)
+                if monotonic() > deadline:
+                    raise TimeoutError
         return body.finish()
 
 

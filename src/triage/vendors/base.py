@@ -159,6 +159,7 @@ Send: TypeAlias = Callable[[Request], Awaitable[Response]]
 """Make a call: returns a 2xx response, raises `VendorError` for anything else. It retries where that is safe."""
 
 _NOBODY = (None, "", "0")
+MOST_MESSAGES = 1000  # of a conversation; no help desk's API returns so many
 _EXAMINED_SENDERS = 10  # of the newest messages, because only the last of the customer decides whether to reply
 
 
@@ -786,6 +787,7 @@ class HelpDesk(Settings, ABC):
             id_: The conversation's id.
             messages: The messages, oldest first, or functions that build them. With functions, the newest message is
                 built first, and only the beginnings of old messages are converted if a conversation is very long.
+                Only the newest 1,000 are kept.
             customer: The customer.
             subject: The subject.
             assignee: The id of the user to whom the conversation is assigned. Our own id counts as unassigned.
@@ -799,7 +801,9 @@ class HelpDesk(Settings, ABC):
             version: The vendor's version of this state.
             is_continued: True if messages before the first one are not shown, as in a webhook about a reply.
         """
-        built = _build_newest_first(list(messages))
+        items = list(messages)
+        is_continued = is_continued or len(items) > MOST_MESSAGES
+        built = _build_newest_first(items[-MOST_MESSAGES:])
         kept = [message for message in built if message.text or message.attachments or message.role == "customer"]
         customer = customer or Customer()
         sender = _Sender(customer, clean(subject or ""))

@@ -133,6 +133,15 @@ def test_a_body_that_cannot_be_read_is_reported(call: Call, body: bytes, encodin
         call(respond(body, encoding))
 
 
+def test_a_body_that_arrives_byte_by_byte_is_not_read_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream(b"{}" * 100, size=1)
+    monkeypatch.setattr(http_module, "monotonic", lambda: float(stream.read))
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=stream))
+    with httpx.Client(transport=transport) as client, pytest.raises(TimeoutError):
+        fetch(client, "GET", URL, content=None, headers={}, limit=10.0)
+    assert stream.read == 11
+
+
 def test_the_body_of_a_mock_is_used(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(lambda request: httpx.Response(200, json={"a": 1})).data() == {"a": 1}
     compressed = gzip.compress(b"hello")
