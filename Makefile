@@ -47,7 +47,7 @@ check: $(VENV)/dev.stamp ## check formatting, lint, types, imports, documentatio
 	$(BIN)/python -m build --quiet
 	$(BIN)/python tools/check_wheel.py dist
 
-chaos: $(VENV)/dev.stamp ## kill processes with SIGKILL in RUNS runs (1000) and check that no event is lost or handled twice
+chaos: $(VENV)/dev.stamp ## kill, stop and poison processes in RUNS runs (1000) and check that no event is lost or handled twice
 	$(BIN)/python -m tests.chaos.killing --runs $(RUNS) --seed $(SEED) --inbox $(or $(INBOX),both)
 
 fuzz: $(VENV)/fuzz.stamp ## send generated deliveries and responses of every vendor to the library, each for SECONDS (60)

@@ -138,7 +138,7 @@ class Attempt:
             breaker=engine.vendor_breaker,
             tokens=engine.tokens,
             clock=engine.clock,
-            before_write=self._lease.ensure,
+            lease=self._lease,
         ).send
         self._steps = StepRunner(engine, job, io, self._send, self._lease)
         self._warnings = self._steps.warnings
