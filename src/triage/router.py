@@ -6,8 +6,6 @@
 
 import asyncio
 import json
-import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
