@@ -134,6 +134,7 @@ def test_a_listener_that_raises_does_not_affect_the_response_or_other_listeners(
 def test_a_router_warns_if_nobody_has_processed_its_events_for_a_minute(
     desk: Desk, api: Api, inbox: WatchedInbox, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "triage")
     router = desk.router(inbox=inbox)
     for _ in range(3):
         assert handle(api, router, desk.fake.customer_writes("Hello"))[0].status_code == 200

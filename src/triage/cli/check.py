@@ -31,11 +31,7 @@ def check(router: Router, webhook: BinaryIO | None, no_classifier: bool) -> None
     """
     logging.getLogger("triage").addHandler(logging.NullHandler())  # the findings say the same
     sample = webhook.read() if webhook else None
-    findings = asyncio.run(_check(router, sample, with_classifier=not no_classifier))
-    for finding in findings:
-        color = {"ok": "green", "failed": "red", "skipped": "yellow"}[finding.status]
-        click.echo(f"{click.style(f'{finding.status:<8}', fg=color)}{finding.name:<15} {clean(finding.detail)}")
-    sys.exit(any(finding.status == "failed" for finding in findings))
+    _report(asyncio.run(_check(router, sample, with_classifier=not no_classifier)))
 
 
 async def _check(router: Router, sample: bytes | None, *, with_classifier: bool) -> Sequence[Finding]:
@@ -43,3 +39,11 @@ async def _check(router: Router, sample: bytes | None, *, with_classifier: bool)
         findings = await check_router(router, AsyncIO(), sample=sample, with_classifier=with_classifier)
         await router.classifier.leave_loop()
     return findings
+
+
+def _report(findings: Sequence[Finding]) -> None:
+    """Print the findings, and exit with 1 if there is a failure."""
+    for finding in findings:
+        color = {"ok": "green", "failed": "red", "skipped": "yellow"}[finding.status]
+        click.echo(f"{click.style(f'{finding.status:<8}', fg=color)}{finding.name:<15} {clean(finding.detail)}")
+    sys.exit(any(finding.status == "failed" for finding in findings))

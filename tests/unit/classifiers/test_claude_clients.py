@@ -143,6 +143,16 @@ def test_a_proxy_that_cannot_be_used_is_reported_by_name(
     Claude(client=lambda: anthropic.Anthropic(api_key="k"))  # the environment does not matter
 
 
+def test_an_error_of_the_http_client_is_reported_without_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**options: Any) -> None:
+        raise ValueError("hunter2")
+
+    monkeypatch.setattr(anthropic, "Anthropic", fail)
+    with pytest.raises(ConfigurationError, match=r"Claude's client cannot be created \(ValueError\)") as caught:
+        Claude(api_key="k").warm_up()
+    assert "hunter2" not in str(caught.value)
+
+
 # Time limits
 
 

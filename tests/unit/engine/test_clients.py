@@ -244,6 +244,16 @@ def test_certificates_that_cannot_be_read_are_reported_at_construction(monkeypat
         HttpClients(None, None)
 
 
+def test_a_mistake_that_is_made_after_the_construction_is_reported_by_the_first_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clients = HttpClients(None, None)
+    monkeypatch.setenv("HTTPS_PROXY", "socks://u:hunter2@127.0.0.1:1080")
+    with pytest.raises(ConfigurationError, match="check HTTPS_PROXY") as caught:
+        clients.get_caller(SyncIO())
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_call_may_take_longer_if_the_users_client_may() -> None:
     def find_limit(client: Any) -> float:
         return HttpClients(client, None).get_caller(SyncIO()).limit
