@@ -21,7 +21,10 @@ T = TypeVar("T")
 _TIMEOUT = 3.0
 """Seconds that a call waits for other threads and processes, all in all. Some help desks wait five seconds for our
 response."""
+_OPENING = 15.0  # seconds for opening the file when a program starts, when nobody waits for a response
 _POLL = 0.01  # seconds between two attempts to lock the file
+# The second one means that many attempts to begin a transaction met other ones: https://www.sqlite.org/rescode.html#protocol
+_TEMPORARY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL})
 
 # Entry n migrates a file from version n to n + 1. Only append to this list, never change it.
 _MIGRATIONS = (
@@ -98,7 +101,7 @@ class SQLiteInbox(TableInbox):
         try:
             # The file contains customer text.
             os.close(os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600))
-            with self._connect():
+            with self._connect(_OPENING):
                 pass
         except OSError as err:
             # The error's own text would repeat the path.
@@ -176,10 +179,15 @@ class SQLiteInbox(TableInbox):
         return True
 
     @contextmanager
-    def _connect(self) -> Generator[tuple[sqlite3.Connection, float]]:
-        """Yield this process's connection to one thread at a time, and the time until which it may wait."""
-        deadline = time.monotonic() + _TIMEOUT
-        if not self._lock.acquire(timeout=_TIMEOUT):
+    def _connect(self, timeout: float | None = None) -> Generator[tuple[sqlite3.Connection, float]]:
+        """Yield this process's connection to one thread at a time, and the time until which it may wait.
+
+        Args:
+            timeout: Seconds to wait; None for those of a delivery.
+        """
+        timeout = _TIMEOUT if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        if not self._lock.acquire(timeout=timeout):
             raise self._build_error("another thread was using the file for too long")
         try:
             yield self._get_connection(deadline), deadline
@@ -295,7 +303,7 @@ def _wait_for_file(attempt: Callable[[], T], deadline: float) -> T:
         try:
             return attempt()
         except sqlite3.OperationalError as err:
-            if err.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if err.sqlite_errorcode & 0xFF not in _TEMPORARY or time.monotonic() > deadline:
                 raise
             time.sleep(_POLL)
 

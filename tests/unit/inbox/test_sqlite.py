@@ -1,5 +1,6 @@
 """The behavior that only the SQLite inbox has."""
 
+import math
 import os
 import sqlite3
 import subprocess
@@ -17,7 +18,7 @@ from tests.helpers.events import build_event, lease_one, used_by_threads
 from tests.helpers.watched import exit_code
 from triage import ConfigurationError, InboxError, Outcome
 from triage.inbox import SQLiteInbox
-from triage.inbox.sqlite import _MIGRATIONS
+from triage.inbox.sqlite import _MIGRATIONS, _wait_for_file
 from triage.models import Ledger
 
 
@@ -312,11 +313,26 @@ def test_a_new_file_that_another_process_is_writing_is_waited_for(
     other.close()
 
 
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY_SNAPSHOT, sqlite3.SQLITE_PROTOCOL])
+def test_an_attempt_that_lost_a_race_is_repeated(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def attempt() -> str:
+        if not pauses:
+            error = sqlite3.OperationalError("locking protocol")
+            error.sqlite_errorcode = code
+            raise error
+        return "stored"
+
+    pauses: list[float] = []
+    monkeypatch.setattr("triage.inbox.sqlite.time.sleep", pauses.append)
+    assert _wait_for_file(attempt, math.inf) == "stored"
+    assert len(pauses) == 1
+
+
 def test_a_new_file_that_stays_locked_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "triage.db"
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr("triage.inbox.sqlite._TIMEOUT", -1)
+    monkeypatch.setattr("triage.inbox.sqlite._OPENING", -1)
     with pytest.raises(ConfigurationError, match="database is locked"):
         SQLiteInbox(path)
     other.close()
