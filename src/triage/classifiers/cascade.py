@@ -1,6 +1,5 @@
 """Ask a second classifier if the verdict of the first one is doubtful."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
@@ -8,7 +7,7 @@ from triage.classifiers.base import ClassifierLike
 from triage.classifiers.ensemble import Ensemble, combine, combine_fallbacks
 from triage.classifiers.sampling import get_sample
 from triage.errors import ConfigurationError, describe_location
-from triage.io.ports import IO
+from triage.io.ports import IO, is_async_function
 from triage.log import get_logger
 from triage.models import Conversation, Verdict
 from triage.policy import Buckets
@@ -161,7 +160,7 @@ def _check_classifiers(classifiers: Any, least: int) -> Sequence[ClassifierLike]
 
 
 def _check_function(function: Callable[[Verdict], object]) -> Callable[[Verdict], object]:
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+    if is_async_function(function):
         raise ConfigurationError("Cascade: the `escalate` function must not be async.")
     return function
 
