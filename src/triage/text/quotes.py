@@ -629,10 +629,11 @@ def _is_signature(lines: Sequence[str], phrases: _Phrases) -> bool:
 
 # Subjects
 
-# The quantifiers are possessive, so that no mark is examined twice.
+# The quantifiers are possessive, so that no mark is examined twice. A group is atomic instead, because a possessive
+# quantifier of a group does not work before Python 3.11.5: https://github.com/python/cpython/issues/106052
 _PREFIX = re.compile(
-    "\\s*+(?:(?:\\[[^\\]]{0,80}+\\]|\\([^)]{0,80}+\\)|[*#]++[^\\s:*#]{0,20}+[*:]*+)\\s*+){0,5}+"
-    "([^\\s\\d:\uff1a\\[(^-]{1,20}+)\\s?+(?:[\\[(^-]?+\\d{1,3}+[\\])]?+)?+\\s{0,2}+[:\uff1a]"
+    "\\s*+(?>(?:(?:\\[[^\\]]{0,80}+\\]|\\([^)]{0,80}+\\)|[*#]++[^\\s:*#]{0,20}+[*:]*+)\\s*+){0,5})"
+    "([^\\s\\d:\uff1a\\[(^-]{1,20}+)\\s?+(?>(?:[\\[(^-]?+\\d{1,3}+[\\])]?+)?)\\s{0,2}+[:\uff1a]"
 )
 
 

@@ -63,9 +63,11 @@ def replace_spans(text: str, spans: Iterable[Span]) -> str:
 # Email addresses
 
 # The lookbehind lets a match begin only at the start of a run, so that a long run without "@" is read once.
+# Groups are atomic, because a possessive quantifier of a group does not work before Python 3.11.5:
+# https://github.com/python/cpython/issues/106052
 _LOCAL = r"[\w.+%-]"
-_DOMAIN = r"[\w-]++(?:\.[\w-]++)*+"
-_EMAIL = re.compile(rf"(?<!{_LOCAL}){_LOCAL}++(?:@{_DOMAIN})++")
+_DOMAIN = r"[\w-]++(?>(?:\.[\w-]++)*)"
+_EMAIL = re.compile(rf"(?<!{_LOCAL}){_LOCAL}++(?>(?:@{_DOMAIN})+)")
 _TOP_LEVEL = re.compile(r"\.[^\W\d_]")
 
 

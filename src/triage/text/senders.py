@@ -159,10 +159,12 @@ def _split_words(text: str) -> str:
 _LONGEST_SUBJECT = 400
 # A mail program may add one of these for each turn of a conversation. Forwarded notices come from humans, so "Fwd:" is
 # not among them. Lotus Notes begins absence notices with "AUTO:".
+# The group is atomic, because a possessive quantifier of a group does not work before Python 3.11.5:
+# https://github.com/python/cpython/issues/106052
 _REPLY = re.compile(
-    r"""\s*+ (?: (?: re | r | aw | antw | antwort | sv | vs | svar | res | resp | rif | ref | odp | od | ynt | yan | atb
-        | vá | ha | отв | ответ | 回复 | 回覆 | 答复 | 答覆 | 返信 | 회신 | 답장 | auto )
-        \.? (?: \s? [\[(^] \d{1,4} [\])]? | \d{1,4} )? \s*+ [:\uff1a] \s*+ )++""",
+    r"""\s*+ (?> (?: (?: re | r | aw | antw | antwort | sv | vs | svar | res | resp | rif | ref | odp | od | ynt | yan
+        | atb | vá | ha | отв | ответ | 回复 | 回覆 | 答复 | 答覆 | 返信 | 회신 | 답장 | auto )
+        \.? (?: \s? [\[(^] \d{1,4} [\])]? | \d{1,4} )? \s*+ [:\uff1a] \s*+ )+ )""",
     re.IGNORECASE | re.VERBOSE,
 )
 _MOST_REPLIES = 10_000  # characters

@@ -48,8 +48,9 @@ def test_greenlets_share_an_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = run_twice()
     assert first is second
     asyncio.run_coroutine_threadsafe(first.shutdown_default_executor(), first).result(20)
+    thread = next(thread for thread in threading.enumerate() if thread.name == "triage-loop")
     first.call_soon_threadsafe(first.stop)
-    next(thread for thread in threading.enumerate() if thread.name == "triage-loop").join(20)
+    thread.join(20)
     first.close()
 
 
