@@ -102,6 +102,8 @@ def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         wait_until(lambda: server.poll() is not None or listens(port), "the server starts")
         assert server.poll() is None, "the server exited"
         client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30))
+        # gunicorn listens before its workers have imported the application, which creates the inbox.
+        assert client.get("/ready").status_code == 200
         yield App(client, desk, stores=request.param != "django", inbox=inbox)
 
 
