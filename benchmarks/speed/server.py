@@ -1,0 +1,26 @@
+"""Run an application under uvicorn on given cores: `python -m benchmarks.speed.server APP --port PORT --cores 1`."""
+
+import argparse
+import sys
+
+import uvicorn
+
+from benchmarks.speed.machine import pin
+
+
+def main() -> None:
+    """Pin the process to its cores, hide packages, and serve."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("app")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--cores", type=int, nargs="+", required=True)
+    parser.add_argument("--hide", nargs="*", default=[], metavar="PACKAGE", help="let imports of the package fail")
+    options = parser.parse_args()
+    pin(options.cores)
+    for package in options.hide:
+        sys.modules[package] = None  # type: ignore[assignment]  # makes imports raise ModuleNotFoundError
+    uvicorn.run(options.app, port=options.port, access_log=False, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
