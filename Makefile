@@ -62,8 +62,8 @@ drain: $(VENV)/dev.stamp ## measure how fast four processes route 50,000 stored 
 	$(BIN)/python benchmarks/drain.py --inbox postgres
 
 bench: $(VENV)/bench.stamp ## compare the speed with alternatives and write docs/performance.md; QUICK=1 takes a minute
-	$(BIN)/python -m benchmarks.speed --scale $(if $(QUICK),quick,full) --command 'make bench$(if $(QUICK), QUICK=1)' \
-		$(if $(QUICK),,--output docs/performance.md)
+	$(BIN)/python -m benchmarks.speed $(if $(QUICK),--scale quick,--output docs/performance.md) \
+		--command 'make bench$(if $(QUICK), QUICK=1)'
 
 docs: $(VENV)/dev.stamp ## serve the documentation locally and rebuild it on every change
 	$(BIN)/mkdocs serve

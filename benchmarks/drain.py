@@ -75,9 +75,11 @@ class Template:
             return response
 
         transport = fake.transport
-        teams = dict(zip(("urgent", "billing", "general"), fake.teams, strict=True))
+        teams: dict[str, str] = dict(zip(("urgent", "billing", "general"), fake.teams, strict=True))
         with httpx.Client(transport=httpx.MockTransport(keep)) as client:
-            router = Router(fake.adapter(), buckets=Buckets.default(teams), classifier=lambda _: "general", http=client)
+            router = Router(
+                fake.adapter(), buckets=Buckets.default({**teams}), classifier=lambda _: "general", http=client
+            )
             event = router.receive(webhook.body, webhook.headers).event
             if event is None:
                 sys.exit("the fake's own webhook was rejected")
@@ -217,9 +219,13 @@ def store(template: Template, location: str, events: int) -> None:
     inbox = make_inbox(location)
     if any(inbox.count_states().values()):
         sys.exit(f"{inbox!r} must be empty")
+
+    def add(number: int) -> None:
+        inbox.add(template.copy(number))
+
     # PostgreSQL flushes the commits of several connections together.
     with ThreadPoolExecutor(8 if isinstance(inbox, PostgresInbox) else 1) as pool:
-        for _ in pool.map(lambda number: inbox.add(template.copy(number)), range(events)):
+        for _ in pool.map(add, range(events)):
             pass
     inbox.close()
 

@@ -133,7 +133,7 @@ def _report_progress(text: str) -> None:
 
 
 def main() -> None:
-    """Measure, print and write the report; exit with 1 if an application lost a conversation or repeated a call."""
+    """Measure, print and write the report; exit with 1 if something went wrong under load."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", choices=tuple(SCALES), default="full")
     parser.add_argument("--only", choices=tuple(_SECTIONS), action="append", help="measure only this; repeatable")

@@ -34,7 +34,10 @@ RECEIVE = (
     "verify the signature",
     "parse JSON",
     "validate",
-    "convert and cut the text",
+    "convert HTML",
+    "cut quoted history",
+    "detect automatic senders",
+    "other work on the text",
     "translate",
     "build the event and the response",
 )
@@ -49,6 +52,11 @@ PROCESS = (
     "engine, policy and models",
 )
 
+_TEXT: Mapping[str, str] = {
+    "triage/text/html.py": "convert HTML",
+    "triage/text/quotes.py": "cut quoted history",
+    "triage/text/senders.py": "detect automatic senders",
+}
 _CLIENTS = ("httpx", "httpx2", "httpcore", "httpcore2", "httpx_aiohttp", "aiohttp")
 _AREAS: Mapping[str, str] = {
     "triage/inbox": "inbox",
@@ -202,8 +210,9 @@ def _label_receive(stack: Stack) -> str | None:
     depth = names.index("receive")
     files = [_locate(code.co_filename) for code in stack[:depth]]
     stage = names[depth - 1] if depth else ""
-    if any(file.startswith("triage/text/") for file in files):
-        return "convert and cut the text"
+    for file in reversed(files):  # the outermost function is the purpose
+        if file.startswith("triage/text/"):
+            return _TEXT.get(file, "other work on the text")
     if stage == "create":
         return "copy headers and body"
     if stage == "verify":

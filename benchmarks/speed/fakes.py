@@ -7,6 +7,7 @@ They are protocols of asyncio without a framework, and answer with recorded resp
 import asyncio
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -54,6 +55,7 @@ class Fakes:
         """Forget all conversations."""
         self._writes: Counter[tuple[str, str]] = Counter()
         self.routed = 0
+        self.routed_at = 0.0  # of `time.perf_counter`
 
     @property
     def repeats(self) -> int:
@@ -78,6 +80,7 @@ class Fakes:
         self._writes[conversation, call] += 1
         if self._writes[conversation, call] == 1 and all(self._writes[conversation, other] for other in _WRITES):
             self.routed += 1
+            self.routed_at = time.perf_counter()
             self._changed.set()
 
     async def wait_until_routed(self, conversations: int, patience: float) -> None:

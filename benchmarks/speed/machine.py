@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-_PACKAGES = ("anthropic", "httpx", "httpx2", "aiohttp", "httpx-aiohttp", "fastapi", "uvicorn", "pydantic")
+_PACKAGES = ("anthropic", "httpx", "httpx2", "aiohttp", "fastapi", "uvicorn", "pydantic")
 
 
 class Cores(NamedTuple):

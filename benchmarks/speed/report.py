@@ -17,6 +17,7 @@ EXCHANGES = 5
 """The HTTP exchanges of a routed webhook: the webhook, one call to Claude, and three to the help desk."""
 
 
+_SUCCESS = "Every webhook was answered with 200, every conversation was routed, and no call was repeated."
 _LIMITING = 0.8  # the share of their core from which the driver and the fakes limit what is measured
 
 
@@ -109,7 +110,7 @@ def _format_result(result: Result, tutorial: Result) -> Sequence[str]:
 
 def _format_problems(results: Sequence[Result]) -> list[str]:
     problems = [problem for result in results for problem in result.problems]
-    return [f"- {problem}" for problem in problems] or ["Every conversation was routed, and no call was repeated."]
+    return [f"- {problem}" for problem in problems] or [_SUCCESS]
 
 
 def _name(variant: Variant) -> str:

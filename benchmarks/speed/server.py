@@ -2,10 +2,28 @@
 
 import argparse
 import sys
+from importlib import metadata
 
 import uvicorn
 
 from benchmarks.speed.machine import pin
+
+
+def hide(package: str) -> None:
+    """Let a package look as if it were not installed.
+
+    Args:
+        package: The name under which it is both installed and imported.
+    """
+    sys.modules[package] = None  # type: ignore[assignment]  # makes imports raise ModuleNotFoundError
+    find = metadata.distribution
+
+    def find_other(distribution_name: str) -> metadata.Distribution:
+        if distribution_name == package:
+            raise metadata.PackageNotFoundError(package)
+        return find(distribution_name)
+
+    metadata.distribution = find_other
 
 
 def main() -> None:
@@ -18,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     pin(options.cores)
     for package in options.hide:
-        sys.modules[package] = None  # type: ignore[assignment]  # makes imports raise ModuleNotFoundError
+        hide(package)
     uvicorn.run(options.app, port=options.port, access_log=False, log_level="warning")
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 Mode = Literal["tutorial", "inline", "durable"]
 Client = Literal["default", "aiohttp"]
 
-AIOHTTP = ("aiohttp", "httpx_aiohttp")
-"""The packages of the extra `aiohttp`, which the library uses if they are installed."""
+AIOHTTP = "aiohttp"
+"""The package of the extra `aiohttp`, which the library uses if it is installed."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Variant:
     @property
     def hidden(self) -> tuple[str, ...]:
         """The packages that the application must not find, although they may be installed."""
-        return () if self.client == "aiohttp" else AIOHTTP
+        return () if self.client == "aiohttp" else (AIOHTTP,)
 
     @property
     def missing(self) -> str | None:
         """The extra that is not installed, or None."""
-        is_complete = self.client == "default" or all(find_spec(package) for package in AIOHTTP)
-        return None if is_complete else "aiohttp"
+        is_complete = self.client == "default" or find_spec(AIOHTTP) is not None
+        return None if is_complete else AIOHTTP
 
     def build_env(self, inbox: str) -> Mapping[str, str]:
         """Return the environment variables that configure the application.

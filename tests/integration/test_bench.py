@@ -36,7 +36,7 @@ def test_a_tiny_run_writes_the_whole_report(tmp_path: Path) -> None:
     report = output.read_text()
     assert report == run.stdout.removesuffix("\n")
     assert [line.removeprefix("## ") for line in report.splitlines() if line.startswith("## ")] == SECTIONS
-    assert "Every conversation was routed, and no call was repeated." in report
+    assert "every conversation was routed, and no call was repeated." in report
 
 
 def test_a_conversation_is_routed_when_it_is_assigned_and_answered() -> None:
@@ -58,12 +58,12 @@ def test_the_fakes_count_repeated_calls() -> None:
     assert fakes.repeats == 1
 
 
-def test_lost_conversations_and_repeated_calls_are_problems() -> None:
-    sample = Sample(
-        webhooks=10, seconds=1, waited=[0.1], cpu=0.1, driver_share=0.1, lost=2, repeats=1, answers=Counter()
-    )
+def test_lost_conversations_repeated_calls_and_rejected_webhooks_are_problems() -> None:
+    answers = Counter({"200": 9, "503": 3})
+    sample = Sample(webhooks=10, seconds=1, waited=[0.1], cpu=0.1, driver_share=0.1, lost=2, repeats=1, answers=answers)
 
     assert Result(Variant("inline", 50), [sample]).problems == [
-        "inline, default client, 50 in flight: 2 conversations were not routed",
-        "inline, default client, 50 in flight: 1 calls were repeated",
+        "inline, default client, 50 in flight: conversations that were not routed: 2",
+        "inline, default client, 50 in flight: calls that were repeated: 1",
+        "inline, default client, 50 in flight: responses other than 200: 3",
     ]
