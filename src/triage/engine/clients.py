@@ -1,7 +1,6 @@
 """HTTP clients for a help desk's API: the user's, those of the user's functions, or our own."""
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +11,16 @@ import httpx
 
 from triage.errors import ConfigurationError, describe_location
 from triage.io.clients import OnDemand, PerLoop
-from triage.io.failures import build_client_error, find_network_variables
+from triage.io.failures import build_client_error, check_network_variables
 from triage.io.http import AsyncHttpClient, HttpClient, fetch, fetch_async
 from triage.io.ports import IO
 from triage.io.threads import start_call
+from triage.log import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 CALL_LIMIT = 10.0  # seconds for a whole call; our own clients use it for connecting, and for each read and write, too
+_CLIENT = "The client for the help desk's API"
 
 HttpOption: TypeAlias = HttpClient | Callable[[], HttpClient] | None
 AsyncHttpOption: TypeAlias = AsyncHttpClient | Callable[[], AsyncHttpClient] | None
@@ -58,8 +59,8 @@ class HttpClients:
     def __init__(self, http: HttpOption, async_http: AsyncHttpOption) -> None:
         self._sync = _SyncSource(http)
         self._async = _AsyncSource(async_http)
-        if http is None and async_http is None and find_network_variables():
-            self._sync.create().close()  # report a mistake now, and not when the first customer writes
+        if http is None and async_http is None:
+            check_network_variables(_CLIENT)  # report a mistake now, and not when the first customer writes
 
     @property
     def is_async_only(self) -> bool:
@@ -83,8 +84,9 @@ class HttpClients:
                 "Router has an async_http but no client for sync code: pass http= as well, or call handle_async()."
             )
         client = self._sync.get()
-        make_call = partial(fetch, client)
-        return Caller(partial(_fetch_in_thread, make_call) if io.is_async else make_call, _find_limit(client))
+        limit = _find_limit(client)
+        make_call = partial(fetch, client, limit=limit)
+        return Caller(partial(_fetch_in_thread, make_call) if io.is_async else make_call, limit)
 
     def warm_up(self) -> None:
         """Create the clients now, the async one if an event loop is running.
@@ -138,7 +140,7 @@ class _Source(Generic[C]):
             try:
                 return self.kind(timeout=CALL_LIMIT)
             except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
-                raise build_client_error("The client for the help desk's API", error) from error
+                raise build_client_error(_CLIENT, error) from error
         try:
             client = self._create()
         except Exception as error:
