@@ -16,7 +16,7 @@ export PIP_ROOT_USER_ACTION := ignore
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test coverage specs check chaos fuzz load drain docs lowest clean
+.PHONY: help demo unit test coverage specs check chaos fuzz load drain bench docs lowest clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,10 @@ drain: $(VENV)/dev.stamp ## measure how fast four processes route 50,000 stored 
 	$(BIN)/python benchmarks/drain.py --inbox sqlite
 	$(BIN)/python benchmarks/drain.py --inbox postgres
 
+bench: $(VENV)/bench.stamp ## compare the speed with alternatives and write docs/performance.md; QUICK=1 takes a minute
+	$(BIN)/python -m benchmarks.speed $(if $(QUICK),--scale quick,--output docs/performance.md) \
+		--command 'make bench$(if $(QUICK), QUICK=1)'
+
 docs: $(VENV)/dev.stamp ## serve the documentation locally and rebuild it on every change
 	$(BIN)/mkdocs serve
 
@@ -83,6 +87,10 @@ $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml
 
 $(VENV)/fuzz.stamp: $(VENV)/dev.stamp
 	$(BIN)/pip install --quiet --group fuzz
+	@touch $@
+
+$(VENV)/bench.stamp: $(VENV)/dev.stamp
+	$(BIN)/pip install --quiet --group bench
 	@touch $@
 
 $(LOWEST)/test.stamp: $(LOWEST)/pip.stamp pyproject.toml tools/lowest.py

@@ -32,7 +32,7 @@ import httpx
 
 from triage import Buckets, Event, Router, Worker
 from triage.inbox import PostgresInbox, SQLiteInbox
-from triage.testing import FakeIntercom
+from triage.testing import FakeIntercom, Webhook
 from triage.vendors import Intercom
 
 STALL = 90.0  # seconds without progress after which the remaining events count as lost; longer than a lease
@@ -45,6 +45,8 @@ FIRST_CONVERSATION, FIRST_MESSAGE = 215_480_000_000_000, 3_540_000_000
 class Template:
     """A webhook and the responses about its conversation, from which all others are copied."""
 
+    webhook: str
+    """The body of the webhook."""
     event: str
     """The event as JSON."""
     answers: Mapping[str, str]
@@ -56,22 +58,28 @@ class Template:
     teams: Mapping[str, str]
 
     @classmethod
-    def record(cls) -> "Template":
-        """Let a customer write to a fake Intercom, route the message, and record the responses."""
+    def record(cls, text: str = TEXT) -> "Template":
+        """Let a customer write to a fake Intercom, route the message, and record the responses.
+
+        Args:
+            text: The message.
+        """
         fake = FakeIntercom()
-        webhook = fake.customer_writes(TEXT, email=EMAIL)
+        webhook = fake.customer_writes(text, email=EMAIL)
         conversation_id = webhook.conversation_id or ""
         answers: dict[str, str] = {}
 
         def keep(request: httpx.Request) -> httpx.Response:
             response = transport.handle_request(request)
-            answers[_describe_call(request.method, request.content)] = response.read().decode()
+            answers[describe_call(request.method, request.content)] = response.read().decode()
             return response
 
         transport = fake.transport
-        teams = dict(zip(("urgent", "billing", "general"), fake.teams, strict=True))
+        teams: dict[str, str] = dict(zip(("urgent", "billing", "general"), fake.teams, strict=True))
         with httpx.Client(transport=httpx.MockTransport(keep)) as client:
-            router = Router(fake.adapter(), buckets=Buckets.default(teams), classifier=lambda _: "general", http=client)
+            router = Router(
+                fake.adapter(), buckets=Buckets.default({**teams}), classifier=lambda _: "general", http=client
+            )
             event = router.receive(webhook.body, webhook.headers).event
             if event is None:
                 sys.exit("the fake's own webhook was rejected")
@@ -80,12 +88,25 @@ class Template:
             sys.exit(f"the template could not be recorded: {outcome}")
         customer = event.conversation.customer.id or ""
         return cls(
-            event.model_dump_json(), answers, conversation_id, event.message_id, customer, fake.settings(), teams
+            webhook=webhook.body.decode(),
+            event=event.model_dump_json(),
+            answers=answers,
+            conversation_id=conversation_id,
+            message_id=event.message_id,
+            customer=customer,
+            settings=fake.settings(),
+            teams=teams,
         )
 
     def copy(self, number: int) -> Event:
         """Return the event of another conversation."""
         return Event.model_validate_json(self._replace_ids(self.event, FIRST_CONVERSATION + number))
+
+    def deliver(self, number: int) -> Webhook:
+        """Return the signed webhook of another conversation."""
+        body = self._replace_ids(self.webhook, FIRST_CONVERSATION + number).encode()
+        fake = FakeIntercom(client_secret=self.settings["client_secret"])
+        return fake.build_webhook(body, str(FIRST_CONVERSATION + number))
 
     def answer(self, call: str, conversation_id: str) -> bytes | None:
         """Return the response for another conversation, or None for an unknown call."""
@@ -121,7 +142,7 @@ class Desk:
         self, method: str, url: str, *, content: bytes | None, headers: Mapping[str, str], follow_redirects: bool
     ) -> AsyncGenerator[Response]:
         """Answer a call and write it to the journal."""
-        call, conversation_id = _describe_call(method, content), _find_conversation(url)
+        call, conversation_id = describe_call(method, content), find_conversation(url)
         body = self._template.answer(call, conversation_id)
         if method != "GET":
             os.write(self._journal, f"{conversation_id} {call}\n".encode())
@@ -135,11 +156,12 @@ class Desk:
         """Do nothing: there are no connections."""
 
 
-def _find_conversation(url: str) -> str:
+def find_conversation(url: str) -> str:
+    """Return the id of the conversation in the path of a call."""
     return url.partition("/conversations/")[2].partition("?")[0].partition("/")[0]
 
 
-def _describe_call(method: str, content: bytes | None) -> str:
+def describe_call(method: str, content: bytes | None) -> str:
     """Return `"GET"`, `"POST assignment"` or `"POST comment"`."""
     return f"{method} {json.loads(content).get('message_type', '')}".strip() if content else method
 
@@ -197,9 +219,13 @@ def store(template: Template, location: str, events: int) -> None:
     inbox = make_inbox(location)
     if any(inbox.count_states().values()):
         sys.exit(f"{inbox!r} must be empty")
+
+    def add(number: int) -> None:
+        inbox.add(template.copy(number))
+
     # PostgreSQL flushes the commits of several connections together.
     with ThreadPoolExecutor(8 if isinstance(inbox, PostgresInbox) else 1) as pool:
-        for _ in pool.map(lambda number: inbox.add(template.copy(number)), range(events)):
+        for _ in pool.map(add, range(events)):
             pass
     inbox.close()
 

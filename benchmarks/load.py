@@ -147,7 +147,7 @@ def run_server(app: str, directory: Path, env: Mapping[str, str], log: Path) -> 
         server = subprocess.Popen(command, env={**os.environ, **env}, stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + 60
-        while not asyncio.run(_is_up(port)):
+        while not asyncio.run(is_up(port)):
             if server.poll() is not None or time.monotonic() > deadline:
                 sys.exit(f"the application did not start:\n{log.read_text()}")
             time.sleep(0.1)
@@ -160,7 +160,8 @@ def run_server(app: str, directory: Path, env: Mapping[str, str], log: Path) -> 
             server.kill()
 
 
-async def _is_up(port: int) -> bool:
+async def is_up(port: int) -> bool:
+    """Return whether a server responds on the port."""
     connection = KeptConnection(port)
     try:
         return (
