@@ -4,14 +4,15 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
 from triage.inbox.address import parse_address
+from triage.inbox.group_commit import Result, RolledBack, Statement, Take
 from triage.inbox.table import TableInbox
 from triage.limits import Duration
 from triage.models import Job
@@ -28,6 +29,8 @@ _TIMEOUT = 4.0
 _STATEMENT_TIMEOUT = 3.0  # seconds after which the server cancels a statement and says so
 _IDLE_TIMEOUT = 2.0  # seconds after which the server ends a transaction whose client has vanished
 _CHECK_TIMEOUT = 1.0  # seconds that a server may take to answer an empty statement
+_PATIENCE = 0.5  # seconds after which a thread no longer waits for one that is writing
+_LOCK_TIMEOUT = 0.1  # seconds that a group of statements waits for a lock
 _CONNECT_TIMEOUT = 2  # seconds; libpq allows no less
 
 # Notice a server that vanished without closing its connections: after a failover, or behind a firewall.
@@ -44,10 +47,12 @@ _LIBPQ_DEFAULTS: Mapping[str, Any] = {
 # to other applications. A stored event must survive a crash of the server, whatever the server's default is. If our
 # connection breaks, the locks of its transaction must not last.
 _SETTINGS = f"""
-    SET LOCAL synchronous_commit = on;
-    SET LOCAL statement_timeout = {int(_STATEMENT_TIMEOUT * 1000)};
-    SET LOCAL idle_in_transaction_session_timeout = {int(_IDLE_TIMEOUT * 1000)}
+    SELECT set_config('synchronous_commit', 'on', true),
+      set_config('statement_timeout', '{int(_STATEMENT_TIMEOUT * 1000)}', true),
+      set_config('idle_in_transaction_session_timeout', '{int(_IDLE_TIMEOUT * 1000)}', true)
 """.encode()
+# Of several statements, one that waits for a lock must not hold up the others. Each of them then runs alone.
+_GROUP_SETTINGS = _SETTINGS + f", set_config('lock_timeout', '{int(_LOCK_TIMEOUT * 1000)}', true)".encode()
 
 # Entry n migrates the tables from version n to n + 1. Only append to this list, never change it.
 _MIGRATIONS = (
@@ -124,6 +129,8 @@ class PostgresInbox(TableInbox):
     """
 
     _lock_rows = "FOR UPDATE SKIP LOCKED"
+    _writers = 2  # one group is prepared while the other one is flushed
+    _patience = _PATIENCE
 
     def __init__(
         self,
@@ -141,14 +148,14 @@ class PostgresInbox(TableInbox):
                 "PostgresInbox needs postgresql://USER:PASSWORD@HOST/DATABASE, or host=… dbname=…."
             )
         parameters = _parse_conninfo(conninfo)
-        self._name = f"{parameters.get('host', 'localhost')}/{parameters.get('dbname', '')}"
+        name = f"{parameters.get('host', 'localhost')}/{parameters.get('dbname', '')}"
         self._conninfo = conninfo
         self._libpq = {name: value for name, value in _LIBPQ_DEFAULTS.items() if name not in parameters}
         self._connections = connections
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._opened: psycopg_pool.ConnectionPool[_Connection] | None = None
-        super().__init__(clock or time.time, keep)
+        super().__init__(name, clock or time.time, keep)
         now = _SERVER_TIME if clock is None else ":now"
         self._queries = {name: _translate(sql.replace(":now", now)) for name, sql in self._queries.items()}
         self._migrate()
@@ -184,22 +191,48 @@ class PostgresInbox(TableInbox):
     def after_fork(self, *, child: bool) -> None:
         self._lock.release()
 
+    @property
     @override
-    def _execute(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
-        deadline = time.monotonic() + _TIMEOUT
+    def _timeout(self) -> float:
+        return _TIMEOUT
+
+    @override
+    def _execute_alone(self, statement: Statement) -> Result:
         try:
-            with (
-                self._get_pool().connection(_TIMEOUT) as connection,
-                connection.limit(deadline),
-                connection.transaction(),
-            ):
+            with self._begin(statement.deadline) as connection:
                 connection.execute(_SETTINGS)
-                cursor = connection.execute(sql.encode(), values)
-                return (cursor.fetchall() if cursor.description else []), cursor.rowcount
+                return _fetch(connection.execute(statement.sql.encode(), statement.values))
         except psycopg.errors.UniqueViolation as err:
             raise _ConversationLeased("another worker has leased an event of this conversation") from err
         except psycopg.Error as err:
             raise self._build_error(err) from err
+
+    @override
+    def _execute_together(self, take: Take, deadline: float) -> Sequence[Result]:
+        is_complete = False
+        try:
+            with self._begin(deadline) as connection:
+                # All statements in one round trip.
+                with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext():
+                    connection.execute(_GROUP_SETTINGS)
+                    cursors = [connection.execute(statement.sql.encode(), statement.values) for statement in take()]
+                is_complete = True
+        except psycopg.Error as err:
+            if is_complete:  # it is unknown whether the server has executed COMMIT
+                raise self._build_error(err) from err
+            raise RolledBack from err
+        return [_fetch(cursor) for cursor in cursors]
+
+    @contextmanager
+    def _begin(self, deadline: float) -> "Generator[_Connection]":
+        """Yield a connection with an open transaction, and commit it."""
+        timeout = max(0.0, deadline - time.monotonic())
+        with (
+            self._get_pool().connection(timeout) as connection,
+            connection.limit(deadline),
+            connection.transaction(),
+        ):
+            yield connection
 
     def _drop_inherited(self) -> None:
         """Forget the pool of the parent process."""
@@ -335,6 +368,10 @@ class _Connection(psycopg.Connection[Any]):
                 wanted = gen.send(ready)
         except StopIteration as end:
             return end.value
+
+
+def _fetch(cursor: "psycopg.Cursor[Any]") -> Result:
+    return cursor.fetchall() if cursor.description else [], cursor.rowcount
 
 
 def _check_connection(connection: _Connection) -> None:

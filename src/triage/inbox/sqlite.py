@@ -4,14 +4,15 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
+from triage.inbox.group_commit import Result, RolledBack, Statement, Take
 from triage.inbox.table import TableInbox
 from triage.limits import Duration
 
@@ -91,7 +92,7 @@ class SQLiteInbox(TableInbox):
         self._connection: sqlite3.Connection | None = None
         self._pid = os.getpid()
         self._identity: tuple[object, ...] = ()
-        super().__init__(clock, keep)
+        super().__init__(self._path, clock, keep)
         if self._path == ":memory:":
             raise ConfigurationError("SQLiteInbox stores events in a file. To store them in memory, use MemoryInbox().")
         try:
@@ -147,19 +148,30 @@ class SQLiteInbox(TableInbox):
     def after_fork(self, *, child: bool) -> None:
         self._lock.release()
 
+    @property
     @override
-    def _execute(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
-        with self._connect() as (connection, deadline):
+    def _timeout(self) -> float:
+        return _TIMEOUT
 
-            def execute() -> tuple[list[Any], int]:
-                cursor = connection.execute(sql, values)
-                return cursor.fetchall(), cursor.rowcount
+    @override
+    def _execute_alone(self, statement: Statement) -> Result:
+        with self._connect(statement.deadline) as connection:
+            return _wait_for_file(lambda: _run(connection, statement), statement.deadline)
 
-            return _wait_for_file(execute, deadline)
+    @override
+    def _execute_together(self, take: Take, deadline: float) -> Sequence[Result]:
+        with self._connect(deadline) as connection:
+            _wait_for_file(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
+            try:
+                results = [_run(connection, statement) for statement in take()]
+                connection.execute("COMMIT")
+            except Exception as err:
+                raise RolledBack from err
+            return results
 
     @override
     def forget(self, customer: str) -> int:
-        with self._connect() as (connection, _):
+        with self._connect() as connection:
             # Overwrite removed text with zeros, even if somebody has changed the setting since the file was opened.
             connection.execute("PRAGMA secure_delete = ON")
         return super().forget(customer)
@@ -175,13 +187,22 @@ class SQLiteInbox(TableInbox):
         return True
 
     @contextmanager
-    def _connect(self) -> Generator[tuple[sqlite3.Connection, float]]:
-        """Yield this process's connection to one thread at a time, and the time until which it may wait."""
-        deadline = time.monotonic() + _TIMEOUT
-        if not self._lock.acquire(timeout=_TIMEOUT):
+    def _connect(self, deadline: float | None = None) -> Generator[sqlite3.Connection]:
+        """Yield this process's connection to one thread at a time.
+
+        Args:
+            deadline: The time until which to wait for it, on the monotonic clock.
+        """
+        deadline = time.monotonic() + _TIMEOUT if deadline is None else deadline
+        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise self._build_error("another thread was using the file for too long")
         try:
-            yield self._get_connection(deadline), deadline
+            connection = self._get_connection(deadline)
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:  # a statement failed, or the thread was interrupted
+                    connection.execute("ROLLBACK")
             # A write to a file that has been removed in the meantime is lost.
             self._check_file()
         except sqlite3.Error as err:
@@ -266,6 +287,11 @@ def _identify(path: Path) -> tuple[object, ...]:
         else:
             identity.append((status.st_dev, status.st_ino))
     return tuple(identity)
+
+
+def _run(connection: sqlite3.Connection, statement: Statement) -> Result:
+    cursor = connection.execute(statement.sql, statement.values)
+    return cursor.fetchall(), cursor.rowcount
 
 
 def _wait_for_file(attempt: Callable[[], T], deadline: float) -> T:

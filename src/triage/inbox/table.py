@@ -26,6 +26,7 @@ from triage.inbox.base import (
     was_answered,
     was_handled,
 )
+from triage.inbox.group_commit import GroupCommit, Result, Statement, Take
 from triage.inbox.traces import Trace, build_trace, find_events
 from triage.io.fork import register_at_fork
 from triage.limits import Duration, parse_duration
@@ -40,6 +41,9 @@ _BATCH = 100
 _LONGEST_PAUSE = 1.0  # seconds between two such statements
 _PURGE_INTERVAL = 60.0  # seconds between two searches for events that need not be kept any longer
 
+_CHANGES = ("INSERT", "UPDATE", "DELETE", "WITH")
+"""How statements begin that change rows. They are committed in groups."""
+
 _UNDECODABLE = "this version of triage cannot read the stored event"
 
 
@@ -50,7 +54,13 @@ class TableInbox(Inbox):
     _lock_rows = ""
     """The clause at the end of a SELECT for update that skips rows locked by another transaction."""
 
-    def __init__(self, clock: Callable[[], float], keep: Duration | None) -> None:
+    _writers = 1
+    """How many threads may write at the same time."""
+    _patience = float("inf")
+    """Seconds after which a thread no longer waits for one that is writing, if the database allows several writers."""
+
+    def __init__(self, name: str, clock: Callable[[], float], keep: Duration | None) -> None:
+        self._name = name
         self._clock = clock
         self._queries = load_queries(
             lock_rows=self._lock_rows, interrupted=f"'{INTERRUPTED}'", clock_step=str(CLOCK_STEP)
@@ -58,11 +68,26 @@ class TableInbox(Inbox):
         self._rebased_at = float("-inf")
         self._keep = None if keep is None else parse_duration(keep, f"{type(self).__name__}: keep")
         self._next_purge = 0.0
+        self._group = GroupCommit(self._name, self._execute_alone, self._execute_together, self._writers, self._patience)
         register_at_fork(self)
 
+    @property
     @abstractmethod
-    def _execute(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
-        """Run a statement in its own transaction; return the rows and the number of changed rows."""
+    def _timeout(self) -> float:
+        """Seconds that a call takes at most, all in all."""
+
+    @abstractmethod
+    def _execute_alone(self, statement: Statement) -> Result:
+        """Run a statement in its own transaction."""
+
+    @abstractmethod
+    def _execute_together(self, take: Take, deadline: float) -> Sequence[Result]:
+        """Run several statements in one transaction, for `GroupCommit`.
+
+        Args:
+            take: Returns the statements. It is called once the transaction has begun.
+            deadline: The time until which the transaction may wait, on the monotonic clock.
+        """
 
     @abstractmethod
     def before_fork(self) -> None:
@@ -332,9 +357,14 @@ class TableInbox(Inbox):
         """Run a statement; return its rows."""
         return self._run(query, **values)[0]
 
-    def _run(self, query: str, **values: Any) -> tuple[list[Any], int]:
+    def _run(self, query: str, **values: Any) -> Result:
         """Run a statement of `queries.sql`; return the rows and the number of changed rows."""
         return self._execute(self._queries[query], values | {"now": self._clock()})
+
+    def _execute(self, sql: str, values: Mapping[str, Any]) -> Result:
+        """Run a statement; return the rows and the number of changed rows. Changes are committed."""
+        statement = Statement(sql, values, time.monotonic() + self._timeout)
+        return self._group.run(statement) if sql.startswith(_CHANGES) else self._execute_alone(statement)
 
 
 def load_queries(**fragments: str) -> dict[str, str]:
