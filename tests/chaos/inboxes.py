@@ -104,7 +104,7 @@ class KillingInbox(TableInbox):
         if getattr(self._inside, "now", False):
             self._run_uncommitted(sql, values)
             kill_process()
-        return super()._execute(sql, values)  # type: ignore[safe-super]  # the real inbox implements it
+        return super()._execute(sql, values)
 
     @abstractmethod
     def _run_uncommitted(self, sql: str, values: Mapping[str, Any]) -> None:
@@ -119,7 +119,7 @@ class KillingInbox(TableInbox):
 
 class KillingSQLite(KillingInbox, SQLiteInbox):
     def _run_uncommitted(self, sql: str, values: Mapping[str, Any]) -> None:
-        with self._connect() as (connection, _):
+        with self._connect() as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(sql, values).fetchall()
 

@@ -90,13 +90,62 @@ _MIGRATIONS = (
     );
     """,
     """
-    CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked')
+    CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked');
+    CREATE INDEX triage_unfinished ON triage_events (state, number) WHERE state <> 'finished';
+    -- Each backend has rows of its own, so that transactions do not wait for each other.
+    CREATE TABLE triage_counts (
+      owner TEXT, state TEXT, backend INTEGER, events BIGINT NOT NULL, PRIMARY KEY (owner, state, backend)
+    );
+    CREATE FUNCTION triage_count() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM triage_counts;
+      ELSIF TG_OP = 'INSERT' THEN
+        INSERT INTO triage_counts AS counts
+        SELECT owner, state, pg_backend_pid(), count(*) FROM added GROUP BY owner, state
+        ON CONFLICT (owner, state, backend) DO UPDATE SET events = counts.events + excluded.events;
+      ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO triage_counts AS counts
+        SELECT owner, state, pg_backend_pid(), -count(*) FROM removed GROUP BY owner, state
+        ON CONFLICT (owner, state, backend) DO UPDATE SET events = counts.events + excluded.events;
+      ELSE
+        INSERT INTO triage_counts AS counts
+        SELECT owner, state, pg_backend_pid(), sum(change) FROM (
+          SELECT owner, state, 1 AS change FROM added UNION ALL SELECT owner, state, -1 FROM removed
+        ) AS changes GROUP BY owner, state HAVING sum(change) <> 0
+        ON CONFLICT (owner, state, backend) DO UPDATE SET events = counts.events + excluded.events;
+      END IF;
+      RETURN NULL;
+    END $$;
+    -- Whoever changes a row need not have our search_path.
+    DO $$ BEGIN EXECUTE format('ALTER FUNCTION triage_count() SET search_path = %I, pg_temp', current_schema()); END $$;
+    CREATE TRIGGER triage_count_insert AFTER INSERT ON triage_events
+      REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION triage_count();
+    CREATE TRIGGER triage_count_update AFTER UPDATE ON triage_events
+      REFERENCING NEW TABLE AS added OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION triage_count();
+    CREATE TRIGGER triage_count_delete AFTER DELETE ON triage_events
+      REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION triage_count();
+    CREATE TRIGGER triage_count_truncate AFTER TRUNCATE ON triage_events
+      FOR EACH STATEMENT EXECUTE FUNCTION triage_count();
+    -- The triggers keep others from writing until this transaction ends.
+    INSERT INTO triage_counts SELECT owner, state, 0, count(*) FROM triage_events GROUP BY owner, state;
     """,
 )
 _MIGRATION_LOCK = 0x7472696167650000  # "triage" in bytes, so that no other application uses the same advisory lock
 
 # The server's time, so that machines with different clocks agree on when a lease expires.
 _SERVER_TIME = "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+# The rows of connections that have ended. Those of the others may be locked.
+_MERGE_COUNTS = """\
+WITH ended AS (
+  DELETE FROM triage_counts WHERE backend <> 0 AND backend NOT IN (SELECT pid FROM pg_stat_activity)
+  RETURNING owner, state, events
+)
+INSERT INTO triage_counts AS counts
+SELECT owner, state, 0, sum(events) FROM ended GROUP BY owner, state ORDER BY owner, state
+ON CONFLICT (owner, state, backend) DO UPDATE SET events = counts.events + excluded.events
+"""
 
 _OPTIONS: Mapping[str, Any] = {
     "autocommit": True,
@@ -113,8 +162,9 @@ class PostgresInbox(TableInbox):
 
     An event is on the disk of the server when `add` returns (`synchronous_commit`). PgBouncer works in every pool mode.
 
-    If the tables `triage_events`, `triage_limits` and `triage_version` do not exist, they are created in the first
-    schema of the `search_path`. Once they do, the role needs only the rights to read and change their rows.
+    If the tables `triage_events`, `triage_counts`, `triage_limits` and `triage_version` do not exist, they are created
+    in the first schema of the `search_path`. Once they do, the role needs only the rights to read and change their
+    rows.
 
     Args:
         conninfo: `"postgresql://user:password@host/database"`, or libpq's form `"host=… dbname=…"`.
@@ -234,6 +284,10 @@ class PostgresInbox(TableInbox):
         ):
             yield connection
 
+    @override
+    def _merge_counts(self) -> None:
+        self._execute(_MERGE_COUNTS, {})
+
     def _drop_inherited(self) -> None:
         """Forget the pool of the parent process."""
         # Compare the process, because not every server that forks runs the hooks of Python.
@@ -277,8 +331,8 @@ class PostgresInbox(TableInbox):
         except psycopg.errors.InsufficientPrivilege as err:
             raise ConfigurationError(
                 f"The inbox cannot be opened: {self._build_error(err)}. Run `triage inbox migrate` as a role that may "
-                f"create tables, and grant this role SELECT, INSERT, UPDATE and DELETE on triage_events and "
-                f"triage_limits, and SELECT on triage_version."
+                f"create tables, and grant this role SELECT, INSERT, UPDATE and DELETE on triage_events, "
+                f"triage_counts and triage_limits, and SELECT on triage_version."
             ) from err
         except psycopg.Error as err:
             raise ConfigurationError(f"The inbox cannot be opened: {self._build_error(err)}") from err

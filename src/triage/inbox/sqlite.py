@@ -4,7 +4,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -57,7 +57,24 @@ _MIGRATIONS = (
     CREATE TABLE triage_limits (name TEXT PRIMARY KEY, value REAL NOT NULL, changed REAL NOT NULL) STRICT;
     """,
     """
-    CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked')
+    CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked');
+    CREATE INDEX triage_unfinished ON triage_events (state, number) WHERE state <> 'finished';
+    CREATE TABLE triage_counts (
+      owner TEXT NOT NULL, state TEXT NOT NULL, events INTEGER NOT NULL, PRIMARY KEY (owner, state)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO triage_counts SELECT owner, state, count(*) FROM triage_events GROUP BY owner, state;
+    CREATE TRIGGER triage_count_insert AFTER INSERT ON triage_events BEGIN
+      INSERT INTO triage_counts VALUES (NEW.owner, NEW.state, 1)
+      ON CONFLICT (owner, state) DO UPDATE SET events = events + 1;
+    END;
+    CREATE TRIGGER triage_count_update AFTER UPDATE OF state ON triage_events WHEN NEW.state <> OLD.state BEGIN
+      UPDATE triage_counts SET events = events - 1 WHERE owner = OLD.owner AND state = OLD.state;
+      INSERT INTO triage_counts VALUES (NEW.owner, NEW.state, 1)
+      ON CONFLICT (owner, state) DO UPDATE SET events = events + 1;
+    END;
+    CREATE TRIGGER triage_count_delete AFTER DELETE ON triage_events BEGIN
+      UPDATE triage_counts SET events = events - 1 WHERE owner = OLD.owner AND state = OLD.state;
+    END
     """,
 )
 
@@ -177,6 +194,11 @@ class SQLiteInbox(TableInbox):
         return super().forget(customer)
 
     @override
+    def _tidy(self) -> None:
+        # Otherwise a delivery whose commit finds a long log would have to copy it. This prevents no one from writing.
+        self._execute("PRAGMA wal_checkpoint(PASSIVE)", {})
+
+    @override
     def _erase_removed(self) -> bool:
         deadline = time.monotonic() + _TIMEOUT
         # The write-ahead log still contains the removed rows. This empties it, unless somebody else is using it.
@@ -260,7 +282,7 @@ class SQLiteInbox(TableInbox):
             connection.execute("BEGIN IMMEDIATE")
             # Another process may have migrated the file before this transaction began, so read the version again.
             for migration in _MIGRATIONS[_read_version(connection) :]:
-                for statement in migration.split(";"):
+                for statement in _split(migration):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {max(newest, _read_version(connection))}")
             connection.execute("COMMIT")
@@ -307,6 +329,16 @@ def _wait_for_file(attempt: Callable[[], T], deadline: float) -> T:
             if err.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(_POLL)
+
+
+def _split(script: str) -> Iterator[str]:
+    """Yield the statements of a script. Those that create a trigger contain semicolons themselves."""
+    statement = ""
+    for part in script.split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _read_version(connection: sqlite3.Connection) -> int:
