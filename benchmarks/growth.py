@@ -124,7 +124,6 @@ def measure_all(inbox: TableInbox, location: str, template: Template, rows: int)
         "stats of one Router": lambda: inbox.count_states(owner),
         "lag": inbox.get_lag,
         "lag of one Router": lambda: inbox.get_lag(owner),
-        "oldest due": lambda: inbox.get_oldest_due(owner),
         "list": lambda: inbox.list_entries(limit=50),
         "list dead": lambda: inbox.list_entries("dead", limit=50),
         "list parked (none)": lambda: inbox.list_entries("parked", limit=50),

@@ -88,7 +88,7 @@ class GroupCommit:
     fails does not affect the others.
 
     Args:
-        name: The name of the inbox, for errors.
+        get_name: Returns the name of the inbox, for errors.
         run: Runs a statement in its own transaction.
         run_together: Runs statements in one transaction, and returns their results in the same order. It is passed a
             function that returns the statements, to be called once the transaction has begun, and the time until which
@@ -100,13 +100,13 @@ class GroupCommit:
 
     def __init__(
         self,
-        name: str,
+        get_name: Callable[[], str],
         run: Callable[[Statement], Result],
         run_together: Callable[[Take, float], Sequence[Result]],
         writers: int = 1,
         patience: float = float("inf"),
     ) -> None:
-        self._name = name
+        self._get_name = get_name
         self._run = run
         self._run_together = run_together
         self._patience = patience
@@ -165,7 +165,7 @@ class GroupCommit:
             return False
         # A writer is running the statement, so it must not run a second time.
         if time.monotonic() >= own.deadline:
-            raise InboxError(f"the inbox {self._name}: another thread was writing for too long")
+            raise InboxError(f"the inbox {self._get_name()}: another thread was writing for too long")
         return True
 
     def _write(self, queue: _Queue, own: Statement) -> None:
@@ -188,7 +188,9 @@ class GroupCommit:
                 statement.was_rolled_back = True
         except BaseException as err:
             # Any other error concerns this thread alone, such as a KeyboardInterrupt.
-            reason = str(err) if isinstance(err, InboxError) else f"the inbox {self._name}: a write was interrupted"
+            reason = (
+                str(err) if isinstance(err, InboxError) else f"the inbox {self._get_name()}: a write was interrupted"
+            )
             for statement in group:
                 statement.error = InboxError(reason)
             raise

@@ -53,7 +53,7 @@ UPDATE triage_events
 SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fencing_token = fencing_token + 1, changed = :now,
   error = CASE WHEN state = 'leased' THEN {interrupted} ELSE error END
 WHERE number IN (SELECT number FROM picked)
-RETURNING number, event, ledger, attempts, fencing_token, received, error
+RETURNING number, key, owner, conversation, event, ledger, attempts, fencing_token, received, error
 
 -- name: lease
 WITH picked AS MATERIALIZED (
@@ -185,6 +185,9 @@ ON CONFLICT (name) DO UPDATE SET changed = :now, value = :now;
 -- name: get_heartbeat_age
 SELECT :now - value FROM triage_limits WHERE name = :name;
 
+-- name: get_lag
+SELECT :now - due FROM triage_events AS candidate WHERE {is_next} AND owner = :owner ORDER BY due, number LIMIT 1;
+
 
 -- Operators
 
@@ -252,6 +255,3 @@ WHERE CAST(:owner AS TEXT) IS NULL OR owner = :owner GROUP BY state;
 
 -- name: list_owners
 SELECT DISTINCT owner FROM triage_counts;
-
--- name: get_oldest_due
-SELECT :now - due FROM triage_events AS candidate WHERE {is_next} AND owner = :owner ORDER BY due, number LIMIT 1;

@@ -18,7 +18,7 @@ class FakeDatabase:
     """A database whose statements are their own results, and which commits a transaction when it is allowed to."""
 
     def __init__(self, writers: int = 1, patience: float = float("inf")) -> None:
-        self.group = GroupCommit("triage.db", self._run, self._run_together, writers, patience)
+        self.group = GroupCommit(lambda: "triage.db", self._run, self._run_together, writers, patience)
         self.alone: list[str] = []
         """The statements that were run alone."""
         self.together: list[list[str]] = []

@@ -76,3 +76,12 @@ def test_only_plain_words_reach_a_log_line() -> None:
     assert safe_word("conversation.user.created") == "conversation.user.created"
     for value in ("a b", "line\nbreak", "x" * 81, "", None, 7, json.dumps({})):
         assert safe_word(value) == "?"
+
+
+def test_json_is_nested_200_levels_at_most() -> None:
+    def nest(levels: int) -> bytes:
+        return b'{"a":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
+
+    parse_json(nest(200))
+    with pytest.raises(MalformedPayload):
+        parse_json(nest(202))
