@@ -1,7 +1,7 @@
 """Measure how an inbox behaves as it grows: each operation with 10,000, 100,000 and 1,000,000 stored events.
 
-Nine in ten events are finished and old, and are purged in the end by another process, as `triage inbox purge` does. In
-the meantime this process stores deliveries; the longest wait of one of them shows what a help desk would have noticed.
+Nine in ten events are finished and old. In the end another process purges them, as `triage inbox purge` does, while
+this process stores deliveries. The longest wait of a delivery shows what a help desk would notice.
 
 Run it with `python benchmarks/growth.py`, or `python benchmarks/growth.py --inbox postgres --rows 10000`.
 """
@@ -97,7 +97,7 @@ def measure_purge(inbox: TableInbox, location: str, template: Template, first: i
         inbox.add(template.copy(first + len(waits)))
         waits.append((time.perf_counter() - before) * 1000)
         time.sleep(PAUSE)
-    removed, seconds = results.get()
+    removed, seconds = results.get(timeout=60)
     process.join()
     waits.sort()
     return {
@@ -135,7 +135,7 @@ def measure_all(inbox: TableInbox, location: str, template: Template, rows: int)
 
 
 def main() -> None:
-    """Measure each size in an inbox of its own, and print a table."""
+    """Measure each size in a new inbox, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inbox", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS)

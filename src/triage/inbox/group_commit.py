@@ -14,15 +14,15 @@ from triage.errors import InboxError
 Result: TypeAlias = tuple[list[Any], int]
 """The rows that a statement returned, and the number of rows that it changed."""
 
-
 Take: TypeAlias = "Callable[[], Sequence[Statement]]"
+"""Returns the statements that wait."""
 
 
 class RolledBack(Exception):  # noqa: N818 - not an error for the caller
     """A transaction has certainly changed nothing, so each of its statements can be run again."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)  # its values contain customer text
 class Statement:
     """A statement for which a thread waits.
 
@@ -81,11 +81,11 @@ class _Queue:
 class GroupCommit:
     """Combines the statements of threads that write at the same time into one transaction, and thus one flush.
 
-    A thread that finds nobody writing becomes the writer, and runs its statement at once. Threads that arrive in the
-    meantime wait. Then one of them becomes the writer, and commits the statements of all. So a single caller never
+    A thread that finds nobody writing becomes the writer, and runs its statement at once. Threads that arrive before it
+    has finished wait. Then one of them becomes the writer, and commits the statements of all. So a single caller never
     waits for others to join, and there is no thread to start, to stop, or to lose in a fork. `run` returns only after
-    the commit. If a transaction is rolled back, each thread runs its own statement alone, so that a statement that
-    fails does not affect the others.
+    the commit. If a transaction is rolled back, each thread runs its statement alone, so that a statement that fails
+    does not affect the others.
 
     Args:
         get_name: Returns the name of the inbox, for errors.

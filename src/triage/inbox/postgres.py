@@ -92,7 +92,7 @@ _MIGRATIONS = (
     """
     CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked');
     CREATE INDEX triage_unfinished ON triage_events (state, number) WHERE state <> 'finished';
-    -- Each backend has rows of its own, so that transactions do not wait for each other.
+    -- One row for each backend, so that transactions do not wait for each other.
     CREATE TABLE triage_counts (
       owner TEXT, state TEXT, backend INTEGER, events BIGINT NOT NULL, PRIMARY KEY (owner, state, backend)
     );
