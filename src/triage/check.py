@@ -99,7 +99,7 @@ def _check_secret(router: Router, sample: bytes | None) -> Finding:
         headers, body = parse_sample(sample)
     except ConfigurationError as err:
         return Finding(name, "failed", str(err))
-    # Editors and tools append a line break to what they save.
+    # Editors and tools append a line break to files.
     problem = ""
     for variant in dict.fromkeys((body, body.rstrip(b"\r\n"))):
         try:

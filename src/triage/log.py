@@ -87,7 +87,7 @@ def bind_fields(fields: Fields | Callable[[], Fields]) -> Generator[None]:
 
 
 def remove_unknown(fields: Mapping[str, str | float | None]) -> dict[str, str | float]:
-    """Remove what is unknown, because OpenTelemetry warns about an attribute that is None."""
+    """Remove unknown values, because OpenTelemetry warns about an attribute that is None."""
     return {name: value for name, value in fields.items() if value is not None}
 
 

@@ -540,7 +540,7 @@ class Router:
             for listener in self._listeners:
                 try:
                     listener(event.key)
-                except Exception as err:  # noqa: BLE001 - whatever it is, the event is stored and must be acknowledged
+                except Exception as err:  # noqa: BLE001 - the event is stored and must be acknowledged
                     location = describe_location(err)
                     logger.error("the event was stored, but a listener raised %s", location)  # noqa: TRY400
 

@@ -27,7 +27,7 @@ HEARTBEAT = 20.0
 """Seconds between two heartbeats of a worker, at most."""
 
 _POLL = 1.0  # seconds between two polls of the inbox, for events that other processes stored or that became due
-_LONGEST_SILENCE = 300.0  # seconds; no code of ours blocks an event loop for as long, so it never returns
+_LONGEST_SILENCE = 300.0  # seconds; none of our code blocks an event loop for as long, so it never returns
 _SPARE_THREADS = 4  # for the inbox, while every event occupies a thread
 
 # All errors that a task may raise. The last two would end the event loop.
@@ -215,7 +215,7 @@ class Worker:
         finally:
             heartbeat.stop()
             await self._router.aclose()
-            # Nobody else can close what a classifier that the user passed has opened on this event loop.
+            # Nobody else can close the connections of the user's classifier on this event loop.
             await self._router.classifier.leave_loop()
 
     async def _start_due_events(self, woken: asyncio.Event) -> bool:
@@ -276,7 +276,7 @@ def _drain_at_exit(worker: Worker) -> None:
 
 
 class _Heartbeat:
-    """Shows the inbox that the worker and its events are alive, in a thread of its own that never waits for work.
+    """Shows the inbox that the worker and its events are alive, in a separate thread that never waits for work.
 
     Args:
         inbox: The inbox.
@@ -319,7 +319,7 @@ class _Heartbeat:
             self._inbox.extend(list(self._tasks.values()), self._lease)  # `list` copies at once
         except InboxError as err:
             logger.error("the worker cannot extend its leases: %s", str(err))  # noqa: TRY400 - a traceback adds nothing
-        except Exception as err:  # noqa: BLE001 - whatever it is, the next heartbeat may succeed
+        except Exception as err:  # noqa: BLE001 - the next heartbeat may succeed
             logger.error("the worker cannot extend its leases: %s", describe_location(err))  # noqa: TRY400
 
     def _answer(self) -> None:

@@ -263,7 +263,7 @@ def create_file_lock(path: Path) -> AbstractContextManager[object]:
 
 
 def _read(path: Path, known: _Snapshot) -> _Snapshot:
-    """Return the answers in a file; read only what was appended since the snapshot that is known."""
+    """Return the answers in a file; read only the lines that were appended since the known snapshot."""
     try:
         if _get_version(path.stat()) == known.version:
             return known

@@ -26,7 +26,7 @@ _PROBE = Conversation(id="1", messages=(Message(id="1", role="customer", text="H
 class Recorded(Composite):
     """Records the verdicts of a classifier in a file, and replays them: for tests without an API key, and experiments.
 
-    A verdict is found by what was asked. For `Claude`, that is the model, the prompt, the parameters and the message:
+    A verdict is found by its question. For `Claude`, that is the model, the prompt, the parameters and the message:
     after an edit of the prompt, all questions are asked again. Each sample is recorded on its own. A replayed verdict
     is equal to the recorded one, except that it has `replayed=True`. Fallback verdicts are recorded as well, unless
     their reason is `unavailable` or `over_budget`.
@@ -199,7 +199,7 @@ class Recorded(Composite):
     def forget(self, customer: str) -> int:
         """Remove the verdicts about a customer's messages, and those that mention the customer's email address.
 
-        The history of a version control system keeps what was committed.
+        The history of a version control system keeps earlier commits.
 
         Args:
             customer: The customer's id or email address. The case of an address does not matter.
@@ -220,7 +220,7 @@ class Recorded(Composite):
             super().close()
 
     async def leave_loop(self) -> None:
-        """Sort the file if verdicts were added, and close what the classifier opened on the running event loop."""
+        """Sort the file if verdicts were added, and close the classifier's connections on the running event loop."""
         try:
             await asyncio.to_thread(self._cassette.sort)
         finally:

@@ -35,8 +35,8 @@ from triage.vendors.base import Auth, HelpDesk, Vendor
 
 logger = get_logger(__name__)
 
-_LONGEST_VALUE = 500  # characters of what is filled in
-_PLACEHOLDER = re.compile(r"\{\{[\w.:-]+\}\}|\0")  # `{{…}}`, which the help desk itself may fill in, or one of ours
+_LONGEST_VALUE = 500  # characters of a filled-in value
+_PLACEHOLDER = re.compile(r"\{\{[\w.:-]+\}\}|\0")  # `{{…}}`, which the help desk itself may fill in, or our own
 
 
 @dataclass(frozen=True, kw_only=True)

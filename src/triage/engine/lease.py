@@ -8,7 +8,7 @@ from triage.inbox.base import Inbox
 from triage.io.ports import IO
 from triage.models import Job, Ledger
 
-# Shares of a lease. The time between them is for connecting, and what is left after them is for the call itself.
+# Shares of a lease. The time between them is for connecting, and the rest is for the call itself.
 _RENEW_AFTER = 0.5
 _SEND_BEFORE = 0.75
 

@@ -159,7 +159,7 @@ class StepRunner:
                 await self._io.run_blocking(partial(function, context))
         except (ConfigurationError, TriageError):
             raise
-        except Exception as err:  # noqa: BLE001 - whatever the user's code raises
+        except Exception as err:  # noqa: BLE001 - the user's code may raise anything
             # Leave out the error's own text, which may quote the customer.
             call = f"{action.name}()"
             raise VendorError(f"it raised {describe_location(err)}", vendor="function", call=call) from None

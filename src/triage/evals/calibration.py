@@ -91,7 +91,7 @@ class Calibration:
         return [_format_row(threshold) for threshold in self.thresholds.values()]
 
     def explain(self) -> Sequence[str]:
-        """Return what the promise means, and why others are refused, in sentences."""
+        """Explain the promise in sentences, and why others are refused."""
         promised = sum(threshold.is_promised for threshold in self.thresholds.values())
         hold = "all promises hold" if promised > 1 else "the promise holds"
         sentences = [

@@ -115,7 +115,7 @@ def _check_measurements(report: "Report", demands: Mapping[str, PerBucket]) -> N
 
 
 def _compare(report: "Report", demands: Mapping[str, PerBucket], *, lower: bool) -> Iterator[_Result]:
-    """Compare each demand with what was measured."""
+    """Compare each demand with the measurement."""
     for name in _PER_BUCKET:
         if name in demands:
             yield from _compare_buckets(report, name, demands[name], lower=lower)

@@ -196,8 +196,8 @@ class Dataset(Sequence[Example]):
             inbox: An inbox, the file of a `SQLiteInbox`, or a `postgresql://` address. A `MemoryInbox` keeps no
                 conversations.
             owner: The name of the Router that routed the conversations. Default: the only one of the inbox.
-            since: Leave out what was received before. A time without a time zone is in UTC.
-            until: Leave out what was received at this time or later.
+            since: Leave out messages received before. A time without a time zone is in UTC.
+            until: Leave out messages received at this time or later.
             name: The name of the data set. Default: the name of the file, or `"inbox"`.
 
         Raises:

@@ -25,8 +25,8 @@ def read_inbox_examples(
     Args:
         inbox: The inbox, its file or its address.
         owner: The name of the Router; None if the inbox has only one.
-        since: Leave out what was received before.
-        until: Leave out what was received at this time or later.
+        since: Leave out messages received before.
+        until: Leave out messages received at this time or later.
         name: The name of the data set, for messages.
 
     Raises:

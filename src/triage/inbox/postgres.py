@@ -44,7 +44,7 @@ _LIBPQ_DEFAULTS: Mapping[str, Any] = {
 }
 
 # Valid for one transaction only, because PgBouncer may run each transaction in another session, and lend the session
-# to other applications. A stored event must survive a crash of the server, whatever the server's default is. If our
+# to other applications. A stored event must survive a crash of the server with any default of the server. If our
 # connection breaks, the locks of its transaction must not last.
 _SETTINGS = f"""
     SELECT set_config('synchronous_commit', 'on', true),
@@ -373,7 +373,7 @@ def _parse_conninfo(conninfo: str) -> dict[str, Any]:
 
 
 def _describe(parameters: Mapping[str, Any]) -> str:
-    """Name the database without the password. The environment or a service file may name what is not in the address."""
+    """Name the database without the password. The environment or a service file may contain the rest of the address."""
     if "service" in parameters:
         return f"service={parameters['service']}"
     host = parameters.get("host") or os.environ.get("PGHOST", "localhost")

@@ -148,7 +148,7 @@ class SQLiteInbox(TableInbox):
         except OSError as err:
             raise ConfigurationError(f"The backup {path} cannot be created: {err.strerror}") from err
         try:
-            # Connections of its own, so that deliveries do not wait for the copy. If the inbox was removed, the mode
+            # Separate connections, so that deliveries do not wait for the copy. If the inbox was removed, the mode
             # prevents an empty copy.
             address = f"{self._file.as_uri()}?mode=rw"
             with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(path)) as target:

@@ -301,7 +301,7 @@ class TableInbox(Inbox):
         return removed
 
     def _erase_removed(self) -> bool:
-        """Erase what the database still stores of removed rows; return False if others prevent that."""
+        """Erase the remains of removed rows from the database; return False if others prevent that."""
         return True
 
     def _find_mentions(self, text: str) -> Iterator[Trace]:

@@ -97,7 +97,7 @@ class _Sender:
     """Sends keys in a separate thread: a broker that is down takes seconds to fail, and webhooks must not wait.
 
     The thread is a daemon, and the number of keys that wait for it is bounded. So a broker that hangs can neither keep
-    the process from exiting nor fill its memory. The sweeper sends what was not sent.
+    the process from exiting nor fill its memory. The sweeper sends the others.
 
     Args:
         send: Sends a key.
@@ -139,7 +139,7 @@ class _Sender:
             if time.monotonic() >= self._quiet_until:
                 try:
                     self._send(key)
-                except Exception as err:  # noqa: BLE001 - whatever it is, the sweeper sends the key again
+                except Exception as err:  # noqa: BLE001 - the sweeper sends the key again
                     self._pause(key, type(err).__name__)
 
     def _pause(self, key: str, reason: str) -> None:

@@ -1,6 +1,6 @@
 """Clients that are created on first use: one per process, or one per event loop.
 
-An async client's connections belong to the event loop that opened them. A forked process creates clients of its own,
+An async client's connections belong to the event loop that opened them. A forked process creates its own clients,
 because two processes that read from one connection would take each other's responses.
 """
 
@@ -46,7 +46,7 @@ class OnDemand(Generic[T]):
         """Do nothing: the parent process keeps its object."""
 
     def after_fork(self, *, child: bool) -> None:
-        """Let the child process create an object of its own.
+        """Let the child process create its own object.
 
         Args:
             child: True in the child process.
@@ -98,7 +98,7 @@ class PerLoop(Generic[T]):
         """Do nothing: the parent process keeps its objects."""
 
     def after_fork(self, *, child: bool) -> None:
-        """Let the child process create objects of its own.
+        """Let the child process create its own objects.
 
         Args:
             child: True in the child process.

@@ -34,7 +34,7 @@ class IO(Protocol):
         Args:
             function: The function, which takes no arguments.
             limit: Seconds after which `TimeoutError` is raised. A thread cannot be interrupted, so with `SyncIO` the
-                call goes on in a thread of its own until the client's time limits end it.
+                call goes on in a separate thread until the client's time limits end it.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Run a blocking call in a thread of its own, so that a caller can stop waiting for it."""
+"""Run a blocking call in a separate thread, so that a caller can stop waiting for it."""
 
 import contextvars
 import threading

@@ -12,4 +12,4 @@ class Finding:
     """The subject, such as `"credentials"`."""
     status: Literal["ok", "failed", "skipped"]
     detail: str
-    """What was found. After a failure, also what to do."""
+    """The finding in a sentence. After a failure, also the remedy."""

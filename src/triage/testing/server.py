@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, response: HttpResponse) -> None:
         if "Date" in response.headers:
-            self.send_response_only(response.status)  # `send_response` would add a date of its own
+            self.send_response_only(response.status)  # `send_response` would add its own date
         else:
             self.send_response(response.status)
         for name, value in response.headers.items():

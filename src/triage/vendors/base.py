@@ -482,7 +482,7 @@ class HelpDesk(Settings, ABC):
     # Checking the set-up
 
     async def check_account(self, actions: Sequence[Action], send: Send) -> Sequence[Finding]:
-        """Check by reading only that the credentials work and that the account has what a policy names.
+        """Check by reading only that the credentials work and that the account has everything that a policy names.
 
         Args:
             actions: The actions of the policy.

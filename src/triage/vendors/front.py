@@ -196,13 +196,19 @@ class Front(HelpDesk):
         """Return the channel that sends replies, and the inboxes to triage."""
         channels = [self.channel_id] if self.channel_id else []
         return [
-            Lookup("channels", channels, lambda _, send: self._list_names("/channels", send), "channel_id"),
-            Lookup("inboxes", self.inboxes, lambda _, send: self._list_names("/inboxes", send), "inboxes"),
+            Lookup("channels", channels, self._find_channels, "channel_id"),
+            Lookup("inboxes", self.inboxes, self._find_inboxes, "inboxes"),
         ]
+
+    async def _find_channels(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        return await self._list_names("/channels", send)
+
+    async def _find_inboxes(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
+        return await self._list_names("/inboxes", send)
 
     async def find_teams(self, ids: Sequence[str], send: Send) -> Mapping[str, str] | None:
         """Return the inboxes, unless tags represent the teams."""
-        return await self._list_names("/inboxes", send) if self.teams == "inboxes" else None
+        return await self._find_inboxes(ids, send) if self.teams == "inboxes" else None
 
     async def find_users(self, ids: Sequence[str], send: Send) -> Mapping[str, str]:
         """Return the teammates."""

@@ -127,7 +127,7 @@ _BASE64_OBJECT = re.compile(rb"e[3wy][A-Za-z0-9+/=\r\n]++")  # begins like the b
 
 
 def explain_body(body: bytes) -> str:
-    """Return what a framework or a gateway has done to a body, or an empty string if that cannot be seen.
+    """Return how a framework or a gateway has changed a body, or an empty string if that cannot be seen.
 
     Args:
         body: The body as it was passed to the Router.

@@ -251,7 +251,7 @@ def _create_checked(create: Callable[[], OwnClient]) -> OwnClient:
             f"Claude's client cannot be created ({type(error).__name__}): check the profile and the credentials in the "
             f"environment variables."
         ) from error
-    except Exception as error:  # whatever the HTTP client raises for a proxy or certificates that it cannot use
+    except Exception as error:  # HTTP clients raise many types for proxies and certificates
         raise build_client_error(_CLIENT, error) from error
     _check_credentials(client)
     return client

@@ -147,7 +147,7 @@ def _build_turn(turn: Sequence[Message]) -> dict[int, dict[str, Any]]:
     if not turn:
         return {}
     first, last = turn[0], turn[-1]
-    # Each of the two gets half of the room, and what the other one leaves.
+    # Each of the two gets half of the room, and the other one's unused room.
     half = MAX_CHARACTERS // 2
     room = MAX_CHARACTERS if first is last else max(half, MAX_CHARACTERS - len(first.text))
     entries = {id(last): _build_entry(last, room, classify=True)}
