@@ -595,7 +595,7 @@ def test_an_error_about_a_secret_that_no_header_can_carry_does_not_show_it(
 
 
 def test_claude_rejects_its_settings_without_showing_the_key() -> None:
-    for wrong in (f"{KEY} ", f"{KEY}\n", f" {KEY}"):
+    for wrong in (f"{KEY} {KEY}", f"{KEY}\n{KEY}"):
         with pytest.raises(ConfigurationError) as raised:
             Claude(api_key=wrong)
         assert is_clean(raised.value, set())

@@ -185,6 +185,14 @@ def test_messages_go_to_the_fallback_bucket_once_the_daily_budget_is_spent(desk:
     assert classifier.calls == 3, "the next day has a budget of its own"
 
 
+def test_a_verdict_without_a_cost_is_a_warning_if_there_is_a_budget(desk: Desk, api: Api) -> None:
+    classifier = ScriptedClassifier(VERDICT.model_copy(update={"cost_usd": None}))
+    router = desk.router(buckets=only(Tag("seen")), classifier=classifier, limits=Limits(daily_usd=1))
+    _, outcome = handle(api, router, desk.fake.customer_writes("Hello"))
+    assert outcome.status == "routed"
+    assert outcome.warnings == ("the verdict has no cost_usd, so the daily budget does not include it",)
+
+
 def test_all_workers_share_one_budget(desk: Desk, tmp_path: Path) -> None:
     classifier = ScriptedClassifier(VERDICT.model_copy(update={"cost_usd": 1.0}))
     for _ in range(2):

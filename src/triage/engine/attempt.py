@@ -322,6 +322,8 @@ class Attempt:
                 await breaker.record_success(self._io)
         if budget is not None and verdict.paid_usd:
             await call_inbox(inbox, self._io, inbox.add_spending, today, verdict.paid_usd)
+        if budget is not None and verdict.paid_usd is None and not verdict.fallback:
+            self._warnings.append("the verdict has no cost_usd, so the daily budget does not include it")
         if verdict.fallback_reason == "unavailable" and self._may_wait():
             raise _NotYet(verdict.reason, min(await breaker.retry_after(self._io), self._remaining_wait))
         return verdict
