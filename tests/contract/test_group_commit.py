@@ -22,7 +22,7 @@ from tests.helpers.watched import exit_code
 from triage import InboxError, Outcome
 from triage.errors import LeaseLost
 from triage.inbox import PostgresInbox, SQLiteInbox
-from triage.inbox.group_commit import Result, Take
+from triage.inbox.group_commit import Result, RolledBack, Take
 from triage.inbox.table import TableInbox
 from triage.models import Ledger
 
@@ -246,6 +246,22 @@ def test_an_error_of_the_commit_is_an_error_for_all(inbox: TableInbox, monkeypat
         monkeypatch.setattr("psycopg.Transaction._commit_gen", raise_operational_error)
     errors = call_together(inbox, [partial(inbox.add, build_event(number)) for number in (1, 2)])
     assert [type(error) for error in errors] == [InboxError, InboxError]
+
+
+def test_leases_are_extended_one_by_one_if_their_transaction_is_rolled_back(
+    inbox: TableInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.add(build_event())
+    (job,) = inbox.lease(1, LEASE)
+
+    def roll_back(*_: object) -> None:
+        raise RolledBack
+
+    monkeypatch.setattr(inbox, "_execute_together", roll_back)
+    inbox.extend([job], 1000)
+    entry = inbox.get_entry(job.event.key)
+    assert entry is not None
+    assert entry.due - entry.changed == pytest.approx(1000, abs=1)
 
 
 def raise_inbox_error() -> None:
