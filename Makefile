@@ -16,7 +16,7 @@ export PIP_ROOT_USER_ACTION := ignore
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test coverage specs check chaos fuzz load drain bench docs lowest clean
+.PHONY: help demo unit test coverage specs check chaos fuzz load drain growth bench docs lowest clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,10 @@ load: $(VENV)/dev.stamp ## measure how fast the example applications answer 200 
 drain: $(VENV)/dev.stamp ## measure how fast four processes route 50,000 stored events
 	$(BIN)/python benchmarks/drain.py --inbox sqlite
 	$(BIN)/python benchmarks/drain.py --inbox postgres
+
+growth: $(VENV)/dev.stamp ## measure how long operations take in inboxes with up to 1,000,000 events
+	$(BIN)/python benchmarks/growth.py --inbox sqlite
+	$(BIN)/python benchmarks/growth.py --inbox postgres
 
 bench: $(VENV)/bench.stamp ## compare the speed with alternatives and write docs/performance.md; QUICK=1 takes a minute
 	$(BIN)/python -m benchmarks.speed $(if $(QUICK),--scale quick,--output docs/performance.md) \

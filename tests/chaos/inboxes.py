@@ -119,7 +119,7 @@ class ChaosInbox(TableInbox):
         if getattr(self._inside, "sql", None) == sql:
             self._inside.sql = None
             self._interrupt_transaction(sql, values)
-        return super()._execute(sql, values)  # type: ignore[safe-super]  # the real inbox implements it
+        return super()._execute(sql, values)
 
     @abstractmethod
     def _interrupt_transaction(self, sql: str, values: Mapping[str, Any]) -> None:
@@ -134,7 +134,7 @@ class ChaosInbox(TableInbox):
 
 class ChaosSQLite(ChaosInbox, SQLiteInbox):
     def _interrupt_transaction(self, sql: str, values: Mapping[str, Any]) -> None:
-        with self._connect() as (connection, _):
+        with self._connect() as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(sql, values).fetchall()
             interrupt_process(self.how)

@@ -476,6 +476,38 @@ def test_the_events_of_one_router_are_counted(inbox: Inbox) -> None:
     assert inbox.count_states() == count(ready=2, dead=1)
 
 
+def test_the_number_of_events_in_each_state_is_exact_after_every_change(table_inbox: TableInbox, clock: Clock) -> None:
+    """Triggers count them."""
+
+    def check(**states: int) -> None:
+        rows, _ = table_inbox._execute("SELECT state, count(*) FROM triage_events GROUP BY state", {})
+        assert table_inbox.count_states() == count(**dict(rows)) == count(**states)
+
+    check()
+    for number in range(4):
+        table_inbox.add(build_event(number, conversation=str(number)))
+        table_inbox.add(build_event(number, conversation=str(number)))
+    check(ready=4)
+    first, second, third, _ = table_inbox.lease(10, LEASE)
+    check(leased=4)
+    table_inbox.record(first, Ledger())
+    table_inbox.finish(first, Outcome(status="routed"))
+    table_inbox.finish(second, Outcome(status="planned"))
+    table_inbox.dead_letter(third, "hopeless")
+    check(leased=1, finished=1, planned=1, dead=1)
+    table_inbox.add(second.event, after_dry_run=True)
+    table_inbox.redrive(third.event.key)
+    table_inbox.park(third.event.key, "by hand")
+    check(leased=1, finished=1, ready=1, parked=1)
+    clock.now += 100
+    table_inbox.purge(clock(), dead=True)
+    check(leased=1, ready=1)
+    table_inbox.forget("mira")
+    check(leased=1)
+    table_inbox._execute("DELETE FROM triage_events", {})
+    check()
+
+
 # Shared limits
 
 

@@ -14,7 +14,7 @@ import psycopg.conninfo
 import pytest
 
 from tests.helpers.events import LEASE, build_event, lease_one
-from tests.helpers.servers import PgBouncer, Postgres, free_port
+from tests.helpers.servers import PgBouncer, Postgres, free_port, wait_until
 from tests.helpers.watched import exit_code
 from triage import ConfigurationError, InboxError, Outcome
 from triage.inbox import PostgresInbox
@@ -163,7 +163,9 @@ def create_role(url: str, *grants: str) -> str:
 
 def test_a_role_that_may_only_change_rows_uses_existing_tables(inbox: PostgresInbox, url: str) -> None:
     role = create_role(
-        url, "SELECT, INSERT, UPDATE, DELETE ON triage_events, triage_limits", "SELECT ON triage_version"
+        url,
+        "SELECT, INSERT, UPDATE, DELETE ON triage_events, triage_counts, triage_limits",
+        "SELECT ON triage_version",
     )
     limited = PostgresInbox(role)
     assert limited.add(build_event())
@@ -273,6 +275,40 @@ def test_tables_of_an_earlier_version_are_migrated(
     later = PostgresInbox(url)
     assert later._execute("SELECT key, note FROM triage_events", {})[0] == [(build_event().key, "new")]
     later.close()
+
+
+def test_the_counts_of_connections_that_have_ended_are_merged(url: str, inbox: PostgresInbox) -> None:
+    other = PostgresInbox(url)
+    for number in range(3):
+        other.add(build_event(number))
+    other.close()
+    rows = "SELECT backend, state, events FROM triage_counts ORDER BY backend, state"
+    with psycopg.connect(url) as connection:
+        wait_until(
+            lambda: (
+                connection.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                ).fetchone()
+                == (1,)
+            ),
+            "the other inbox's connection ends",
+        )
+    lease_one(inbox)
+    assert inbox._execute(rows, {})[0][0] == (0, "ready", 3)
+    assert len(inbox._execute(rows, {})[0]) == 3, "the lease counts on its own connection"
+    assert inbox.count_states() == {"ready": 2, "leased": 1, "finished": 0, "planned": 0, "dead": 0, "parked": 0}
+
+
+def test_tables_are_counted_whoever_changes_them(url: str, inbox: PostgresInbox) -> None:
+    """An operator's session need not have the search path of the application."""
+    for number in range(3):
+        inbox.add(build_event(number))
+    with psycopg.connect(url, options="-c search_path=pg_catalog") as connection:
+        connection.execute("DELETE FROM public.triage_events WHERE number = 1")
+    assert inbox.count_states()["ready"] == 2
+    with psycopg.connect(url) as connection:
+        connection.execute("TRUNCATE triage_events")
+    assert inbox.count_states()["ready"] == 0
 
 
 def test_processes_may_create_the_tables_at_the_same_moment(url: str) -> None:

@@ -4,14 +4,15 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
 from triage.inbox.address import parse_address
+from triage.inbox.group_commit import Result, RolledBack, Statement, Take
 from triage.inbox.table import TableInbox
 from triage.limits import Duration
 from triage.models import Job
@@ -28,6 +29,8 @@ _TIMEOUT = 4.0
 _STATEMENT_TIMEOUT = 3.0  # seconds after which the server cancels a statement and says so
 _IDLE_TIMEOUT = 2.0  # seconds after which the server ends a transaction whose client has vanished
 _CHECK_TIMEOUT = 1.0  # seconds that a server may take to answer an empty statement
+_PATIENCE = 0.5  # seconds after which a thread no longer waits for one that is writing
+_LOCK_TIMEOUT = 0.1  # seconds that a group of statements waits for a lock
 _CONNECT_TIMEOUT = 2  # seconds; libpq allows no less
 
 # Notice a server that vanished without closing its connections: after a failover, or behind a firewall.
@@ -44,10 +47,12 @@ _LIBPQ_DEFAULTS: Mapping[str, Any] = {
 # to other applications. A stored event must survive a crash of the server with any default of the server. If our
 # connection breaks, the locks of its transaction must not last.
 _SETTINGS = f"""
-    SET LOCAL synchronous_commit = on;
-    SET LOCAL statement_timeout = {int(_STATEMENT_TIMEOUT * 1000)};
-    SET LOCAL idle_in_transaction_session_timeout = {int(_IDLE_TIMEOUT * 1000)}
+    SELECT set_config('synchronous_commit', 'on', true),
+      set_config('statement_timeout', '{int(_STATEMENT_TIMEOUT * 1000)}', true),
+      set_config('idle_in_transaction_session_timeout', '{int(_IDLE_TIMEOUT * 1000)}', true)
 """.encode()
+# Of several statements, one that waits for a lock must not hold up the others. Each of them then runs alone.
+_GROUP_SETTINGS = _SETTINGS + f", set_config('lock_timeout', '{int(_LOCK_TIMEOUT * 1000)}', true)".encode()
 
 # Entry n migrates the tables from version n to n + 1. Only append to this list, never change it.
 _MIGRATIONS = (
@@ -85,13 +90,62 @@ _MIGRATIONS = (
     );
     """,
     """
-    CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked')
+    CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked');
+    CREATE INDEX triage_unfinished ON triage_events (state, number) WHERE state <> 'finished';
+    -- One row for each backend, so that transactions do not wait for each other.
+    CREATE TABLE triage_counts (
+      owner TEXT, state TEXT, backend INTEGER, events BIGINT NOT NULL, PRIMARY KEY (owner, state, backend)
+    );
+    CREATE FUNCTION triage_count() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF TG_OP = 'TRUNCATE' THEN
+        DELETE FROM triage_counts;
+      ELSIF TG_OP = 'INSERT' THEN
+        INSERT INTO triage_counts AS counts
+        SELECT owner, state, pg_backend_pid(), count(*) FROM added GROUP BY owner, state
+        ON CONFLICT (owner, state, backend) DO UPDATE SET events = counts.events + excluded.events;
+      ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO triage_counts AS counts
+        SELECT owner, state, pg_backend_pid(), -count(*) FROM removed GROUP BY owner, state
+        ON CONFLICT (owner, state, backend) DO UPDATE SET events = counts.events + excluded.events;
+      ELSE
+        INSERT INTO triage_counts AS counts
+        SELECT owner, state, pg_backend_pid(), sum(change) FROM (
+          SELECT owner, state, 1 AS change FROM added UNION ALL SELECT owner, state, -1 FROM removed
+        ) AS changes GROUP BY owner, state HAVING sum(change) <> 0
+        ON CONFLICT (owner, state, backend) DO UPDATE SET events = counts.events + excluded.events;
+      END IF;
+      RETURN NULL;
+    END $$;
+    -- Whoever changes a row need not have our search_path.
+    DO $$ BEGIN EXECUTE format('ALTER FUNCTION triage_count() SET search_path = %I, pg_temp', current_schema()); END $$;
+    CREATE TRIGGER triage_count_insert AFTER INSERT ON triage_events
+      REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION triage_count();
+    CREATE TRIGGER triage_count_update AFTER UPDATE ON triage_events
+      REFERENCING NEW TABLE AS added OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION triage_count();
+    CREATE TRIGGER triage_count_delete AFTER DELETE ON triage_events
+      REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION triage_count();
+    CREATE TRIGGER triage_count_truncate AFTER TRUNCATE ON triage_events
+      FOR EACH STATEMENT EXECUTE FUNCTION triage_count();
+    -- The triggers keep others from writing until this transaction ends.
+    INSERT INTO triage_counts SELECT owner, state, 0, count(*) FROM triage_events GROUP BY owner, state;
     """,
 )
 _MIGRATION_LOCK = 0x7472696167650000  # "triage" in bytes, so that no other application uses the same advisory lock
 
 # The server's time, so that machines with different clocks agree on when a lease expires.
 _SERVER_TIME = "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+# The rows of connections that have ended. Those of the others may be locked.
+_MERGE_COUNTS = """\
+WITH ended AS (
+  DELETE FROM triage_counts WHERE backend <> 0 AND backend NOT IN (SELECT pid FROM pg_stat_activity)
+  RETURNING owner, state, events
+)
+INSERT INTO triage_counts AS counts
+SELECT owner, state, 0, sum(events) FROM ended GROUP BY owner, state ORDER BY owner, state
+ON CONFLICT (owner, state, backend) DO UPDATE SET events = counts.events + excluded.events
+"""
 
 _OPTIONS: Mapping[str, Any] = {
     "autocommit": True,
@@ -110,8 +164,9 @@ class PostgresInbox(TableInbox):
 
     An event is on the disk of the server when `add` returns (`synchronous_commit`). PgBouncer works in every pool mode.
 
-    If the tables `triage_events`, `triage_limits` and `triage_version` do not exist, they are created in the first
-    schema of the `search_path`. Once they do, the role needs only the rights to read and change their rows.
+    If the tables `triage_events`, `triage_counts`, `triage_limits` and `triage_version` do not exist, they are created
+    in the first schema of the `search_path`. Once they do, the role needs only the rights to read and change their
+    rows.
 
     Args:
         conninfo: `"postgresql://user:password@host/database"`, or libpq's form `"host=… dbname=…"`.
@@ -126,6 +181,8 @@ class PostgresInbox(TableInbox):
     """
 
     _lock_rows = "FOR UPDATE SKIP LOCKED"
+    _writers = 2  # one group is prepared while the other one is flushed
+    _patience = _PATIENCE
 
     def __init__(
         self,
@@ -143,14 +200,14 @@ class PostgresInbox(TableInbox):
                 "PostgresInbox needs postgresql://USER:PASSWORD@HOST/DATABASE, or host=… dbname=…."
             )
         parameters = _parse_conninfo(conninfo)
-        self._name = _describe(parameters)
+        name = _describe(parameters)
         self._conninfo = conninfo
         self._libpq = {name: value for name, value in _LIBPQ_DEFAULTS.items() if name not in parameters}
         self._connections = connections
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._opened: psycopg_pool.ConnectionPool[_Connection] | None = None
-        super().__init__(clock or time.time, keep)
+        super().__init__(name, clock or time.time, keep)
         now = _SERVER_TIME if clock is None else ":now"
         self._queries = {name: _translate(sql.replace(":now", now)) for name, sql in self._queries.items()}
         self._migrate()
@@ -186,22 +243,52 @@ class PostgresInbox(TableInbox):
     def after_fork(self, *, child: bool) -> None:
         self._lock.release()
 
+    @property
     @override
-    def _execute(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
-        deadline = time.monotonic() + _TIMEOUT
+    def _timeout(self) -> float:
+        return _TIMEOUT
+
+    @override
+    def _execute_alone(self, statement: Statement) -> Result:
         try:
-            with (
-                self._get_pool().connection(_TIMEOUT) as connection,
-                connection.limit(deadline),
-                connection.transaction(),
-            ):
+            with self._begin(statement.deadline) as connection:
                 connection.execute(_SETTINGS)
-                cursor = connection.execute(sql.encode(), values)
-                return (cursor.fetchall() if cursor.description else []), cursor.rowcount
+                return _fetch(connection.execute(statement.sql.encode(), statement.values))
         except psycopg.errors.UniqueViolation as err:
             raise _ConversationLeased("another worker has leased an event of this conversation") from err
         except psycopg.Error as err:
             raise self._build_error(err) from err
+
+    @override
+    def _execute_together(self, take: Take, deadline: float) -> Sequence[Result]:
+        is_complete = False
+        try:
+            with self._begin(deadline) as connection:
+                # All statements in one round trip.
+                with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext():
+                    connection.execute(_GROUP_SETTINGS)
+                    cursors = [connection.execute(statement.sql.encode(), statement.values) for statement in take()]
+                is_complete = True
+        except psycopg.Error as err:
+            if is_complete:  # it is unknown whether the server has executed COMMIT
+                raise self._build_error(err) from err
+            raise RolledBack from err
+        return [_fetch(cursor) for cursor in cursors]
+
+    @contextmanager
+    def _begin(self, deadline: float) -> "Generator[_Connection]":
+        """Yield a connection with an open transaction, and commit it."""
+        timeout = max(0.0, deadline - time.monotonic())
+        with (
+            self._get_pool().connection(timeout) as connection,
+            connection.limit(deadline),
+            connection.transaction(),
+        ):
+            yield connection
+
+    @override
+    def _merge_counts(self) -> None:
+        self._execute(_MERGE_COUNTS, {})
 
     def _drop_inherited(self) -> None:
         """Forget the pool of the parent process."""
@@ -247,8 +334,8 @@ class PostgresInbox(TableInbox):
         except psycopg.errors.InsufficientPrivilege as err:
             raise ConfigurationError(
                 f"The inbox cannot be opened: {self._build_error(err)}. Run `triage inbox migrate` as a role that may "
-                f"create tables, and grant this role SELECT, INSERT, UPDATE and DELETE on triage_events and "
-                f"triage_limits, and SELECT on triage_version."
+                f"create tables, and grant this role SELECT, INSERT, UPDATE and DELETE on triage_events, "
+                f"triage_counts and triage_limits, and SELECT on triage_version."
             ) from err
         except psycopg.Error as err:
             raise ConfigurationError(f"The inbox cannot be opened: {self._build_error(err)}") from err
@@ -351,6 +438,10 @@ class _Connection(psycopg.Connection[Any]):
                 wanted = gen.send(ready)
         except StopIteration as end:
             return end.value
+
+
+def _fetch(cursor: "psycopg.Cursor[Any]") -> Result:
+    return cursor.fetchall() if cursor.description else [], cursor.rowcount
 
 
 def _check_connection(connection: _Connection) -> None:

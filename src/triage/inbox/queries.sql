@@ -186,9 +186,6 @@ ON CONFLICT (name) DO UPDATE SET changed = :now, value = :now;
 SELECT :now - value FROM triage_limits WHERE name = :name;
 
 -- name: get_lag
-SELECT :now - due FROM triage_events AS candidate WHERE {is_next} ORDER BY due, number LIMIT 1;
-
--- name: get_lag_owned
 SELECT :now - due FROM triage_events AS candidate WHERE {is_next} AND owner = :owner ORDER BY due, number LIMIT 1;
 
 
@@ -197,6 +194,12 @@ SELECT :now - due FROM triage_events AS candidate WHERE {is_next} AND owner = :o
 -- name: list_entries
 SELECT number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome FROM triage_events
 WHERE (CAST(:state AS TEXT) IS NULL OR state = :state) AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
+ORDER BY number DESC LIMIT :limit;
+
+-- name: list_unfinished
+-- The first condition is that of the index.
+SELECT number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome FROM triage_events
+WHERE state <> 'finished' AND state = :state AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
 ORDER BY number DESC LIMIT :limit;
 
 -- name: get_entry
@@ -246,4 +249,9 @@ WHERE conversation = :conversation;
 DELETE FROM triage_events WHERE number = :number AND state <> 'leased';
 
 -- name: count_states
-SELECT state, count(*) FROM triage_events WHERE CAST(:owner AS TEXT) IS NULL OR owner = :owner GROUP BY state;
+-- Triggers count the events, because reading all of them would take seconds.
+SELECT state, CAST(sum(events) AS BIGINT) FROM triage_counts
+WHERE CAST(:owner AS TEXT) IS NULL OR owner = :owner GROUP BY state;
+
+-- name: list_owners
+SELECT DISTINCT owner FROM triage_counts;

@@ -4,15 +4,16 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
 from triage.inbox.address import parse_address
+from triage.inbox.group_commit import Result, RolledBack, Statement, Take
 from triage.inbox.table import TableInbox
 from triage.limits import Duration
 
@@ -60,7 +61,24 @@ _MIGRATIONS = (
     CREATE TABLE triage_limits (name TEXT PRIMARY KEY, value REAL NOT NULL, changed REAL NOT NULL) STRICT;
     """,
     """
-    CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked')
+    CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked');
+    CREATE INDEX triage_unfinished ON triage_events (state, number) WHERE state <> 'finished';
+    CREATE TABLE triage_counts (
+      owner TEXT NOT NULL, state TEXT NOT NULL, events INTEGER NOT NULL, PRIMARY KEY (owner, state)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO triage_counts SELECT owner, state, count(*) FROM triage_events GROUP BY owner, state;
+    CREATE TRIGGER triage_count_insert AFTER INSERT ON triage_events BEGIN
+      INSERT INTO triage_counts VALUES (NEW.owner, NEW.state, 1)
+      ON CONFLICT (owner, state) DO UPDATE SET events = events + 1;
+    END;
+    CREATE TRIGGER triage_count_update AFTER UPDATE OF state ON triage_events WHEN NEW.state <> OLD.state BEGIN
+      UPDATE triage_counts SET events = events - 1 WHERE owner = OLD.owner AND state = OLD.state;
+      INSERT INTO triage_counts VALUES (NEW.owner, NEW.state, 1)
+      ON CONFLICT (owner, state) DO UPDATE SET events = events + 1;
+    END;
+    CREATE TRIGGER triage_count_delete AFTER DELETE ON triage_events BEGIN
+      UPDATE triage_counts SET events = events - 1 WHERE owner = OLD.owner AND state = OLD.state;
+    END
     """,
 )
 
@@ -95,13 +113,13 @@ class SQLiteInbox(TableInbox):
         self._connection: sqlite3.Connection | None = None
         self._pid = os.getpid()
         self._identity: tuple[object, ...] = ()
-        super().__init__(clock, keep)
+        super().__init__(self._path, clock, keep)
         if self._path == ":memory:":
             raise ConfigurationError("SQLiteInbox stores events in a file. To store them in memory, use MemoryInbox().")
         try:
             # The file contains customer text.
             os.close(os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600))
-            with self._connect(_OPENING):
+            with self._connect(time.monotonic() + _OPENING):
                 pass
         except OSError as err:
             # The error's own text would repeat the path.
@@ -151,22 +169,38 @@ class SQLiteInbox(TableInbox):
     def after_fork(self, *, child: bool) -> None:
         self._lock.release()
 
+    @property
     @override
-    def _execute(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
-        with self._connect() as (connection, deadline):
+    def _timeout(self) -> float:
+        return _TIMEOUT
 
-            def execute() -> tuple[list[Any], int]:
-                cursor = connection.execute(sql, values)
-                return cursor.fetchall(), cursor.rowcount
+    @override
+    def _execute_alone(self, statement: Statement) -> Result:
+        with self._connect(statement.deadline) as connection:
+            return _wait_for_file(lambda: _run(connection, statement), statement.deadline)
 
-            return _wait_for_file(execute, deadline)
+    @override
+    def _execute_together(self, take: Take, deadline: float) -> Sequence[Result]:
+        with self._connect(deadline) as connection:
+            _wait_for_file(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
+            try:
+                results = [_run(connection, statement) for statement in take()]
+                connection.execute("COMMIT")
+            except Exception as err:
+                raise RolledBack from err
+            return results
 
     @override
     def forget(self, customer: str) -> int:
-        with self._connect() as (connection, _):
+        with self._connect() as connection:
             # Overwrite removed text with zeros, even if somebody has changed the setting since the file was opened.
             connection.execute("PRAGMA secure_delete = ON")
         return super().forget(customer)
+
+    @override
+    def _tidy(self) -> None:
+        # Otherwise a delivery whose commit finds a long log would have to copy it. This prevents no one from writing.
+        self._execute("PRAGMA wal_checkpoint(PASSIVE)", {})
 
     @override
     def _erase_removed(self) -> bool:
@@ -179,18 +213,22 @@ class SQLiteInbox(TableInbox):
         return True
 
     @contextmanager
-    def _connect(self, timeout: float | None = None) -> Generator[tuple[sqlite3.Connection, float]]:
-        """Yield this process's connection to one thread at a time, and the time until which it may wait.
+    def _connect(self, deadline: float | None = None) -> Generator[sqlite3.Connection]:
+        """Yield this process's connection to one thread at a time.
 
         Args:
-            timeout: Seconds to wait; None for those of a delivery.
+            deadline: The time until which to wait for it, on the monotonic clock.
         """
-        timeout = _TIMEOUT if timeout is None else timeout
-        deadline = time.monotonic() + timeout
-        if not self._lock.acquire(timeout=timeout):
+        deadline = time.monotonic() + _TIMEOUT if deadline is None else deadline
+        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise self._build_error("another thread was using the file for too long")
         try:
-            yield self._get_connection(deadline), deadline
+            connection = self._get_connection(deadline)
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:  # a statement failed, or the thread was interrupted
+                    connection.execute("ROLLBACK")
             # A write to a file that has been removed in the meantime is lost.
             self._check_file()
         except sqlite3.Error as err:
@@ -248,7 +286,7 @@ class SQLiteInbox(TableInbox):
             connection.execute("BEGIN IMMEDIATE")
             # Another process may have migrated the file before this transaction began, so read the version again.
             for migration in _MIGRATIONS[_read_version(connection) :]:
-                for statement in migration.split(";"):
+                for statement in _split(migration):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {max(newest, _read_version(connection))}")
             connection.execute("COMMIT")
@@ -293,6 +331,11 @@ def _explain(error: sqlite3.Error) -> str:
     return ""
 
 
+def _run(connection: sqlite3.Connection, statement: Statement) -> Result:
+    cursor = connection.execute(statement.sql, statement.values)
+    return cursor.fetchall(), cursor.rowcount
+
+
 def _wait_for_file(attempt: Callable[[], T], deadline: float) -> T:
     """Repeat what fails because another connection has locked the file, until a time.
 
@@ -306,6 +349,16 @@ def _wait_for_file(attempt: Callable[[], T], deadline: float) -> T:
             if err.sqlite_errorcode & 0xFF not in _TEMPORARY or time.monotonic() > deadline:
                 raise
             time.sleep(_POLL)
+
+
+def _split(script: str) -> Iterator[str]:
+    """Yield the statements of a script. Those that create a trigger contain semicolons themselves."""
+    statement = ""
+    for part in script.split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _read_version(connection: sqlite3.Connection) -> int:

@@ -26,6 +26,7 @@ from triage.inbox.base import (
     was_answered,
     was_handled,
 )
+from triage.inbox.group_commit import GroupCommit, Result, RolledBack, Statement, Take
 from triage.inbox.traces import Trace, build_trace, find_events
 from triage.io.fork import register_at_fork
 from triage.limits import Duration, parse_duration
@@ -42,6 +43,9 @@ _LONGEST_PAUSE = 1.0  # seconds between two such statements
 _SHORTEST_KEPT = 24 * 3600.0  # seconds; help desks repeat deliveries, and limits count the messages of a day
 _PURGE_INTERVAL = 60.0  # seconds between two searches for events that need not be kept any longer
 
+_CHANGES = ("INSERT", "UPDATE", "DELETE", "WITH")
+"""How statements begin that change rows. They are committed in groups."""
+
 _UNDECODABLE = "this version of triage cannot read the stored event"
 
 
@@ -52,19 +56,42 @@ class TableInbox(Inbox):
     _lock_rows = ""
     """The clause at the end of a SELECT for update that skips rows locked by another transaction."""
 
-    def __init__(self, clock: Callable[[], float], keep: Duration | None) -> None:
+    _writers = 1
+    """How many threads may write at the same time."""
+    _patience = float("inf")
+    """Seconds after which a thread no longer waits for one that is writing, if the database allows several writers."""
+
+    def __init__(self, name: str, clock: Callable[[], float], keep: Duration | None) -> None:
+        self._name = name
         self._clock = clock
         self._queries = load_queries(
             lock_rows=self._lock_rows, interrupted=f"'{INTERRUPTED}'", clock_step=str(CLOCK_STEP)
         )
-        self._rebased_at = float("-inf")
+        self._maintained_at = float("-inf")
         self._keep = None if keep is None else _parse_keep(keep, f"{type(self).__name__}: keep")
         self._next_purge = 0.0
+        self._group = GroupCommit(
+            lambda: self._name, self._execute_alone, self._execute_together, self._writers, self._patience
+        )
         register_at_fork(self)
 
+    @property
     @abstractmethod
-    def _execute(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
-        """Run a statement in its own transaction; return the rows and the number of changed rows."""
+    def _timeout(self) -> float:
+        """Seconds that a call takes at most, all in all."""
+
+    @abstractmethod
+    def _execute_alone(self, statement: Statement) -> Result:
+        """Run a statement in its own transaction."""
+
+    @abstractmethod
+    def _execute_together(self, take: Take, deadline: float) -> Sequence[Result]:
+        """Run several statements in one transaction, for `GroupCommit`.
+
+        Args:
+            take: Returns the statements. It is called once the transaction has begun.
+            deadline: The time until which the transaction may wait, on the monotonic clock.
+        """
 
     @abstractmethod
     def before_fork(self) -> None:
@@ -100,7 +127,7 @@ class TableInbox(Inbox):
 
     @override
     def lease(self, limit: int, seconds: float, owner: str | None = None, *, interrupted: bool = True) -> Sequence[Job]:
-        self._rebase()
+        self._maintain()
         self._purge_expired()
         query = "lease" if owner is None else "lease_owned"
         rows = self._fetch(query, limit=limit, seconds=seconds, owner=owner, interrupted=int(interrupted))
@@ -117,8 +144,8 @@ class TableInbox(Inbox):
 
     @override
     def extend(self, jobs: Iterable[Job], seconds: float) -> None:
-        for job in jobs:
-            self._change("extend", seconds=seconds, key=job.event.key, fencing_token=job.fencing_token)
+        leases = [{"key": job.event.key, "fencing_token": job.fencing_token, "seconds": seconds} for job in jobs]
+        self._run_each("extend", leases)
 
     @override
     def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
@@ -146,7 +173,7 @@ class TableInbox(Inbox):
 
     @override
     def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> Sequence[str]:
-        self._rebase()
+        self._maintain()
         self._purge_expired()
         query = "list_overdue" if owner is None else "list_overdue_owned"
         return [key for (key,) in self._fetch(query, limit=limit, seconds=seconds, owner=owner)]
@@ -195,14 +222,17 @@ class TableInbox(Inbox):
 
     @override
     def get_lag(self, owner: str | None = None) -> float:
-        rows = self._fetch("get_lag" if owner is None else "get_lag_owned", owner=owner)
-        return max(0.0, rows[0][0]) if rows else 0.0
+        owners = [owner] if owner is not None else [name for (name,) in self._fetch("list_owners")]
+        # By owner, because the index of the open events begins with it.
+        rows = [row for name in owners for row in self._fetch("get_lag", owner=name)]
+        return max((seconds for (seconds,) in rows), default=0.0)
 
     @override
     def list_entries(
         self, state: State | None = None, *, limit: int = 100, before: int | None = None
     ) -> Sequence[Entry]:
-        return [_parse_entry(row) for row in self._fetch("list_entries", state=state, before=before, limit=limit)]
+        query = "list_entries" if state in (None, "finished") else "list_unfinished"
+        return [_parse_entry(row) for row in self._fetch(query, state=state, before=before, limit=limit)]
 
     @override
     def get_entry(self, key: str) -> Entry | None:
@@ -228,12 +258,17 @@ class TableInbox(Inbox):
         while True:
             started = time.monotonic()
             removed = self._purge_batch(before, dead=dead)
+            seconds = time.monotonic() - started
             total += removed
             if removed < _BATCH:
                 self._erase_removed()
                 return total
+            self._tidy()
             # Let others write for as long as they had to wait.
-            time.sleep(min(time.monotonic() - started, _LONGEST_PAUSE))
+            time.sleep(min(seconds, _LONGEST_PAUSE))
+
+    def _tidy(self) -> None:
+        """Do what the database would otherwise do during a later commit, which may be that of a delivery."""
 
     def _purge_batch(self, before: float, *, dead: bool) -> int:
         return self._run("purge", before=before, dead=int(dead), limit=_BATCH)[1]
@@ -253,7 +288,7 @@ class TableInbox(Inbox):
         if not customer:
             return 0
         numbers = find_events(customer, self._find_mentions, self._find_conversation)
-        removed = sum(self._change("remove", number=number) for number in numbers)
+        removed = self._run_each("remove", [{"number": number} for number in numbers])
         if not self._erase_removed():
             which = (
                 "1 event was removed, but copies of its"
@@ -286,15 +321,23 @@ class TableInbox(Inbox):
     def count_states(self, owner: str | None = None) -> Mapping[str, int]:
         return dict.fromkeys(get_args(State), 0) | dict(self._fetch("count_states", owner=owner))
 
-    def _rebase(self) -> None:
-        """Correct the times of events if the clock was set back. Check once a minute, because other processes write."""
+    def _maintain(self) -> None:
+        """Repair and tidy up, once a minute."""
         now = self._clock()
-        if 0 <= now - self._rebased_at < CLOCK_STEP:
+        if 0 <= now - self._maintained_at < CLOCK_STEP:
             return
-        self._rebased_at = now
+        self._maintained_at = now
+        self._rebase()
+        self._merge_counts()
+
+    def _rebase(self) -> None:
+        """Correct the times of events if the clock was set back, perhaps while other processes were writing."""
         events = self._run("rebase")[1]
         if events:
             logger.warning("the clock was set back: the times of %s events in the inbox were corrected", events)
+
+    def _merge_counts(self) -> None:
+        """Merge the rows from which `count_states` computes its result, if there can be many."""
 
     def _parse_jobs(self, rows: Iterable[Any], seconds: float) -> list[Job]:
         """Parse leased rows, and dead-letter those that cannot be parsed, because they would fail again and again."""
@@ -333,9 +376,30 @@ class TableInbox(Inbox):
         """Run a statement; return its rows."""
         return self._run(query, **values)[0]
 
-    def _run(self, query: str, **values: Any) -> tuple[list[Any], int]:
+    def _run(self, query: str, **values: Any) -> Result:
         """Run a statement of `queries.sql`; return the rows and the number of changed rows."""
         return self._execute(self._queries[query], values | {"now": self._clock()})
+
+    def _run_each(self, query: str, parameters: Sequence[Mapping[str, Any]]) -> int:
+        """Run a statement with each of several sets of parameters; return the number of changed rows."""
+        changed = 0
+        for start in range(0, len(parameters), _BATCH):
+            batch = parameters[start : start + _BATCH]
+            now, deadline = self._clock(), time.monotonic() + self._timeout
+            statements = [Statement(self._queries[query], {**values, "now": now}, deadline) for values in batch]
+            changed += sum(number for _, number in self._execute_batch(statements, deadline))
+        return changed
+
+    def _execute_batch(self, statements: Sequence[Statement], deadline: float) -> Sequence[Result]:
+        try:
+            return self._execute_together(lambda: statements, deadline)
+        except RolledBack:
+            return [self._execute_alone(statement) for statement in statements]
+
+    def _execute(self, sql: str, values: Mapping[str, Any]) -> Result:
+        """Run a statement; return the rows and the number of changed rows. Changes are committed."""
+        statement = Statement(sql, values, time.monotonic() + self._timeout)
+        return self._group.run(statement) if sql.startswith(_CHANGES) else self._execute_alone(statement)
 
 
 def _parse_keep(keep: Duration, where: str) -> float:

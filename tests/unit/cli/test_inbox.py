@@ -268,7 +268,10 @@ def test_only_a_sqlite_inbox_can_be_copied(project: Project) -> None:
 
 def test_migrate_updates_the_tables(project: Project) -> None:
     project.store()
-    project.inbox._execute("DROP INDEX triage_settled", {})
+    for name in ("INDEX triage_settled", "INDEX triage_unfinished", "TABLE triage_counts"):
+        project.inbox._execute(f"DROP {name}", {})
+    for event in ("insert", "update", "delete"):
+        project.inbox._execute(f"DROP TRIGGER triage_count_{event}", {})
     project.inbox._execute("PRAGMA user_version = 1", {})
     assert project.run("inbox", "migrate").output == "The tables are up to date.\n"
     assert project.inbox._execute("PRAGMA user_version", {})[0] == [(2,)]

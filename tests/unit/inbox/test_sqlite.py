@@ -48,7 +48,7 @@ def test_only_the_owner_can_read_the_file_and_a_closed_inbox_opens_again(tmp_pat
 
 def test_an_added_event_is_on_disk(inbox: SQLiteInbox) -> None:
     """SQLite reports the two settings that guarantee it."""
-    with inbox._connect() as (connection, _):
+    with inbox._connect() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -70,7 +70,7 @@ def test_a_file_that_is_not_an_inbox_of_this_version_is_rejected(tmp_path: Path)
 
 def test_a_full_disk_raises_inbox_error_and_loses_nothing(inbox: SQLiteInbox) -> None:
     inbox.add(build_event())
-    with inbox._connect() as (connection, _):
+    with inbox._connect() as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(InboxError, match="full"):
@@ -195,7 +195,7 @@ def test_a_relative_path_still_works_if_the_application_changes_its_directory(
 
 
 def test_a_file_or_directory_that_is_read_only_is_explained(inbox: SQLiteInbox) -> None:
-    with inbox._connect() as (connection, _):
+    with inbox._connect() as connection:
         connection.execute("PRAGMA query_only = ON")
     with pytest.raises(InboxError, match="must be able to write to the file and to its directory"):
         inbox.add(build_event())
@@ -203,7 +203,7 @@ def test_a_file_or_directory_that_is_read_only_is_explained(inbox: SQLiteInbox) 
 
 def test_a_newer_schema_that_appears_later_is_an_inbox_error(inbox: SQLiteInbox) -> None:
     """The application answers 503 instead of failing, until it is updated."""
-    with inbox._connect() as (connection, _):
+    with inbox._connect() as connection:
         connection.execute("PRAGMA user_version = 99")
     inbox.close()
     with pytest.raises(InboxError, match="a later version of triage created the file"):
@@ -349,6 +349,31 @@ def test_a_file_of_an_earlier_version_is_migrated(tmp_path: Path, monkeypatch: p
     assert later._execute("SELECT key, note FROM triage_events", {})[0] == [(build_event().key, "new")]
     inbox.close()
     later.close()
+
+
+def test_the_events_of_a_file_of_the_first_version_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "triage.db"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(f"{_MIGRATIONS[0]}; PRAGMA user_version = 1")
+        for key, state in [("a", "ready"), ("b", "finished"), ("c", "finished")]:
+            connection.execute(
+                "INSERT INTO triage_events (key, owner, conversation, state, due, received, changed) "
+                "VALUES (:key, 'intercom', :key, :state, 0, 0, 0)",
+                {"key": key, "state": state},
+            )
+    connection.close()
+    inbox = SQLiteInbox(path)
+    assert inbox.add(build_event())
+    states = inbox.count_states("intercom")
+    assert (states["ready"], states["finished"], states["dead"]) == (2, 2, 0)
+    inbox.close()
+
+
+@pytest.mark.parametrize("state", ["dead", "parked", "leased"])
+def test_the_events_in_a_rare_state_are_found_by_index(inbox: SQLiteInbox, state: str) -> None:
+    values = {"state": state, "before": None, "limit": 50, "now": 1}
+    plan, _ = inbox._execute(f"EXPLAIN QUERY PLAN {inbox._queries['list_unfinished']}", values)
+    assert [step for *_, step in plan] == ["SEARCH triage_events USING INDEX triage_unfinished (state=?)"]
 
 
 @pytest.mark.parametrize(
