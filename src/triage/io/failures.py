@@ -15,18 +15,26 @@ _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 NO_RESPONSE = "it did not respond in time"
 _TIMEOUTS = {
     "ConnectTimeout": "it could not be connected to in time",
+    "ConnectionTimeoutError": "it could not be connected to in time",
     "PoolTimeout": "no connection was free in time",
     "WriteTimeout": "it did not accept the request in time",
     "ReadTimeout": NO_RESPONSE,
     "TimeoutError": NO_RESPONSE,
 }
-_CLOSED = frozenset({"RemoteProtocolError", "ReadError", "WriteError", "ConnectionResetError", "BrokenPipeError"})
+_CLOSED = frozenset(
+    {
+        *("RemoteProtocolError", "ReadError", "WriteError"),
+        *("ServerDisconnectedError", "ClientPayloadError"),  # of aiohttp
+        *("ConnectionResetError", "BrokenPipeError"),
+    }
+)
 
 
 def describe_connection_failure(error: BaseException) -> str | None:
     """Return why a call got no response, such as `"its host name could not be resolved"`.
 
-    Classes of the HTTP clients are compared by name, because httpx and httpx2 define the same exceptions separately.
+    Classes of the HTTP clients are compared by name, because httpx and httpx2 define the same exceptions separately,
+    and aiohttp need not be installed.
 
     Args:
         error: The exception of the HTTP client, or of the SDK that uses one.
@@ -34,13 +42,18 @@ def describe_connection_failure(error: BaseException) -> str | None:
     Returns:
         None if the cause is unknown.
     """
-    causes = _list_causes(error)
+    causes = list_causes(error)
     # The exceptions of the operating system say more than those of the client that they caused.
     reasons = [*map(_describe_system_error, causes), *map(_describe_client_error, causes)]
     return next(filter(None, reasons), None)
 
 
-def _list_causes(error: BaseException) -> list[BaseException]:
+def list_causes(error: BaseException) -> list[BaseException]:
+    """Return an exception and those that caused it.
+
+    Args:
+        error: The exception.
+    """
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and len(causes) < _MAX_CAUSES:
@@ -94,7 +107,7 @@ def build_client_error(client: str, error: Exception) -> ConfigurationError:
     variables = _find_set(_PROXIES)
     match error:
         case ImportError():
-            hint = "A SOCKS proxy needs another package: pip install 'httpx[socks]' 'httpx2[socks]'"
+            hint = "A SOCKS proxy needs another package: pip install 'httpx2[socks]'"
         case OSError():
             hint = "The certificates cannot be read"
             variables = _find_set(_CERTIFICATES)

@@ -1,4 +1,4 @@
-"""One HTTP call through a client of httpx or httpx2, with a limit on the size of the response."""
+"""One HTTP call through a client of httpx, httpx2 or aiohttp, with a limit on the size of the response."""
 
 import zlib
 from collections.abc import Mapping
@@ -9,6 +9,9 @@ from triage.models import Response
 
 MAX_RESPONSE = 16 * 1024 * 1024
 """The size of the largest accepted body in bytes, after decompression."""
+
+ILLEGAL_HEADER = "Illegal header value"
+"""How the message begins with which a client rejects a header. The rest may quote the header, which may be a secret."""
 
 _ENCODINGS = {"": None, "identity": None, "gzip": 31, "x-gzip": 31}
 """The `wbits` with which zlib decompresses a content encoding; None if the body is not compressed."""

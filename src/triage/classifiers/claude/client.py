@@ -154,12 +154,17 @@ class Clients:
     def _create_async(self) -> "anthropic.AsyncAnthropic":
         import anthropic
 
-        # On garbage collection the SDK's default HTTP client closes itself on whichever event loop is running, which
-        # fails if its connections belong to a loop that has ended. This HTTP client has the same settings but leaves
-        # its connections alone.
-        return _create_checked(
-            lambda: anthropic.AsyncAnthropic(**self._options(), http_client=anthropic.DefaultAsyncHttpxClient())
-        )
+        from triage.io.default_clients import create_async_transport
+
+        def create() -> anthropic.AsyncAnthropic:
+            transport = create_async_transport()
+            options: dict[str, Any] = {} if transport is None else {"transport": transport}
+            # On garbage collection, the SDK's own HTTP client closes itself on whichever event loop is running, which
+            # fails if its connections belong to a loop that has ended. A client with the same settings that was passed
+            # to the SDK leaves its connections alone.
+            return anthropic.AsyncAnthropic(**self._options(), http_client=anthropic.DefaultAsyncHttpxClient(**options))
+
+        return _create_checked(create)
 
     def _options(self) -> dict[str, Any]:
         # The SDK waits as long as a Retry-After header says, without a limit; our own retries respect the deadline.
