@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from triage.classifiers.base import AsyncOnlyError, Classifier, ClassifierLike
-from triage.classifiers.claude import Claude
 from triage.errors import ClassifierError, ConfigurationError
 from triage.models import Conversation, Verdict
 from triage.policy import Buckets
@@ -60,6 +59,8 @@ def _create_claude(model: str) -> Classifier:
             "The classifier is a string but not the name of a Claude model: pass a name such as 'claude-haiku-4-5', "
             "or a classifier such as Rules.default()."
         )
+    from triage.classifiers.claude import Claude
+
     return Claude(model)
 
 
