@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, cast
 
 from pydantic import JsonValue
 
-from triage import policy
+from triage import policy, text
 from triage.actions import Action, Run
 from triage.classifiers.adapt import as_classifier
 from triage.classifiers.base import Classifier, ClassifierLike
@@ -419,7 +419,7 @@ class Router:
     # Clients
 
     def warm_up(self) -> None:
-        """Do now what the first message would otherwise pay for: import the SDK, create clients, build parsers.
+        """Import the SDK, create the clients and load the phrases now, so that the first message does not pay for it.
 
         Call it when the application starts; in an async application, on the event loop that will serve. It makes no
         network call.
@@ -430,6 +430,7 @@ class Router:
         self.classifier.warm_up()
         self.engine.clients.warm_up()
         build_models()
+        text.warm_up()
 
     def close(self) -> None:
         """Close the sync clients that the Router created. The next use creates new ones."""

@@ -1,5 +1,6 @@
 """Conversion between plain text and HTML, removal of quoted history and secrets, recognition of senders and names."""
 
+from triage.text import quotes, senders
 from triage.text.budget import TextBudget, limit_markup
 from triage.text.compare import normalize_for_comparison
 from triage.text.html import Plain, clean, from_html, looks_like_html, to_html
@@ -26,4 +27,11 @@ __all__ = [
     "scrub_secrets",
     "split_quotes",
     "to_html",
+    "warm_up",
 ]
+
+
+def warm_up() -> None:
+    """Read and compile the phrases of all languages now, so that the first message does not pay for it."""
+    quotes.load_phrases()
+    senders.load_phrases()

@@ -44,7 +44,7 @@ def split_quotes(text: str, *, is_reply: bool | None = True) -> Split:
 
 def is_reply_subject(subject: str) -> bool:
     """Return whether the subject begins with a prefix of replies, such as "Re:" or "[Ticket 5] AW:"."""
-    return _parse_prefix(subject) in _load_phrases().reply_prefixes
+    return _parse_prefix(subject) in load_phrases().reply_prefixes
 
 
 def is_forward_subject(subject: str) -> bool:
@@ -52,7 +52,7 @@ def is_forward_subject(subject: str) -> bool:
 
     "VS:" means a reply in Finnish, but a forwarded message in Danish and Norwegian. It counts as both.
     """
-    return _parse_prefix(subject) in _load_phrases().forward_prefixes
+    return _parse_prefix(subject) in load_phrases().forward_prefixes
 
 
 # Phrases
@@ -94,8 +94,8 @@ _WORDS = r"(?:[\w&'\u2019.-]+(?:\ [\w&'\u2019.-]+){0,6})"
 
 
 @cache
-def _load_phrases() -> _Phrases:
-    """Read the phrases of all languages, once."""
+def load_phrases() -> _Phrases:
+    """Read and compile the phrases of all languages, once."""
     languages = read_phrases("quotes")
 
     def collect(key: str) -> frozenset[str]:
@@ -192,7 +192,7 @@ class _Reply:
         self._is_certain = is_certain
         self._lines = text.split("\n")
         self._is_own = [True] * len(self._lines)
-        self._phrases = _load_phrases()
+        self._phrases = load_phrases()
         self._fields: dict[int, int] = {}  # by line
         self._no_header_before = 0
         self._examined = 0  # lines that may begin the history
@@ -533,7 +533,7 @@ def _says_nothing(text: str) -> bool:
         return True
     if len(lines) > 8:
         return False
-    phrases = _load_phrases()
+    phrases = load_phrases()
     closing = _find_closing(lines, phrases)
     if closing < len(lines):
         rest = lines[:closing]
@@ -578,7 +578,7 @@ def _only_points_below(text: str) -> bool:
     """Return whether the text only refers to the message below it ("Please see below.", "FYI")."""
     if len(text) > 600 or len(text.split()) > 60:
         return False
-    phrases = _load_phrases()
+    phrases = load_phrases()
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     if _is_greeting(lines[0], phrases) or (lines[0].endswith(",") and len(lines[0].split()) <= 3):
         lines = lines[1:]
@@ -599,7 +599,7 @@ _SIGNATURE_LINE = 80
 
 def _split_first_message(text: str) -> Split:
     lines = text.split("\n")
-    phrases = _load_phrases()
+    phrases = load_phrases()
     end = _find_end(lines, len(lines), phrases)
     for at in range(max(1, end - _LONGEST_SIGNATURE - 1), end):
         if lines[at].strip() == "--" and _is_signature(lines[at + 1 : end], phrases):

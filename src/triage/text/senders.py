@@ -123,7 +123,7 @@ def _describe_address(address: str) -> str | None:
     # The name of an organization may look like a bounce address or a no-reply address, but a subdomain does not.
     subdomains = [_split_words(label) for label in domain[-_LONGEST_ADDRESS:].split(".")[:-2]]
     words = _split_words(local)
-    phrases = _load()
+    phrases = load_phrases()
     if _BOUNCE.search(local) or not {"bounce", "bounces"}.isdisjoint(subdomains):
         return "the sender is a bounce address"
     if phrases.no_reply.search(words) or any(map(phrases.no_reply.fullmatch, subdomains)):
@@ -144,7 +144,7 @@ def _describe_name(name: str) -> str | None:
     words = _split_words(name[:_LONGEST_ADDRESS])
     if _BOUNCE_NAME.fullmatch(words):
         return "the sender's name is that of a mail server"
-    if _load().no_reply.search(words):
+    if load_phrases().no_reply.search(words):
         return "the sender's name is that of a no-reply address"
     return None
 
@@ -186,7 +186,7 @@ def _describe_subject(subject: str) -> str | None:
     subject = " ".join(clean(subject[:_MOST_REPLIES]).split())
     prefix = _REPLY.match(subject)
     subject = _fold(subject[prefix.end() if prefix else 0 :][:_LONGEST_SUBJECT])
-    phrases = _load()
+    phrases = load_phrases()
     # Only the answer to an existing subject appends " - Out of office" to it.
     closings = (_BRACKET_OR_DASH if prefix else _BRACKET).finditer(subject)
     closings_at = [closing.end() for closing in closings]
@@ -221,7 +221,7 @@ def _describe_text(text: str) -> str | None:
     # Humans quote our own automatic replies.
     beginning = _fold(clean(_QUOTED.sub("", clean(text)))[:_BEGINNING])
     starts = sorted(set(_find_sentences(beginning)))
-    for reason, kind in _load().texts.items():
+    for reason, kind in load_phrases().texts.items():
         for at in starts:
             end = kind.match(beginning, at, _SENTENCE_END)
             # A notice of a human's absence asks no questions, but an absent human does.
@@ -312,8 +312,8 @@ class _Phrases(NamedTuple):
 
 
 @cache
-def _load() -> _Phrases:
-    """Read the phrases of all languages, once."""
+def load_phrases() -> _Phrases:
+    """Read and compile the phrases of all languages, once."""
     languages = read_phrases("senders")
 
     def collect(key: str) -> list[str]:
