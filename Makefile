@@ -47,11 +47,12 @@ check: $(VENV)/dev.stamp ## check formatting, lint, types, imports, documentatio
 	$(BIN)/python -m build --quiet
 	$(BIN)/python tools/check_wheel.py dist
 
-chaos: $(VENV)/dev.stamp ## kill processes with SIGKILL in RUNS runs (1000) and check that no event is lost or handled twice
+chaos: $(VENV)/dev.stamp ## kill, stop and poison processes in RUNS runs (1000) and check that no event is lost or handled twice
 	$(BIN)/python -m tests.chaos.killing --runs $(RUNS) --seed $(SEED) --inbox $(or $(INBOX),both)
 
-fuzz: $(VENV)/fuzz.stamp ## send generated deliveries to every vendor's entry points for SECONDS (60)
+fuzz: $(VENV)/fuzz.stamp ## send generated deliveries and responses of every vendor to the library, each for SECONDS (60)
 	$(BIN)/python -m tests.fuzz.entry_points $(SECONDS)
+	$(BIN)/python -m tests.fuzz.responses $(SECONDS)
 
 load: $(VENV)/dev.stamp ## measure how fast the example applications answer 200 concurrent webhooks
 	$(BIN)/python benchmarks/load.py --app fastapi

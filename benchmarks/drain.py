@@ -131,6 +131,9 @@ class Desk:
         else:
             yield Response(200, body, {"Content-Type": "application/json"})
 
+    async def aclose(self) -> None:
+        """Do nothing: there are no connections."""
+
 
 def _find_conversation(url: str) -> str:
     return url.partition("/conversations/")[2].partition("?")[0].partition("/")[0]

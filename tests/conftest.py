@@ -16,7 +16,6 @@ from tests.helpers.missing import skip_without_extra, summarize_skips
 from tests.helpers.paths import TESTS
 from tests.helpers.servers import Postgres, RabbitMQ, Redis, Server
 from triage.io import default_clients
-from triage.io.failures import find_network_variables
 from triage.io.retry import RetryPolicy
 
 pytest_plugins = ["pytester"]
@@ -111,8 +110,9 @@ def http_stack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if name == "aiohttp" and not default_clients.is_aiohttp_installed():
         skip_without_extra(name)
     monkeypatch.setattr(default_clients, "is_aiohttp_installed", lambda: name == "aiohttp")
-    for variable in find_network_variables():
-        monkeypatch.delenv(variable)
+    for variable in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.lower(), raising=False)
     return name
 
 

@@ -151,7 +151,7 @@ async def _check_classifier(router: Router, io: IO) -> Finding:
         advice = (
             "Check the classifier's key, model and settings: until then, every message goes to the fallback bucket."
         )
-        return Finding("classifier", "failed", f"There is no verdict: {verdict.reason}. {advice}")
+        return Finding("classifier", "failed", f"It returned no verdict: {verdict.reason.removesuffix('.')}. {advice}")
     facts = [f"bucket {verdict.bucket}", verdict.model]
     facts.append(None if verdict.cost_usd is None else f"{verdict.cost_usd:.4f} USD")
     return Finding("classifier", "ok", ", ".join(filter(None, facts)))

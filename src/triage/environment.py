@@ -34,7 +34,7 @@ def read_variable(name: str) -> str:
         The value without surrounding white space and quotes; empty if neither variable is set.
 
     Raises:
-        ConfigurationError: Both variables are set, or the file cannot be read.
+        ConfigurationError: Both variables are set, or the file is empty or cannot be read.
     """
     value = unquote(os.environ.get(name, ""))
     path = unquote(os.environ.get(f"{name}_FILE", ""))
@@ -43,8 +43,11 @@ def read_variable(name: str) -> str:
     if value:
         raise ConfigurationError(f"{name} and {name}_FILE are both set. Remove one of them.")
     try:
-        return unquote(Path(path).read_text("utf-8-sig"))
+        content = unquote(Path(path).read_text("utf-8-sig"))
     except OSError as err:
         raise ConfigurationError(f"{name}_FILE: {path} cannot be read ({err.strerror}).") from None
     except ValueError:
         raise ConfigurationError(f"{name}_FILE: {path} does not contain UTF-8 text.") from None
+    if not content:
+        raise ConfigurationError(f"{name}_FILE: {path} is empty.")
+    return content

@@ -13,7 +13,7 @@ from triage.errors import ConfigurationError
 Duration: TypeAlias = str | float | timedelta
 """A length of time: `"90s"`, `"5m"`, `"12h"`, `"7d"`, a number of seconds, or a `timedelta`."""
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def parse_duration(value: object, where: str) -> float:
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     elif isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([smhd])\s*", value)
+        match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])\s*", value)
         seconds = float(match[1]) * _UNITS[match[2]] if match else math.nan
     elif _is_number(value):
         seconds = float(value)

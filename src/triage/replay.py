@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from triage.actions import Action, Note, SetFields, Snooze
 from triage.io.ports import AsyncIO
+from triage.log import bind_fields, remove_unknown
 from triage.models import Conversation, Entry, Ledger, StepResult
 from triage.router import Router
 
@@ -67,8 +68,10 @@ async def replay(router: Router, entries: Iterable[Entry], *, concurrency: int =
     limit, io = asyncio.Semaphore(concurrency), AsyncIO()
 
     async def compare(entry: Entry, before: Treatment, conversation: Conversation) -> Comparison:
+        ids = {"key": entry.key, "conversation_id": conversation.id, "event_id": getattr(entry.event, "event_id", None)}
         async with limit:
-            ledger = await router.engine.preview(conversation, io)
+            with bind_fields(remove_unknown(ids)):
+                ledger = await router.engine.preview(conversation, io)
         after = _read_treatment(ledger)
         assert after is not None and ledger.verdict is not None  # noqa: S101, PT018 - a preview always has both
         return Comparison(entry.key, conversation.id, before, after, ledger.verdict.cost_usd)

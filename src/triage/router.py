@@ -6,16 +6,15 @@
 
 import asyncio
 import json
-import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, Self, cast
 
 from pydantic import JsonValue
 
-from triage import policy, text
+from triage import policy
 from triage.actions import Action, Run
 from triage.classifiers.adapt import as_classifier
 from triage.classifiers.base import Classifier, ClassifierLike
@@ -26,11 +25,14 @@ from triage.engine.engine import Engine
 from triage.engine.health import check_readiness
 from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener, build_fields
 from triage.engine.rules import Reroute
+from triage.environment import read_variable
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload, describe_location
 from triage.inbox import MemoryInbox
 from triage.inbox.base import Inbox
+from triage.io.loops import require_asyncio
 from triage.io.ports import AsyncIO, SyncIO, run
 from triage.limits import Duration, Limits, parse_duration
+from triage.log import Fields, bind_fields, get_logger, remove_unknown
 from triage.models import (
     Conversation,
     Delivery,
@@ -46,10 +48,11 @@ from triage.models import (
     WebhookResponse,
 )
 from triage.policy import Bucket, Buckets
+from triage.text import quotes, senders
 from triage.vendors.base import HelpDesk, Vendor
 from triage.vendors.payload import build_models
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _MIB = 1024 * 1024
 _STORING = 4.5  # seconds; some help desks wait five seconds for our response
@@ -190,7 +193,7 @@ class Router:
             problems.append(str(err))
         try:
             if "buckets" not in options:
-                options["buckets"] = Buckets.default(policy.read_teams(os.environ, vendor.name.upper()))
+                options["buckets"] = Buckets.default(policy.read_teams(read_variable, vendor.name.upper()))
         except ConfigurationError as err:
             problems.append(str(err))
         if adapter is None or problems:
@@ -294,7 +297,8 @@ class Router:
         delivery = Delivery.create(raw_body, headers, self.engine.clock())
         try:
             self.vendor.verify(delivery)
-            parsed = self.vendor.parse(delivery)
+            with bind_fields(partial(self._build_fields, delivery)):
+                parsed = self.vendor.parse(delivery)
         except InvalidSignature as err:
             return self._reject(401, "refused", str(err))
         except MalformedPayload as err:
@@ -351,6 +355,7 @@ class Router:
             attempts: How often an event in the inbox is tried before it is dead-lettered.
         """
         self._check_event(event)
+        require_asyncio()
         return await process(self.engine, event, AsyncIO(), attempts)
 
     def handle(self, raw_body: bytes, headers: Headers) -> WebhookResponse:
@@ -381,6 +386,7 @@ class Router:
             raw_body: The request's body, exactly as it arrived.
             headers: The request's headers, as the web framework provides them.
         """
+        require_asyncio()
         if self.inbox is not None:
             return await self._store_async(self.inbox, raw_body, headers)
         received = await self._receive_async(raw_body, headers)
@@ -414,12 +420,13 @@ class Router:
         Args:
             max_lag: How long an event that is due may wait for a worker; None for any time.
         """
+        require_asyncio()
         return await check_readiness(self.engine, AsyncIO(), _parse_lag(max_lag))
 
     # Clients
 
     def warm_up(self) -> None:
-        """Import the SDK, create the clients and load the phrases now, so that the first message does not pay for it.
+        """Import the SDK, create the clients and read the phrases now, so that the first message does not pay for it.
 
         Call it when the application starts; in an async application, on the event loop that will serve. It makes no
         network call.
@@ -430,7 +437,8 @@ class Router:
         self.classifier.warm_up()
         self.engine.clients.warm_up()
         build_models()
-        text.warm_up()
+        quotes.load_phrases()
+        senders.load_phrases()
 
     def close(self) -> None:
         """Close the sync clients that the Router created. The next use creates new ones."""
@@ -464,6 +472,12 @@ class Router:
     ) -> tuple[str | None, str | None]:
         """Return the ids of a delivery's conversation and of the delivery, so that an operator can find it again."""
         return self.vendor.identify(delivery, data) if isinstance(self.vendor, HelpDesk) else (None, None)
+
+    def _build_fields(self, delivery: Delivery) -> Fields:
+        """Return the fields of a record that is written before a delivery is parsed, when its event has no key yet."""
+        conversation_id, event_id = self._identify(delivery)
+        fields = {"router": self.name, "vendor": self.vendor.name}
+        return remove_unknown({**fields, "conversation_id": conversation_id, "event_id": event_id})
 
     def _check_event(self, event: Event | str) -> None:
         key = event if isinstance(event, str) else event.key
@@ -523,16 +537,13 @@ class Router:
         )
 
     def _notify_listeners(self, event: Event) -> None:
-        for listener in self._listeners:
-            try:
-                listener(event.key)
-            except Exception as err:  # noqa: BLE001 - whatever it is, the event is stored and must be acknowledged
-                logger.error(  # noqa: TRY400 - a traceback would add nothing
-                    "%s was stored, but a listener raised %s",
-                    event.key,
-                    describe_location(err),
-                    extra=build_fields(event),
-                )
+        with bind_fields(build_fields(event)):
+            for listener in self._listeners:
+                try:
+                    listener(event.key)
+                except Exception as err:  # noqa: BLE001 - whatever it is, the event is stored and must be acknowledged
+                    location = describe_location(err)
+                    logger.error("the event was stored, but a listener raised %s", location)  # noqa: TRY400
 
     def _respond(
         self,

@@ -27,7 +27,7 @@ class StrictModel(BaseModel):
         cls = type(self)
         if args:
             fields = cls._bind(args, fields)
-        problems = [cls._describe_unknown(name) for name in fields if name not in cls.model_fields]
+        problems = [describe_unknown_field(cls, name) for name in fields if name not in cls.model_fields]
         try:
             super().__init__(**{name: value for name, value in fields.items() if name in cls.model_fields})
         except ValidationError as error:
@@ -47,13 +47,19 @@ class StrictModel(BaseModel):
     def _build_error(cls, problem: str) -> ConfigurationError:
         return ConfigurationError(f"{cls.__name__}: {problem}. Write {cls.example}.")
 
-    @classmethod
-    def _describe_unknown(cls, name: str) -> str:
-        fields = ", ".join(field for field in cls.model_fields if field != "type")
-        allowed = f"its fields are {fields}" if fields else "it has none"
-        # The name may come from a model's answer (`Verdict(**answer)`), so it is shown only if it looks like a name.
-        shown = repr(name) if _PRINTABLE_NAME.fullmatch(name) else "of that name"
-        return f"there is no field {shown}; {allowed}"
+
+def describe_unknown_field(model: type[BaseModel], name: str) -> str:
+    """Return an error message about a field that a model does not have.
+
+    Args:
+        model: The model.
+        name: The unknown name.
+    """
+    fields = ", ".join(field for field in model.model_fields if field != "type")
+    allowed = f"its fields are {fields}" if fields else "it has none"
+    # The name may come from a model's answer (`Verdict(**answer)`), so it is shown only if it looks like a name.
+    shown = repr(name) if _PRINTABLE_NAME.fullmatch(name) else "of that name"
+    return f"there is no field {shown}; {allowed}"
 
 
 def _describe_problem(problem: Any) -> str:

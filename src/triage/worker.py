@@ -1,7 +1,6 @@
 """The Worker: leases events from an inbox and routes them, inside the web application or in a separate process."""
 
 import asyncio
-import logging
 import os
 import threading
 import time
@@ -16,12 +15,13 @@ from triage.engine.observe import build_fields
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
 from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork, will_fork_without_hooks
-from triage.io.loops import run_in_thread
+from triage.io.loops import require_asyncio, run_in_thread
 from triage.io.ports import AsyncIO, SyncIO, run
+from triage.log import bind_fields, get_logger
 from triage.models import Job, WorkerHealth
 from triage.router import Router
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 HEARTBEAT = 20.0
 """Seconds between two heartbeats of a worker, at most."""
@@ -97,7 +97,7 @@ class Worker:
         dead: int | None = None
         inbox_error: str | None = None
         try:
-            oldest_due, dead = self._inbox.get_oldest_due(owner), self._inbox.count_states(owner)["dead"]
+            oldest_due, dead = self._inbox.get_lag(owner), self._inbox.count_states(owner)["dead"]
         except InboxError as err:
             inbox_error = str(err)
         breakers = (engine.vendor_breaker, engine.classifier_breaker)
@@ -156,7 +156,11 @@ class Worker:
 
         Args:
             app: The application, which is not used.
+
+        Raises:
+            RuntimeError: The server does not use asyncio.
         """
+        require_asyncio()
         self.start()
         try:
             yield
@@ -211,6 +215,8 @@ class Worker:
         finally:
             heartbeat.stop()
             await self._router.aclose()
+            # Nobody else can close what a classifier that the user passed has opened on this event loop.
+            await self._router.classifier.leave_loop()
 
     async def _start_due_events(self, woken: asyncio.Event) -> bool:
         """Lease events and begin to process them; return whether there were any. An error never stops the worker."""
@@ -240,17 +246,16 @@ class Worker:
         return bool(jobs)
 
     async def _process(self, job: Job, io: AsyncIO) -> None:
-        try:
-            await Attempt(self._router.engine, job, io, self._attempts).run()
-        except LeaseLost as err:
-            logger.warning("%s", str(err), extra=build_fields(job.event))  # another worker has taken over the event
-        except InboxError as err:
-            # A worker resumes it when its lease expires.
-            logger.error("%s: %s", job.event.key, str(err), extra=build_fields(job.event))  # noqa: TRY400
-        except _ERRORS as err:  # a defect, or a classifier that calls sys.exit(), must not stop the worker
-            location = describe_location(err)
-            # Not `logger.exception`: its text may quote a customer.
-            logger.error("%s: a defect: %s", job.event.key, location, extra=build_fields(job.event))  # noqa: TRY400
+        with bind_fields(build_fields(job.event)):
+            try:
+                await Attempt(self._router.engine, job, io, self._attempts).run()
+            except LeaseLost as err:
+                logger.warning("%s", str(err))  # another worker has taken over the event
+            except InboxError as err:
+                logger.error("%s", str(err))  # noqa: TRY400 - a worker resumes it when its lease expires
+            except _ERRORS as err:  # a defect, or a classifier that calls sys.exit(), must not stop the worker
+                # Not `logger.exception`: its text may quote a customer.
+                logger.error("a defect: %s", describe_location(err))  # noqa: TRY400
 
 
 def _drain_at_exit(worker: Worker) -> None:

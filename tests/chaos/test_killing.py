@@ -1,10 +1,17 @@
-"""A sample of `make chaos`: processes killed with SIGKILL lose no event and handle none twice."""
+"""A sample of `make chaos`: killed, stopped and poisoned processes lose no event and handle none twice."""
 
 import os
 
 import pytest
+from typing_extensions import override
 
-from tests.chaos.run import execute_run
+from tests.chaos.execute import execute_run
+from tests.chaos.inboxes import Boundary
+from tests.chaos.kills import KillRun
+from tests.chaos.poison import PoisonRun
+from tests.chaos.report import Report
+from tests.chaos.run import Run
+from tests.chaos.stops import StopRun
 from tests.helpers.servers import Postgres
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
@@ -12,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process.*multi-threaded:Dep
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"):
+    for name in ("ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, "")  # a run sets them; monkeypatch restores them
 
 
@@ -22,8 +29,28 @@ POSTGRES_SEEDS = range(1, 337, 56) if os.environ.get("CI") else range(1, 337, 11
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_event_is_lost_or_handled_twice(seed: int) -> None:
-    check(seed)
+def test_killed_processes_lose_no_event_and_handle_none_twice(seed: int) -> None:
+    check(KillRun, seed)
+
+
+@pytest.mark.parametrize("kind", [StopRun, PoisonRun])
+@pytest.mark.parametrize("seed", [2, 6])
+def test_stopped_and_poisoned_workers_lose_no_event_and_handle_none_twice(kind: type[Run], seed: int) -> None:
+    check(kind, seed)
+
+
+class StopBeforeReply(StopRun):
+    """Stops each worker after it has checked its lease, right before its first reply."""
+
+    @override
+    def choose_moment(self) -> Boundary:
+        self.concurrency = 1  # the second call is the reply to the first event
+        return Boundary("call", 2, "before")
+
+
+def test_a_worker_that_is_stopped_right_before_a_reply_does_not_send_it_afterwards() -> None:
+    report = check(StopBeforeReply, 0)
+    assert report.takeovers > 0
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +59,20 @@ def database(postgres: Postgres) -> str:
 
 
 @pytest.mark.parametrize("seed", POSTGRES_SEEDS)
-def test_no_event_is_lost_or_handled_twice_with_postgres(seed: int, database: str) -> None:
-    check(seed, database)
+def test_killed_processes_lose_no_event_and_handle_none_twice_with_postgres(seed: int, database: str) -> None:
+    check(KillRun, seed, database)
 
 
-def check(seed: int, database: str | None = None) -> None:
-    report = execute_run(seed, database)
-    assert (report.lost, report.doubled) == ([], [])
+@pytest.mark.parametrize("kind", [StopRun, PoisonRun])
+def test_stopped_and_poisoned_workers_lose_no_event_and_handle_none_twice_with_postgres(
+    kind: type[Run], database: str
+) -> None:
+    check(kind, 1, database)
+
+
+def check(kind: type[Run], seed: int, database: str | None = None) -> Report:
+    report = execute_run(seed, database, kind)
+    assert list(report.list_failures()) == []
     assert report.finished + report.dead.total() >= report.answered
     assert report.events > 0
+    return report

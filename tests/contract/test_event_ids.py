@@ -13,7 +13,7 @@ def test_the_outcome_has_the_id_of_the_delivery(desk: Desk, api: Api) -> None:
     adapter = desk.adapter()
     conversation_id, event_id = adapter.identify(Delivery.create(webhook.body, webhook.headers, 0.0))
     assert conversation_id == webhook.conversation_id
-    assert (event_id is None) == (not adapter.event_paths), "Crisp's deliveries have no id"
+    assert (event_id is None) == (not adapter.event_paths), "deliveries of Help Scout and Crisp have no id"
     _, outcome = handle(api, desk.router(), webhook)
     assert (outcome.conversation_id, outcome.event_id) == (conversation_id, event_id)
     _, duplicate = handle(api, desk.router(), webhook)

@@ -13,43 +13,12 @@ import pytest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, DESKS, Desk
+from tests.helpers.hostile import EXTREMES, HEADERS, replace_part
 from tests.helpers.json_paths import iterate_paths
 from triage import Event, Router
 from triage.models import Request, Response
 
-EXTREMES = [
-    "null",
-    "true",
-    "-1",
-    "1" + "0" * 400,
-    "9" * 5000,
-    "1e400",
-    "253402300800",
-    '""',
-    '"\\u0000"',
-    '"\\ud800"',
-    '"' + "x" * 20_000 + '"',
-    '"../../etc"',
-    '"2026-13-45T99:99:99Z"',
-    "[]",
-    "{}",
-    "[null]",
-    "[" * 150 + "]" * 150,
-    '{"a":' * 300 + "1" + "}" * 300,
-]
 SECRET = "my-secret-4711"
-HEADERS = ["", "0", "-5", "nan", "1e400", "9" * 500, "soon", "\u0663"]
-
-
-def replace_part(payload: object, path: tuple[str | int, ...], raw: str) -> bytes:
-    """Return the payload with one of its parts replaced by raw JSON."""
-    mark = "@@here@@"
-    changed: Any = json.loads(json.dumps(payload))
-    place = changed
-    for name in path[:-1]:
-        place = place[name]
-    place[path[-1]] = mark
-    return json.dumps(changed).replace(json.dumps(mark), raw).encode()
 
 
 def test_no_delivery_raises_an_error(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from tests.helpers.desks.base import Clock
 from tests.helpers.events import LEASE, build_event, lease_one
+from tests.helpers.records import get_fields
 from triage import Conversation, Event, Message, Outcome, Reply, Step, StepResult, Tag, Verdict
-from triage.errors import LeaseLost
+from triage.errors import InboxError, LeaseLost
 from triage.inbox import MemoryInbox, PostgresInbox, SQLiteInbox
 from triage.inbox.base import INTERRUPTED, Inbox
 from triage.inbox.table import TableInbox
@@ -467,21 +468,6 @@ def test_overdue_events_are_reported_less_and_less_often(inbox: Inbox, clock: Cl
     assert reported.count("intercom:a:2:1") == 5
 
 
-def test_the_oldest_due_event_of_a_router_is_measured(inbox: Inbox, clock: Clock) -> None:
-    assert inbox.get_oldest_due("intercom") == 0
-    inbox.add(build_event(1), 30)
-    inbox.add(build_event(2), 0)
-    inbox.add(build_event(1, vendor="front"))
-    clock.now += 20
-    assert inbox.get_oldest_due("intercom") == 0, "the first event is not due, and the second one waits for it"
-    clock.now += 40
-    assert inbox.get_oldest_due("intercom") == 30
-    inbox.lease(10, LEASE, "intercom")
-    assert inbox.get_oldest_due("intercom") == 0
-    clock.now += LEASE + 5
-    assert inbox.get_oldest_due("intercom") == 5, "nobody has resumed it"
-
-
 def test_the_events_of_one_router_are_counted(inbox: Inbox) -> None:
     for vendor in ("intercom", "front"):
         inbox.add(build_event(1, vendor=vendor))
@@ -661,7 +647,8 @@ def test_forget_removes_all_events_of_a_customer_that_are_not_leased(inbox: Inbo
     inbox.add(build_event(2))
     inbox.add(build_event(3, conversation="2", customer="jonas"))
     (job,) = inbox.lease(1, LEASE)
-    assert inbox.forget(customer) == 1
+    with pytest.raises(InboxError, match=r"1 of 2 events were removed\. The others are being processed"):
+        inbox.forget(customer)
     assert inbox.forget("nobody") == 0
     inbox.finish(job, Outcome(status="routed"))
     assert inbox.forget(customer) == 1
@@ -786,7 +773,9 @@ def test_a_later_event_that_is_already_leased_is_processed_first(table_inbox: Ta
 
 
 @pytest.mark.parametrize("column", ["event", "ledger"])
-def test_an_event_stored_by_another_version_is_dead_lettered(table_inbox: TableInbox, column: str) -> None:
+def test_an_event_stored_by_another_version_is_dead_lettered(
+    table_inbox: TableInbox, column: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """This happens after a downgrade."""
     for number in (1, 2):
         table_inbox.add(build_event(1, conversation=str(number)))
@@ -795,6 +784,8 @@ def test_an_event_stored_by_another_version_is_dead_lettered(table_inbox: TableI
     assert table_inbox.lease_key("intercom:a:1:1", LEASE) is None
     (entry,) = table_inbox.list_entries("dead")
     assert (entry.error, entry.key) == ("this version of triage cannot read the stored event", "intercom:a:1:1")
+    (record,) = caplog.records
+    assert get_fields(record) == {"router": "intercom", "conversation_id": "1", "key": "intercom:a:1:1"}
     assert table_inbox.redrive(entry.key)
     assert table_inbox.lease_key(entry.key, LEASE) is None
     assert table_inbox.count_states()["dead"] == 1

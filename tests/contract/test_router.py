@@ -36,6 +36,7 @@ from triage import (
 )
 from triage.classifiers import Claude
 from triage.inbox import SQLiteInbox
+from triage.text import quotes, senders
 
 
 def list_actions(desk: Desk) -> list[Action]:
@@ -477,6 +478,14 @@ def test_claude_is_the_default_classifier_and_is_warmed_up_and_closed_with_the_r
         assert isinstance(router.classifier, Claude)
         router.warm_up()
     asyncio.run(open_and_close())
+
+
+def test_warm_up_reads_the_phrases_that_the_first_message_needs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(quotes, "load_phrases", lambda: loaded.append("quotes"))
+    monkeypatch.setattr(senders, "load_phrases", lambda: loaded.append("senders"))
+    desk.router().warm_up()
+    assert loaded == ["quotes", "senders"]
 
 
 def test_warm_up_ignores_a_classifier_that_does_not_need_it(desk: Desk) -> None:

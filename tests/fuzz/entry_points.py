@@ -13,16 +13,15 @@ Two runs with the same seed differ slightly, because Python and libFuzzer use me
 `PYTHONHASHSEED=0 setarch -R` and append `-runs=20000` to make them equal.
 """
 
-import argparse
 import importlib
 import json
 import logging
-import sys
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
+
+from tests.fuzz.running import run
 
 atheris: Any = importlib.import_module("atheris")  # imported by name because it is optional and has no type hints
 
@@ -31,6 +30,8 @@ with atheris.instrument_imports(include=["triage"]):
     from tests.helpers.json_paths import iterate_paths
     from triage import Event, Router
     from triage.testing import FakeHelpDesk
+
+T = TypeVar("T")
 
 Input: TypeAlias = Any
 """A `FuzzedDataProvider`, which derives values from an input piece by piece."""
@@ -118,6 +119,11 @@ def _make_genuine(fake: FakeHelpDesk) -> list[tuple[bytes, Mapping[str, str]]]:
     return [(webhook.body, webhook.headers) for webhook in webhooks]
 
 
+def _pick(data: Input, values: Sequence[T]) -> T:
+    index: int = data.ConsumeIntInRange(0, len(values) - 1)
+    return values[index]
+
+
 def _make_body(data: Input, genuine: bytes) -> bytes:
     match data.ConsumeIntInRange(0, 3):
         case 0:
@@ -142,7 +148,7 @@ def _change_values(data: Input, body: bytes) -> bytes:
         paths = list(iterate_paths(payload))
         if not paths:
             break
-        *parents, last = paths[data.ConsumeIntInRange(0, len(paths) - 1)]
+        *parents, last = _pick(data, paths)
         parent: Any = payload
         for name in parents:
             parent = parent[name]
@@ -160,7 +166,7 @@ def _make_value(data: Input, depth: int) -> Any:
     kind = data.ConsumeIntInRange(0, 6 if depth else 4)
     match kind:
         case 0:
-            constant = _CONSTANTS[data.ConsumeIntInRange(0, len(_CONSTANTS) - 1)]
+            constant = _pick(data, _CONSTANTS)
             return deepcopy(constant)  # because it may be changed further
         case 1:
             return data.ConsumeInt(8)
@@ -179,7 +185,7 @@ def _make_headers(data: Input) -> dict[str, str]:
     headers: dict[str, str] = {}
     for _ in range(data.ConsumeIntInRange(0, 4)):
         is_signing = data.ConsumeBool()
-        name = _SIGNING[data.ConsumeIntInRange(0, len(_SIGNING) - 1)] if is_signing else data.ConsumeUnicode(20)
+        name = _pick(data, _SIGNING) if is_signing else data.ConsumeUnicode(20)
         headers[name] = data.ConsumeUnicode(data.ConsumeIntInRange(0, 80))
     return headers
 
@@ -204,8 +210,8 @@ def _check(target: Target, body: bytes, headers: Mapping[str, str], *, genuine: 
 def _fuzz(targets: tuple[Target, ...]) -> Callable[[bytes], None]:
     def check_input(content: bytes) -> None:
         data = atheris.FuzzedDataProvider(content)
-        target = targets[data.ConsumeIntInRange(0, len(targets) - 1)]
-        body, headers = target.genuine[data.ConsumeIntInRange(0, len(target.genuine) - 1)]
+        target = _pick(data, targets)
+        body, headers = _pick(data, target.genuine)
         more = _make_headers(data)
         _check(target, _make_body(data, body), more, genuine=headers)
 
@@ -214,27 +220,11 @@ def _fuzz(targets: tuple[Target, ...]) -> Callable[[bytes], None]:
 
 def main() -> None:
     """Fuzz until the time is up; libFuzzer exits the process."""
-    parser = argparse.ArgumentParser("python -m tests.fuzz.entry_points", description="Fuzz all vendors' entry points.")
-    parser.add_argument("seconds", type=int, help="how long to run")
-    parser.add_argument("--seed", type=int, default=4711, help="seed of the random numbers")
-    options, more = parser.parse_known_args()
     log = logging.getLogger("triage")
     log.addHandler(CheckedLog())
     log.setLevel(logging.DEBUG)
     log.propagate = False
-    arguments = [
-        sys.argv[0],
-        f"-max_total_time={options.seconds}",
-        f"-seed={options.seed}",
-        f"-max_len={_LONGEST}",
-        "-len_control=0",  # use inputs of any length from the start: short ones change only the first value
-        "-timeout=10",
-        "-print_final_stats=1",
-        f"-artifact_prefix={tempfile.gettempdir()}/entry-points-",
-        *more,
-    ]
-    atheris.Setup(arguments, _fuzz(tuple(map(_make_target, _DESKS))))
-    atheris.Fuzz()
+    run(_fuzz(tuple(map(_make_target, _DESKS))), "entry_points", longest=_LONGEST)
 
 
 if __name__ == "__main__":

@@ -45,5 +45,6 @@ class Api:
                 return await call()
             finally:
                 await router.aclose()
+                await router.classifier.leave_loop()  # the test cannot close what is opened on this event loop
 
         return asyncio.run(call_and_close())

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import httpx
 import pytest
 import redis
@@ -20,8 +21,10 @@ from tests.helpers.paths import ROOT
 from tests.helpers.routing import handle
 from tests.helpers.servers import Postgres, RabbitMQ, Redis, wait_until
 from triage import ConfigurationError, InboxError
+from triage.classifiers import Claude
 from triage.inbox import SQLiteInbox, open_inbox
 from triage.integrations.celery import bind
+from triage.models import RunContext
 from triage.testing import FakeIntercom, Webhook
 
 
@@ -229,7 +232,18 @@ def test_bind_rejects_settings_that_cannot_work(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="needs a Router with an inbox"):
         bind(app, desk.router())
     async_only = desk.router(http=None, async_http=httpx.AsyncClient(), inbox=SQLiteInbox(tmp_path / "triage.db"))
-    with pytest.raises(ConfigurationError, match="needs a client for sync code"):
+    with pytest.raises(ConfigurationError, match=r"the client \(async_http\) is async only"):
+        bind(app, async_only)
+    claude = Claude(async_client=anthropic.AsyncAnthropic(api_key="k"))
+    async_only = desk.router(classifier=claude, inbox=SQLiteInbox(tmp_path / "triage.db"))
+    with pytest.raises(ConfigurationError, match=r"the classifier Claude\(.*\) is async only"):
+        bind(app, async_only)
+
+    async def page(context: RunContext) -> None:
+        raise AssertionError
+
+    async_only = desk.router(functions={"page": page}, inbox=SQLiteInbox(tmp_path / "triage.db"))
+    with pytest.raises(ConfigurationError, match="the function 'page' is async only"):
         bind(app, async_only)
     with pytest.raises(ConfigurationError, match="sweep=0 and attempts=20"):
         bind(app, desk.router(inbox=SQLiteInbox(tmp_path / "triage.db")), sweep=0)

@@ -1,11 +1,15 @@
 """The documentation is correct: its Python code runs, and everything that it refers to exists."""
 
+import inspect
 import os
+import pkgutil
 import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,8 +18,11 @@ from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 from tests.helpers.paths import ROOT
 from tests.helpers.servers import free_port, listens, wait_until
+from triage import Worker
+from triage.classifiers import Claude
 from triage.classifiers.claude.models import PRICES_DATE
 from triage.evals.sample_size import count_needed_verdicts
+from triage.inbox import MemoryInbox
 from triage.testing import FakeClaude, FakeIntercom
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -34,6 +41,69 @@ ENVIRONMENT = {
 def page(request: pytest.FixtureRequest) -> Path:
     path: Path = request.param
     return path
+
+
+MIB = 1024**2
+BOUNDS = [
+    ("size of a webhook", "sends: {} MiB", "triage.vendors.base:HelpDesk.default_max_body", MIB),
+    ("size of a webhook", "Intercom and Help Scout {} MiB", "triage.vendors:Intercom.default_max_body", MIB),
+    ("size of a webhook", "Intercom and Help Scout {} MiB", "triage.vendors:HelpScout.default_max_body", MIB),
+    ("size of a webhook", "Front {} MiB", "triage.vendors:Front.default_max_body", MIB),
+    ("work before the signature", "more than {} KiB", "triage.vendors.front:_LARGEST_REWRITTEN", 1024),
+    ("storing a webhook", "{} s for a SQLite file", "triage.inbox.sqlite:_TIMEOUT", 1),
+    ("storing a webhook", "{} s for PostgreSQL", "triage.inbox.postgres:_TIMEOUT", 1),
+    ("storing a webhook", "{} s in all for async code", "triage.router:_STORING", 1),
+    ("the event loop", "up to {} KiB", "triage.router:_LARGE", 1024),
+    ("messages of a conversation", "the newest {} ", "triage.vendors.base:MOST_MESSAGES", 1),
+    ("text of one message", "{} characters of HTML", "triage.text.html:_LONGEST_MARKUP", 1),
+    ("text of a conversation", "{} characters, beginning", "triage.text.budget:CONVERSATION_CHARACTERS", 1),
+    ("text of a conversation", "the first {} characters", "triage.text.budget:LEAST_CHARACTERS", 1),
+    ("a customer's name in a reply", "{} characters", "triage.text.names:_LONGEST_NAME", 1),
+    ("text by the model in a note", "{} characters", "triage.policy.templates:_LONGEST_REASON", 1),
+    ("one call", "| {} s", "triage.engine.clients:CALL_LIMIT", 1),
+    ("size of a response", "{} MiB", "triage.io.http:MAX_RESPONSE", MIB),
+    ("attempts of a call", "| {},", "triage.engine.transport:RETRIES.attempts", 1),
+    ("pages of a conversation", "| {};", "triage.vendors.zendesk:_MAX_PAGES", 1),
+    ("pages of a conversation", "| {};", "triage.vendors.front:_MAX_PAGES", 1),
+    ("pages of a conversation", "| {};", "triage.vendors.crisp:_MAX_PAGES", 1),
+    ("pages of a conversation", "{} at Help Scout", "triage.vendors.helpscout:_MAX_PAGES", 1),
+    ("pages of a list", "{} at Zendesk and Front", "triage.vendors.zendesk:_MAX_LIST_PAGES", 1),
+    ("pages of a list", "{} at Zendesk and Front", "triage.vendors.front:_MAX_TAG_PAGES", 1),
+    ("pages of a list", "{} at Help Scout", "triage.vendors.helpscout:_MAX_PAGES", 1),
+    ("pages of a list", "{} at Crisp", "triage.vendors.crisp:_MAX_PAGES", 1),
+    ("conversations that are read", "| {} |", "triage.vendors.responses:_MAX_MERGES", 1),
+    ("waiting for a rate limit", "| {} s", "triage.engine.transport:LONGEST_WAIT", 1),
+    ("a `Retry-After`", "| {} hour,", "triage.engine.breaker:LONGEST_PAUSE", 3600),
+    ("attempts of an event", "| {},", "triage.engine.attempt:ATTEMPTS", 1),
+    ("a lease without a heartbeat", "{} s for Celery", "triage.engine.attempt:_LEASE", 1),
+    ("looking for a reply", "{} minutes", "triage.engine.attempt:_CONFIRMATION", 60),
+    ("removing old events", "{} at a time", "triage.inbox.table:_BATCH", 1),
+    ("keys that wait", "| {} |", "triage.integrations.celery:_MOST_WAITING", 1),
+    ("waiting for that broker", "| {} s", "triage.integrations.celery:_LONGEST_FLUSH", 1),
+]
+DEFAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
+    ("a lease without a heartbeat", "| {} s;", Worker, "lease"),
+    ("attempts of an event", "| {},", Worker, "attempts"),
+    ("a verdict by Claude", "| {} s;", Claude, "deadline"),
+    ("messages that a Router without an inbox remembers", "| {} |", MemoryInbox, "capacity"),
+]
+
+
+def find_row(name: str) -> str:
+    """Return the row of the page about reliability that begins with a name."""
+    return next(line for line in (ROOT / "docs/reliability.md").read_text().split("\n") if line.startswith(f"| {name}"))
+
+
+@pytest.mark.parametrize(("name", "text", "constant", "unit"), BOUNDS)
+def test_the_bounds_are_those_of_the_code(name: str, text: str, constant: str, unit: int) -> None:
+    assert text.format(f"{pkgutil.resolve_name(constant) / unit:,.10g}") in find_row(name)
+
+
+@pytest.mark.parametrize(("name", "text", "function", "parameter"), DEFAULTS)
+def test_the_bounds_that_can_be_set_are_the_defaults(
+    name: str, text: str, function: Callable[..., Any], parameter: str
+) -> None:
+    assert text.format(f"{inspect.signature(function).parameters[parameter].default:,.10g}") in find_row(name)
 
 
 def test_the_python_code_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:

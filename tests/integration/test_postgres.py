@@ -234,7 +234,7 @@ def test_a_stopped_server_raises_inbox_error(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("conninfo", "message"),
     [
-        ("mysql://root:s3cret@host/db", "the connection string is not valid"),
+        ("mysql://root:s3cret@host/db", "does not support mysql:// addresses"),
         ("host=127.0.0.1 password=s3cret nonsense", "the connection string is not valid"),
         (f"postgresql://triage:s3cret@127.0.0.1:{free_port()}/triage", "cannot be opened.*refused"),
     ],

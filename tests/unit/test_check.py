@@ -173,6 +173,11 @@ def test_a_help_desk_that_cannot_be_reached_is_named(api: Api, desk: Desk, monke
             "The workspace has no teammate 4711. Set admin_id to the id of a teammate",
         ),
         (IntercomDesk, {"workspace_id": "other"}, "belongs to workspace abc123de, but workspace_id is other"),
+        (
+            IntercomDesk,
+            {"region": "eu", "base_url": None},
+            "The workspace is hosted in the region us, but region is eu: set it to us.",
+        ),
         (ZendeskDesk, {"user_id": "9002"}, "belong to user 9001, but user_id is 9002"),
         (FrontDesk, {"author_id": "tea_0"}, "The teammate tea_0 does not exist"),
         (FrontDesk, {"company_id": "cmp_0"}, "but company_id is cmp_0"),
@@ -186,6 +191,23 @@ def test_a_setting_that_does_not_fit_the_account_is_named(
     finding = find(api.check(desk.router(vendor=desk.adapter(**settings))), "credentials")
     assert finding.status == "failed"
     assert cause in finding.detail
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "problem"),
+    [
+        ({"channel_id": "cha_1in", "inboxes": ["inb_1in"]}, "channels", None),
+        ({"channel_id": "cha_0"}, "channels", "Front does not have cha_0. Correct channel_id, or create"),
+        ({"inboxes": ["inb_1in", "inb_0"]}, "inboxes", "Front does not have inb_0. Correct inboxes, or create"),
+    ],
+)
+def test_a_channel_or_an_inbox_of_front_that_does_not_exist_is_named(
+    api: Api, settings: dict[str, Any], name: str, problem: str | None
+) -> None:
+    desk = FrontDesk()
+    finding = find(api.check(desk.router(vendor=desk.adapter(**settings))), name)
+    assert finding.status == ("failed" if problem else "ok")
+    assert problem is None or problem in finding.detail
 
 
 @pytest.mark.parametrize(

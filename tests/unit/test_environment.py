@@ -40,6 +40,14 @@ def test_a_variable_and_a_file_exclude_each_other(monkeypatch: pytest.MonkeyPatc
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", ["", " \n", "''"])
+def test_an_empty_file_is_a_mistake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str) -> None:
+    (tmp_path / "token").write_text(content)
+    monkeypatch.setenv("SOME_TOKEN_FILE", str(tmp_path / "token"))
+    with pytest.raises(ConfigurationError, match=r"SOME_TOKEN_FILE: .*token is empty\."):
+        read_variable("SOME_TOKEN")
+
+
 def test_a_file_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SOME_TOKEN_FILE", "/no/such/file")
     with pytest.raises(ConfigurationError, match=r"SOME_TOKEN_FILE: /no/such/file cannot be read \(No such file"):

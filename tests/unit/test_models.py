@@ -314,3 +314,25 @@ def test_a_webhook_response_cannot_be_serialized(answer: Any, serialize: Callabl
         serialize(answer)
     if serialize in (dict, list):
         assert ADVICE in str(caught.value)
+
+
+# Unknown fields
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        lambda: Message(id="1", role="customer", txt=SECRET),  # type: ignore[call-arg]
+        lambda: Customer(txt=SECRET),  # type: ignore[call-arg]
+        lambda: Conversation(id="1", txt=SECRET),  # type: ignore[call-arg]
+    ],
+)
+def test_a_misspelled_field_is_rejected_without_its_value(create: Callable[[], Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"^\w+: there is no field 'txt'; its fields are id, ") as caught:
+        create()
+    assert SECRET not in str(caught.value)
+
+
+def test_an_unknown_field_of_stored_json_is_ignored_because_a_later_version_may_have_written_it() -> None:
+    message = Message.model_validate_json('{"id": "1", "role": "customer", "text": "hello", "later": 1}')
+    assert message == Message(id="1", role="customer", text="hello")

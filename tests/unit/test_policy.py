@@ -337,7 +337,7 @@ def test_teams_with_a_mistake_are_rejected(teams: Any, message: str) -> None:
 
 
 def test_the_ids_of_the_teams_are_read_from_variables() -> None:
-    variables = {"INTERCOM_TEAM_ONCALL": "1", "INTERCOM_TEAM_BILLING": " 2 ", "INTERCOM_TEAM_SUPPORT": "3"}
-    assert read_teams(variables, "INTERCOM") == {"urgent": "1", "billing": "2", "general": "3"}
+    variables = {"INTERCOM_TEAM_ONCALL": "1", "INTERCOM_TEAM_BILLING": "2", "INTERCOM_TEAM_SUPPORT": "3"}
+    assert read_teams(variables.__getitem__, "INTERCOM") == {"urgent": "1", "billing": "2", "general": "3"}
     with pytest.raises(ConfigurationError, match=r"Set INTERCOM_TEAM_ONCALL, INTERCOM_TEAM_SUPPORT to the ids"):
-        read_teams({"INTERCOM_TEAM_BILLING": "2", "INTERCOM_TEAM_SUPPORT": " "}, "INTERCOM")
+        read_teams({**variables, "INTERCOM_TEAM_ONCALL": "", "INTERCOM_TEAM_SUPPORT": ""}.__getitem__, "INTERCOM")

@@ -15,7 +15,20 @@ from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, DESKS, Desk, IntercomDesk, by_name
 from tests.helpers.routing import handle, only, receive
 from tests.helpers.watched import WatchedInbox
-from triage import Bucket, ConfigurationError, Conversation, Limits, Outcome, Reply, Router, Run, Tag, Verdict, Worker
+from triage import (
+    Assign,
+    Bucket,
+    ConfigurationError,
+    Conversation,
+    Limits,
+    Outcome,
+    Reply,
+    Router,
+    Run,
+    Tag,
+    Verdict,
+    Worker,
+)
 from triage.classifiers import Cascade, Classifier, Claude, Recorded, Rules
 from triage.errors import RecordingMissing
 from triage.inbox import MemoryInbox, SQLiteInbox
@@ -229,6 +242,15 @@ def test_from_env_works_with_the_variables_of_every_fake(
             monkeypatch.setenv(name, value)
         with Router.from_env(type(desk.adapter()), classifier=by_name, clock=desk.clock) as router:
             assert handle(api, router, desk.fake.customer_writes("This is billing."))[1].status == "routed"
+
+
+@pytest.mark.usefixtures("environment")
+def test_from_env_reads_the_id_of_a_team_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "team").write_text("'12345'\n")
+    monkeypatch.delenv("INTERCOM_TEAM_ONCALL")
+    monkeypatch.setenv("INTERCOM_TEAM_ONCALL_FILE", str(tmp_path / "team"))
+    urgent = next(iter(Router.from_env(Intercom, classifier=by_name).buckets))
+    assert Assign(team="12345") in urgent.actions
 
 
 def test_from_env_names_all_missing_teams_at_once(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

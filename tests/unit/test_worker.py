@@ -20,6 +20,7 @@ from tests.helpers.routing import handle, only
 from tests.helpers.watched import WatchedInbox, exit_code
 from triage import (
     Assign,
+    Buckets,
     Close,
     ConfigurationError,
     Conversation,
@@ -36,6 +37,7 @@ from triage import (
     Verdict,
     Worker,
 )
+from triage.classifiers import Classifier
 from triage.engine.attempt import Attempt
 from triage.errors import LeaseLost
 from triage.inbox.base import INTERRUPTED
@@ -126,7 +128,7 @@ def test_a_listener_that_raises_does_not_affect_the_response_or_other_listeners(
     router.on_stored(stored_keys.append)
     response, outcome = handle(api, router, desk.fake.customer_writes("Hello"))
     assert (response.status_code, outcome.status, stored_keys) == (200, "accepted", [outcome.key])
-    assert f"{outcome.key} was stored, but a listener raised KeyError at {__file__}" in caplog.text
+    assert f"the event was stored, but a listener raised KeyError at {__file__}" in caplog.text
 
 
 def test_a_router_warns_if_nobody_has_processed_its_events_for_a_minute(
@@ -512,7 +514,7 @@ def test_an_event_that_was_interrupted_in_every_attempt_is_dead_lettered_without
     outcome = api.process(router, key, attempts=3)
     assert (outcome.status, outcome.reason, outcome.retryable) == ("failed", INTERRUPTED, False)
     assert (inbox.count_states()["dead"], classified, desk.fake.calls) == (1, [], [])
-    assert f"{key} was dead-lettered after 3 attempts: {INTERRUPTED}" in caplog.text
+    assert f"the event was dead-lettered after 3 attempts: {INTERRUPTED} [" in caplog.text
 
 
 def test_a_worker_dead_letters_an_event_that_was_interrupted_in_every_attempt(desk: Desk, inbox: WatchedInbox) -> None:
@@ -620,6 +622,29 @@ def test_drain_waits_for_the_events_in_progress(desk: Desk, inbox: WatchedInbox)
     may_finish.set()
     draining.join(20)
     assert (results, inbox.count_states()["finished"]) == ([True], 1)
+
+
+class LeavingClassifier(Classifier):
+    """Records its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
+        self.calls.append("classify")
+        return Verdict(bucket="general")
+
+    async def leave_loop(self) -> None:
+        self.calls.append("leave_loop")
+
+
+def test_a_worker_closes_what_a_classifier_opened_on_its_event_loop(desk: Desk, inbox: WatchedInbox) -> None:
+    classifier = LeavingClassifier()
+    router = desk.router(inbox=inbox, classifier=classifier)
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    with Worker(router):
+        inbox.wait()
+    assert classifier.calls == ["classify", "leave_loop"]
 
 
 def test_an_event_that_drain_interrupts_at_its_deadline_is_resumed_later(desk: Desk, inbox: WatchedInbox) -> None:
@@ -932,7 +957,7 @@ def test_health_reports_the_worker_its_events_and_the_circuit_breakers(
     def fail(*_: object) -> Any:
         raise InboxError("the disk is full")
 
-    monkeypatch.setattr(inbox, "get_oldest_due", fail)
+    monkeypatch.setattr(inbox, "get_lag", fail)
     health = worker.health()
     assert (health.oldest_due, health.dead, health.inbox_error) == (None, None, "the disk is full")
     assert WorkerHealth.model_validate_json(health.model_dump_json()) == health

@@ -4,10 +4,12 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import CodeType
 from typing import Any, cast
 
 from triage.classifiers.base import AsyncOnlyError, Classifier, ClassifierLike
 from triage.errors import ClassifierError, ConfigurationError
+from triage.io.ports import is_async_function
 from triage.models import Conversation, Verdict
 from triage.policy import Buckets
 
@@ -73,19 +75,25 @@ class _ObjectClassifier(Classifier):
         self.extra = _check_extra(getattr(value, "extra", {}), name)
         self.priced = bool(getattr(value, "priced", False))
 
+    @property
+    def is_async_only(self) -> bool:
+        return not _has_method(self._value, "classify")
+
     def check(self, buckets: Buckets) -> None:
         self._call_optional("check", buckets)
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
-        if not _has_method(self._value, "classify"):
+        if self.is_async_only:
             raise AsyncOnlyError(self._name)
-        return _check_verdict(self._value.classify(conversation, buckets), f"{self._name}.classify()")
+        method = self._value.classify
+        return _check_verdict(method(conversation, buckets), f"{self._name}.classify(){_locate(method)}")
 
     async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         if not _has_method(self._value, "classify_async"):
             return await super().classify_async(conversation, buckets)
-        answer = await _resolve(self._value.classify_async(conversation, buckets))
-        return _check_verdict(answer, f"{self._name}.classify_async()")
+        method = self._value.classify_async
+        answer = await _resolve(method(conversation, buckets))
+        return _check_verdict(answer, f"{self._name}.classify_async(){_locate(method)}")
 
     def describe(self, buckets: Buckets) -> str:
         if _has_method(self._value, "describe"):
@@ -133,23 +141,29 @@ class _FunctionClassifier(Classifier):
             )
         self._function = function
         self._name = name
-        self._is_async = _is_async(function) or _is_async(type(function).__call__)
+
+    @property
+    def is_async_only(self) -> bool:
+        return is_async_function(self._function)
 
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
-        if self._is_async:
+        if self.is_async_only:
             raise AsyncOnlyError(self._name)
         answer = self._function(conversation.text)
         if inspect.isawaitable(answer):
             _discard(answer)
             raise AsyncOnlyError(self._name)
-        return _to_verdict(answer, self._name)
+        return _to_verdict(answer, self._describe())
 
     async def classify_async(self, conversation: Conversation, buckets: Buckets) -> Verdict:
-        if self._is_async:
+        if self.is_async_only:
             answer = self._function(conversation.text)
         else:
             answer = await asyncio.to_thread(self._function, conversation.text)
-        return _to_verdict(await _resolve(answer), self._name)
+        return _to_verdict(await _resolve(answer), self._describe())
+
+    def _describe(self) -> str:
+        return self._name + _locate(self._function)
 
     def __repr__(self) -> str:
         return f"as_classifier({self._name})"
@@ -163,7 +177,7 @@ def _check_methods(value: Any, name: str) -> None:
         method = getattr(value, method_name)
         if not callable(method):
             raise ConfigurationError(f"The classifier {name}: {method_name} must be a method.")
-        if method_name in _ASYNC_NAMES and _is_async(method):
+        if method_name in _ASYNC_NAMES and inspect.iscoroutinefunction(method):
             async_name = _ASYNC_NAMES[method_name]
             advice = f"name it {async_name}()" if async_name else "remove the async"
             raise ConfigurationError(f"The classifier {name}: {method_name}() must not be async; {advice}.")
@@ -203,10 +217,6 @@ def _accepts(function: Callable[..., Any], *arguments: str) -> bool:
     return True
 
 
-def _is_async(function: object) -> bool:
-    return inspect.iscoroutinefunction(function)
-
-
 async def _resolve(answer: Any) -> Any:
     """Await an answer if necessary, because a plain function may return an awaitable."""
     return await answer if inspect.isawaitable(answer) else answer
@@ -228,6 +238,12 @@ def _check_verdict(answer: Any, source: str, alternative: str = "") -> Verdict:
         return answer
     _discard(answer)
     raise ClassifierError(f"{source} must return {alternative}a Verdict, not {type(answer).__name__}")
+
+
+def _locate(function: object) -> str:
+    """Return where a function is defined, if that is known, for an error that has no line of the user's code."""
+    code = getattr(function, "__code__", None)
+    return f" (defined at {code.co_filename}:{code.co_firstlineno})" if isinstance(code, CodeType) else ""
 
 
 def _describe(value: object) -> str:

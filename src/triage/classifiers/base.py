@@ -43,6 +43,11 @@ class Classifier:
     priced: bool = False
     """True if every verdict reports its cost in `cost_usd`. `Limits(daily_usd=…)` requires it."""
 
+    @property
+    def is_async_only(self) -> bool:
+        """True if sync code, such as Celery, cannot use the classifier."""
+        return type(self).classify is Classifier.classify
+
     def check(self, buckets: Buckets) -> None:
         """Check that the classifier works with these buckets. The Router calls this method once, when it is created.
 
@@ -125,7 +130,7 @@ class Classifier:
     async def leave_loop(self) -> None:
         """Close only what `classify_async` opened on the running event loop, which is about to end.
 
-        `triage.evals.evaluate` calls this method for a classifier that you pass in, which remains usable.
+        A `Worker` and `triage.evals.evaluate` call this method for a classifier that you pass in. It remains usable.
         """
 
     def __repr__(self) -> str:

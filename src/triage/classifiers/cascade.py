@@ -1,7 +1,6 @@
 """Ask a second classifier if the verdict of the first one is doubtful."""
 
 import inspect
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
@@ -10,10 +9,11 @@ from triage.classifiers.ensemble import Ensemble, combine, combine_fallbacks
 from triage.classifiers.sampling import get_sample
 from triage.errors import ConfigurationError, describe_location
 from triage.io.ports import IO
+from triage.log import get_logger
 from triage.models import Conversation, Verdict
 from triage.policy import Buckets
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Escalate: TypeAlias = float | Mapping[str, float] | Literal["disagreement"] | Callable[[Verdict], object]
 """When a `Cascade` asks the next classifier: below a confidence, below a confidence for each bucket, until two verdicts

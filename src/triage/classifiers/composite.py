@@ -29,6 +29,11 @@ class Composite(Classifier):
             extra |= dict(classifier.extra)
         self.extra: Mapping[str, str | Sequence[str]] = extra
 
+    @property
+    def is_async_only(self) -> bool:
+        """True if one of the classifiers is async only."""
+        return any(classifier.is_async_only for classifier in self.classifiers)
+
     @abstractmethod
     async def decide(self, conversation: Conversation, buckets: Buckets, io: IO) -> Verdict:
         """Choose the bucket of a conversation.

@@ -1,6 +1,5 @@
 """The base class of classifiers that ask several others and combine their verdicts into one."""
 
-import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -12,10 +11,11 @@ from triage.classifiers.fallback import check_bucket, fall_back_after, quote_err
 from triage.classifiers.sampling import use_sample
 from triage.errors import ConfigurationError, describe_location
 from triage.io.ports import IO
+from triage.log import get_logger
 from triage.models import Conversation, FallbackReason, Usage, Verdict
 from triage.policy import Buckets
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Ensemble(Composite):

@@ -6,31 +6,40 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
 
 from triage.environment import read_variable
-from triage.errors import ConfigurationError
+from triage.errors import ConfigurationError, TriageError, describe_location
 from triage.inbox import open_inbox
 from triage.inbox.address import parse_address
 from triage.inbox.base import Inbox
 from triage.limits import parse_duration
+from triage.policy.check import describe_type
 from triage.router import Router
 
 _MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-_AGE = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_router(ctx: click.Context, param: click.Parameter, value: str) -> Router:
     """Import `"module:attribute"`: a Router, or a function without arguments that returns one."""
     router = import_object(value)
     if not isinstance(router, Router):
-        raise click.BadParameter(f"{value} is not a Router and does not return one.")
+        raise InvalidArgumentError(
+            f"{value} is not a Router and does not return one: it is {describe_type(router)}. Name a Router."
+        )
     return router
+
+
+class InvalidArgumentError(click.ClickException):
+    """An argument names no usable object or inbox. It is reported in one line, without the usage."""
+
+    exit_code = 2
 
 
 def import_object(value: str) -> object:
@@ -40,7 +49,7 @@ def import_object(value: str) -> object:
         value: The name.
     """
     if not _MODULE.fullmatch(value):
-        raise click.BadParameter(
+        raise InvalidArgumentError(
             f"{value!r} is not the name of a Router: write module:attribute, such as helpdesk.app:router."
         )
     module, _, attribute = value.partition(":")
@@ -49,12 +58,22 @@ def import_object(value: str) -> object:
     try:
         found = _get_attribute(importlib.import_module(module), attribute)
         return _call(value, found) if callable(found) else found
-    except ConfigurationError as err:
-        raise click.BadParameter(f"{value}: {err}") from err
-    except ModuleNotFoundError as err:
-        if err.name is None or not f"{module}.".startswith(f"{err.name}."):
-            raise  # the user's module imports a missing module
-        raise click.BadParameter(f"There is no module {err.name!r} here.") from err
+    except click.ClickException:
+        raise
+    except (ConfigurationError, TriageError) as err:
+        raise InvalidArgumentError(f"{value}: {err}") from err
+    except Exception as err:
+        raise InvalidArgumentError(_explain_failure(value, module, err)) from err
+
+
+def _explain_failure(value: str, module: str, error: Exception) -> str:
+    """Explain in one line why the user's module cannot be imported, or its function raised."""
+    if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+        return f"There is no module {error.name!r} here. Run the command in its directory, or set PYTHONPATH."
+    # The message of a syntax error contains its location.
+    location = "SyntaxError" if isinstance(error, SyntaxError) else describe_location(error)
+    message = " ".join(str(error).split())
+    return f"{value} cannot be used: {location}: {message}. Correct this error, or try `python -c 'import {module}'`."
 
 
 def parse_inbox(ctx: click.Context, param: click.Parameter, value: str | None) -> Inbox | None:
@@ -69,19 +88,20 @@ def parse_inbox(ctx: click.Context, param: click.Parameter, value: str | None) -
         if not address.is_postgres and not Path(address.location).exists():
             if _MODULE.fullmatch(value):
                 return get_inbox(parse_router(ctx, param, value))
-            raise click.BadParameter(f"There is no file {address.location!r}.")
+            raise InvalidArgumentError(
+                f"There is no file {address.location!r}. Name an existing inbox, or run the command in its directory."
+            )
         inbox = open_inbox(value)
     except ConfigurationError as err:
-        raise click.BadParameter(str(err)) from err
+        raise InvalidArgumentError(str(err)) from err
     ctx.call_on_close(inbox.close)
     return inbox
 
 
 def parse_time(ctx: click.Context, param: click.Parameter, value: str) -> float:
     """Convert an age, `30d`, or a date, `2026-11-01`, to seconds since the epoch."""
-    age = _AGE.fullmatch(value)
-    if age is not None:
-        return time.time() - timedelta(**{_UNITS[age[2]]: int(age[1])}).total_seconds()
+    with suppress(ConfigurationError):
+        return time.time() - parse_duration(value, "")
     try:
         date = datetime.fromisoformat(value)
     except ValueError:
@@ -123,14 +143,16 @@ def _call(name: str, function: Callable[[], object]) -> object:
     try:
         inspect.signature(function).bind()
     except TypeError:
-        raise click.BadParameter(f"{name} needs arguments. Name a function that needs none, or its result.") from None
+        raise InvalidArgumentError(f"{name} needs arguments. Name a function that needs none, or its result.") from None
     return function()
 
 
-def _get_attribute(module: object, path: str) -> Any:
+def _get_attribute(module: ModuleType, path: str) -> Any:
     value: Any = module
     for name in path.split("."):
         if not hasattr(value, name):
-            raise click.BadParameter(f"{getattr(module, '__name__', module)} has no {path!r}.")
+            routers = ", ".join(name for name, value in vars(module).items() if isinstance(value, Router))
+            hint = f"Its Routers are: {routers}." if routers else "It has no Router."
+            raise InvalidArgumentError(f"{module.__name__} has no {path!r}. {hint}")
         value = getattr(value, name)
     return value

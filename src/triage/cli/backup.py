@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from triage.cli.arguments import inbox_option
-from triage.errors import ConfigurationError
 from triage.inbox import SQLiteInbox
 from triage.inbox.base import Inbox
 
@@ -20,8 +19,5 @@ def backup(path: Path, inbox: Inbox) -> None:
     """
     if not isinstance(inbox, SQLiteInbox):
         raise click.ClickException("Only a SQLite inbox is a file. For PostgreSQL, use pg_dump.")
-    try:
-        inbox.backup(path)
-    except ConfigurationError as err:
-        raise click.ClickException(str(err)) from err
+    inbox.backup(path)
     click.echo(f"The inbox was copied to {path}.")

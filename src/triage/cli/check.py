@@ -40,4 +40,6 @@ def check(router: Router, webhook: BinaryIO | None, no_classifier: bool) -> None
 
 async def _check(router: Router, sample: bytes | None, *, with_classifier: bool) -> Sequence[Finding]:
     async with router:
-        return await check_router(router, AsyncIO(), sample=sample, with_classifier=with_classifier)
+        findings = await check_router(router, AsyncIO(), sample=sample, with_classifier=with_classifier)
+        await router.classifier.leave_loop()
+    return findings

@@ -14,7 +14,6 @@ from triage.cli.backup import backup
 from triage.cli.facts import collect_facts, count_events, format_line
 from triage.cli.redo import redo
 from triage.cli.selection import Selection, selection_options
-from triage.errors import ConfigurationError
 from triage.inbox.base import Inbox, Operator
 from triage.inbox.entries import iterate_entries
 from triage.models import Entry, State
@@ -120,15 +119,12 @@ def purge(inbox: Operator, before: float, dead: bool) -> None:
 def forget(customer: str, inbox: Operator, cassettes: tuple[str, ...]) -> None:
     """Remove all events of CUSTOMER, and the verdicts about them in recordings.
 
-    CUSTOMER is an id or an email address. Events that a worker has leased are not removed.
+    CUSTOMER is an id or an email address. Events that are being processed are not removed. The exit status is then 1.
     """
-    click.echo(f"{count_events(inbox.forget(customer))} removed.")
     for path in cassettes:
-        try:
-            number = forget_customer(path, customer)
-        except ConfigurationError as err:
-            raise click.ClickException(str(err)) from err
+        number = forget_customer(path, customer)
         click.echo(f"{number} verdict{'' if number == 1 else 's'} removed from {path}.")
+    click.echo(f"{count_events(inbox.forget(customer))} removed.")
 
 
 @inbox_group.command()
@@ -154,9 +150,7 @@ def stats(inbox: Inbox, max_age: float | None, max_dead: int | None, as_json: bo
     if max_age is not None and lag > max_age:
         problems.append(f"an event has waited {lag:g} s, more than {max_age:g} s: is a worker running?")
     if max_dead is not None and counts["dead"] > max_dead:
-        problems.append(
-            f"{counts['dead']} events are dead, more than {max_dead}: see `triage inbox list --state dead`."
-        )
+        problems.append(f"dead events: {counts['dead']}, more than {max_dead}: see `triage inbox list --state dead`.")
     if problems:
         raise click.ClickException(" ".join(problems))
 

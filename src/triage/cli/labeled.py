@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from triage.classifiers import Classifier, Claude, as_classifier
-from triage.cli.arguments import import_object
+from triage.cli.arguments import InvalidArgumentError, import_object
 from triage.errors import ConfigurationError
 from triage.policy import Bucket, Buckets
 from triage.router import Router
@@ -36,7 +36,7 @@ def parse_target(ctx: click.Context, param: click.Parameter, value: str) -> Targ
     try:
         target = _build_target(value, found)
     except ConfigurationError as err:
-        raise click.BadParameter(f"{value}: {err}") from err
+        raise InvalidArgumentError(f"{value}: {err}") from err
     ctx.call_on_close(target.classifier.close)
     return target
 
@@ -56,7 +56,7 @@ def _build_target(name: str, found: object) -> Target:
                 return Target(name, as_classifier(classifier), Buckets(buckets))
         case _:
             pass
-    raise click.BadParameter(f"{name} is not a Router, a list of buckets, or a pair (classifier, buckets).")
+    raise InvalidArgumentError(f"{name} is not a Router, a list of buckets, or a pair (classifier, buckets).")
 
 
 def parse_rates(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, float]:

@@ -34,8 +34,20 @@ def redo(keys: tuple[str, ...], inbox: Operator, selection: Selection, reclassif
     if not yes:
         click.confirm(f"Process {count_events(len(entries))} again?", abort=True)
     # The oldest first, so that the events of a conversation keep their order.
-    number = sum(inbox.reopen(entry.key, _reset(entry.ledger, reclassify=reclassify)) for entry in reversed(entries))
+    number = sum(_reopen(inbox, entry, reclassify=reclassify) for entry in reversed(entries))
     click.echo(f"{count_events(number)} will be processed again.")
+    if number < len(entries):
+        raise click.ClickException(
+            f"{count_events(len(entries) - number)} changed in the meantime. Look at them again."
+        )
+
+
+def _reopen(inbox: Operator, entry: Entry, *, reclassify: bool) -> bool:
+    """Reopen an event, unless it has changed since it was shown: its ledger would lack the steps done since then."""
+    current = inbox.get_entry(entry.key)
+    if current is None or current.changed != entry.changed:
+        return False
+    return inbox.reopen(entry.key, _reset(entry.ledger, reclassify=reclassify))
 
 
 def _find_by_key(inbox: Operator, keys: tuple[str, ...]) -> list[Entry]:

@@ -58,7 +58,9 @@ def replay(router: Router, inbox: Inbox | None, limit: int, concurrency: int, as
 async def _compare(router: Router, entries: Sequence[Entry], concurrency: int) -> list[Comparison]:
     async with router:
         router.warm_up()  # without a key, every verdict would be a fallback
-        return [comparison async for comparison in replay_entries(router, entries, concurrency=concurrency)]
+        comparisons = [comparison async for comparison in replay_entries(router, entries, concurrency=concurrency)]
+        await router.classifier.leave_loop()
+    return comparisons
 
 
 def _summarize(comparisons: Sequence[Comparison]) -> str:

@@ -4,7 +4,6 @@ All I/O and waiting goes through the port. The sync entry points step these coro
 loop; the async entry points await them. A lint rule forbids importing asyncio, httpx or time.
 """
 
-import logging
 import math
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -31,9 +30,10 @@ from triage.errors import (
 from triage.inbox.base import INTERRUPTED
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
+from triage.log import bind_fields, get_logger
 from triage.models import Conversation, Event, Job, Ledger, Outcome, Status, Verdict
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 ATTEMPTS = 20
 """How often an event is tried. The delays double up to five minutes, so twenty attempts take about an hour."""
@@ -138,7 +138,7 @@ class Attempt:
             breaker=engine.vendor_breaker,
             tokens=engine.tokens,
             clock=engine.clock,
-            before_write=self._lease.ensure,
+            lease=self._lease,
         ).send
         self._steps = StepRunner(engine, job, io, self._send, self._lease)
         self._warnings = self._steps.warnings
@@ -164,8 +164,10 @@ class Attempt:
                 worker has taken over the event.
             Exception: A defect in this library, an adapter or an HTTP client. The event is retried later.
         """
-        if self._job.attempts > self._attempts:
-            return await self._give_up()
+        with bind_fields(build_fields(self.event)):
+            return await (self._give_up() if self._job.attempts > self._attempts else self._process())
+
+    async def _process(self) -> Outcome:
         self._engine.observers.notify("attempt_started", self.event, self._job.attempts)
         try:
             history = await self._read_history()
@@ -443,11 +445,9 @@ class Attempt:
     async def _dead_letter(self, outcome: Outcome) -> None:
         if self._engine.is_durable:  # otherwise the log line of the outcome suffices
             logger.error(
-                "%s was dead-lettered after %s attempts: %s",
-                self.event.key,
+                "the event was dead-lettered after %s attempts: %s",
                 min(self._job.attempts, self._attempts),
                 outcome.reason,
-                extra=build_fields(self.event),
             )
         inbox, reason = self._engine.inbox, outcome.reason
         await call_inbox(inbox, self._io, inbox.dead_letter, self._job, reason, self.ledger, outcome)

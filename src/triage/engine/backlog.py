@@ -1,12 +1,12 @@
 """Notice in the receiving process that nobody processes the stored events."""
 
-import logging
 from collections.abc import Callable
 
 from triage.errors import InboxError
 from triage.inbox.base import Inbox
+from triage.log import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _INTERVAL = 60.0  # seconds between two checks, so that a delivery costs no query
 _LONGEST_WAIT = 60.0  # seconds; a worker polls each second
@@ -39,7 +39,7 @@ class BacklogWatch:
 
     def _warn_if_overdue(self) -> None:
         try:
-            seconds = self._inbox.get_oldest_due(self._owner)
+            seconds = self._inbox.get_lag(self._owner)
         except InboxError as err:
             logger.warning("%s: cannot check whether a worker processes the stored events: %s", self._owner, str(err))
             return

@@ -1,15 +1,15 @@
 """The circuit breaker: stop calling a service that keeps failing, and respect its rate limits."""
 
-import logging
 from collections.abc import Callable
 
 from triage.engine.storage import call_inbox
 from triage.errors import InboxError
 from triage.inbox.base import Inbox
 from triage.io.ports import IO
+from triage.log import get_logger
 from triage.models import BreakerHealth
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LONGEST_PAUSE = 3600.0
 """Seconds for which a service may ask us to wait. No rate limit window is longer, so a longer time is a mistake: its

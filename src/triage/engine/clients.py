@@ -1,7 +1,6 @@
 """HTTP clients for a help desk's API: the user's, those of the user's functions, or our own."""
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +9,16 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from triage.errors import ConfigurationError, describe_location
 from triage.io.clients import OnDemand, PerLoop
-from triage.io.failures import build_client_error, find_network_variables
+from triage.io.failures import build_client_error, check_network_variables
 from triage.io.http import AsyncHttpClient, HttpClient, fetch, fetch_async
 from triage.io.ports import IO
 from triage.io.threads import start_call
+from triage.log import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 CALL_LIMIT = 10.0  # seconds for a whole call; our own clients use it for connecting, and for each read and write, too
+_CLIENT = "The client for the help desk's API"
 
 HttpOption: TypeAlias = HttpClient | Callable[[], HttpClient] | None
 AsyncHttpOption: TypeAlias = AsyncHttpClient | Callable[[], AsyncHttpClient] | None
@@ -56,8 +57,8 @@ class HttpClients:
     def __init__(self, http: HttpOption, async_http: AsyncHttpOption) -> None:
         self._sync = _SyncSource(http)
         self._async = _AsyncSource(async_http)
-        if http is None and async_http is None and find_network_variables():
-            self._sync.create().close()  # report a mistake now, and not when the first customer writes
+        if http is None and async_http is None:
+            check_network_variables(_CLIENT)  # report a mistake now, and not when the first customer writes
 
     @property
     def is_async_only(self) -> bool:
@@ -81,8 +82,9 @@ class HttpClients:
                 "Router has an async_http but no client for sync code: pass http= as well, or call handle_async()."
             )
         client = self._sync.get()
-        make_call = partial(fetch, client)
-        return Caller(partial(_fetch_in_thread, make_call) if io.is_async else make_call, _find_limit(client))
+        limit = _find_limit(client)
+        make_call = partial(fetch, client, limit=limit)
+        return Caller(partial(_fetch_in_thread, make_call) if io.is_async else make_call, limit)
 
     def warm_up(self) -> None:
         """Create the clients now, the async one if an event loop is running.
@@ -114,6 +116,7 @@ class _Source(Generic[C]):
 
     argument: str
     kind: str
+    methods: str
     is_async: bool
 
     def __init__(self, option: C | Callable[[], C] | None) -> None:
@@ -149,7 +152,7 @@ class _Source(Generic[C]):
         try:
             return create(CALL_LIMIT)
         except default_clients.CLIENT_ERRORS as error:
-            raise build_client_error("The client for the help desk's API", error) from error
+            raise build_client_error(_CLIENT, error) from error
 
     def get_passed(self) -> C | None:
         """Return the client that the user passed, or None if clients are created here."""
@@ -164,19 +167,18 @@ class _Source(Generic[C]):
         return self._client
 
     def _check(self, client: object, verb: str) -> None:
-        stream = getattr(client, "stream", None)
-        is_async = hasattr(client, "aclose") or hasattr(client, "__aenter__")
-        if isinstance(client, type) or not callable(stream) or is_async != self.is_async:
+        if isinstance(client, type) or not hasattr(client, "stream") or hasattr(client, "aclose") != self.is_async:
             actual = f"the class {client.__name__}" if isinstance(client, type) else type(client).__name__
             raise ConfigurationError(
                 f"Router({self.argument}=…) must {verb} an httpx.{self.kind}, or an object with the same "
-                f"stream(), not {actual}."
+                f"{self.methods}, not {actual}."
             )
 
 
 class _SyncSource(_Source[HttpClient]):
     argument = "http"
     kind = "Client"
+    methods = "stream()"
     is_async = False
 
     def __init__(self, option: HttpOption) -> None:
@@ -192,6 +194,7 @@ class _SyncSource(_Source[HttpClient]):
 class _AsyncSource(_Source[AsyncHttpClient]):
     argument = "async_http"
     kind = "AsyncClient"
+    methods = "stream() and aclose()"
     is_async = True
 
     def __init__(self, option: AsyncHttpOption) -> None:

@@ -1,6 +1,5 @@
 """The engine of a Router: settings, circuit breakers and tokens that all its attempts share."""
 
-import logging
 import re
 import string
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -26,17 +25,18 @@ from triage.engine.rules import (
 from triage.engine.transport import TokenCache
 from triage.errors import RecordingMissing, describe_location
 from triage.inbox.base import Inbox
-from triage.io.ports import IO
+from triage.io.ports import IO, is_async_function
 from triage.limits import Limits
+from triage.log import get_logger
 from triage.models import Conversation, Event, FallbackReason, Ledger, Message, RunContext, Step, StepResult, Verdict
 from triage.policy import Buckets
-from triage.text import normalize_for_comparison
+from triage.text import compile_filled_in, normalize_for_comparison
 from triage.vendors.base import Auth, HelpDesk, Vendor
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
-_FILLED_IN = ".{0,500}"
-_ESCAPED_PLACEHOLDER = re.compile(r"\\\{\\\{[\w.:\\-]+\\\}\\\}")  # `{{…}}`, which the help desk itself may fill in
+_LONGEST_VALUE = 500  # characters of what is filled in
+_PLACEHOLDER = re.compile(r"\{\{[\w.:-]+\}\}|\0")  # `{{…}}`, which the help desk itself may fill in, or one of ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +134,9 @@ class Engine:
             raise
         except Exception as err:  # noqa: BLE001 - a classifier is the user's code, or a service that may be down
             logger.error(  # noqa: TRY400 - a traceback may quote the customer
-                "the classifier raised %s%s, conversation %s",
+                "the classifier raised %s%s",
                 describe_location(err),
                 quote_error(err),
-                conversation.id,
                 extra={"router": self.owner, "conversation_id": conversation.id},
             )
             return fall_back_after(err, f"the classifier raised {type(err).__name__}", self.buckets)
@@ -212,6 +211,15 @@ class Engine:
         }
         return ledger.model_copy(update=plan)
 
+    def find_async_only(self) -> str | None:
+        """Name the client, the classifier or the function that sync code cannot use; None if there is none."""
+        if self.clients.is_async_only:
+            return "the client (async_http)"
+        if self.classifier.is_async_only:
+            return f"the classifier {self.classifier!r}"
+        names = (name for name, function in self.functions.items() if is_async_function(function))
+        return next((f"the function {name!r}" for name in names), None)
+
     # The conversation
 
     def store(self, event: Event) -> bool:
@@ -232,10 +240,8 @@ class Engine:
             return bool(self.when(conversation))
         except Exception as err:  # noqa: BLE001 - the user's code; a defect in it must not lose a message
             logger.error(  # noqa: TRY400 - the same
-                "the Router's `when` function raised %s, conversation %s",
+                "the Router's `when` function raised %s",
                 describe_location(err),
-                conversation.id,
-                extra={"router": self.owner, "conversation_id": conversation.id},
             )
             return True
 
@@ -278,11 +284,8 @@ class Engine:
 def compile_text(body: str) -> re.Pattern[str]:
     """Return a pattern for a filled in text, without white space."""
     parts = string.Formatter().parse(body)
-    literals = "".join(
-        re.escape(normalize_for_comparison(literal)) + (_FILLED_IN if name is not None else "")
-        for literal, name, _, _ in parts
-    )
-    return re.compile(_ESCAPED_PLACEHOLDER.sub(_FILLED_IN, literals), re.DOTALL)
+    text = "".join(literal + ("\0" if name is not None else "") for literal, name, _, _ in parts)
+    return compile_filled_in(_PLACEHOLDER.split(normalize_for_comparison(text)), _LONGEST_VALUE)
 
 
 def _is_kept(result: StepResult) -> bool:

@@ -1,14 +1,13 @@
 """Health checks of a Router: is its inbox writable, and do workers keep up?"""
 
-import logging
-
 from triage.engine.engine import Engine
 from triage.engine.storage import call_inbox
 from triage.errors import InboxError
 from triage.io.ports import IO
+from triage.log import get_logger
 from triage.models import HealthResponse
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 async def check_readiness(engine: Engine, io: IO, max_lag: float | None) -> HealthResponse:

@@ -8,7 +8,9 @@ from triage.inbox.base import Inbox
 from triage.io.ports import IO
 from triage.models import Job, Ledger
 
-_MARGIN = 0.5  # the share of a lease that must be left before a call, which takes time, too
+# Shares of a lease. The time between them is for connecting, and what is left after them is for the call itself.
+_RENEW_AFTER = 0.5
+_SEND_BEFORE = 0.75
 
 
 class Lease:
@@ -51,9 +53,16 @@ class Lease:
         Raises:
             LeaseLost: Another worker has taken over the event.
         """
-        elapsed = [now - before for now, before in zip(self._read_clocks(), self._renewed_at, strict=True)]
-        if not all(0 <= seconds < self._job.lease * _MARGIN for seconds in elapsed):
+        if not self._is_younger_than(_RENEW_AFTER):
             await self.record(self._ledger)
+
+    def may_send(self) -> bool:
+        """Return whether the lease lasts longer than a call whose client has connected."""
+        return self._is_younger_than(_SEND_BEFORE)
+
+    def _is_younger_than(self, share: float) -> bool:
+        elapsed = [now - before for now, before in zip(self._read_clocks(), self._renewed_at, strict=True)]
+        return all(0 <= seconds < self._job.lease * share for seconds in elapsed)
 
     def _read_clocks(self) -> tuple[float, float]:
         return self._clock(), time.monotonic()

@@ -1,16 +1,19 @@
 """Observe deliveries and attempts: one interface for logs, metrics and traces."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 from typing_extensions import override
 
 from triage.errors import ConfigurationError, describe_location
+from triage.log import get_logger, remove_unknown
 from triage.models import Event, Outcome, StepResult
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
+outcome_logger = get_logger(__name__, shows_ids=False)
 
+_IDS = ("conversation_id", "event_id", "key")
 _METHODS = ("received", "attempt_started", "step_finished", "settled")
 
 _LEVELS = {
@@ -100,7 +103,9 @@ class Observers:
             try:
                 method(*args)
             except Exception as err:  # noqa: BLE001 - an observer is the user's code; the event must still be processed
-                logger.error("an observer raised %s", describe_location(err))  # noqa: TRY400 - it may quote a customer
+                fields = remove_unknown({field: getattr(args[0], field, None) for field in _IDS})
+                # Not `logger.exception`: a traceback may quote a customer.
+                logger.error("an observer raised %s", describe_location(err), extra=fields)  # noqa: TRY400
 
 
 _SHOWN = ("router", "status", "conversation_id", "event_id", "key", "bucket", "fallback", "steps", "reason")
@@ -112,7 +117,7 @@ def build_fields(event: Event) -> dict[str, str | float]:
     Args:
         event: The event.
     """
-    return _remove_unknown(
+    return remove_unknown(
         {
             "router": event.owner,
             "vendor": event.vendor,
@@ -121,11 +126,6 @@ def build_fields(event: Event) -> dict[str, str | float]:
             "key": event.key,
         }
     )
-
-
-def _remove_unknown(fields: Mapping[str, str | float | None]) -> dict[str, str | float]:
-    """Remove what is unknown, because OpenTelemetry warns about an attribute that is None."""
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 class LogObserver(Observer):
@@ -171,11 +171,11 @@ class LogObserver(Observer):
             "steps": ",".join(map(str, outcome.steps)),
             "reason": "; ".join(filter(None, reasons)),
         }
-        logger.log(
+        outcome_logger.log(
             _LEVELS.get(outcome.status, logging.WARNING if fell_back or outcome.warnings else logging.INFO),
             "%s %s conversation=%s event=%s key=%s bucket=%s fallback=%s steps=%s reason=%s",
             *(fields[name] for name in _SHOWN),
-            extra=_remove_unknown(fields),
+            extra=remove_unknown(fields),
         )
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from triage.errors import ConfigurationError
 from triage.io.ports import IO
 from triage.models import Request, Response
 from triage.vendors.base import Send
@@ -38,6 +39,9 @@ async def run_adapter(function: Callable[[Send], Coroutine[Any, Any, T]], send: 
         function: Takes the function that makes calls, and returns the coroutine of the method.
         send: Makes a call.
         io: The port.
+
+    Raises:
+        ConfigurationError: The adapter awaits something else than `send`, which works only on an event loop.
     """
     if not io.is_async:
         return await function(send)
@@ -53,6 +57,8 @@ async def run_adapter(function: Callable[[Send], Coroutine[Any, Any, T]], send: 
             if isinstance(reached, _Finished):
                 value: T = reached.value
                 return value
+            if not isinstance(reached, _Call):
+                raise ConfigurationError("the help desk's adapter awaits something else than send()")
             try:
                 advance = partial(coroutine.send, await send(reached.request))
             except Exception as error:  # noqa: BLE001 - the adapter decides which errors it handles

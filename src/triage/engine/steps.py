@@ -1,6 +1,5 @@
 """Run the planned steps of an event, and record each result in the ledger."""
 
-import inspect
 from contextlib import suppress
 from functools import partial
 from typing import Literal
@@ -11,7 +10,7 @@ from triage.engine.lease import Lease
 from triage.engine.offload import run_adapter
 from triage.engine.rules import Objection, explain, find_common_reason, find_objections
 from triage.errors import ConfigurationError, TriageError, VendorError, describe_location
-from triage.io.ports import IO
+from triage.io.ports import IO, is_async_function
 from triage.models import Conversation, Job, Performed, RunContext, Step, StepResult
 from triage.vendors.base import Send
 
@@ -59,7 +58,8 @@ class StepRunner:
             VendorError: A step failed in a way that may pass, so the remaining steps were not tried.
         """
         # When looking for a message with an unknown outcome, messages from before the first step must not match.
-        earlier = tuple(message for message in conversation.messages if message.id in self.ledger.message_ids)
+        known = frozenset(self.ledger.message_ids)
+        earlier = tuple(message for message in conversation.messages if message.id in known)
         before = conversation.model_copy(update={"messages": earlier})
         # Ignore an assignment to a teammate that an earlier attempt made before it was interrupted.
         actions = [action for result in self.ledger.steps or () for action in result.step.actions]
@@ -148,7 +148,7 @@ class StepRunner:
             conversation=conversation,
             verdict=self.ledger.verdict,
         )
-        is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+        is_async = is_async_function(function)
         if is_async and not self._io.is_async:
             raise ConfigurationError(f"The function {action.name!r} is async only: call handle_async(), or a Worker.")
         await self._lease.ensure()

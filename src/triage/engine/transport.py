@@ -1,17 +1,18 @@
 """Calls to a help desk's API: authorization, retries, rate limits. The port does the I/O."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from triage.engine.breaker import CircuitBreaker
 from triage.engine.clients import Caller, HttpClients
+from triage.engine.lease import Lease
 from triage.errors import ConfigurationError, VendorError
 from triage.io.clients import Mutex
 from triage.io.failures import describe_connection_failure, list_causes
-from triage.io.http import ILLEGAL_HEADER, UnusableResponse
+from triage.io.http import ILLEGAL_HEADER, RequestHeldBack, UnusableResponse
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
 from triage.models import Request, Response, Token
@@ -61,7 +62,7 @@ class Transport:
         breaker: Decides when the API may be called.
         tokens: Keeps the access token.
         clock: Returns the seconds since the epoch.
-        before_write: Called right before each call that may change something. If it raises, the call is not made.
+        lease: Checked before each call that may change something, and again when the client is about to send it.
     """
 
     vendor: Vendor | HelpDesk
@@ -71,7 +72,7 @@ class Transport:
     breaker: CircuitBreaker
     tokens: TokenCache
     clock: Callable[[], float]
-    before_write: Callable[[], Awaitable[None]] | None = None
+    lease: Lease | None = None
 
     async def send(self, request: Request, *, authorize: bool = True) -> Response:
         """Make a call, and retry it where that is safe and may help.
@@ -90,12 +91,18 @@ class Transport:
         token = await self._get_token() if authorize and self.auth is not None else None
         content = None if request.json is None else json.dumps(request.json, ensure_ascii=False).encode()
         options: dict[str, Any] = {"content": content, "headers": request.headers}
+        # To read, or to fetch a token, never does harm.
+        lease = self.lease if authorize and request.method != "GET" else None
+        if lease is not None:
+            options["may_send"] = lease.may_send
         caller = self._get_caller(request)
         if token is not None:
             options["headers"] = _add_token(request.headers, token)
         attempt = 1
         while True:
             await self._wait_for_permission(request)
+            if lease is not None:
+                await lease.ensure()
             result = await self._call(caller, request, options)
             if isinstance(result, Response):
                 return result
@@ -121,6 +128,9 @@ class Transport:
             response: Response = await self.io.call(call, limit=caller.limit)
         except _DEFECTS:
             raise
+        except RequestHeldBack as err:
+            # The process was paused after the lease had been checked. Before the next attempt, it is checked again.
+            return VendorError(str(err), vendor=self.vendor.name, call=request.call), None
         except UnusableResponse as err:
             await self.breaker.record_failure(self.io)
             return self._reject(err, request), None
@@ -153,8 +163,6 @@ class Transport:
             await self.io.sleep(wait)
             waited += wait
             wait = await self.breaker.acquire(self.io)
-        if self.before_write is not None and request.method != "GET":
-            await self.before_write()
 
     async def _record(self, response: Response) -> None:
         """Report a response to the circuit breaker. A call that was merely rejected causes no pause."""

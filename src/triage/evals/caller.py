@@ -10,6 +10,7 @@ from triage.evals.budget import Budget
 from triage.evals.outage import Outage
 from triage.evals.pace import Pace
 from triage.evals.questions import Question
+from triage.log import bind_fields
 from triage.models import Verdict
 from triage.policy import Buckets
 
@@ -68,7 +69,8 @@ class Caller:
     async def _classify(self, question: Question) -> tuple[Verdict, bool]:
         """Return the verdict, and whether the call may be repeated if the classifier was unavailable."""
         try:
-            verdict = await self._classifier.classify_async(question.conversation, self._buckets)
+            with bind_fields({"conversation_id": question.conversation.id}):
+                verdict = await self._classifier.classify_async(question.conversation, self._buckets)
             return check_bucket(verdict, self._buckets), True
         except ConfigurationError:
             raise

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from triage.actions import Reply
-from triage.errors import LeaseLost
+from triage.errors import InboxError, LeaseLost
 from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
 
 SPENDING_KEPT = 48 * 3600.0
@@ -319,7 +319,7 @@ class Operator(Protocol):
         ...
 
     def forget(self, customer: str) -> int:
-        """Remove all events of a customer, except those that are leased.
+        """Remove all events of a customer.
 
         Deliveries that could not be read are not removed, because their customer is unknown.
 
@@ -328,6 +328,10 @@ class Operator(Protocol):
 
         Returns:
             The number of removed events.
+
+        Raises:
+            InboxError: Some events are leased, or the database still contains copies of removed text. The other events
+                were removed.
         """
         ...
 
@@ -336,14 +340,6 @@ class Operator(Protocol):
 
         Args:
             owner: The name of the Router whose events to count; None for those of all Routers.
-        """
-        ...
-
-    def get_oldest_due(self, owner: str) -> float:
-        """Return for how many seconds the oldest event that may be leased has been due; 0 if there is none.
-
-        Args:
-            owner: The name of the Router that owns the events.
         """
         ...
 
@@ -394,6 +390,16 @@ def was_answered(outcome: Outcome) -> bool:
 def find_customer(job: Job, ledger: Ledger | None) -> Customer:
     """Return the customer of an event, as the help desk's API describes him, or else as the webhook does."""
     return (ledger or job.ledger).customer or job.event.conversation.customer
+
+
+def build_remaining(removed: int, found: int) -> InboxError:
+    """Build the error for events of a customer that cannot be removed now.
+
+    Args:
+        removed: How many events were removed.
+        found: How many events the customer had.
+    """
+    return InboxError(f"{removed} of {found} events were removed. The others are being processed: repeat this later.")
 
 
 def build_lease_lost(key: str) -> LeaseLost:

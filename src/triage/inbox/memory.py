@@ -20,6 +20,7 @@ from triage.inbox.base import (
     Inbox,
     build_heartbeat_name,
     build_lease_lost,
+    build_remaining,
     build_unreadable_key,
     find_customer,
     was_answered,
@@ -384,19 +385,16 @@ class MemoryInbox(Inbox):
                 return (trace for trace in map(_build_trace, rows.values()) if trace.conversation == conversation)
 
             numbers = find_events(customer, find_mentions, find_conversation)
-            return self._remove(rows[number] for number in numbers if rows[number].state != "leased")
+            removed = self._remove(rows[number] for number in numbers if rows[number].state != "leased")
+        if removed < len(numbers):
+            raise build_remaining(removed, len(numbers))
+        return removed
 
     @override
     def count_states(self, owner: str | None = None) -> Mapping[str, int]:
         with self._lock:
             rows = (row for row in self._rows.values() if owner in (None, row.owner))
             return dict.fromkeys(get_args(State), 0) | Counter(row.state for row in rows)
-
-    @override
-    def get_oldest_due(self, owner: str) -> float:
-        with self._lock:
-            now = self._clock()
-            return max((now - row.due for row in self._list_due(now, owner)), default=0.0)
 
     @override
     def close(self) -> None:

@@ -99,6 +99,8 @@ _OPTIONS: Mapping[str, Any] = {
     "prepare_threshold": None,
 }
 
+_PORTS = re.compile(r"[0-9, ]*")
+
 _INHERITED: list[Any] = []
 """Connection pools of the parent process, kept open on purpose."""
 
@@ -114,8 +116,8 @@ class PostgresInbox(TableInbox):
     Args:
         conninfo: `"postgresql://user:password@host/database"`, or libpq's form `"host=… dbname=…"`.
         connections: The maximum number of connections of this process.
-        keep: How long to keep finished events, such as `"30d"`. Workers remove older ones, a few at a time. Dead and
-            parked events are not removed. None keeps all events until you purge them.
+        keep: How long to keep finished events, such as `"30d"`, at least one day. Workers remove older ones, a few at
+            a time. Dead and parked events are not removed. None keeps all events until you purge them.
         clock: Returns the seconds since the epoch, for tests. Default: the clock of the server.
 
     Raises:
@@ -141,7 +143,7 @@ class PostgresInbox(TableInbox):
                 "PostgresInbox needs postgresql://USER:PASSWORD@HOST/DATABASE, or host=… dbname=…."
             )
         parameters = _parse_conninfo(conninfo)
-        self._name = f"{parameters.get('host', 'localhost')}/{parameters.get('dbname', '')}"
+        self._name = _describe(parameters)
         self._conninfo = conninfo
         self._libpq = {name: value for name, value in _LIBPQ_DEFAULTS.items() if name not in parameters}
         self._connections = connections
@@ -234,6 +236,7 @@ class PostgresInbox(TableInbox):
         try:
             # Connect without the pool, which would retry for a while, to report a wrong password at once.
             with psycopg.connect(self._conninfo, **self._libpq, **_OPTIONS) as connection:
+                self._name = f"{connection.info.host}/{connection.info.dbname}"
                 # Read first, because a role without the right to create tables may not even try.
                 version = _read_version(connection)
                 if version > newest:
@@ -271,10 +274,23 @@ def _parse_conninfo(conninfo: str) -> dict[str, Any]:
             "?ssl=require, have other names (sslmode=require), and reserved characters in a password are written in "
             "percent-encoding: @ as %40."
         ) from None
-    if "@" in str(parameters.get("host", "")):
-        # libpq ends the password at the first "@", and would take the rest for the name of the host.
-        raise ConfigurationError("PostgresInbox: the password contains an @. Write it as %40.")
+    # libpq ends the password at the first "@" or "/", and would take the rest for the host, the port or the database.
+    if any("@" in str(parameters.get(name, "")) for name in ("host", "port", "dbname")) or not _PORTS.fullmatch(
+        str(parameters.get("port", ""))
+    ):
+        raise ConfigurationError(
+            "PostgresInbox: the host, the port or the name of the database is not valid. If the password contains @ or "
+            "/, write them as %40 and %2F."
+        )
     return parameters
+
+
+def _describe(parameters: Mapping[str, Any]) -> str:
+    """Name the database without the password. The environment or a service file may name what is not in the address."""
+    if "service" in parameters:
+        return f"service={parameters['service']}"
+    host = parameters.get("host") or os.environ.get("PGHOST", "localhost")
+    return f"{host}/{parameters.get('dbname') or os.environ.get('PGDATABASE', '')}"
 
 
 class _ConversationLeased(InboxError):  # noqa: N818 - not an error for the caller

@@ -53,7 +53,7 @@ UPDATE triage_events
 SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fencing_token = fencing_token + 1, changed = :now,
   error = CASE WHEN state = 'leased' THEN {interrupted} ELSE error END
 WHERE number IN (SELECT number FROM picked)
-RETURNING number, event, ledger, attempts, fencing_token, received, error
+RETURNING number, key, owner, conversation, event, ledger, attempts, fencing_token, received, error
 
 -- name: lease
 WITH picked AS MATERIALIZED (
@@ -186,8 +186,10 @@ ON CONFLICT (name) DO UPDATE SET changed = :now, value = :now;
 SELECT :now - value FROM triage_limits WHERE name = :name;
 
 -- name: get_lag
-SELECT :now - min(due) FROM triage_events AS candidate
-WHERE {is_next} AND (CAST(:owner AS TEXT) IS NULL OR owner = :owner);
+SELECT :now - due FROM triage_events AS candidate WHERE {is_next} ORDER BY due, number LIMIT 1;
+
+-- name: get_lag_owned
+SELECT :now - due FROM triage_events AS candidate WHERE {is_next} AND owner = :owner ORDER BY due, number LIMIT 1;
 
 
 -- Operators
@@ -245,6 +247,3 @@ DELETE FROM triage_events WHERE number = :number AND state <> 'leased';
 
 -- name: count_states
 SELECT state, count(*) FROM triage_events WHERE CAST(:owner AS TEXT) IS NULL OR owner = :owner GROUP BY state;
-
--- name: get_oldest_due
-SELECT :now - due FROM triage_events AS candidate WHERE {is_next} AND owner = :owner ORDER BY due, number LIMIT 1;

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
+from triage.inbox.address import parse_address
 from triage.inbox.table import TableInbox
 from triage.limits import Duration
 
@@ -73,8 +74,8 @@ class SQLiteInbox(TableInbox):
 
     Args:
         path: The file. If it does not exist, it is created, readable only by its owner.
-        keep: How long to keep finished events, such as `"30d"`. Workers remove older ones, a few at a time. Dead and
-            parked events are not removed. None keeps all events until you purge them.
+        keep: How long to keep finished events, such as `"30d"`, at least one day. Workers remove older ones, a few at
+            a time. Dead and parked events are not removed. None keeps all events until you purge them.
         clock: Returns the seconds since the epoch.
 
     Raises:
@@ -84,7 +85,7 @@ class SQLiteInbox(TableInbox):
     def __init__(
         self, path: str | Path, *, keep: Duration | None = None, clock: Callable[[], float] = time.time
     ) -> None:
-        self._path = str(path)
+        self._path = path = _parse_path(path)
         # The application may change its current directory.
         self._file = Path(path).absolute()
         self._lock = threading.Lock()
@@ -127,11 +128,11 @@ class SQLiteInbox(TableInbox):
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except OSError as err:
-            raise ConfigurationError(f"The backup {path} cannot be created: {err}") from err
+            raise ConfigurationError(f"The backup {path} cannot be created: {err.strerror}") from err
         try:
             # Connections of its own, so that deliveries do not wait for the copy. If the inbox was removed, the mode
             # prevents an empty copy.
-            address = f"{Path(self._path).absolute().as_uri()}?mode=rw"
+            address = f"{self._file.as_uri()}?mode=rw"
             with closing(sqlite3.connect(address, uri=True)) as source, closing(sqlite3.connect(path)) as target:
                 source.backup(target)
         except sqlite3.Error as err:
@@ -186,7 +187,7 @@ class SQLiteInbox(TableInbox):
             self._check_file()
         except sqlite3.Error as err:
             # SQLite's messages, such as "database is locked", do not quote data.
-            raise self._build_error(str(err)) from err
+            raise self._build_error(f"{err}{_explain(err)}") from err
         finally:
             self._lock.release()
 
@@ -253,6 +254,15 @@ class SQLiteInbox(TableInbox):
         return f"SQLiteInbox({self._path!r})"
 
 
+def _parse_path(path: str | Path) -> str:
+    if isinstance(path, Path):
+        return str(path)
+    is_postgres, location = parse_address(path)
+    if is_postgres:
+        raise ConfigurationError("SQLiteInbox needs the path of a file. For PostgreSQL, use PostgresInbox.")
+    return location
+
+
 def _identify(path: Path) -> tuple[object, ...]:
     """Return what distinguishes a file and its write-ahead log from others of the same name."""
     # SQLite puts the log next to the file, not next to a symbolic link to it.
@@ -266,6 +276,13 @@ def _identify(path: Path) -> tuple[object, ...]:
         else:
             identity.append((status.st_dev, status.st_ino))
     return tuple(identity)
+
+
+def _explain(error: sqlite3.Error) -> str:
+    code: int = getattr(error, "sqlite_errorcode", 0) & 0xFF  # only errors of SQLite itself have one
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        return " (this user must be able to write to the file and to its directory)"
+    return ""
 
 
 def _wait_for_file(attempt: Callable[[], T], deadline: float) -> T:

@@ -1,7 +1,6 @@
 """The shared part of the inboxes that store events in database tables. The statements are in `queries.sql`."""
 
 import json
-import logging
 import re
 import time
 from abc import abstractmethod
@@ -13,7 +12,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from typing_extensions import override
 
-from triage.errors import InboxError
+from triage.errors import ConfigurationError, InboxError
 from triage.inbox.base import (
     CLOCK_STEP,
     INTERRUPTED,
@@ -21,6 +20,7 @@ from triage.inbox.base import (
     Inbox,
     build_heartbeat_name,
     build_lease_lost,
+    build_remaining,
     build_unreadable_key,
     find_customer,
     was_answered,
@@ -29,15 +29,17 @@ from triage.inbox.base import (
 from triage.inbox.traces import Trace, build_trace, find_events
 from triage.io.fork import register_at_fork
 from triage.limits import Duration, parse_duration
+from triage.log import get_logger
 from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State
 
-logger = logging.getLogger("triage")
+logger = get_logger("triage")
 
 M = TypeVar("M", bound=BaseModel)
 
 _BATCH = 100
 """How many events one statement removes or searches, so that no delivery waits for it for long."""
 _LONGEST_PAUSE = 1.0  # seconds between two such statements
+_SHORTEST_KEPT = 24 * 3600.0  # seconds; help desks repeat deliveries, and limits count the messages of a day
 _PURGE_INTERVAL = 60.0  # seconds between two searches for events that need not be kept any longer
 
 _UNDECODABLE = "this version of triage cannot read the stored event"
@@ -56,7 +58,7 @@ class TableInbox(Inbox):
             lock_rows=self._lock_rows, interrupted=f"'{INTERRUPTED}'", clock_step=str(CLOCK_STEP)
         )
         self._rebased_at = float("-inf")
-        self._keep = None if keep is None else parse_duration(keep, f"{type(self).__name__}: keep")
+        self._keep = None if keep is None else _parse_keep(keep, f"{type(self).__name__}: keep")
         self._next_purge = 0.0
         register_at_fork(self)
 
@@ -193,7 +195,8 @@ class TableInbox(Inbox):
 
     @override
     def get_lag(self, owner: str | None = None) -> float:
-        return max(0.0, self._fetch("get_lag", owner=owner)[0][0] or 0.0)
+        rows = self._fetch("get_lag" if owner is None else "get_lag_owned", owner=owner)
+        return max(0.0, rows[0][0]) if rows else 0.0
 
     @override
     def list_entries(
@@ -258,6 +261,8 @@ class TableInbox(Inbox):
                 else f"{removed} events were removed, but copies of their"
             )
             raise InboxError(f"{which} text remain, because another program is reading the inbox. Repeat this later.")
+        if removed < len(numbers):
+            raise build_remaining(removed, len(numbers))
         return removed
 
     def _erase_removed(self) -> bool:
@@ -281,11 +286,6 @@ class TableInbox(Inbox):
     def count_states(self, owner: str | None = None) -> Mapping[str, int]:
         return dict.fromkeys(get_args(State), 0) | dict(self._fetch("count_states", owner=owner))
 
-    @override
-    def get_oldest_due(self, owner: str) -> float:
-        rows = self._fetch("get_oldest_due", owner=owner)
-        return max(0.0, rows[0][0]) if rows else 0.0
-
     def _rebase(self) -> None:
         """Correct the times of events if the clock was set back. Check once a minute, because other processes write."""
         now = self._clock()
@@ -299,7 +299,7 @@ class TableInbox(Inbox):
     def _parse_jobs(self, rows: Iterable[Any], seconds: float) -> list[Job]:
         """Parse leased rows, and dead-letter those that cannot be parsed, because they would fail again and again."""
         jobs: list[Job] = []
-        for number, event, ledger, attempts, fencing_token, received, error in sorted(rows):
+        for number, key, owner, conversation, event, ledger, attempts, fencing_token, received, error in sorted(rows):
             try:
                 job = Job(
                     event=Event.model_validate_json(event),
@@ -312,7 +312,8 @@ class TableInbox(Inbox):
                 )
             except ValidationError:
                 # Not `logger.exception`: the error may quote stored data.
-                logger.error("event %s of the inbox was dead-lettered: %s", number, _UNDECODABLE)  # noqa: TRY400
+                fields = {"router": owner, "conversation_id": conversation.rpartition(":")[2], "key": key}
+                logger.error("the event was dead-lettered: %s", _UNDECODABLE, extra=fields)  # noqa: TRY400
                 self._change("dead_letter_undecodable", number=number, error=_UNDECODABLE)
             else:
                 jobs.append(job)
@@ -335,6 +336,13 @@ class TableInbox(Inbox):
     def _run(self, query: str, **values: Any) -> tuple[list[Any], int]:
         """Run a statement of `queries.sql`; return the rows and the number of changed rows."""
         return self._execute(self._queries[query], values | {"now": self._clock()})
+
+
+def _parse_keep(keep: Duration, where: str) -> float:
+    seconds = parse_duration(keep, where)
+    if seconds < _SHORTEST_KEPT:
+        raise ConfigurationError(f"{where} must be at least '1d', not {keep!r}. For thirty days, write '30d'.")
+    return seconds
 
 
 def load_queries(**fragments: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ again. A duplicate message does nothing, because the event is already leased or 
 """
 
 import atexit
-import logging
 import queue
 import threading
 import time
@@ -15,7 +14,9 @@ from typing import Any
 
 from triage.engine.attempt import ATTEMPTS
 from triage.errors import ConfigurationError, TriageError, describe_location
+from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork
+from triage.log import get_logger
 from triage.router import Router
 
 try:
@@ -23,7 +24,7 @@ try:
 except ImportError as err:  # pragma: no cover - the tests have it
     raise ConfigurationError("triage.integrations.celery needs Celery: pip install 'chat-triage[celery]'.") from err
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _SWEEP_LIMIT = 1000  # events that one sweep sends again
 _MOST_WAITING = 10_000  # keys that wait to be sent
@@ -50,18 +51,10 @@ def bind(
         The task `triage.process`, for `task_routes` and the like.
 
     Raises:
-        ConfigurationError: The Router has no inbox or only an `async_http`, the application already has tasks of this
-            name, or a value is out of range.
+        ConfigurationError: The Router has no inbox, its client, its classifier or one of its functions is async only,
+            the application already has tasks of this name, or a value is out of range.
     """
-    inbox = router.inbox
-    if inbox is None:
-        raise ConfigurationError("bind() needs a Router with an inbox: Router(…, inbox=PostgresInbox(url)).")
-    if router.engine.clients.is_async_only:
-        raise ConfigurationError("bind() needs a client for sync code, because Celery is sync: Router(…, http=…).")
-    if sweep <= 0 or attempts < 1:
-        raise ConfigurationError(f"bind(): sweep={sweep} and attempts={attempts} must be greater than 0.")
-    if f"{name}.process" in app.tasks:
-        raise ConfigurationError(f"{app.main} already has a task {name}.process. Pass another name: bind(…, name=…).")
+    inbox = _check_arguments(app, router, name, sweep, attempts)
 
     # Ignore the result: the outcome is already in the inbox and in the log.
     @app.task(name=f"{name}.process", ignore_result=True, shared=False)
@@ -84,6 +77,20 @@ def bind(
     # Let a sweep that no worker picks up expire, because the next one replaces it.
     app.add_periodic_task(sweep, re_enqueue.s(), name=f"{name}.sweep", expires=sweep)
     return process
+
+
+def _check_arguments(app: Celery, router: Router, name: str, sweep: float, attempts: int) -> Inbox:
+    """Return the Router's inbox, or raise `ConfigurationError`."""
+    if router.inbox is None:
+        raise ConfigurationError("bind() needs a Router with an inbox: Router(…, inbox=PostgresInbox(url)).")
+    async_only = router.engine.find_async_only()
+    if async_only is not None:
+        raise ConfigurationError(f"bind() needs sync code, because Celery is sync, and {async_only} is async only.")
+    if sweep <= 0 or attempts < 1:
+        raise ConfigurationError(f"bind(): sweep={sweep} and attempts={attempts} must be greater than 0.")
+    if f"{name}.process" in app.tasks:
+        raise ConfigurationError(f"{app.main} already has a task {name}.process. Pass another name: bind(…, name=…).")
+    return router.inbox
 
 
 class _Sender:
@@ -137,7 +144,7 @@ class _Sender:
 
     def _pause(self, key: str, reason: str) -> None:
         if time.monotonic() >= self._quiet_until:
-            logger.warning("%s and the events after it are left to the sweeper: %s", key, reason)
+            logger.warning("this event and those after it are left to the sweeper: %s", reason, extra={"key": key})
         self._quiet_until = time.monotonic() + self._quiet
 
     def before_fork(self) -> None:

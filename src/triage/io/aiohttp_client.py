@@ -7,8 +7,9 @@ it is installed.
 import re
 import ssl
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
@@ -22,6 +23,7 @@ _KEEP_ALIVE = 5.0  # seconds; as long as httpx2, because many servers close a co
 _LONGEST_HEADER = 32 * 1024  # bytes; aiohttp's own limit is 8 KiB
 _CHUNK = 64 * 1024  # bytes
 _HEADER_VALUE = re.compile(r"(?:[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?)?")
+_trace: ContextVar[Callable[[str, object], Awaitable[None]] | None] = ContextVar("_trace", default=None)
 _AUTOMATIC_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -34,6 +36,9 @@ class AiohttpClient:
         timeout: Seconds for opening a connection, and for each read.
     """
 
+    is_traceable = True
+    """True because `stream` reports to the extension `trace` when it is about to send a request."""
+
     def __init__(self, ssl_context: ssl.SSLContext, *, connections: int, timeout: float) -> None:
         self._session = _open_session(self, ssl_context, connections)
         self._timeout = _build_timeout(timeout, timeout, timeout)
@@ -45,7 +50,14 @@ class AiohttpClient:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, url: str, *, content: bytes | None, headers: Mapping[str, str], follow_redirects: bool
+        self,
+        method: str,
+        url: str,
+        *,
+        content: bytes | None,
+        headers: Mapping[str, str],
+        follow_redirects: bool,
+        extensions: Mapping[str, Any] | None = None,
     ) -> "AsyncGenerator[StreamedResponse]":
         """Make a call, and return a context manager with a response whose body has not been read.
 
@@ -55,6 +67,7 @@ class AiohttpClient:
             content: The body of the request.
             headers: The headers of the request.
             follow_redirects: Whether to follow redirects.
+            extensions: `{"trace": trace}` to call a function before the request is sent, as httpx2 does.
 
         Raises:
             ValueError: A header contains a character that must not be sent.
@@ -62,6 +75,7 @@ class AiohttpClient:
         """
         if not all(_HEADER_VALUE.fullmatch(value) for value in headers.values()):
             raise ValueError(ILLEGAL_HEADER)
+        _trace.set((extensions or {}).get("trace"))
         async with self._session.request(
             method, URL(url), data=content, headers=headers, allow_redirects=follow_redirects, timeout=self._timeout
         ) as response:
@@ -115,6 +129,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             aiohttp.ClientError: There is no response.
         """
         limits: Mapping[str, float | None] = request.extensions.get("timeout", {})
+        _trace.set(request.extensions.get("trace"))
         with _translate_timeouts():
             response = await self._session.request(
                 request.method,
@@ -147,6 +162,16 @@ class _Body(httpx2.AsyncByteStream):
         self._response.release()
 
 
+class _Request(aiohttp.ClientRequest):
+    """A request that reports when it has a connection and is about to be sent."""
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        trace = _trace.get()
+        if trace is not None:
+            await trace("aiohttp.send_request_headers.started", None)
+        return await super().send(conn)
+
+
 class _Connector(aiohttp.TCPConnector):
     """A connector whose connections close themselves when it is garbage-collected.
 
@@ -161,6 +186,7 @@ class _Connector(aiohttp.TCPConnector):
 def _open_session(owner: object, ssl_context: ssl.SSLContext, connections: int) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=_Connector(ssl=ssl_context, limit=connections, keepalive_timeout=_KEEP_ALIVE),
+        request_class=_Request,
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,  # it would decompress each chunk without a limit
         max_line_size=_LONGEST_HEADER,

@@ -5,12 +5,15 @@ import re
 import socket
 import ssl
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import cast
 
 from triage.errors import ConfigurationError
 
 _MAX_CAUSES = 10  # of an exception; the chain could be circular
-_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY")
+_PROXY_SETTINGS = (*_PROXIES, "NO_PROXY")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 NO_RESPONSE = "it did not respond in time"
 _TIMEOUTS = {
@@ -21,6 +24,9 @@ _TIMEOUTS = {
     "ReadTimeout": NO_RESPONSE,
     "TimeoutError": NO_RESPONSE,
 }
+_UNRESOLVED = "its host name could not be resolved"
+_REFUSED = "the connection was refused"
+_UNCONNECTED = frozenset({_UNRESOLVED, _REFUSED, _TIMEOUTS["ConnectTimeout"]})
 _CLOSED = frozenset(
     {
         *("RemoteProtocolError", "ReadError", "WriteError"),
@@ -45,7 +51,11 @@ def describe_connection_failure(error: BaseException) -> str | None:
     causes = list_causes(error)
     # The exceptions of the operating system say more than those of the client that they caused.
     reasons = [*map(_describe_system_error, causes), *map(_describe_client_error, causes)]
-    return next(filter(None, reasons), None)
+    reason = next(filter(None, reasons), None)
+    proxies = _find_set(_PROXIES)
+    if reason in _UNCONNECTED and proxies:
+        return f"{reason}; it may be the proxy, because {' and '.join(proxies)} is set"
+    return reason
 
 
 def list_causes(error: BaseException) -> list[BaseException]:
@@ -72,9 +82,9 @@ def _describe_system_error(error: BaseException) -> str | None:
         case ssl.SSLError():
             return "the TLS handshake failed"
         case socket.gaierror():
-            return "its host name could not be resolved"
+            return _UNRESOLVED
         case ConnectionRefusedError():
-            return "the connection was refused"
+            return _REFUSED
         case _:
             return None
 
@@ -89,9 +99,35 @@ def _describe_client_error(error: BaseException) -> str | None:
     return next((_TIMEOUTS[name] for name in names if name in _TIMEOUTS), None)
 
 
-def find_network_variables() -> list[str]:
-    """Return the names of the environment variables that are set and configure proxies or certificates."""
-    return [*_find_set(_PROXIES), *_find_set(_CERTIFICATES)]
+def check_network_variables(client: str) -> None:
+    """Check that the proxies and certificates which the environment configures can be used.
+
+    All clients take them from httpx2, so one check covers them all.
+
+    Args:
+        client: The client that will use them, such as `"Claude's client"`.
+
+    Raises:
+        ConfigurationError: They cannot be used. Otherwise, every call would fail.
+    """
+    names = [*_find_set(_PROXY_SETTINGS), *_find_set(_CERTIFICATES)]
+    try:
+        _try_variables(tuple((name, os.environ[name]) for name in names))
+    except Exception as error:
+        raise build_client_error(client, error) from error
+
+
+@lru_cache(maxsize=8)
+def _try_variables(variables: Sequence[tuple[str, str]]) -> None:
+    """Raise what httpx2 raises for variables. It reads them itself; the argument is the key of the cache."""
+    if not variables:
+        return
+    import httpx2
+
+    httpx2.Client().close()
+    directory = dict(variables).get("SSL_CERT_DIR")
+    if directory and not os.environ.get("SSL_CERT_FILE") and not Path(directory).is_dir():
+        raise NotADirectoryError  # OpenSSL accepts it, and then rejects every certificate
 
 
 def build_client_error(client: str, error: Exception) -> ConfigurationError:
@@ -104,7 +140,7 @@ def build_client_error(client: str, error: Exception) -> ConfigurationError:
         client: The client, such as `"Claude's client"`.
         error: The exception that its constructor raised.
     """
-    variables = _find_set(_PROXIES)
+    variables = _find_set(_PROXY_SETTINGS)
     match error:
         case ImportError():
             hint = "A SOCKS proxy needs another package: pip install 'httpx2[socks]'"

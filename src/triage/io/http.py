@@ -1,8 +1,10 @@
 """One HTTP call through a client of httpx, httpx2 or aiohttp, with a limit on the size of the response."""
 
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from time import monotonic
 from typing import Any, Protocol
 
 from triage.models import Response
@@ -12,6 +14,9 @@ MAX_RESPONSE = 16 * 1024 * 1024
 
 ILLEGAL_HEADER = "Illegal header value"
 """How the message begins with which a client rejects a header. The rest may quote the header, which may be a secret."""
+
+_ABOUT_TO_SEND = (".send_request_headers.started", ".send_request_body.started")
+"""Ends of the events that clients report to the extension `trace`, without the version of HTTP."""
 
 _ENCODINGS = {"": None, "identity": None, "gzip": 31, "x-gzip": 31}
 """The `wbits` with which zlib decompresses a content encoding; None if the body is not compressed."""
@@ -36,6 +41,17 @@ class AsyncHttpClient(Protocol):
         """Make a call, and return a context manager with a response whose body has not been read."""
         ...
 
+    async def aclose(self) -> None:
+        """Close the connections. The library does not call it, but tells async clients from sync ones by it."""
+        ...
+
+
+class RequestHeldBack(Exception):  # noqa: N818 - describes the request
+    """A request was not sent, because `may_send` returned False when the client was about to send it."""
+
+    def __init__(self) -> None:
+        super().__init__("not sent: the process was paused for too long before the call")
+
 
 class UnusableResponse(Exception):  # noqa: N818 - describes the response
     """The body of a response cannot be used. The message says why.
@@ -49,7 +65,16 @@ class UnusableResponse(Exception):  # noqa: N818 - describes the response
         self.status = status
 
 
-def fetch(client: HttpClient, method: str, url: str, *, content: bytes | None, headers: Mapping[str, str]) -> Response:
+def fetch(
+    client: HttpClient,
+    method: str,
+    url: str,
+    *,
+    content: bytes | None,
+    headers: Mapping[str, str],
+    limit: float = math.inf,
+    may_send: Callable[[], bool] | None = None,
+) -> Response:
     """Make a call with a sync client. A redirect is returned, not followed.
 
     Args:
@@ -58,24 +83,45 @@ def fetch(client: HttpClient, method: str, url: str, *, content: bytes | None, h
         url: The address.
         content: The body of the request.
         headers: The headers of the request.
+        limit: Seconds after which to stop reading the body. The caller may have given up waiting by then, but nobody
+            can interrupt the thread that reads a body that arrives byte by byte.
+        may_send: Called by a client of one of these packages once it is connected, right before it sends the request.
 
     Returns:
         The response, with its whole body.
 
     Raises:
+        RequestHeldBack: `may_send` returned False.
         UnusableResponse: The body is too large, or cannot be decompressed.
+        TimeoutError: The body was not complete in time.
         Exception: The client's own exceptions, if there is no response.
     """
-    with client.stream(method, url, **_build_options(content, headers)) as response:
+    deadline = monotonic() + limit
+    options = _build_options(content, headers)
+    if may_send is not None and _is_traceable(client):
+
+        def trace(event: str, info: object) -> None:
+            _check_permission(event, may_send)
+
+        options["extensions"] = {"trace": trace}
+    with client.stream(method, url, **options) as response:
         body = _Body(response)
         if not response.is_stream_consumed:
             for chunk in response.iter_raw():
                 body.add(chunk)
+                if monotonic() > deadline:
+                    raise TimeoutError
         return body.finish()
 
 
 async def fetch_async(
-    client: AsyncHttpClient, method: str, url: str, *, content: bytes | None, headers: Mapping[str, str]
+    client: AsyncHttpClient,
+    method: str,
+    url: str,
+    *,
+    content: bytes | None,
+    headers: Mapping[str, str],
+    may_send: Callable[[], bool] | None = None,
 ) -> Response:
     """Make a call with an async client, like `fetch`.
 
@@ -85,8 +131,16 @@ async def fetch_async(
         url: The address.
         content: The body of the request.
         headers: The headers of the request.
+        may_send: Called by a client of one of these packages once it is connected, right before it sends the request.
     """
-    async with client.stream(method, url, **_build_options(content, headers)) as response:
+    options = _build_options(content, headers)
+    if may_send is not None and _is_traceable(client):
+
+        async def trace(event: str, info: object) -> None:
+            _check_permission(event, may_send)
+
+        options["extensions"] = {"trace": trace}
+    async with client.stream(method, url, **options) as response:
         body = _Body(response)
         if not response.is_stream_consumed:
             async for chunk in response.aiter_raw():
@@ -98,6 +152,17 @@ def _build_options(content: bytes | None, headers: Mapping[str, str]) -> dict[st
     # The user's client may follow redirects by default. It must not, because the headers may contain a token.
     # Ask only for an encoding that can be decompressed step by step, up to a limit.
     return {"content": content, "headers": {**headers, "Accept-Encoding": "gzip"}, "follow_redirects": False}
+
+
+def _is_traceable(client: object) -> bool:
+    """Return whether the client is one of httpx or httpx2, or our own, and not merely an object with a `stream()`."""
+    return hasattr(client, "event_hooks") or getattr(client, "is_traceable", False)
+
+
+def _check_permission(event: str, may_send: Callable[[], bool]) -> None:
+    """Hold a request back if a client reports that it is about to send the head or the body."""
+    if event.endswith(_ABOUT_TO_SEND) and not may_send():
+        raise RequestHeldBack
 
 
 class _Body:

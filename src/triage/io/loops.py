@@ -35,3 +35,18 @@ def _get_shared_loop() -> asyncio.AbstractEventLoop:
         loop = _shared_loops[os.getpid()] = asyncio.new_event_loop()
         threading.Thread(target=loop.run_forever, name="triage-loop", daemon=True).start()
     return loop
+
+
+def require_asyncio() -> None:
+    """Raise an error that says what to do if async code runs on another event loop than asyncio's.
+
+    Raises:
+        RuntimeError: No asyncio event loop is running.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "triage's async methods need asyncio, but no asyncio event loop is running. Under Trio, call the sync "
+            "method in a thread: await trio.to_thread.run_sync(router.handle, raw_body, headers)."
+        ) from None

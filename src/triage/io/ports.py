@@ -5,6 +5,7 @@ coroutine to completion without an event loop.
 """
 
 import asyncio
+import inspect
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -124,6 +125,15 @@ class AsyncIO:
         """Let one task of this event loop in at a time."""
         async with mutex.tasks.get():
             yield
+
+
+def is_async_function(function: object) -> bool:
+    """Return whether a function, or an object that is called like one, is `async def`.
+
+    Args:
+        function: The function.
+    """
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -42,7 +42,6 @@ InboxCall: TypeAlias = Literal[
     "purge",
     "forget",
     "count_states",
-    "get_oldest_due",
     "list_related",
     "count_replies",
     "record_heartbeat",

@@ -127,7 +127,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._send(HttpResponse(411, {"Connection": "close"}, b"send a Content-Length"))
             return
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        length = int(self.headers.get("content-length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client closed the connection before it had sent the whole request
+            self.close_connection = True
+            return
         try:
             response = self._app(HttpRequest.parse(self.command, self.path, dict(self.headers.items()), body))
         except Drop:

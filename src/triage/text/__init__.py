@@ -1,8 +1,7 @@
 """Conversion between plain text and HTML, removal of quoted history and secrets, recognition of senders and names."""
 
-from triage.text import quotes, senders
 from triage.text.budget import TextBudget, limit_markup
-from triage.text.compare import normalize_for_comparison
+from triage.text.compare import compile_filled_in, normalize_for_comparison
 from triage.text.html import Plain, clean, from_html, looks_like_html, to_html
 from triage.text.names import clean_name
 from triage.text.quotes import Split, is_forward_subject, is_reply_subject, split_quotes
@@ -16,6 +15,7 @@ __all__ = [
     "TextBudget",
     "clean",
     "clean_name",
+    "compile_filled_in",
     "describe_automatic",
     "from_html",
     "is_forward_subject",
@@ -27,11 +27,4 @@ __all__ = [
     "scrub_secrets",
     "split_quotes",
     "to_html",
-    "warm_up",
 ]
-
-
-def warm_up() -> None:
-    """Read and compile the phrases of all languages now, so that the first message does not pay for it."""
-    quotes.load_phrases()
-    senders.load_phrases()

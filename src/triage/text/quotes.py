@@ -6,10 +6,10 @@ in `phrases/quotes.toml`.
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
+from triage.once import once
 from triage.text.html import clean
 from triage.text.phrases import read_phrases
 
@@ -93,9 +93,9 @@ _LABELS = {"from": _FROM, "date": _DATE, "to": _TO, "cc": _CC, "subject": _SUBJE
 _WORDS = r"(?:[\w&'\u2019.-]+(?:\ [\w&'\u2019.-]+){0,6})"
 
 
-@cache
+@once
 def load_phrases() -> _Phrases:
-    """Read and compile the phrases of all languages, once."""
+    """Read the phrases of all languages, once."""
     languages = read_phrases("quotes")
 
     def collect(key: str) -> frozenset[str]:

@@ -10,6 +10,7 @@ from functools import cache
 from typing import NamedTuple
 from unicodedata import normalize
 
+from triage.once import once
 from triage.text.html import clean
 from triage.text.phrases import read_phrases
 
@@ -311,9 +312,9 @@ class _Phrases(NamedTuple):
     """What must follow a phrase in a subject."""
 
 
-@cache
+@once
 def load_phrases() -> _Phrases:
-    """Read and compile the phrases of all languages, once."""
+    """Read the phrases of all languages, once."""
     languages = read_phrases("senders")
 
     def collect(key: str) -> list[str]:

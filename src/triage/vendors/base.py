@@ -97,6 +97,7 @@ __all__ = [
     "InvalidSignature",
     "Kind",
     "ListOf",
+    "Lookup",
     "Loose",
     "LooseTuple",
     "MalformedPayload",
@@ -158,6 +159,7 @@ Send: TypeAlias = Callable[[Request], Awaitable[Response]]
 """Make a call: returns a 2xx response, raises `VendorError` for anything else. It retries where that is safe."""
 
 _NOBODY = (None, "", "0")
+MOST_MESSAGES = 1000  # of a conversation; no help desk's API returns so many
 _EXAMINED_SENDERS = 10  # of the newest messages, because only the last of the customer decides whether to reply
 
 
@@ -295,6 +297,18 @@ class ErrorFacts(NamedTuple):
     """True if the same call would be rejected again."""
 
 
+class Lookup(NamedTuple):
+    """Ids or names that must exist in the account."""
+
+    kind: str
+    """What they name, `"teams"`."""
+    names: Sequence[str]
+    find: Callable[[Sequence[str], Send], Awaitable[Mapping[str, str] | None]]
+    """Returns those that exist, id to name; None if they cannot be listed."""
+    place: str = "the policy"
+    """Where they are configured."""
+
+
 class HelpDesk(Settings, ABC):
     """The base class of the adapters.
 
@@ -344,7 +358,8 @@ class HelpDesk(Settings, ABC):
     """Where a webhook names its conversation, such as `"data.item.id"`, for the log line of a delivery that contains no
     event."""
     event_paths: ClassVar[tuple[str, ...]] = ()
-    """Where a webhook has its own id: a path in the payload, or the name of a header in lower case."""
+    """Where a webhook has its own id: a path in the payload, or the name of a header in lower case. Empty if it has
+    none, as those of Help Scout and Crisp."""
     default_max_body: ClassVar[int] = 1024 * 1024
     """The size of the largest webhook to accept, in bytes, unless the Router says otherwise."""
     delivers_later: ClassVar[bool] = False
@@ -354,7 +369,7 @@ class HelpDesk(Settings, ABC):
     """Ids of users that are bots, such as those of other vendors. Their messages are no answers, and a
     conversation that is assigned to one of them is assigned to nobody."""
     base_url: Annotated[
-        str | None, Field(pattern=r"^https?://\S+$", description="an address such as https://proxy.example.com")
+        str | None, Field(pattern=r"^https?://[^\s@]+$", description="an address such as https://proxy.example.com")
     ] = None
 
     # Overridden by adapters
@@ -476,17 +491,22 @@ class HelpDesk(Settings, ABC):
         try:
             findings = [Finding("credentials", "ok", await self.check_user(send))]
         except (ConfigurationError, VendorError) as err:
-            return [Finding("credentials", "failed", f"{err}.".replace("..", "."))]
+            problem = f"{str(err).removesuffix('.')}."
+            is_unreachable = isinstance(err, VendorError) and err.status is None
+            advice = f" Check this machine's network and proxy, and the address {self.url}." if is_unreachable else ""
+            return [Finding("credentials", "failed", problem + advice)]
         names = _collect_names(actions)
-        lookups = {
-            "teams": self.find_teams,
-            "users": self.find_users,
-            "tags": self.find_tags,
-            "fields": self.find_fields,
-        }
-        return findings + [await self._look_up(kind, names[kind], lookups[kind], send) for kind in names if names[kind]]
+        lookups = [
+            Lookup("teams", names["teams"], self.find_teams),
+            Lookup("users", names["users"], self.find_users),
+            Lookup("tags", names["tags"], self.find_tags),
+            Lookup("fields", names["fields"], self.find_fields),
+            *self.find_settings(),
+        ]
+        return findings + [await self._look_up(lookup, send) for lookup in lookups if lookup.names]
 
-    async def _look_up(self, kind: str, names: Sequence[str], find: "_Find", send: Send) -> Finding:
+    async def _look_up(self, lookup: Lookup, send: Send) -> Finding:
+        kind, names, find, place = lookup
         try:
             existing = await find(names, send)
         except VendorError as err:
@@ -500,7 +520,7 @@ class HelpDesk(Settings, ABC):
         if not missing:
             return Finding(kind, "ok", ", ".join(names))
         found = ", ".join(f"{id_} ({label})" if label not in ("", id_) else id_ for id_, label in existing.items())
-        advice = f"Correct the policy, or create what is missing. There are: {found or 'none'}."
+        advice = f"Correct {place}, or create what is missing. There are: {found or 'none'}."
         return Finding(kind, "failed", f"{self.title} does not have {', '.join(missing)}. {advice}")
 
     async def check_user(self, send: Send) -> str:
@@ -527,6 +547,10 @@ class HelpDesk(Settings, ABC):
     async def find_fields(self, names: Sequence[str], send: Send) -> Mapping[str, str] | None:
         """Return the account's custom fields, id to name; None if they cannot be listed."""
         return None
+
+    def find_settings(self) -> Sequence[Lookup]:
+        """Return the settings that name something in the account, for `check_account` to look up."""
+        return ()
 
     # Planning
 
@@ -763,6 +787,7 @@ class HelpDesk(Settings, ABC):
             id_: The conversation's id.
             messages: The messages, oldest first, or functions that build them. With functions, the newest message is
                 built first, and only the beginnings of old messages are converted if a conversation is very long.
+                Only the newest 1,000 are kept.
             customer: The customer.
             subject: The subject.
             assignee: The id of the user to whom the conversation is assigned. Our own id counts as unassigned.
@@ -776,7 +801,9 @@ class HelpDesk(Settings, ABC):
             version: The vendor's version of this state.
             is_continued: True if messages before the first one are not shown, as in a webhook about a reply.
         """
-        built = _build_newest_first(list(messages))
+        items = list(messages)
+        is_continued = is_continued or len(items) > MOST_MESSAGES
+        built = _build_newest_first(items[-MOST_MESSAGES:])
         kept = [message for message in built if message.text or message.attachments or message.role == "customer"]
         customer = customer or Customer()
         sender = _Sender(customer, clean(subject or ""))
@@ -840,9 +867,6 @@ def _remove_history(messages: Sequence[Message], subject: str, *, is_continued: 
             message = message.model_copy(update={"text": text, "quoted": quoted})
         yield message
         is_reply = is_reply if message.role == "note" else True
-
-
-_Find: TypeAlias = Callable[[Sequence[str], Send], Awaitable[Mapping[str, str] | None]]
 
 
 def _collect_names(actions: Iterable[Action]) -> dict[str, list[str]]:

@@ -1,7 +1,6 @@
 """Front: https://dev.frontapp.com/docs/webhooks-1 and https://dev.frontapp.com/reference/conversations."""
 
 import json
-import logging
 import re
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from triage.errors import (
     VendorError,
 )
 from triage.io.retry import parse_seconds
+from triage.log import get_logger
 from triage.models import (
     Conversation,
     Customer,
@@ -41,7 +41,7 @@ from triage.text import (
     normalize_for_comparison,
     to_html,
 )
-from triage.vendors.base import ErrorFacts, HelpDesk, Send, merge_fields
+from triage.vendors.base import ErrorFacts, HelpDesk, Lookup, Send, merge_fields
 from triage.vendors.front_payload import (
     FIRST_WITHIN,
     ID,
@@ -74,7 +74,7 @@ from triage.vendors.signing import decode_base64, explain_rejection, explain_tim
 
 Source: TypeAlias = Literal["application", "rule"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 # The event for a customer's message, in each of the two webhook systems: https://dev.frontapp.com/reference/events
@@ -191,6 +191,14 @@ class Front(HelpDesk):
             problem = "is blocked" if author else "does not exist, or the token may not see it"
             raise ConfigurationError(f"The teammate {self.author_id} {problem}. Set author_id to one of: {found}.")
         return f"company {company}, teammate {self.author_id}"
+
+    def find_settings(self) -> Sequence[Lookup]:
+        """Return the channel that sends replies, and the inboxes to triage."""
+        channels = [self.channel_id] if self.channel_id else []
+        return [
+            Lookup("channels", channels, lambda _, send: self._list_names("/channels", send), "channel_id"),
+            Lookup("inboxes", self.inboxes, lambda _, send: self._list_names("/inboxes", send), "inboxes"),
+        ]
 
     async def find_teams(self, ids: Sequence[str], send: Send) -> Mapping[str, str] | None:
         """Return the inboxes, unless tags represent the teams."""

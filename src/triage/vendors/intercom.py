@@ -1,6 +1,5 @@
 """Intercom: https://developers.intercom.com/docs/webhooks and /docs/references/rest-api."""
 
-import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -11,6 +10,7 @@ from pydantic import Field, JsonValue, PrivateAttr
 
 from triage.actions import Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import ConfigurationError, ConversationIgnored, InvalidSignature, MalformedPayload, VendorError
+from triage.log import get_logger
 from triage.models import (
     Conversation,
     Delivery,
@@ -55,7 +55,7 @@ from triage.vendors.responses import parse_response
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import decode_hex, explain_rejection
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Topic: TypeAlias = Literal[
     "conversation.user.created", "conversation.user.replied", "ticket.created", "ticket.contact.replied"
@@ -146,12 +146,18 @@ class Intercom(HelpDesk):
     # Checking the set-up
 
     async def check_user(self, send: Send) -> str:
-        """Check that the access token belongs to the workspace, and that `admin_id` is one of its teammates."""
-        workspace = (await self.get(Me, "/me", send)).workspace
+        """Check that the access token belongs to the workspace, its region, and that `admin_id` is a teammate."""
+        me = await self.get(Me, "/me", send)
+        workspace, region = me.workspace, (me.region or "").lower()
         if self.workspace_id and workspace and workspace != self.workspace_id:
             raise ConfigurationError(
                 f"The access token belongs to workspace {workspace}, but workspace_id is {self.workspace_id}: use the "
                 f"token of that workspace, or correct workspace_id."
+            )
+        # With a `base_url`, the region is not used.
+        if self.base_url is None and region in _URLS and region != self.region:
+            raise ConfigurationError(
+                f"The workspace is hosted in the region {region}, but region is {self.region}: set it to {region}."
             )
         admins = await self.find_users((), send)
         if self.admin_id not in admins:

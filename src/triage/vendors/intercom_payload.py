@@ -374,6 +374,7 @@ class Me(Payload):
     """The response to `GET /me`."""
 
     workspace: Loose[str] = Field(default=None, validation_alias=AliasPath("app", "id_code"))
+    region: Loose[str] = Field(default=None, validation_alias=AliasPath("app", "region"))
 
 
 class Named(Payload):

@@ -1,7 +1,6 @@
 """Parse the JSON that vendors send: strict where an adapter needs a value, tolerant everywhere else."""
 
 import json
-import logging
 import re
 import threading
 from collections.abc import Mapping
@@ -21,8 +20,9 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from triage.errors import MalformedPayload
+from triage.log import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -172,7 +172,7 @@ def explain_body(body: bytes) -> str:
     Args:
         body: The body as it was passed to the Router.
     """
-    if not body:
+    if not body.strip():
         return "the body is empty: a proxy or a middleware has read it, or the framework does not read chunked requests"
     if _BASE64_OBJECT.fullmatch(body):
         return "the body is base64; decode it first, as AWS demands if isBase64Encoded is true"

@@ -42,11 +42,17 @@ def _unquote_secret(value: object) -> object:
     return unquote(value) if isinstance(value, str) else value
 
 
+def _check_secret(secret: str) -> str:
+    if not secret.isprintable():  # two lines, or an invisible character of a web page
+        raise PydanticCustomError("characters", "contains invisible characters")
+    return secret
+
+
 def _normalize_secrets(value: str | Sequence[str]) -> tuple[str, ...]:
     secrets = tuple(unquote(secret) for secret in ([value] if isinstance(value, str) else value))
     if not secrets or not all(secrets):
         raise PydanticCustomError("empty", "is empty")
-    return secrets
+    return tuple(map(_check_secret, secrets))
 
 
 def _sort_set(value: Any) -> Any:
@@ -61,6 +67,7 @@ Secret: TypeAlias = Annotated[
     str,
     BeforeValidator(_unquote_secret),
     StringConstraints(min_length=1),
+    AfterValidator(_check_secret),
     PlainSerializer(_mask),
     _Mark.SECRET,
 ]
@@ -190,11 +197,15 @@ class Settings(BaseModel):
                 return f"{cls.title} needs {label}{_continue(' (', cls._description(field), ')')}."
             case kind if kind in _EMPTY:
                 return f"{cls.title}'s {label} is empty. Set it{_continue(' to ', cls._description(field))}."
+            case "characters":
+                return f"{cls.title}'s {label} contains line breaks or other invisible characters. Copy it again."
             case kind:
                 expected = problem["msg"].removeprefix("Input should be ")
                 if kind != "literal_error":
                     expected = cls._description(field) or expected
-                value = "" if cls._is_marked(field, _Mark.SECRET) else f", not {shorten(problem['input'])}"
+                # An address may contain a password, too.
+                is_secret = cls._is_marked(field, _Mark.SECRET) or "@" in str(problem["input"])
+                value = "" if is_secret else f", not {shorten(problem['input'])}"
                 return f"{cls.title}'s {label} must be {expected}{value}."
 
     @classmethod

@@ -90,13 +90,23 @@ def explain_rejection(delivery: Delivery, name: str, secret: str, *, stamp: str 
     value = headers.get(name.lower(), "").strip()
     if not value:
         return f"{name} is absent{_explain_absence(headers, name)}"
+    if problem := _explain_form(name, value) or explain_body(delivery.body):
+        return problem
+    if stamp is not None and (problem := _explain_stamp(stamp, headers, name)):
+        return problem
+    return f"{name} does not fit {secret} and these bytes; check the secret, and pass the body as it was received"
+
+
+def _explain_form(name: str, value: str) -> str:
+    """Return why a header cannot be a signature or a time, whatever the secret is, or an empty string."""
     if value.startswith(("[", "(")):
         return f"{name} is a list, not text; pass one value for each header"
-    if problem := explain_body(delivery.body):
-        return problem
-    if stamp is not None and not headers.get(stamp.lower(), "").strip():
-        return f"{stamp} is absent, and {name} covers it"
-    return f"{name} does not fit {secret} and these bytes; check the secret, and pass the body as it was received"
+    return f"{name} is repeated; a proxy must pass it only once" if ", " in value else ""
+
+
+def _explain_stamp(stamp: str, headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(stamp.lower(), "").strip()
+    return _explain_form(stamp, value) if value else f"{stamp} is absent, and {name} covers it"
 
 
 def _explain_absence(headers: Mapping[str, str], name: str) -> str:

@@ -1,7 +1,6 @@
 """Zendesk: https://developer.zendesk.com/documentation/webhooks and /api-reference/ticketing."""
 
 import base64
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from triage.errors import (
     VendorError,
 )
 from triage.io.retry import parse_seconds
+from triage.log import get_logger
 from triage.models import (
     Conversation,
     Customer,
@@ -37,7 +37,7 @@ from triage.models import (
     Response,
     Step,
 )
-from triage.text import clean, normalize_for_comparison, to_html
+from triage.text import clean, compile_filled_in, normalize_for_comparison, to_html
 from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Role, Send, add_names, build_steps, merge_fields, select
 from triage.vendors.oauth import ClientCredentials
 from triage.vendors.payload import parse_json, safe_word, sort_key
@@ -72,7 +72,7 @@ from triage.vendors.zendesk_payload import (
     parse_trigger_json,
 )
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 EventName: TypeAlias = Literal["ticket.created", "ticket.comment_added", "messaging_ticket.message_added"]
 
@@ -95,7 +95,7 @@ _MISSING_WAIT = 120.0  # seconds; longer than the API takes to show a new ticket
 _SAMPLE_TOLERANCE = timedelta(hours=1)
 # A whole placeholder, `{{ticket.id}}` or `{{dc.holding_reply}}`. Filters and Liquid blocks are never left alone.
 _PLACEHOLDER = re.compile(r"\{\{\s*[\w.:-]+\s*\}\}", re.ASCII)
-_LONGEST_EXPANSION = ".{0,10000}"
+_LONGEST_EXPANSION = 10_000  # characters
 
 
 class Zendesk(HelpDesk):
@@ -509,9 +509,8 @@ class Zendesk(HelpDesk):
         """Return whether `action` wrote `message`, in which Zendesk may have filled in placeholders."""
         role = "bot" if isinstance(action, Reply) else "note"
         parts = _PLACEHOLDER.split(clean(action.body)) if self._has_placeholders(action) else [clean(action.body)]
-        pattern = _LONGEST_EXPANSION.join(re.escape(normalize_for_comparison(part)) for part in parts)
-        text = normalize_for_comparison(message.text)
-        return message.role == role and re.fullmatch(pattern, text, re.DOTALL) is not None
+        pattern = compile_filled_in([normalize_for_comparison(part) for part in parts], _LONGEST_EXPANSION)
+        return message.role == role and pattern.fullmatch(normalize_for_comparison(message.text)) is not None
 
     def _has_placeholders(self, action: Reply | Note) -> bool:
         return self.placeholders and isinstance(action, Reply)
@@ -749,9 +748,12 @@ def _list_exhausted(response: Response) -> list[tuple[str, float]]:
         if reset is not None and parse_seconds(headers, f"{prefix}-remaining") == 0:
             exhausted.append((prefix, reset))
     for name, value in headers.items():
-        match = re.search(r"remaining=0\b.*?\bresets=(\d{1,6})", value)
-        if match and name.startswith(("zendesk-ratelimit-", "zendesk-rate-limit-")):
-            exhausted.append((name, float(match[1])))
+        if name.startswith(("zendesk-ratelimit-", "zendesk-rate-limit-")):
+            # "total=100; remaining=0; resets=41"
+            limit = {key.strip(): number for key, _, number in (part.partition("=") for part in value.split(";"))}
+            reset = parse_seconds(limit, "resets")
+            if reset is not None and parse_seconds(limit, "remaining") == 0:
+                exhausted.append((name, reset))
     return exhausted
 
 

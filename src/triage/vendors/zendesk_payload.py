@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import re
 from abc import abstractmethod
 from collections import Counter
@@ -13,12 +12,13 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import AliasChoices, AliasPath, AwareDatetime, Field, JsonValue
 
 from triage.errors import MalformedPayload
+from triage.log import get_logger
 from triage.models import Customer
 from triage.text import Plain, clean, from_html, normalize_for_comparison
 from triage.vendors.base import Id, Kind, Role
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # Any other role is a machine, which never gets an answer.
 ROLES: Mapping[str, Role] = {"end-user": "customer", "agent": "agent", "admin": "agent"}

@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.api import Api
 from triage import Bucket, Buckets, ClassifierError, ConfigurationError, Conversation, Message, Verdict
-from triage.classifiers import Classifier, ClassifierLike, Claude, Rules, as_classifier
+from triage.classifiers import Classifier, ClassifierLike, Claude, Rules, Vote, as_classifier
 
 BUCKETS = Buckets([Bucket("billing", "Invoices"), Bucket("general", "Anything else")])
 SECRET = "4711"
@@ -145,6 +145,15 @@ def test_an_async_classifier_works_in_async_code_only(value: ClassifierLike) -> 
     with pytest.raises(ConfigurationError, match=r"async only: call handle_async\(\), or give it a classify\(\)"):
         classify(Api("sync"), classifier)
     gc.collect()  # a coroutine that was never awaited would be reported now
+
+
+def test_a_classifier_says_whether_sync_code_can_use_it() -> None:
+    sync: list[ClassifierLike] = [SyncSubclass(), SyncObject(), CallableObject()]
+    async_only: list[ClassifierLike] = [AsyncSubclass(), AsyncObject(), choose_async, AsyncCallableObject()]
+    assert all(as_classifier(value).is_async_only for value in async_only)
+    assert not any(as_classifier(value).is_async_only for value in sync)
+    assert Vote([SyncSubclass(), AsyncSubclass()]).is_async_only
+    assert not Vote([SyncSubclass(), SyncSubclass()]).is_async_only
 
 
 def test_a_classifier_is_returned_as_it_is() -> None:
@@ -302,7 +311,11 @@ def test_a_function_that_returns_another_type_is_reported_without_the_value(api:
 
     with pytest.raises(ClassifierError) as caught:
         classify(api, as_classifier(return_answer))
-    assert str(caught.value) == f"return_answer must return a bucket name or a Verdict, not {type(answer).__name__}"
+    line = return_answer.__code__.co_firstlineno
+    assert str(caught.value) == (
+        f"return_answer (defined at {__file__}:{line}) must return a bucket name or a Verdict, not "
+        f"{type(answer).__name__}"
+    )
 
 
 def test_an_object_that_returns_another_type_is_reported_without_the_value(api: Api) -> None:
@@ -316,7 +329,8 @@ def test_an_object_that_returns_another_type_is_reported_without_the_value(api: 
     method = "classify" if api.name == "sync" else "classify_async"
     with pytest.raises(ClassifierError) as caught:
         classify(api, as_classifier(Mistaken()))
-    assert str(caught.value) == f"Mistaken.{method}() must return a Verdict, not str"
+    line = getattr(Mistaken, method).__code__.co_firstlineno
+    assert str(caught.value) == f"Mistaken.{method}() (defined at {__file__}:{line}) must return a Verdict, not str"
 
 
 def test_a_classify_method_that_returns_a_coroutine_is_reported(api: Api) -> None:

@@ -167,8 +167,8 @@ def test_transient_failures_are_retried(ask_both: Ask, failure: dict[str, Any]) 
     ("failure", "reason"),
     [
         ({"status": 400}, "Claude returned 400 (invalid_request_error)"),
-        ({"status": 401}, "Claude returned 401 (authentication_error)"),
-        ({"status": 402}, "Claude returned 402 (billing_error)"),
+        ({"status": 401}, "Claude returned 401 (authentication_error): the API key is wrong or was revoked"),
+        ({"status": 402}, "Claude returned 402 (billing_error): see Billing in the Console"),
         ({"status": 404}, "Claude returned 404 (not_found_error)"),
         (
             {"status": 429, "code": "enforced_spend_limit_reached"},
@@ -517,7 +517,7 @@ def test_warming_up_makes_no_call_but_reports_a_missing_key(fake: FakeClaude) ->
     [
         (lambda: Claude(" "), "model is empty"),
         (lambda: Claude(api_key=""), "api_key is empty"),
-        (lambda: Claude(api_key="sk-ant\n"), "contains whitespace"),
+        (lambda: Claude(api_key="sk-ant\nx"), "contains whitespace"),
         (lambda: Claude(deadline=0), "positive number of seconds, not 0"),
         (lambda: Claude(deadline=float("nan")), "positive number of seconds, not nan"),
         (lambda: Claude(max_tokens=0), "at least 1"),

@@ -25,7 +25,7 @@ def test_an_inbox_is_named_by_its_router(project: Project) -> None:
         ("triag.db", "There is no file 'triag.db'", 2),
         ("postgresql://127.0.0.1:1/nothing", "cannot be opened", 2),
         ("helpdesk:without_inbox", "This Router has no inbox", 1),
-        ("helpdesk:Nested.number", "is not a Router and does not return one", 2),
+        ("helpdesk:Nested.number", "is not a Router and does not return one: it is int", 2),
         ("helpdesk:Nested.nothing", "helpdesk has no 'Nested.nothing'", 2),
         ("nowhere.at:all", "There is no module 'nowhere' here", 2),
     ],
@@ -40,10 +40,31 @@ def test_a_router_that_cannot_be_imported_is_reported(project: Project, monkeypa
     assert "Set INTERCOM_CLIENT_SECRET" in project.run("replay", "helpdesk:router", exit_code=2).output
 
 
-def test_a_mistake_in_the_users_own_module_is_not_hidden(project: Project) -> None:
-    (project.directory / "broken.py").write_text("import something_else")
-    result = CliRunner().invoke(triage, ["replay", "broken:router"])
-    assert isinstance(result.exception, ModuleNotFoundError)
+@pytest.mark.parametrize("command", ["work", "replay", "check", "eval", "inbox"])
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import something_else", "ModuleNotFoundError at broken.py:1: No module named 'something_else'."),
+        ("\nraise ValueError('no\\nport')", "ValueError at broken.py:2: no port."),
+        ("def router(:", "SyntaxError: invalid syntax (broken.py, line 1)."),
+        ("def router():\n    return {}['port']", "KeyError at broken.py:2: 'port'."),
+        ("def router(port): ...", "broken:router needs arguments. Name a function that needs none, or its result."),
+        ("", "broken has no 'router'. It has no Router."),
+        ("from helpdesk import without_inbox as b, router as a", "broken has no 'router'. Its Routers are: b, a."),
+        ("from helpdesk import Nested as router", "broken:router is not a Router"),
+    ],
+)
+def test_a_mistake_in_the_users_own_module_is_reported_in_one_line(
+    project: Project, command: str, source: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    (project.directory / "broken.py").write_text(source)
+    (project.directory / "data.csv").write_text("text,bucket\nHello,general\n")
+    arguments = {"eval": ["eval", "broken:router", "data.csv"], "inbox": ["inbox", "stats", "-i", "broken:router"]}
+    output = project.run(*arguments.get(command, [command, "broken:router"]), exit_code=2).output
+    (line,) = output.splitlines()
+    assert line.startswith("Error: ")
+    assert message in line.replace(f"{project.directory}/", "")
 
 
 def test_modules_are_imported_from_the_current_directory(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,9 @@
 import json
 import re
 from datetime import UTC, datetime
+from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -143,7 +145,7 @@ def test_stats_fail_if_a_limit_is_exceeded(project: Project) -> None:
     output = project.run("inbox", "stats", "--max-age", "5m", exit_code=1).output
     assert re.search(r"an event has waited 600(\.\d)? s, more than 300 s: is a worker running\?", output)
     output = project.run("inbox", "stats", "--max-dead", "0", "--json", exit_code=1).output
-    assert "1 events are dead, more than 0" in output
+    assert "dead events: 1, more than 0" in output
     assert "must be a duration" in project.run("inbox", "stats", "--max-age", "soon", exit_code=2).output
 
 
@@ -187,6 +189,21 @@ def test_redo_changes_nothing_without_a_confirmation(project: Project) -> None:
     assert project.get_state(key) == "finished"
     result = CliRunner().invoke(triage, ["inbox", "redo", key, "--inbox", str(project.path)], input="y\n")
     assert (result.exit_code, project.get_state(key)) == (0, "ready")
+
+
+def test_redo_leaves_out_events_that_changed_after_they_were_shown(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = project.store_and_route()
+
+    def confirm(*_: Any, **options: Any) -> None:
+        project.inbox._execute("UPDATE triage_events SET changed = changed + 1", {})
+
+    monkeypatch.setattr(click, "confirm", confirm)
+    output = project.run("inbox", "redo", key, exit_code=1).output
+    assert "0 events will be processed again." in output
+    assert "1 event changed in the meantime. Look at them again." in output
+    assert project.get_state(key) == "finished"
 
 
 def test_redo_asks_for_a_new_verdict_on_request(project: Project) -> None:
@@ -312,7 +329,7 @@ def test_forget_removes_the_verdicts_about_a_customer_from_recordings(project: P
             recorded.classify(ask_about(f"Charged again, {email}", email=email), BUCKETS)
     options = [option for path in paths for option in ("--cassette", str(path))]
     output = project.run("inbox", "forget", "Mira@Example.com", *options).output
-    assert output.splitlines() == ["0 events removed.", *(f"1 verdict removed from {path}." for path in paths)]
+    assert output.splitlines() == [*(f"1 verdict removed from {path}." for path in paths), "0 events removed."]
     assert all("mira" not in path.read_text() and "jonas" in path.read_text() for path in paths)
     output = project.run("inbox", "forget", "mira@example.com", *options).output
     assert f"0 verdicts removed from {paths[1]}." in output

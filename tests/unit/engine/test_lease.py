@@ -48,6 +48,14 @@ def test_a_lease_that_may_expire_during_a_call_is_renewed_with_its_ledger(
     assert (entry.due, entry.ledger.status) == (clock() + LEASE, "review")
 
 
+@pytest.mark.parametrize(("seconds", "may_send"), [(44, True), (45, False), (-1, False)])
+def test_a_call_is_sent_if_enough_of_the_lease_is_left(
+    lease: Lease, clock: Clock, seconds: float, may_send: bool
+) -> None:
+    clock.now += seconds
+    assert lease.may_send() is may_send
+
+
 def test_a_lease_that_another_worker_has_taken_over_is_lost(lease: Lease, inbox: FaultyInbox, clock: Clock) -> None:
     clock.now += LEASE + 1
     lease_one(inbox)

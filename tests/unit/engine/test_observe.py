@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import Desk, IntercomDesk, by_name
+from tests.helpers.records import get_fields
 from tests.helpers.routing import handle, only
 from tests.helpers.watched import WatchedInbox
 from triage import (
@@ -465,12 +466,6 @@ def test_the_log_line_begins_with_the_routers_name(desk: Desk, caplog: pytest.Lo
         .getMessage()
         .startswith(f"sales routed conversation={outcome.conversation_id} event={outcome.event_id} key=sales:")
     )
-
-
-def get_fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Return the attributes that are not those of every record."""
-    usual = {*logging.makeLogRecord({}).__dict__, "message", "asctime"}
-    return {name: value for name, value in record.__dict__.items() if name not in usual}
 
 
 def test_the_record_has_plain_fields_and_no_object(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from triage import ConfigurationError
 from triage.engine.offload import run_adapter
 from triage.io.ports import AsyncIO, SyncIO, run
 from triage.models import Request, Response
@@ -118,3 +119,11 @@ def test_a_task_that_is_cancelled_while_the_adapter_works_ends_without_another_e
         released.set()
 
     asyncio.run(main())
+
+
+def test_an_adapter_that_awaits_something_else_is_reported() -> None:
+    async def read(send: Send) -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(ConfigurationError, match=r"awaits something else than send\(\)"):
+        asyncio.run(run_adapter(read, Calls().send, AsyncIO()))

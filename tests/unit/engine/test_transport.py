@@ -3,24 +3,28 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.helpers.desks.base import Clock
+from tests.helpers.events import LEASE, build_event, lease_one
 from triage import VendorError
 from triage.engine.breaker import CircuitBreaker
 from triage.engine.clients import HttpClients
+from triage.engine.lease import Lease
 from triage.engine.transport import LONGEST_WAIT, TokenCache, Transport
+from triage.errors import LeaseLost
 from triage.inbox import MemoryInbox
 from triage.io.clients import Mutex
 from triage.io.http import MAX_RESPONSE
 from triage.io.ports import AsyncIO, SyncIO, run
 from triage.io.retry import RetryPolicy
 from triage.models import Request, Response, Token
-from triage.testing.server import HttpResponse, serve
+from triage.testing.server import HttpRequest, HttpResponse, serve
 from triage.vendors import Intercom
 from triage.vendors.base import Auth, Vendor
 
@@ -269,6 +273,57 @@ def test_a_defect_of_the_client_is_not_taken_for_a_service_that_is_down() -> Non
     with pytest.raises(AttributeError):
         service.send(READ)
     assert run(service.breaker.retry_after(service)) == 0
+
+
+# Calls of a worker that may have lost its lease
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def inbox(clock: Clock) -> MemoryInbox:
+    inbox = MemoryInbox(clock=clock)
+    inbox.add(build_event())
+    return inbox
+
+
+def send_leased(inbox: MemoryInbox, clock: Clock, pause: Callable[[], object]) -> list[HttpRequest]:
+    """Make a call with a lease, in a process that is paused while it connects. Return the requests that arrived."""
+    received: list[HttpRequest] = []
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        received.append(request)
+        return HttpResponse()
+
+    breaker = CircuitBreaker("intercom", inbox, failures=1, pause=30, clock=clock)
+    lease = Lease(inbox, lease_one(inbox), SyncIO(), clock)
+    with serve(answer) as url, httpx.Client(event_hooks={"request": [lambda _: pause()]}) as client:
+        clients = HttpClients(client, None)
+        transport = Transport(INTERCOM, None, clients, SyncIO(), breaker, TokenCache(), clock, lease)
+        run(transport.send(Request("POST", url, {"body": "hi"})))
+    return received
+
+
+def test_a_call_is_not_made_after_a_pause_in_which_another_worker_took_over(inbox: MemoryInbox, clock: Clock) -> None:
+    def pause() -> None:
+        clock.now += LEASE + 1
+        lease_one(inbox)
+
+    with pytest.raises(LeaseLost):
+        send_leased(inbox, clock, pause)
+
+
+@pytest.mark.usefixtures("no_vendor_delays")
+def test_a_call_is_made_after_a_pause_if_the_lease_can_be_renewed(inbox: MemoryInbox, clock: Clock) -> None:
+    pauses = [LEASE + 1.0, 0.0]
+
+    def pause() -> None:
+        clock.now += pauses.pop(0)
+
+    assert len(send_leased(inbox, clock, pause)) == 1  # a failure would have opened the circuit breaker
 
 
 # Tokens that are fetched

@@ -200,7 +200,7 @@ def test_all_calls_pause_as_long_as_the_classifier_asks_for(monkeypatch: pytest.
 
 def test_a_rejected_key_stops_the_evaluation_and_is_named(claude: FakeClaude) -> None:
     claude.api_key = "another"
-    with pytest.raises(ClassifierError, match=r"Claude returned 401 \(authentication_error\). Correct this"):
+    with pytest.raises(ClassifierError, match=r"Claude returned 401 .* revoked\. Correct this"):
         quiet("claude-haiku-5-5", create_dataset(500), BUCKETS)
     assert len(claude.calls) < 30
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage import ConfigurationError
-from triage.inbox import open_inbox
+from triage.inbox import SQLiteInbox, open_inbox
 from triage.inbox.address import Address, parse_address
 
 
@@ -22,6 +22,7 @@ from triage.inbox.address import Address, parse_address
         (' "postgresql://app:pw@db/helpdesk"\n', "postgresql://app:pw@db/helpdesk"),
         ("host=db dbname=helpdesk password=pw", "host=db dbname=helpdesk password=pw"),
         ("password = pw host=db", "password = pw host=db"),
+        ("application_name=helpdesk password=pw host=db", "application_name=helpdesk password=pw host=db"),
     ],
 )
 def test_addresses_of_postgresql_are_recognized(text: str, location: str) -> None:
@@ -36,6 +37,7 @@ def test_addresses_of_postgresql_are_recognized(text: str, location: str) -> Non
         ("C:\\data\\triage.db", "C:\\data\\triage.db"),
         ("hosts=1.db", "hosts=1.db"),
         ("./", "./"),
+        ("/srv/app@1/triage.db", "/srv/app@1/triage.db"),
     ],
 )
 def test_any_other_text_is_the_path_of_a_file(text: str, path: str) -> None:
@@ -50,10 +52,15 @@ def test_any_other_text_is_the_path_of_a_file(text: str, path: str) -> None:
         ("mysql://app:pw-4711@db/helpdesk", "does not support mysql:// addresses"),
         ("redis://:pw-4711@127.0.0.1/0", "does not support redis:// addresses"),
         ("sqlite:///triage.db", "a path without sqlite:///"),
-        ("file:triage.db?mode=rwc", "does not support SQLite's file: addresses"),
+        ("file:triage.db?mode=rwc", "does not support file: addresses"),
+        ("sqlite:triage.db", "does not support sqlite: addresses"),
         ("~/triage.db", "begins with ~"),
         ("app:pw-4711@db/helpdesk", "is not a path"),
         ("triage.db\npw-4711", "is not a path"),
+        ("/srv/triage.db\0", "is not a path"),
+        ("jdbc:postgresql://db/helpdesk?password=pw-4711", "is not a path"),
+        ("db/helpdesk?password=pw-4711", "is not a path"),
+        ("Server=db;Database=helpdesk;Password=pw-4711", "is not a path"),
     ],
 )
 def test_any_other_address_is_rejected_by_name(text: str, message: str) -> None:
@@ -65,7 +72,9 @@ def test_any_other_address_is_rejected_by_name(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("postgresql://app:pw@4711@db/helpdesk", "the password contains an @. Write it as %40"),
+        ("postgresql://app:pw@4711@db/helpdesk", "If the password contains @ or /, write them as %40 and %2F"),
+        ("postgresql://app:pw/4711@db/helpdesk", "If the password contains @ or /, write them as %40 and %2F"),
+        ("postgresql://app:4711?pw@db/helpdesk/x@y", "If the password contains @ or /, write them as %40 and %2F"),
         ("postgresql://app:pw-4711@db/helpdesk?ssl=require", "have other names .sslmode=require."),
         ("postgresql+asyncpg://app:pw-4711@db:port:1/helpdesk?x=y", "not valid for PostgreSQL"),
     ],
@@ -81,6 +90,21 @@ def test_a_postgres_inbox_does_not_accept_a_path() -> None:
 
     with pytest.raises(ConfigurationError, match="needs postgresql://"):
         PostgresInbox("triage.db")
+
+
+def test_a_database_is_named_by_its_service_until_it_is_connected() -> None:
+    from triage.inbox import PostgresInbox
+
+    with pytest.raises(ConfigurationError, match="the inbox service=missing: "):
+        PostgresInbox("service=missing")
+
+
+def test_a_sqlite_inbox_does_not_accept_the_address_of_a_server() -> None:
+    with pytest.raises(ConfigurationError, match="needs the path of a file"):
+        SQLiteInbox("postgresql://app:pw-4711@db/helpdesk")
+    with pytest.raises(ConfigurationError, match="does not support redis://") as caught:
+        SQLiteInbox("redis://:pw-4711@db")
+    assert "4711" not in str(caught.value)
 
 
 @given(st.sampled_from(["mysql://", "postgres:", "host:", "x+y://", "file:", ""]), st.text(max_size=30))

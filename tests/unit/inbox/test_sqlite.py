@@ -188,8 +188,16 @@ def test_a_relative_path_still_works_if_the_application_changes_its_directory(
     assert inbox.add(build_event(1))
     inbox.close()
     assert inbox.add(build_event(2))
+    inbox.backup(tmp_path / "backup.db")
     assert list((tmp_path / "elsewhere").iterdir()) == []
     inbox.close()
+
+
+def test_a_file_or_directory_that_is_read_only_is_explained(inbox: SQLiteInbox) -> None:
+    with inbox._connect() as (connection, _):
+        connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(InboxError, match="must be able to write to the file and to its directory"):
+        inbox.add(build_event())
 
 
 def test_a_newer_schema_that_appears_later_is_an_inbox_error(inbox: SQLiteInbox) -> None:
@@ -250,9 +258,11 @@ def test_a_search_for_expired_events_reads_only_those(inbox: SQLiteInbox) -> Non
     assert [step for *_, step in plan if "triage_settled" in step and step.startswith("SEARCH")]
 
 
-@pytest.mark.parametrize("keep", ["soon", -1])
-def test_an_impossible_period_is_rejected(tmp_path: Path, keep: Any) -> None:
-    with pytest.raises(ConfigurationError, match="SQLiteInbox: keep must be a duration"):
+@pytest.mark.parametrize(
+    ("keep", "message"), [("soon", "a duration"), (-1, "a duration"), (30, "at least '1d', not 30. For thirty days")]
+)
+def test_an_impossible_period_is_rejected(tmp_path: Path, keep: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"SQLiteInbox: keep must be {message}"):
         SQLiteInbox(tmp_path / "triage.db", keep=keep)
 
 

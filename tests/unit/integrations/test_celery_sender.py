@@ -71,7 +71,7 @@ def test_the_keys_that_wait_for_the_broker_are_bounded(
     sender._thread.join(20)
     assert sent == ["1"], "the others wait for the sweeper, which sends them anew"
     assert [record.getMessage() for record in caplog.records] == [
-        "4 and the events after it are left to the sweeper: the broker does not respond"
+        "this event and those after it are left to the sweeper: the broker does not respond [key=4]"
     ]
 
 
@@ -89,7 +89,7 @@ def test_after_a_failure_the_keys_are_left_to_the_sweeper(caplog: pytest.LogCapt
     sender.finish()
     assert tried == ["1"]
     assert [record.getMessage() for record in caplog.records] == [
-        "1 and the events after it are left to the sweeper: ConnectionError"
+        "this event and those after it are left to the sweeper: ConnectionError [key=1]"
     ]
 
 

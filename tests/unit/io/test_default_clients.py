@@ -6,8 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import pytest
@@ -19,7 +20,7 @@ from triage.engine.transport import TokenCache, Transport
 from triage.inbox import MemoryInbox
 from triage.io import default_clients
 from triage.io.default_clients import create_async_client, create_async_transport
-from triage.io.http import MAX_RESPONSE, UnusableResponse, fetch_async
+from triage.io.http import MAX_RESPONSE, RequestHeldBack, UnusableResponse, fetch_async
 from triage.io.ports import AsyncIO
 from triage.models import Request, Response
 from triage.testing.server import Drop, HttpRequest, HttpResponse, Stall, serve
@@ -142,7 +143,7 @@ def test_headers_may_be_long() -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_a_write_whose_connection_is_lost_is_not_repeated(method: str) -> None:
+def test_a_write_whose_connection_is_lost_is_not_repeated(method: Literal["POST", "PUT", "DELETE"]) -> None:
     requests: list[HttpRequest] = []
 
     def drop(request: HttpRequest) -> HttpResponse:
@@ -152,6 +153,22 @@ def test_a_write_whose_connection_is_lost_is_not_repeated(method: str) -> None:
     with serve(drop) as url, pytest.raises(VendorError, match="no response: the connection was closed") as caught:
         send(Request(method, url, {}))
     assert (len(requests), caught.value.outcome_unknown) == (1, True)
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_a_request_can_be_held_back_once_its_connection_is_open(*, is_allowed: bool) -> None:
+    requests: list[HttpRequest] = []
+
+    async def use(url: str) -> None:
+        client: Any = create_async_client(5)
+        try:
+            await fetch_async(client, "POST", url, content=b"{}", headers={}, may_send=lambda: is_allowed)
+        finally:
+            await client.aclose()
+
+    with serve(record(requests)) as url, nullcontext() if is_allowed else pytest.raises(RequestHeldBack):
+        asyncio.run(use(url))
+    assert len(requests) == is_allowed
 
 
 def test_a_connection_that_is_refused_proves_that_nothing_was_sent() -> None:

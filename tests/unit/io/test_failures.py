@@ -3,12 +3,14 @@
 import itertools
 import socket
 import ssl
+from pathlib import Path
 
 import httpx
 import httpx2
 import pytest
 
-from triage.io.failures import build_client_error, describe_connection_failure
+from triage import ConfigurationError
+from triage.io.failures import build_client_error, check_network_variables, describe_connection_failure
 
 
 def chain(*errors: BaseException) -> BaseException:
@@ -47,6 +49,13 @@ def test_the_cause_is_described_without_the_text_of_the_exception(error: BaseExc
     assert "secret" not in description
 
 
+def test_the_proxy_is_mentioned_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://app:secret@127.0.0.1:1")
+    description = describe_connection_failure(chain(httpx.ConnectError(""), ConnectionRefusedError()))
+    assert description == "the connection was refused; it may be the proxy, because HTTPS_PROXY is set"
+    assert describe_connection_failure(httpx.ReadError("")) == "the connection was closed"
+
+
 def test_an_unknown_cause_and_a_circular_chain_have_no_description() -> None:
     first, second = OSError(), httpx.ConnectError("")
     first.__cause__, second.__cause__ = second, first
@@ -61,3 +70,12 @@ def test_the_system_is_named_if_no_variable_is_set(monkeypatch: pytest.MonkeyPat
         "The client cannot be created (FileNotFoundError): check the proxy and the certificates of this system. The "
         "certificates cannot be read."
     )
+
+
+def test_a_directory_of_certificates_must_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    check_network_variables("The client")
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "missing"))
+    with pytest.raises(ConfigurationError, match=r"check SSL_CERT_DIR\. The certificates cannot be read"):
+        check_network_variables("The client")

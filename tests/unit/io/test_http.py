@@ -11,8 +11,9 @@ import httpx2
 import pytest
 
 from triage.io import http as http_module
-from triage.io.http import UnusableResponse, fetch, fetch_async
+from triage.io.http import RequestHeldBack, UnusableResponse, fetch, fetch_async
 from triage.models import Response
+from triage.testing.server import HttpRequest, HttpResponse, serve
 
 URL = "https://api.example.com/things"
 
@@ -133,6 +134,15 @@ def test_a_body_that_cannot_be_read_is_reported(call: Call, body: bytes, encodin
         call(respond(body, encoding))
 
 
+def test_a_body_that_arrives_byte_by_byte_is_not_read_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream(b"{}" * 100, size=1)
+    monkeypatch.setattr(http_module, "monotonic", lambda: float(stream.read))
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=stream))
+    with httpx.Client(transport=transport) as client, pytest.raises(TimeoutError):
+        fetch(client, "GET", URL, content=None, headers={}, limit=10.0)
+    assert stream.read == 11
+
+
 def test_the_body_of_a_mock_is_used(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(lambda request: httpx.Response(200, json={"a": 1})).data() == {"a": 1}
     compressed = gzip.compress(b"hello")
@@ -146,3 +156,47 @@ def test_the_body_of_a_mock_is_used(call: Call, monkeypatch: pytest.MonkeyPatch)
 def test_a_client_of_httpx2_works_as_well() -> None:
     transport = httpx2.MockTransport(lambda request: httpx2.Response(200, content=b"hello"))
     assert fetch(httpx2.Client(transport=transport), "GET", URL, content=None, headers={}).body == b"hello"
+
+
+def post_sync(client: Any, url: str, may_send: Callable[[], bool]) -> Response:
+    with client:
+        return fetch(client, "POST", url, content=b"{}", headers={}, may_send=may_send)
+
+
+def post_async(client: Any, url: str, may_send: Callable[[], bool]) -> Response:
+    async def call() -> Response:
+        async with client:
+            return await fetch_async(client, "POST", url, content=b"{}", headers={}, may_send=may_send)
+
+    return asyncio.run(call())
+
+
+CLIENTS = [(httpx.Client, post_sync), (httpx.AsyncClient, post_async), (httpx2.Client, post_sync)]
+
+
+@pytest.mark.parametrize(("create", "post"), CLIENTS)
+@pytest.mark.parametrize("permissions", [[False], [True, False]], ids=["at the head", "at the body"])
+def test_a_request_that_may_no_longer_be_sent_is_held_back(
+    create: Callable[[], Any], post: Callable[..., Response], permissions: list[bool]
+) -> None:
+    remaining = list(permissions)
+    received: list[bytes] = []
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        received.append(request.body)
+        return HttpResponse()
+
+    with serve(answer) as url:
+        with pytest.raises(RequestHeldBack):
+            post(create(), url, lambda: remaining.pop(0))
+        assert (remaining, received) == ([], [])
+        assert post(create(), url, lambda: True).status == 200
+    assert received == [b"{}"]
+
+
+def test_a_client_of_another_kind_need_not_ask_whether_it_may_send() -> None:
+    class Client:
+        def __init__(self) -> None:
+            self.stream = httpx.Client(transport=httpx.MockTransport(respond(b"hello"))).stream
+
+    assert fetch(Client(), "POST", URL, content=b"{}", headers={}, may_send=lambda: False).body == b"hello"

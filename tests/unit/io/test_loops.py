@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from triage.io import loops
-from triage.io.loops import run_in_thread
+from triage.io.loops import require_asyncio, run_in_thread
 
 
 def run_twice() -> list[asyncio.AbstractEventLoop]:
@@ -51,3 +51,18 @@ def test_greenlets_share_an_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     first.call_soon_threadsafe(first.stop)
     next(thread for thread in threading.enumerate() if thread.name == "triage-loop").join(20)
     first.close()
+
+
+# Other event loops
+
+
+def test_async_code_that_runs_without_asyncio_is_rejected_with_advice() -> None:
+    with pytest.raises(RuntimeError, match=r"need asyncio, .* await trio\.to_thread\.run_sync\(router\.handle, "):
+        require_asyncio()
+
+
+def test_async_code_that_runs_with_asyncio_is_accepted() -> None:
+    async def work() -> None:
+        require_asyncio()
+
+    asyncio.run(work())

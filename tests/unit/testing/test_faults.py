@@ -128,7 +128,6 @@ CALLS: dict[InboxCall, Callable[[Inbox], object]] = {
     "purge": lambda inbox: inbox.purge(read_clock() + 60, dead=True),
     "forget": lambda inbox: inbox.forget("mira"),
     "count_states": lambda inbox: inbox.count_states(),
-    "get_oldest_due": lambda inbox: inbox.get_oldest_due("intercom"),
     "list_related": lambda inbox: inbox.list_related(event().key, 5),
     "count_replies": lambda inbox: inbox.count_replies("intercom", Customer(id="mira"), 60),
     "record_heartbeat": lambda inbox: inbox.record_heartbeat("intercom"),

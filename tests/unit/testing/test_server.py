@@ -52,6 +52,22 @@ def test_a_chunked_body_is_rejected() -> None:
         assert httpx.post(base_url, content=iter([b"a", b"b"])).status_code == 411
 
 
+def test_a_request_whose_body_is_incomplete_has_no_effect() -> None:
+    written: list[str] = []
+
+    def app(request: HttpRequest) -> HttpResponse:
+        written.append(request.path)
+        return HttpResponse()
+
+    with serve(app) as base_url:
+        address = urlsplit(base_url)
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as connection:
+            connection.sendall(b"POST /write HTTP/1.1\r\nContent-Length: 2\r\n\r\n{")
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(100) == b""
+    assert written == []
+
+
 def test_a_dropped_response_keeps_the_side_effects_of_the_app() -> None:
     written: list[str] = []
 

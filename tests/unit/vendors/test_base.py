@@ -10,6 +10,7 @@ from triage import Assign, Close, ConfigurationError, Note, Reply, SetFields, Se
 from triage.io.ports import run
 from triage.models import Request, Response
 from triage.vendors.base import (
+    MOST_MESSAGES,
     Conversation,
     Delivery,
     ErrorFacts,
@@ -183,6 +184,16 @@ def test_a_conversation_shows_humans_and_automatic_replies() -> None:
     assert not conversation.has_automatic_reply
     replied = DESK.build_conversation("1", [DESK.build_message("2", "bot", "Hi", author="bot")], assignee="7")
     assert (replied.has_automatic_reply, replied.assignee) == (True, "7")
+
+
+def test_only_the_newest_messages_of_an_endless_conversation_are_kept() -> None:
+    desk = Smalldesk(secret="s")
+    text = "Thanks!\n\nOn Mon, 2 Nov 2026 at 09:00, Acme <help@acme.example> wrote:\n> Hello"
+    messages = [desk.build_message(str(number), "customer", text) for number in range(MOST_MESSAGES + 1)]
+    conversation = desk.build_conversation("1", messages)
+    assert [message.id for message in conversation.messages] == [str(number + 1) for number in range(MOST_MESSAGES)]
+    # Earlier messages exist, so the first one that is kept may have history.
+    assert conversation.messages[0].text == "Thanks!"
 
 
 def test_by_default_an_error_has_no_further_facts() -> None:

@@ -94,3 +94,12 @@ def test_validators_are_built_on_first_use_or_beforehand() -> None:
     assert not Update.__pydantic_complete__
     build_models()
     assert Update.__pydantic_complete__
+
+
+def test_json_is_nested_200_levels_at_most() -> None:
+    def nest(levels: int) -> bytes:
+        return b'{"a":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}"
+
+    parse_json(nest(200))
+    with pytest.raises(MalformedPayload):
+        parse_json(nest(202))

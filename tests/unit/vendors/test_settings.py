@@ -72,6 +72,19 @@ def test_quotes_and_white_space_around_a_secret_are_removed(token: str) -> None:
     assert (adapter.access_token, adapter.client_secret) == ("token", ("token", "token"))
 
 
+@pytest.mark.parametrize("token", ["token\nanother", "to\0ken", "token\u200b"])
+def test_a_secret_with_invisible_characters_is_rejected_without_repeating_it(token: str) -> None:
+    message = "contains line breaks or other invisible characters. Copy it again."
+    assert error_of(Intercom, **VALID | {"access_token": token}) == f"Intercom's access_token {message}"
+    assert error_of(Intercom, **VALID | {"client_secret": ["hush", token]}) == f"Intercom's client_secret {message}"
+
+
+@pytest.mark.parametrize("url", ["https://app:hush@proxy.example.com/intercom", "app:hush@proxy"])
+def test_an_address_with_a_password_is_rejected_without_repeating_it(url: str) -> None:
+    message = "Intercom's base_url must be an address such as https://proxy.example.com."
+    assert error_of(Intercom, **VALID | {"base_url": url}) == message
+
+
 def test_an_argument_may_hold_a_comma() -> None:
     assert Intercom(**VALID | {"client_secret": "new, old"}).client_secret == ("new, old",)
 

@@ -21,6 +21,7 @@ from tests.helpers.desks.zendesk import PUBLIC
 from tests.helpers.paths import DOCS
 from tests.helpers.routing import collect_classified_texts, handle, parse, parse_event, route, step_results
 from tests.helpers.specs import load_description
+from tests.unit.text.common import takes_linear_time
 from triage import (
     Action,
     Assign,
@@ -1221,6 +1222,15 @@ def test_the_vendors_message_is_kept_out_of_the_error_text() -> None:
 def test_the_pause_is_parsed_from_the_headers(headers: dict[str, str], seconds: float | None) -> None:
     error = ZendeskDesk().adapter().error(Request("PUT", BASE_URL), Response(429, headers, b"<html>"), 0)
     assert error.retry_after == seconds
+
+
+def test_a_header_with_many_limits_takes_linear_time() -> None:
+    adapter = ZendeskDesk().adapter()
+
+    def parse_pause(value: str) -> float | None:
+        return adapter.pause(Response(429, {"zendesk-ratelimit-x": value}, b""), 0)
+
+    assert takes_linear_time(parse_pause, "remaining=0 ")
 
 
 def test_the_reset_time_counts_only_if_the_limit_was_exhausted() -> None:

@@ -1,7 +1,6 @@
 """Claude as a classifier: one call to the Messages API per verdict, and a fallback verdict for every failure."""
 
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,13 +25,15 @@ from triage.classifiers.claude.models import Price
 from triage.classifiers.claude.request import build_request, hash_prompt
 from triage.classifiers.claude.sdk_log import hide_request
 from triage.classifiers.claude.settings import ModelSettings, Settings, create_settings
+from triage.environment import unquote
 from triage.errors import ConfigurationError
 from triage.io.ports import IO, AsyncIO, SyncIO, run
 from triage.io.retry import RetryPolicy
+from triage.log import get_logger
 from triage.models import Conversation, Usage, Verdict
 from triage.policy import Buckets
 
-logger = logging.getLogger("triage.classifiers.claude")
+logger = get_logger("triage.classifiers.claude")
 
 _CHARACTERS_PER_TOKEN = 3.5  # of English text; the tokenizer of the 5.5 models yields more tokens than older ones
 _ANSWER_TOKENS = 80  # of a typical answer: a sentence, a label and a number
@@ -95,6 +96,7 @@ class Claude(Classifier):
         thinking: Mapping[str, Any] | None = None,
         structured_outputs: bool | None = None,
     ) -> None:
+        api_key = None if api_key is None else unquote(api_key)
         self._settings = create_settings(
             model=model,
             fallback_model=fallback_model,
@@ -123,6 +125,11 @@ class Claude(Classifier):
         fallback_model = f", fallback_model={self.fallback_model!r}" if self.fallback_model else ""
         return f"Claude({self.model!r}{fallback_model})"
 
+    @property
+    def is_async_only(self) -> bool:
+        """True if you passed only an `async_client`."""
+        return self._clients.is_async_only
+
     def classify(self, conversation: Conversation, buckets: Buckets) -> Verdict:
         """Choose the bucket of a conversation.
 
@@ -133,7 +140,7 @@ class Claude(Classifier):
         Raises:
             ConfigurationError: There is only an async client.
         """
-        if self._clients.is_async_only:
+        if self.is_async_only:
             raise _SyncClientMissingError
         return run(self._start(conversation, buckets, SyncIO(), self._clients.get).run())
 
@@ -296,11 +303,10 @@ class _Classification:
                 break
             logger.log(
                 result.level,
-                "asking %s: %s (request id %s, conversation %s)",
+                "asking %s: %s (request id %s)",
                 model.id,
                 result.reason,
                 result.request_id,
-                self.conversation.id,
                 extra={"conversation_id": self.conversation.id},
             )
             earlier = {query.model.id: result}
@@ -416,10 +422,9 @@ class _Classification:
     def _fall_back(self, query: _Query, failure: Failure) -> Verdict:
         logger.log(
             failure.level,
-            "no verdict: %s (request id %s, conversation %s)",
+            "no verdict: %s (request id %s)",
             failure.reason,
             failure.request_id,
-            self.conversation.id,
             extra={"conversation_id": self.conversation.id},
         )
         return self._build_verdict(

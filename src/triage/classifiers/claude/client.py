@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, cast
 from triage.environment import read_variable
 from triage.errors import ConfigurationError, describe_location
 from triage.io.clients import OnDemand, PerLoop
-from triage.io.failures import build_client_error, find_network_variables
+from triage.io.failures import build_client_error, check_network_variables
 
 if TYPE_CHECKING:
     import anthropic
@@ -62,6 +62,8 @@ _REHEARSAL = {
     "usage": {"input_tokens": 1, "output_tokens": 1},
 }
 
+_CLIENT = "Claude's client"
+
 OwnClient = TypeVar("OwnClient", "anthropic.Anthropic", "anthropic.AsyncAnthropic")
 
 
@@ -76,7 +78,8 @@ class Clients:
             unless there is a sync client.
 
     Raises:
-        ConfigurationError: A client has the wrong type or no credentials.
+        ConfigurationError: A client has the wrong type or no credentials, or a client will be created here, and the
+            proxies or certificates that the environment names cannot be used.
     """
 
     def __init__(
@@ -100,6 +103,8 @@ class Clients:
             create_async = partial(_call_function, cast("Callable[[], Any]", async_client), "async_client")
         else:
             self._user_async_client = _prepare(async_client, "async_client")
+        if client is None and async_client is None:
+            check_network_variables(_CLIENT)  # report a mistake now, and not when the first customer writes
         self._created_client: OnDemand[Any] = OnDemand(create)
         self._created_async_client: PerLoop[Any] = PerLoop(create_async)
 
@@ -155,13 +160,8 @@ class Clients:
     def _create(self) -> "anthropic.Anthropic":
         import anthropic
 
-        def create() -> anthropic.Anthropic:
-            if find_network_variables():
-                # Fail here rather than in the SDK, whose half-built HTTP client then complains on stderr.
-                anthropic.DefaultHttpxClient().close()
-            return anthropic.Anthropic(**self._options())
-
-        return _create_checked(create)
+        check_network_variables(_CLIENT)  # the SDK would leave a half-built client, which complains on stderr
+        return _create_checked(lambda: anthropic.Anthropic(**self._options()))
 
     def _create_async(self) -> "anthropic.AsyncAnthropic":
         import anthropic
@@ -285,7 +285,7 @@ def _create_checked(create: Callable[[], OwnClient]) -> OwnClient:
             f"environment variables."
         ) from error
     except Exception as error:  # whatever the HTTP client raises for a proxy or certificates that it cannot use
-        raise build_client_error("Claude's client", error) from error
+        raise build_client_error(_CLIENT, error) from error
     _check_credentials(client)
     return client
 

@@ -25,6 +25,11 @@ _NO_CREDIT = "credit balance is too low"
 # "model: claude-1" is the message of a 404. Messages about other parts of a request may quote the customer.
 _UNKNOWN_MODEL = re.compile(r'"model: ([\w.:@/-]{1,100})')
 _PARAMETER = re.compile(r'"((?:max_tokens|output_config|thinking)\b[\w.]{0,100}: [^"\\\x00-\x1f]{1,200})')
+_MEANINGS: Mapping[int, str] = {
+    401: ": the API key is wrong or was revoked",
+    402: ": see Billing in the Console",
+    403: ": the API key lacks a permission",
+}
 _TOO_COMPLEX = re.compile(r"\bschema is too complex\b", re.IGNORECASE)
 # https://platform.claude.com/docs/en/api/errors. Reasons are logged, and an unknown type could contain customer text,
 # so it is left out.
@@ -174,4 +179,4 @@ def _explain_status(status: int, text: str) -> str:
         return ": the schema is too complex; use fewer buckets or extra fields"
     if status == 400 and (parameter := _PARAMETER.search(text)):
         return f": {parameter[1]}"
-    return ""
+    return _MEANINGS.get(status, "")

@@ -572,7 +572,7 @@ class FakeHelpDesk(ABC):
             conversation_id: The conversation that the webhook reports; None for a test webhook.
             headers: Headers in addition to the content type and the signature.
         """
-        body = payload if isinstance(payload, bytes) else json.dumps(payload, ensure_ascii=False).encode()
+        body = payload if isinstance(payload, bytes) else _encode(payload)
         all_headers = {"Content-Type": "application/json", **(headers or {}), **self.sign(body)}
         return Webhook(body, all_headers, conversation_id)
 
@@ -601,6 +601,15 @@ class _Transport(httpx.MockTransport):
         except _NoResponse as fault:
             raise fault.error("Simulated failure", request=request) from None
         return httpx.Response(response.status, headers=dict(response.headers), content=response.body)
+
+
+def _encode(payload: Any) -> bytes:
+    """Return JSON of a form that Python's `json.dumps` does not write.
+
+    An application must verify the bytes that arrived. If it passes on JSON that it has parsed and written again, its
+    tests should fail, as its webhooks would.
+    """
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).replace("/", r"\/").encode()
 
 
 def as_json(status: int, value: Any) -> HttpResponse:
