@@ -11,7 +11,12 @@ def test_a_message_is_routed_over_a_real_connection(desk: Desk, http_stack: str)
     async def route(url: str) -> Outcome:
         webhook = desk.write("The billing page is broken")
         settings = desk.fake.settings(url)
-        router = Router(desk.fake.adapter(**settings), buckets=Buckets.default(desk.teams), classifier=by_name)
+        router = Router(
+            desk.fake.adapter(**settings),
+            buckets=Buckets.default(desk.teams),
+            classifier=by_name,
+            clock=desk.now,
+        )
         response = await router.handle_async(webhook.body, webhook.headers)
         await router.aclose()
         return response.outcome
