@@ -12,9 +12,10 @@ from hypothesis import settings
 
 from tests.helpers.api import Api
 from tests.helpers.desks import DESKS, Desk
-from tests.helpers.missing import summarize_skips
+from tests.helpers.missing import skip_without_extra, summarize_skips
 from tests.helpers.paths import TESTS
 from tests.helpers.servers import Postgres, RabbitMQ, Redis, Server
+from triage.io import default_clients
 from triage.io.retry import RetryPolicy
 
 pytest_plugins = ["pytester"]
@@ -100,6 +101,19 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_vendor_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry calls of a help desk's API at once; `unit/engine/test_transport.py` checks how long the delays are."""
     monkeypatch.setattr("triage.engine.transport.RETRIES", RetryPolicy(attempts=3, first_delay=0.0))
+
+
+@pytest.fixture(params=["aiohttp", "httpx2"])
+def http_stack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The package that makes the calls of async code; a test that uses it runs with and without aiohttp."""
+    name: str = request.param
+    if name == "aiohttp" and not default_clients.is_aiohttp_installed():
+        skip_without_extra(name)
+    monkeypatch.setattr(default_clients, "is_aiohttp_installed", lambda: name == "aiohttp")
+    for variable in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.lower(), raising=False)
+    return name
 
 
 @pytest.fixture

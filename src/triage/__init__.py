@@ -1,7 +1,8 @@
 """Receive help desk webhooks, classify customer messages with Claude, and route the conversations."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from triage.lazy import import_on_access
 
 if TYPE_CHECKING:
     from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, Run, SetFields, SetPriority, Snooze, Tag
@@ -121,9 +122,9 @@ _MODULES = {
     "router": ("Router",),
     "worker": ("Worker",),
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 if not TYPE_CHECKING:  # otherwise type checkers would accept any name
+    _import_name = import_on_access(__name__, _MODULES)
 
     def __getattr__(name: str) -> object:
         """Import a name on first access, because pytest imports this package in every run, for its plugin."""
@@ -131,11 +132,7 @@ if not TYPE_CHECKING:  # otherwise type checkers would accept any name
             from importlib.metadata import version
 
             return version("chat-triage")
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-        globals()[name] = value
-        return value
+        return _import_name(name)
 
 
 def __dir__() -> list[str]:

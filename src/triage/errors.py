@@ -148,7 +148,9 @@ class RecordingMissing(ConfigurationError):  # noqa: N818 - says what happened
 _TRIAGE = Path(__file__).parent
 _STANDARD_LIBRARY = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 _SITE_PACKAGES = frozenset({"site-packages", "dist-packages"})
-_DEPENDENCIES = frozenset({"anthropic", "celery", "httpx", "kombu", "psycopg", "psycopg_pool", "pydantic"})
+_DEPENDENCIES = frozenset(
+    {"aiohttp", "anthropic", "celery", "httpx", "httpx2", "kombu", "psycopg", "psycopg_pool", "pydantic"}
+)
 _GENERATED = ("<frozen ", "<string>", "<attrs ")  # code without a file: import machinery, dataclasses, attrs
 
 

@@ -17,8 +17,7 @@ from pydantic import JsonValue
 from triage import policy
 from triage.actions import Action, Run
 from triage.classifiers.adapt import as_classifier
-from triage.classifiers.base import ClassifierLike
-from triage.classifiers.claude import Claude
+from triage.classifiers.base import Classifier, ClassifierLike
 from triage.engine.attempt import ATTEMPTS, process
 from triage.engine.backlog import BacklogWatch
 from triage.engine.clients import AsyncHttpOption, HttpClients, HttpOption
@@ -51,6 +50,7 @@ from triage.models import (
 from triage.policy import Bucket, Buckets
 from triage.text import quotes, senders
 from triage.vendors.base import HelpDesk, Vendor
+from triage.vendors.payload import build_models
 
 logger = get_logger(__name__)
 
@@ -142,7 +142,7 @@ class Router:
         self.buckets = Buckets(buckets, fallback=fallback)
         self.debounce = parse_duration(debounce, "debounce")
         self._owns_classifier = classifier is None or isinstance(classifier, str)
-        self.classifier = Claude() if classifier is None else as_classifier(classifier)
+        self.classifier = _create_default_classifier() if classifier is None else as_classifier(classifier)
         self.engine = Engine(
             owner=self.name,
             vendor=vendor,
@@ -426,7 +426,7 @@ class Router:
     # Clients
 
     def warm_up(self) -> None:
-        """Import the SDK, create the clients and read the phrases now, so that the first request does not pay for it.
+        """Import the SDK, create the clients and read the phrases now, so that the first message does not pay for it.
 
         Call it when the application starts; in an async application, on the event loop that will serve. It makes no
         network call.
@@ -436,6 +436,7 @@ class Router:
         """
         self.classifier.warm_up()
         self.engine.clients.warm_up()
+        build_models()
         quotes.load_phrases()
         senders.load_phrases()
 
@@ -658,3 +659,9 @@ def _check_tags(tags: object) -> frozenset[str]:
     if not all(isinstance(name, str) and name.strip() for name in names):
         raise ConfigurationError("ignore_tags must contain the names of tags. Write ['no-triage'].")
     return frozenset(str(name).strip().casefold() for name in names)
+
+
+def _create_default_classifier() -> Classifier:
+    from triage.classifiers.claude import Claude
+
+    return Claude()

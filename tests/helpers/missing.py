@@ -37,6 +37,11 @@ def skip_without_tool(name: str) -> NoReturn:
     skip_or_fail(f"{name} is not installed: apt-get install {PACKAGES[name]}")
 
 
+def skip_without_extra(name: str) -> NoReturn:
+    """Skip the test, or fail it in CI, because the extra `name` is not installed."""
+    skip_or_fail(f"the extra {name} is not installed: pip install chat-triage[{name}]")
+
+
 def skip_without_checker(name: str) -> NoReturn:
     """Skip the test, in CI as well, because a linter or type checker is missing: `make lowest` installs none."""
     pytest.skip(f"{name}, of the dependency group `check`, is not installed")

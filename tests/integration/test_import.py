@@ -6,12 +6,14 @@ import sys
 import triage
 
 HEAVY = {
+    "aiohttp",
     "anthropic",
     "celery",
     "django",
     "fastapi",
     "filelock",
     "flask",
+    "httpx",
     "httpx2",
     "matplotlib",
     "numpy",
@@ -41,12 +43,21 @@ def test_importing_the_library_is_nearly_free_before_it_is_used() -> None:
     script = "import sys; before = set(sys.modules); import triage; print(*sorted(set(sys.modules) - before))"
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
     assert [name for name in process.stdout.split() if name.partition(".")[0] not in sys.stdlib_module_names] == [
-        "triage"
+        "triage",
+        "triage.lazy",
     ]
 
 
+def test_importing_an_adapter_imports_no_other() -> None:
+    script = "import sys; from triage.vendors import Front; print(*sys.modules)"
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+    modules = set(process.stdout.split())
+    assert "triage.vendors.front" in modules
+    assert not modules & {"triage.vendors.intercom", "triage.vendors.zendesk", "triage.classifiers.claude"}
+
+
 def test_importing_the_fakes_is_light() -> None:
-    assert {"anthropic", "httpx2"} & list_imports("import triage.testing") == set()
+    assert {"aiohttp", "anthropic", "httpx2"} & list_imports("import triage.testing") == set()
 
 
 def test_the_package_runs_as_a_module() -> None:

@@ -8,7 +8,6 @@ from types import CodeType
 from typing import Any, cast
 
 from triage.classifiers.base import AsyncOnlyError, Classifier, ClassifierLike
-from triage.classifiers.claude import Claude
 from triage.errors import ClassifierError, ConfigurationError
 from triage.io.ports import is_async_function
 from triage.models import Conversation, Verdict
@@ -62,6 +61,8 @@ def _create_claude(model: str) -> Classifier:
             "The classifier is a string but not the name of a Claude model: pass a name such as 'claude-haiku-4-5', "
             "or a classifier such as Rules.default()."
         )
+    from triage.classifiers.claude import Claude
+
     return Claude(model)
 
 

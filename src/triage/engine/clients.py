@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-import httpx
-
 from triage.errors import ConfigurationError, describe_location
 from triage.io.clients import OnDemand, PerLoop
 from triage.io.failures import build_client_error, check_network_variables
@@ -117,7 +115,7 @@ class _Source(Generic[C]):
     """Where a client comes from: the user, a function of the user, or our default."""
 
     argument: str
-    kind: type
+    kind: str
     methods: str
     is_async: bool
 
@@ -137,10 +135,7 @@ class _Source(Generic[C]):
     def create(self) -> Any:
         """Create a client."""
         if self._create is None:
-            try:
-                return self.kind(timeout=CALL_LIMIT)
-            except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
-                raise build_client_error(_CLIENT, error) from error
+            return self._create_default()
         try:
             client = self._create()
         except Exception as error:
@@ -149,6 +144,15 @@ class _Source(Generic[C]):
             ) from error
         self._check(client, "return")
         return client
+
+    def _create_default(self) -> Any:
+        from triage.io import default_clients
+
+        create = default_clients.create_async_client if self.is_async else default_clients.create_client
+        try:
+            return create(CALL_LIMIT)
+        except default_clients.CLIENT_ERRORS as error:
+            raise build_client_error(_CLIENT, error) from error
 
     def get_passed(self) -> C | None:
         """Return the client that the user passed, or None if clients are created here."""
@@ -166,14 +170,14 @@ class _Source(Generic[C]):
         if isinstance(client, type) or not hasattr(client, "stream") or hasattr(client, "aclose") != self.is_async:
             actual = f"the class {client.__name__}" if isinstance(client, type) else type(client).__name__
             raise ConfigurationError(
-                f"Router({self.argument}=…) must {verb} an httpx.{self.kind.__name__}, or an object with the same "
+                f"Router({self.argument}=…) must {verb} an httpx.{self.kind}, or an object with the same "
                 f"{self.methods}, not {actual}."
             )
 
 
 class _SyncSource(_Source[HttpClient]):
     argument = "http"
-    kind = httpx.Client
+    kind = "Client"
     methods = "stream()"
     is_async = False
 
@@ -189,7 +193,7 @@ class _SyncSource(_Source[HttpClient]):
 
 class _AsyncSource(_Source[AsyncHttpClient]):
     argument = "async_http"
-    kind = httpx.AsyncClient
+    kind = "AsyncClient"
     methods = "stream() and aclose()"
     is_async = True
 

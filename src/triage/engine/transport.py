@@ -11,8 +11,8 @@ from triage.engine.clients import Caller, HttpClients
 from triage.engine.lease import Lease
 from triage.errors import ConfigurationError, VendorError
 from triage.io.clients import Mutex
-from triage.io.failures import describe_connection_failure
-from triage.io.http import RequestHeldBack, UnusableResponse
+from triage.io.failures import describe_connection_failure, list_causes
+from triage.io.http import ILLEGAL_HEADER, RequestHeldBack, UnusableResponse
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
 from triage.models import Request, Response, Token
@@ -26,7 +26,10 @@ _RENEW_EARLY = 60.0  # seconds before a token expires
 _OVERLOADED = frozenset({420, 429, 503})  # 420 is Crisp's
 _TRANSIENT = OUTCOME_UNKNOWN | {409, 429}
 _UNSENT = frozenset(
-    {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL"}
+    {
+        *("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL"),
+        *("ClientConnectorError", "ConnectionTimeoutError", "NonHttpUrlClientError"),  # of aiohttp
+    }
 )
 """Exceptions of HTTP clients after which the request has certainly not been sent."""
 
@@ -192,10 +195,7 @@ class Transport:
             message = "not called: the API token, or another setting sent in a header, contains an invalid character"
             sent = False
         else:
-            # Compare names, because httpx and httpx2 define the same exceptions as different classes. After any other
-            # exception, the request may have been sent.
-            names = {cls.__name__ for cls in type(error).__mro__}
-            sent = names.isdisjoint(_UNSENT)
+            sent = not _is_certainly_unsent(error)
             reason = describe_connection_failure(error)
             name = type(error).__name__
             message = f"no response: {name}" if reason is None else f"no response: {reason} ({name})"
@@ -227,6 +227,17 @@ def _next_delay(request: Request, error: VendorError, attempt: int) -> float | N
     return RETRIES.next_delay(attempt, retry_after=error.retry_after, limit=LONGEST_WAIT)
 
 
+def _is_certainly_unsent(error: Exception) -> bool:
+    """Return whether a request was not sent. After most exceptions, it may have been.
+
+    Names are compared, because httpx and httpx2 define the same exceptions as different classes.
+    """
+    names = [{cls.__name__ for cls in type(cause).__mro__} for cause in list_causes(error)]
+    # The package httpx-aiohttp turns a lost connection into a ConnectError. aiohttp's exception knows better.
+    decisive = next((classes for classes in names if "ClientConnectionError" in classes), names[0])
+    return not decisive.isdisjoint(_UNSENT)
+
+
 def _quotes_headers(error: Exception) -> bool:
     """Return whether an exception quotes the value of a header, which may be the token."""
-    return isinstance(error, UnicodeEncodeError) or str(error).startswith("Illegal header value")
+    return isinstance(error, UnicodeEncodeError) or str(error).startswith(ILLEGAL_HEADER)

@@ -18,6 +18,7 @@ _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 NO_RESPONSE = "it did not respond in time"
 _TIMEOUTS = {
     "ConnectTimeout": "it could not be connected to in time",
+    "ConnectionTimeoutError": "it could not be connected to in time",
     "PoolTimeout": "no connection was free in time",
     "WriteTimeout": "it did not accept the request in time",
     "ReadTimeout": NO_RESPONSE,
@@ -26,13 +27,20 @@ _TIMEOUTS = {
 _UNRESOLVED = "its host name could not be resolved"
 _REFUSED = "the connection was refused"
 _UNCONNECTED = frozenset({_UNRESOLVED, _REFUSED, _TIMEOUTS["ConnectTimeout"]})
-_CLOSED = frozenset({"RemoteProtocolError", "ReadError", "WriteError", "ConnectionResetError", "BrokenPipeError"})
+_CLOSED = frozenset(
+    {
+        *("RemoteProtocolError", "ReadError", "WriteError"),
+        *("ServerDisconnectedError", "ClientPayloadError"),  # of aiohttp
+        *("ConnectionResetError", "BrokenPipeError"),
+    }
+)
 
 
 def describe_connection_failure(error: BaseException) -> str | None:
     """Return why a call got no response, such as `"its host name could not be resolved"`.
 
-    Classes of the HTTP clients are compared by name, because httpx and httpx2 define the same exceptions separately.
+    Classes of the HTTP clients are compared by name, because httpx and httpx2 define the same exceptions separately,
+    and aiohttp need not be installed.
 
     Args:
         error: The exception of the HTTP client, or of the SDK that uses one.
@@ -40,7 +48,7 @@ def describe_connection_failure(error: BaseException) -> str | None:
     Returns:
         None if the cause is unknown.
     """
-    causes = _list_causes(error)
+    causes = list_causes(error)
     # The exceptions of the operating system say more than those of the client that they caused.
     reasons = [*map(_describe_system_error, causes), *map(_describe_client_error, causes)]
     reason = next(filter(None, reasons), None)
@@ -50,7 +58,12 @@ def describe_connection_failure(error: BaseException) -> str | None:
     return reason
 
 
-def _list_causes(error: BaseException) -> list[BaseException]:
+def list_causes(error: BaseException) -> list[BaseException]:
+    """Return an exception and those that caused it.
+
+    Args:
+        error: The exception.
+    """
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and len(causes) < _MAX_CAUSES:
@@ -89,7 +102,7 @@ def _describe_client_error(error: BaseException) -> str | None:
 def check_network_variables(client: str) -> None:
     """Check that the proxies and certificates which the environment configures can be used.
 
-    httpx and httpx2 read the same variables in the same way, so one check with httpx covers both.
+    All clients take them from httpx2, so one check covers them all.
 
     Args:
         client: The client that will use them, such as `"Claude's client"`.
@@ -106,12 +119,12 @@ def check_network_variables(client: str) -> None:
 
 @lru_cache(maxsize=8)
 def _try_variables(variables: Sequence[tuple[str, str]]) -> None:
-    """Raise what httpx raises for variables. It reads them itself; the argument is the key of the cache."""
+    """Raise what httpx2 raises for variables. It reads them itself; the argument is the key of the cache."""
     if not variables:
         return
-    import httpx
+    import httpx2
 
-    httpx.Client().close()
+    httpx2.Client().close()
     directory = dict(variables).get("SSL_CERT_DIR")
     if directory and not os.environ.get("SSL_CERT_FILE") and not Path(directory).is_dir():
         raise NotADirectoryError  # OpenSSL accepts it, and then rejects every certificate
@@ -130,7 +143,7 @@ def build_client_error(client: str, error: Exception) -> ConfigurationError:
     variables = _find_set(_PROXY_SETTINGS)
     match error:
         case ImportError():
-            hint = "A SOCKS proxy needs another package: pip install 'httpx[socks]' 'httpx2[socks]'"
+            hint = "A SOCKS proxy needs another package: pip install 'httpx2[socks]'"
         case OSError():
             hint = "The certificates cannot be read"
             variables = _find_set(_CERTIFICATES)

@@ -1,4 +1,4 @@
-"""One HTTP call through a client of httpx or httpx2, with a limit on the size of the response."""
+"""One HTTP call through a client of httpx, httpx2 or aiohttp, with a limit on the size of the response."""
 
 import math
 import zlib
@@ -11,6 +11,9 @@ from triage.models import Response
 
 MAX_RESPONSE = 16 * 1024 * 1024
 """The size of the largest accepted body in bytes, after decompression."""
+
+ILLEGAL_HEADER = "Illegal header value"
+"""How the message begins with which a client rejects a header. The rest may quote the header, which may be a secret."""
 
 _ABOUT_TO_SEND = (".send_request_headers.started", ".send_request_body.started")
 """Ends of the events that clients report to the extension `trace`, without the version of HTTP."""
@@ -82,7 +85,7 @@ def fetch(
         headers: The headers of the request.
         limit: Seconds after which to stop reading the body. The caller may have given up waiting by then, but nobody
             can interrupt the thread that reads a body that arrives byte by byte.
-        may_send: Called by a client of httpx or httpx2 once it is connected, right before it sends the request.
+        may_send: Called by a client of one of these packages once it is connected, right before it sends the request.
 
     Returns:
         The response, with its whole body.
@@ -128,7 +131,7 @@ async def fetch_async(
         url: The address.
         content: The body of the request.
         headers: The headers of the request.
-        may_send: Called by a client of httpx or httpx2 once it is connected, right before it sends the request.
+        may_send: Called by a client of one of these packages once it is connected, right before it sends the request.
     """
     options = _build_options(content, headers)
     if may_send is not None and _is_traceable(client):
@@ -152,8 +155,8 @@ def _build_options(content: bytes | None, headers: Mapping[str, str]) -> dict[st
 
 
 def _is_traceable(client: object) -> bool:
-    """Return whether the client is one of httpx or httpx2, and not merely an object with the same `stream()`."""
-    return hasattr(client, "event_hooks")
+    """Return whether the client is one of httpx or httpx2, or our own, and not merely an object with a `stream()`."""
+    return hasattr(client, "event_hooks") or getattr(client, "is_traceable", False)
 
 
 def _check_permission(event: str, may_send: Callable[[], bool]) -> None:

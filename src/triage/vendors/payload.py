@@ -2,9 +2,10 @@
 
 import json
 import re
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, cast, get_args
 
 import pydantic_core
 from pydantic import (
@@ -64,10 +65,40 @@ LooseTuple = Annotated[tuple[T, ...], _SkipInvalidElements()]
 """A list without the elements that have an undocumented form. It is empty if it is not a list at all."""
 
 
-class Payload(BaseModel):
-    """A part of a vendor's JSON. Undeclared fields are ignored; ids may be numbers or strings."""
+_building = threading.RLock()
 
-    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True, hide_input_in_errors=True, frozen=True)
+
+class Payload(BaseModel):
+    """A part of a vendor's JSON. Undeclared fields are ignored; ids may be numbers or strings.
+
+    The validator is built on first use or by `build_models`, because building those of a help desk takes longer than
+    importing its adapter.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore", coerce_numbers_to_str=True, hide_input_in_errors=True, frozen=True, defer_build=True
+    )
+
+    @classmethod
+    def build(cls) -> None:
+        """Build the validator, unless it was built before. Some releases of pydantic must not do it in two threads."""
+        if not cls.__pydantic_complete__:
+            with _building:
+                cls.model_rebuild()
+
+    if not TYPE_CHECKING:  # type checkers see the signatures of pydantic
+
+        @classmethod
+        def model_validate(cls, *args: Any, **options: Any) -> Self:
+            """Validate parsed JSON, as pydantic does."""
+            cls.build()
+            return super().model_validate(*args, **options)
+
+        @classmethod
+        def model_validate_json(cls, *args: Any, **options: Any) -> Self:
+            """Validate JSON, as pydantic does."""
+            cls.build()
+            return super().model_validate_json(*args, **options)
 
     @classmethod
     def parse_data(cls, data: object, *, event_id: object = None) -> Self:
@@ -85,6 +116,15 @@ class Payload(BaseModel):
         except ValidationError as error:
             problem = describe_problem(error)
         raise MalformedPayload(problem, event_id=safe_word(event_id) if event_id else None)
+
+
+def build_models() -> None:
+    """Build the validators of all imported payloads now, so that the first delivery does not pay for it."""
+    pending: list[type[Payload]] = [Payload]
+    while pending:
+        model = pending.pop()
+        pending += model.__subclasses__()
+        model.build()
 
 
 def describe_problem(error: ValidationError) -> str:

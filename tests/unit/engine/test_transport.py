@@ -164,6 +164,26 @@ def test_a_token_that_no_header_can_contain_is_reported_without_it(token: str) -
     assert token not in str(caught.value)
 
 
+class ClientConnectionError(Exception):
+    """Has the name of aiohttp's exception for lost connections, and for those that were never opened."""
+
+
+class ClientConnectorError(ClientConnectionError):
+    """Has the name of aiohttp's exception for connections that were never opened."""
+
+
+@pytest.mark.parametrize(
+    ("cause", "sent"), [(ClientConnectorError(), False), (ClientConnectionError(), True), (OSError(), False)]
+)
+def test_a_lost_connection_is_recognized_behind_a_misleading_exception(cause: Exception, *, sent: bool) -> None:
+    """A user's client may be one of httpx-aiohttp, which raises the same exception in both cases."""
+    error = httpx.ConnectError("")
+    error.__cause__ = cause
+    with pytest.raises(VendorError) as caught:
+        Service([error, error, error]).send(WRITE)
+    assert caught.value.outcome_unknown == sent
+
+
 def test_an_error_says_why_there_is_no_response() -> None:
     refused = httpx.ConnectError("secret")
     refused.__cause__ = ConnectionRefusedError("secret")
@@ -208,6 +228,7 @@ def test_a_client_that_cannot_be_created_fails_the_call_and_not_the_program() ->
         service.send(READ)
 
 
+@pytest.mark.usefixtures("http_stack")
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_response_that_arrives_byte_by_byte_ends_at_the_time_limit(
     *, is_async: bool, monkeypatch: pytest.MonkeyPatch

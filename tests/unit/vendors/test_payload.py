@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triage import MalformedPayload
-from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, safe_word
+from triage.vendors.payload import Loose, LooseTuple, Payload, build_models, parse_json, safe_word
 
 
 class Sample(Payload):
@@ -76,6 +76,24 @@ def test_only_plain_words_reach_a_log_line() -> None:
     assert safe_word("conversation.user.created") == "conversation.user.created"
     for value in ("a b", "line\nbreak", "x" * 81, "", None, 7, json.dumps({})):
         assert safe_word(value) == "?"
+
+
+def test_validators_are_built_on_first_use_or_beforehand() -> None:
+    class Ticket(Payload):
+        id: str
+
+    class Comment(Payload):
+        id: str
+
+    class Update(Payload):
+        id: str
+
+    assert not Ticket.__pydantic_complete__
+    assert Ticket.model_validate({"id": 1}).id == "1"
+    assert Comment.model_validate_json('{"id": 2}').id == "2"
+    assert not Update.__pydantic_complete__
+    build_models()
+    assert Update.__pydantic_complete__
 
 
 def test_json_is_nested_200_levels_at_most() -> None:

@@ -51,6 +51,17 @@ AsyncOption: TypeAlias = AsyncClient | Callable[[], AsyncClient] | None
 
 _EXPECTED = {"client": ("anthropic.Anthropic", "__enter__"), "async_client": ("anthropic.AsyncAnthropic", "__aenter__")}
 
+_REHEARSAL = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "rehearsal",
+    "content": [{"type": "text", "text": "{}"}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 1, "output_tokens": 1},
+}
+
 _CLIENT = "Claude's client"
 
 OwnClient = TypeVar("OwnClient", "anthropic.Anthropic", "anthropic.AsyncAnthropic")
@@ -127,6 +138,7 @@ class Clients:
             self._created_client.get()
         if self._user_async_client is None and not self.is_sync_only:
             self._created_async_client.warm_up()
+        _rehearse()
 
     def close(self) -> None:
         """Close the sync client if it was created here."""
@@ -154,12 +166,17 @@ class Clients:
     def _create_async(self) -> "anthropic.AsyncAnthropic":
         import anthropic
 
-        # On garbage collection the SDK's default HTTP client closes itself on whichever event loop is running, which
-        # fails if its connections belong to a loop that has ended. This HTTP client has the same settings but leaves
-        # its connections alone.
-        return _create_checked(
-            lambda: anthropic.AsyncAnthropic(**self._options(), http_client=anthropic.DefaultAsyncHttpxClient())
-        )
+        from triage.io.default_clients import create_async_transport
+
+        def create() -> anthropic.AsyncAnthropic:
+            transport = create_async_transport()
+            options: dict[str, Any] = {} if transport is None else {"transport": transport}
+            # On garbage collection, the SDK's own HTTP client closes itself on whichever event loop is running, which
+            # fails if its connections belong to a loop that has ended. A client with the same settings that was passed
+            # to the SDK leaves its connections alone.
+            return anthropic.AsyncAnthropic(**self._options(), http_client=anthropic.DefaultAsyncHttpxClient(**options))
+
+        return _create_checked(create)
 
     def _options(self) -> dict[str, Any]:
         # The SDK waits as long as a Retry-After header says, without a limit; our own retries respect the deadline.
@@ -169,6 +186,22 @@ class Clients:
             "max_retries": 0,
             "open_telemetry": {"traces": {"content_mode": "metadata_only"}},
         }
+
+
+def _rehearse() -> None:
+    """Make a call that never leaves the process, because the SDK's first call imports modules and builds parsers."""
+    import anthropic
+    import httpx2
+    from opentelemetry.trace import NoOpTracerProvider
+
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, json=_REHEARSAL))
+    with anthropic.Anthropic(
+        api_key="rehearsal",
+        base_url="http://rehearsal.invalid",
+        http_client=httpx2.Client(transport=transport),
+        open_telemetry={"tracer_provider": NoOpTracerProvider()},  # no span of this call is exported
+    ) as client:
+        client.messages.create(model="rehearsal", max_tokens=1, messages=[{"role": "user", "content": "rehearsal"}])
 
 
 def limit_attempt(
