@@ -63,8 +63,8 @@ drain: $(VENV)/dev.stamp ## measure how fast four processes route 50,000 stored 
 	$(BIN)/python benchmarks/drain.py --inbox postgres
 
 growth: $(VENV)/dev.stamp ## measure how long operations take in inboxes with up to 1,000,000 events
-	$(BIN)/python benchmarks/growth.py --inbox sqlite
-	$(BIN)/python benchmarks/growth.py --inbox postgres
+	$(BIN)/python -m benchmarks.growth --inbox sqlite
+	$(BIN)/python -m benchmarks.growth --inbox postgres
 
 bench: $(VENV)/bench.stamp ## compare the speed with alternatives and write docs/performance.md; QUICK=1 takes a minute
 	$(BIN)/python -m benchmarks.speed $(if $(QUICK),--scale quick,--output docs/performance.md) \

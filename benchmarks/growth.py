@@ -3,7 +3,7 @@
 Nine in ten events are finished and old. In the end another process purges them, as `triage inbox purge` does, while
 this process stores deliveries. The longest wait of a delivery shows what a help desk would notice.
 
-Run it with `python benchmarks/growth.py`, or `python benchmarks/growth.py --inbox postgres --rows 10000`.
+Run it with `python -m benchmarks.growth`, or `python benchmarks/growth.py --inbox postgres --rows 10000`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from drain import Template, choose_location, make_inbox
+from benchmarks.drain import Template, choose_location, make_inbox
 from triage import Outcome
 from triage.inbox.table import TableInbox
 from triage.models import Ledger, Verdict
