@@ -14,6 +14,7 @@ from triage.vendors.payload import explain_body
 
 Algorithm: TypeAlias = Literal["sha1", "sha256"]
 
+_HEX = re.compile(r"(?:[0-9a-f]{2})+")
 _HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
 
@@ -142,7 +143,7 @@ def explain_time(name: str, signed_at: float | None, delivery: Delivery, window:
 
 def decode_hex(text: str) -> bytes | None:
     """Decode lower-case hex, or return None. `bytes.fromhex` alone would also accept spaces and capitals."""
-    return bytes.fromhex(text) if re.fullmatch(r"(?:[0-9a-f]{2})+", text) else None
+    return bytes.fromhex(text) if _HEX.fullmatch(text) else None
 
 
 def decode_base64(text: str) -> bytes | None:
