@@ -308,8 +308,7 @@ class Router:
                 200, "malformed", str(err), key=event_id, conversation_id=conversation_id, event_id=event_id
             )
         if isinstance(parsed, Event):
-            _, event_id = self._identify(delivery, parsed.raw)
-            event = parsed.for_owner(self.name).model_copy(update={"event_id": event_id})
+            event = parsed.for_owner(self.name)
             return self._respond(_build_outcome("accepted", event), event=event)
         if isinstance(parsed, Handshake):
             _, event_id = self._identify(delivery)

@@ -24,7 +24,6 @@ from triage.io.retry import parse_seconds
 from triage.log import get_logger
 from triage.models import (
     Conversation,
-    Customer,
     Delivery,
     Event,
     Handshake,
@@ -61,6 +60,7 @@ from triage.vendors.front_payload import (
     Page,
     Recipient,
     T,
+    WrappedEvent,
     find_workspace,
     get_position,
     is_from_customer,
@@ -283,7 +283,7 @@ class Front(HelpDesk):
             event = notification.payload
         if event_type in _FAILURES:
             return self._report_failure(FailureEvent.parse_data(event))
-        return self._parse_event(InboundEvent.parse_data(event), data)
+        return self._parse_event(InboundEvent.parse_data(event), delivery.body)
 
     def _report_failure(self, event: FailureEvent) -> Ignored:
         """Report a reply that Front had accepted, and could not deliver later."""
@@ -291,25 +291,35 @@ class Front(HelpDesk):
         reason = f"a message to the customer could not be delivered{error}"
         return Ignored(reason, is_problem=True)
 
-    def _parse_event(self, event: InboundEvent, raw: dict[str, JsonValue]) -> Event | Ignored:
+    def _parse_event(self, event: InboundEvent, body: bytes) -> Event | Ignored:
         item, message = event.conversation, event.message
-        inboxes = [inbox for inbox in event.inboxes if not self.inboxes or inbox in self.inboxes]
-        if event.inboxes and not inboxes:
+        if event.inboxes and self._find_shown_inbox(event) is None:
             return Ignored("in another inbox")
         if not message.is_preview and not is_from_customer(message):
             return Ignored("not written by a customer")
         kind = item.find_kind(message)
         if kind == "replied" and self.messages == "first":
             return Ignored("a later message of the conversation")
-        # The name of the event says that a customer wrote the message. `fetch` reads the rest of a preview.
-        shown = [message] if message.id and not message.is_preview else []
-        inbox = next(iter(inboxes), None)
-        conversation = self._translate(item, shown, inbox=inbox, is_continued=kind == "replied")
-        if shown and conversation.is_empty:
+        if event.is_shown and message.is_blank and not item.subject:
             return Ignored("the message is empty")
+        sender = (message.sender if event.is_shown else None) or item.recipient or Recipient()
         return self.build_event(
-            conversation, message.id or event.id, account=self.company_id, kind=kind, at=message.created_at, raw=raw
+            item.id,
+            message.id or event.id,
+            account=self.company_id,
+            kind=kind,
+            raw=body,
+            event_id=event.id,
+            customer=sender.as_customer(),
+            at=message.created_at,
         )
+
+    def _find_shown_inbox(self, event: InboundEvent) -> str | None:
+        """Return the first inbox in an event's list that the settings allow."""
+        return next((inbox for inbox in event.inboxes if not self.inboxes or inbox in self.inboxes), None)
+
+    def _read_event(self, body: bytes) -> InboundEvent:
+        return InboundEvent.parse_body(body) if self.source == "rule" else WrappedEvent.parse_body(body).payload
 
     @classmethod
     def link(cls, event: Event) -> str:
@@ -325,16 +335,27 @@ class Front(HelpDesk):
             ConversationIgnored: `inboxes` or `messages` exclude the conversation or the message.
             VendorError: The conversation could not be read.
         """
-        is_shown = bool(event.conversation.messages)
-        message_id = event.message_id if is_id("msg", event.message_id) and not is_shown else None
-        conversation = event.add_missing_message(await self._read(event.conversation_id, send, message_id))
-        inbox = event.conversation.inbox or await self._find_inbox(conversation.id, send)
+        inbound = self._read_event(event.raw)
+        message_id = event.message_id if is_id("msg", event.message_id) and not inbound.is_shown else None
+        conversation = await self._read(event.conversation_id, send, message_id)
+        conversation = self.add_missing_message(event, conversation)
+        inbox = self._find_shown_inbox(inbound) or await self._find_inbox(conversation.id, send)
         if self.inboxes and inbox not in self.inboxes:
             raise ConversationIgnored("in another inbox")
         if reason := self._find_reason_to_ignore(event, conversation):
             raise ConversationIgnored(reason)
         team = inbox if self.teams == "inboxes" else None
         return conversation.model_copy(update={"inbox": inbox, "team": team})
+
+    def read_delivery(self, event: Event) -> Conversation:
+        """Return the conversation with the message, of which a preview shows nothing."""
+        inbound = self._read_event(event.raw)
+        return self._translate(
+            inbound.conversation,
+            [inbound.message] if inbound.is_shown else [],
+            inbox=self._find_shown_inbox(inbound),
+            is_continued=event.kind == "replied",
+        )
 
     def _find_reason_to_ignore(self, event: Event, conversation: Conversation) -> str:
         """Return why `messages` excludes the event's message, or an empty string."""
@@ -461,8 +482,7 @@ class Front(HelpDesk):
             item.id,
             [partial(self._translate_message, item, message) for message in kept],
             subject=next((subject for subject in subjects if subject), None),
-            # Do not use the handle as the id: it is an address, and ids appear in logs.
-            customer=Customer(id=sender.contact_id, name=sender.name, email=sender.handle),
+            customer=sender.as_customer(),
             assignee=item.assignee.id if item.assignee and item.assignee.is_human else None,
             is_closed=item.is_closed,
             closed_at=closed_at,

@@ -329,7 +329,7 @@ def test_an_event_has_the_time_and_the_key_of_its_message() -> None:
     event = parse_event(desk, webhook)
     assert event.key == f"zendesk:acme:{webhook.conversation_id}:first"
     assert event.occurred_at == datetime(2026, 11, 24, 9, 0, 0, 672717, UTC)
-    assert (event.account, event.conversation.customer.id) == ("acme", "844700001")
+    assert (event.account, event.customer.id) == ("acme", "844700001")
 
 
 def test_a_later_comment_is_triaged_if_the_event_is_enabled(api: Api) -> None:
