@@ -556,7 +556,7 @@ class Router:
         if outcome.retryable and self._on_failure == "retry" and getattr(self.vendor, "retries_deliveries", True):
             status_code = 503
         headers = {"Content-Type": "application/json"} | ({"Retry-After": "30"} if status_code == 503 else {})
-        content = json.dumps(body or {"status": outcome.status}).encode()
+        content = json.dumps(body).encode() if body else b'{"status": "%s"}' % outcome.status.encode()
         return Received(status_code, content, headers, outcome, event)
 
     def _reject(

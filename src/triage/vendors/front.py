@@ -46,8 +46,9 @@ from triage.vendors.front_payload import (
     ID,
     Accepted,
     Comment,
+    Envelope,
     Error,
-    FailureEvent,
+    Failure,
     Fields,
     FrontMessage,
     FrontTag,
@@ -60,14 +61,13 @@ from triage.vendors.front_payload import (
     Page,
     Recipient,
     T,
-    WrappedEvent,
     find_workspace,
     get_position,
     is_from_customer,
     is_id,
     read_text,
 )
-from triage.vendors.payload import parse_json, safe_word
+from triage.vendors.payload import safe_word
 from triage.vendors.responses import follow_merges
 from triage.vendors.settings import ListOf, Secret, SigningSecret
 from triage.vendors.signing import decode_base64, explain_rejection, explain_time
@@ -265,9 +265,9 @@ class Front(HelpDesk):
         An application sends `sync` whenever its webhook is saved; the response must echo the challenge.
         Source: https://dev.frontapp.com/docs/application-webhooks
         """
-        data = parse_json(delivery.body)
-        event_type = data.get("type")
-        if not isinstance(event_type, str):
+        envelope = Envelope.parse_body(delivery.body)
+        event_type = envelope.type
+        if event_type is None:
             raise MalformedPayload("type: missing")
         if self.source == "application" and event_type == "sync":
             challenge = _CHALLENGE.fullmatch(delivery.headers.get("x-front-challenge", ""))
@@ -275,17 +275,13 @@ class Front(HelpDesk):
         # Allow only these events. Otherwise, an app that subscribes to more events would answer itself in a loop.
         if event_type not in (_EVENTS[self.source], *_FAILURES):
             return Ignored(f"event {safe_word(event_type)}")
-        event = data
-        if self.source == "application":
-            notification = Notification.parse_data(data)
-            if notification.authorization is None or notification.authorization.id != self.company_id:
-                return Ignored("of another company")
-            event = notification.payload
+        if self.source == "application" and envelope.company_id != self.company_id:
+            return Ignored("of another company")
         if event_type in _FAILURES:
-            return self._report_failure(FailureEvent.parse_data(event))
-        return self._parse_event(InboundEvent.parse_data(event), delivery.body)
+            return self._report_failure(Failure.parse_body(delivery.body))
+        return self._parse_event(self._read_event(delivery.body), delivery.body)
 
-    def _report_failure(self, event: FailureEvent) -> Ignored:
+    def _report_failure(self, event: Failure) -> Ignored:
         """Report a reply that Front had accepted, and could not deliver later."""
         error = f" ({safe_word(event.error)})" if event.error else ""
         reason = f"a message to the customer could not be delivered{error}"
@@ -319,7 +315,7 @@ class Front(HelpDesk):
         return next((inbox for inbox in event.inboxes if not self.inboxes or inbox in self.inboxes), None)
 
     def _read_event(self, body: bytes) -> InboundEvent:
-        return InboundEvent.parse_body(body) if self.source == "rule" else WrappedEvent.parse_body(body).payload
+        return InboundEvent.parse_body(body) if self.source == "rule" else Notification.parse_body(body).payload
 
     @classmethod
     def link(cls, event: Event) -> str:

@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Generic, Literal, TypeAlias, TypeVar, cast
 
-from pydantic import AliasPath, AwareDatetime, BeforeValidator, Field, JsonValue
+from pydantic import AliasChoices, AliasPath, AwareDatetime, BeforeValidator, Field, JsonValue, StrictStr
 
 from triage.models import Customer, Id
 from triage.text import (
@@ -203,10 +203,6 @@ class Fields(Payload):
     custom_fields: dict[str, JsonValue]
 
 
-class _Reference(Payload):
-    id: Loose[str] = None
-
-
 class _EventTarget(Payload):
     data: Annotated[FrontMessage | None, BeforeValidator(_get_first)] = None
 
@@ -235,24 +231,29 @@ class InboundEvent(Payload):
         return [source.id for source in self.sources if source.id and is_id("inb", source.id)]
 
 
-class WrappedEvent(Payload):
+class Envelope(Payload):
+    """What the webhooks of applications and rules have in common."""
+
+    type: Loose[StrictStr] = None
+    company_id: Loose[str] = Field(default=None, validation_alias=AliasPath("authorization", "id"))
+    """The company, which only an application's webhook names."""
+
+
+class Notification(Payload):
     """The webhook of an application with the event of a customer's message."""
 
     payload: InboundEvent
 
 
-class FailureEvent(Payload):
-    """An event for a message that could not be delivered."""
+class Failure(Payload):
+    """The webhook of an application or a rule with the event of a message that could not be delivered."""
 
-    conversation_id: Loose[Id] = Field(default=None, validation_alias=AliasPath("conversation", "id"))
-    error: Loose[str] = Field(default=None, validation_alias=AliasPath("target", "data", "error_type"))
-
-
-class Notification(Payload):
-    """The webhook of an application."""
-
-    authorization: _Reference | None = None
-    payload: dict[str, JsonValue]
+    error: Loose[str] = Field(
+        default=None,
+        validation_alias=AliasChoices(
+            AliasPath("payload", "target", "data", "error_type"), AliasPath("target", "data", "error_type")
+        ),
+    )
 
 
 class HistoryEvent(Payload):

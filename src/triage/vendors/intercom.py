@@ -229,14 +229,14 @@ class Intercom(HelpDesk):
 
     def _parse_message(self, news: News, kind: Kind, body: bytes, event_id: str | None) -> Event | Ignored:
         """Build the event for the newest message of a customer."""
-        item, new = news.item, news.parts
+        item, new, names = news.item, news.parts, news.names
         if not new and item.raw_parts:
             raise MalformedPayload("conversation_parts: no part can be parsed", event_id=item.id)
-        written = self._list_written(item, news.names)
+        written = self._list_written(item, names)
         at: datetime | None = None
         if new:
             customers = [part for part, role in written if role == "customer"]
-            message = next((part for part in reversed(customers) if get_name(part, item) in news.names), None)
+            message = next((part for part in reversed(customers) if get_name(part, item) in names), None)
             if message is None:
                 return Ignored("not written by a customer")
             # Plain text does not show images, so look for them in the API's HTML.

@@ -36,7 +36,7 @@ _NOTICE = re.compile(
     r"|tags_updated|priority|title_updated|merged_|_event$"
 )
 _CALL = re.compile(r"call_summary|transcri|voicemail")  # parts in which a bot summarizes a call with the customer
-_DELETED = "this message was deleted"
+_DELETED = re.compile(r"\s*(?:this message was deleted|<p>this message was deleted</p>)\s*", re.IGNORECASE)
 # https://developers.intercom.com/docs/build-an-integration/learn-more/rest-apis/unversioned-changes
 _WITHHELD = re.compile(r"\s*(<p>)?we.{1,6}ve removed this part of the conversation to comply with", re.IGNORECASE)
 # The plain text shows a bare URL as a link whose label is the URL itself.
@@ -158,7 +158,7 @@ class Part(Payload):
     @property
     def is_redacted(self) -> bool:
         """True if somebody deleted the text."""
-        return bool(self.redacted) or (self.body or "").strip().casefold() in (_DELETED, f"<p>{_DELETED}</p>")
+        return bool(self.redacted) or _DELETED.fullmatch(self.body or "") is not None
 
     @property
     def is_blank(self) -> bool:
@@ -182,14 +182,13 @@ class Part(Payload):
     @property
     def sender(self) -> Customer:
         """The customer who wrote it. Prefer the address to which an answer goes."""
+        writer = self.writer
         headers = self.email.addresses if self.email else ()
         replies = [*self.reply_to, *(one for one in headers if (one.type or "").replace("-", "_") == "reply_to")]
-        reply_to = next((one for one in replies if one.address), Address())
-        return Customer(
-            id=self.writer.id,
-            name=reply_to.name or self.writer.name,
-            email=reply_to.address or self.writer.email,
-        )
+        reply_to = next((one for one in replies if one.address), None)
+        if reply_to is None:
+            return Customer(id=writer.id, name=writer.name, email=writer.email)
+        return Customer(id=writer.id, name=reply_to.name or writer.name, email=reply_to.address)
 
 
 class Name(Payload):
