@@ -176,15 +176,7 @@ def _format_texts(entry: Entry) -> Iterator[str]:
     if entry.ledger.conversation is not None:
         yield from (f"\n{message.role}: {message.text}" for message in entry.ledger.conversation.messages)
     elif entry.event is not None:  # not classified yet
-        yield f"\n{_format_body(entry.event.raw)}"
-
-
-def _format_body(body: bytes) -> str:
-    """Return the body of a delivery without characters that could control a terminal."""
-    try:
-        return json.dumps(json.loads(body), indent=2)
-    except ValueError:  # a customer's text has broken the payload of a Zendesk trigger
-        return ascii(body)
+        yield f"\n{entry.event.raw.decode(errors='replace')}"
 
 
 inbox_group.add_command(redo)
