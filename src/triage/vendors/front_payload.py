@@ -203,6 +203,10 @@ class Fields(Payload):
     custom_fields: dict[str, JsonValue]
 
 
+class _Reference(Payload):
+    id: Loose[str] = None
+
+
 class _EventTarget(Payload):
     data: Annotated[FrontMessage | None, BeforeValidator(_get_first)] = None
 
@@ -235,8 +239,12 @@ class Envelope(Payload):
     """What the webhooks of applications and rules have in common."""
 
     type: Loose[StrictStr] = None
-    company_id: Loose[str] = Field(default=None, validation_alias=AliasPath("authorization", "id"))
-    """The company, which only an application's webhook names."""
+    authorization: _Reference | None = None
+
+    @property
+    def company_id(self) -> str | None:
+        """The company, which only an application's webhook names."""
+        return self.authorization.id if self.authorization else None
 
 
 class Notification(Payload):

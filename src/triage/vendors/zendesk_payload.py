@@ -466,12 +466,10 @@ def read_notification(body: bytes) -> Notification | None:
     Args:
         body: The body.
     """
-    try:
-        data = parse_json(body) if parse_trigger_json(body) is None else {}
-        model = NOTIFICATIONS.get(str(data.get("type")).removeprefix(PREFIX))
-        return model.parse_data(data) if model else None
-    except MalformedPayload:  # a trigger's payload that a placeholder has broken
+    if parse_trigger_json(body) is not None:
         return None
+    data = parse_json(body)
+    return NOTIFICATIONS[str(data["type"]).removeprefix(PREFIX)].parse_data(data)
 
 
 def _parse_head(body: bytes) -> dict[str, JsonValue]:

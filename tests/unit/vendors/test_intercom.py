@@ -358,6 +358,18 @@ def test_a_message_that_the_api_does_not_show_yet_is_added_from_the_webhook(api:
     assert seen == ["I was charged twice"]
 
 
+def test_a_first_message_after_a_greeting_is_added_from_the_webhook(api: Api) -> None:
+    """The API shows another first message, so it is not the same one under another id."""
+    desk = IntercomDesk()
+    payload = json.loads(desk.fake.customer_writes("Hello").body)
+    item = payload["data"]["item"]
+    part = item["source"] | {"id": "99", "part_type": "comment", "body": "I was charged twice"}
+    item["conversation_parts"] = {"conversation_parts": [part]}
+    item["source"] |= {"id": "98", "author": {"type": "bot", "id": "1"}, "body": "How can we help?"}
+    texts = collect_classified_texts(desk, api, sign(desk, payload))
+    assert texts == ["Hello\n\nI was charged twice"]
+
+
 def test_a_conversation_without_a_customers_message_is_ignored(api: Api) -> None:
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes("Hello")

@@ -494,6 +494,12 @@ def test_an_old_template_identifies_the_message_by_the_time_of_the_change(caplog
     assert caplog.text == ""
 
 
+def test_the_message_of_an_old_template_is_read_from_the_api(api: Api) -> None:
+    desk = ZendeskDesk(connection="trigger")
+    webhook = rewrite(desk, desk.fake.customer_writes("Hello"), comment_id=None)
+    assert collect_classified_texts(desk, api, webhook) == ["Hello"]
+
+
 def test_an_empty_comment_id_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     desk = ZendeskDesk(connection="trigger")
     webhook = desk.fake.customer_writes("Hello")
