@@ -197,12 +197,20 @@ FROM triage_events
 WHERE (CAST(:state AS TEXT) IS NULL OR state = :state) AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
 ORDER BY number DESC LIMIT :limit;
 
--- name: list_unfinished
+-- name: list_set_aside
 -- The first condition is that of the index.
 SELECT number, key, state, due, attempts, received, changed, handled, error, event, body, ledger, outcome
 FROM triage_events
-WHERE state <> 'finished' AND state = :state AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
+WHERE state IN ('planned', 'dead', 'parked') AND state = :state
+  AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
 ORDER BY number DESC LIMIT :limit;
+
+-- name: list_open
+-- Sorts the open events, because in their order, the few of them would have to be searched among all others.
+SELECT number, key, state, due, attempts, received, changed, handled, error, event, body, ledger, outcome
+FROM triage_events
+WHERE state IN ('ready', 'leased') AND state = :state AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
+ORDER BY number + 0 DESC LIMIT :limit;
 
 -- name: get_entry
 SELECT number, key, state, due, attempts, received, changed, handled, error, event, body, ledger, outcome

@@ -57,8 +57,6 @@ class TableInbox(Inbox):
     _lock_rows = ""
     """The clause at the end of a SELECT for update that skips rows locked by another transaction."""
 
-    _writers = 1
-    """How many threads may write at the same time."""
     _patience = float("inf")
     """Seconds after which a thread no longer waits for one that is writing, if the database allows several writers."""
 
@@ -71,9 +69,7 @@ class TableInbox(Inbox):
         self._maintained_at = float("-inf")
         self._keep = None if keep is None else _parse_keep(keep, f"{type(self).__name__}: keep")
         self._next_purge = 0.0
-        self._group = GroupCommit(
-            lambda: self._name, self._execute_alone, self._execute_together, self._writers, self._patience
-        )
+        self._group = GroupCommit(lambda: self._name, self._execute_alone, self._execute_together, self._patience)
         register_at_fork(self)
 
     @property
@@ -233,7 +229,10 @@ class TableInbox(Inbox):
     def list_entries(
         self, state: State | None = None, *, limit: int = 100, before: int | None = None
     ) -> Sequence[Entry]:
-        query = "list_entries" if state in (None, "finished") else "list_unfinished"
+        if state in ("ready", "leased"):
+            query = "list_open"
+        else:
+            query = "list_entries" if state in (None, "finished") else "list_set_aside"
         return [_parse_entry(row) for row in self._fetch(query, state=state, before=before, limit=limit)]
 
     @override
