@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, cast, get_args
@@ -20,6 +19,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from triage.errors import MalformedPayload
+from triage.io.fork import Lock
 from triage.log import get_logger
 
 logger = get_logger(__name__)
@@ -65,7 +65,7 @@ LooseTuple = Annotated[tuple[T, ...], _SkipInvalidElements()]
 """A list without the elements that have an undocumented form. It is empty if it is not a list at all."""
 
 
-_building = threading.RLock()
+_building = Lock()
 
 
 class Payload(BaseModel):
