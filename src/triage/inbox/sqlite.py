@@ -62,7 +62,7 @@ _MIGRATIONS = (
     """,
     """
     CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked');
-    CREATE INDEX triage_unfinished ON triage_events (state, number) WHERE state <> 'finished';
+    CREATE INDEX triage_set_aside ON triage_events (state, number) WHERE state IN ('planned', 'dead', 'parked');
     CREATE TABLE triage_counts (
       owner TEXT NOT NULL, state TEXT NOT NULL, events INTEGER NOT NULL, PRIMARY KEY (owner, state)
     ) STRICT, WITHOUT ROWID;
@@ -112,6 +112,7 @@ class SQLiteInbox(TableInbox):
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._pid = os.getpid()
+        self._files: tuple[Path, ...] = ()
         self._identity: tuple[object, ...] = ()
         super().__init__(self._path, clock, keep)
         if self._path == ":memory:":
@@ -254,13 +255,15 @@ class SQLiteInbox(TableInbox):
                 # A new file would lack the events that were stored in the old one, and nobody would notice.
                 raise self._build_error("the file was removed while it was open. Put it back, or restart the program")
             self._connection, self._pid = _wait_for_file(self._open, deadline), os.getpid()
-            self._identity = _identify(self._file)
+            # SQLite puts the write-ahead log next to the file, not next to a symbolic link to it.
+            self._files = (self._file, Path(f"{self._file.resolve()}-wal"))
+            self._identity = _identify(self._files)
             return self._connection
         return self._opened
 
     def _check_file(self) -> None:
         """Raise an error if the open file is no longer the one that other processes would open."""
-        if self._opened is not None and _identify(self._file) != self._identity:
+        if self._opened is not None and _identify(self._files) != self._identity:
             # SQLite notices that the file has moved, and does not remove the log of a new one of the same name.
             self._opened.close()
             self._connection = None
@@ -309,12 +312,10 @@ def _parse_path(path: str | Path) -> str:
     return location
 
 
-def _identify(path: Path) -> tuple[object, ...]:
-    """Return what distinguishes a file and its write-ahead log from others of the same name."""
-    # SQLite puts the log next to the file, not next to a symbolic link to it.
-    log = Path(f"{path.resolve()}-wal")
+def _identify(files: Sequence[Path]) -> tuple[object, ...]:
+    """Return what distinguishes files from others of the same names."""
     identity: list[object] = []
-    for file in (path, log):
+    for file in files:
         try:
             status = file.stat()
         except OSError:

@@ -40,6 +40,18 @@ def clean(text: str) -> str:
     return _BLANK_LINES.sub("\n\n", text).strip()
 
 
+_BLANK = re.compile(r"(?>(?:\s|&nbsp;|</?(?:p|div|span|br)\b[^<>]*>)*)", re.IGNORECASE)
+
+
+def is_blank(markup: str | None) -> bool:
+    """Return whether there is certainly nothing to read in a text, without converting it.
+
+    Args:
+        markup: HTML or plain text.
+    """
+    return not markup or _BLANK.fullmatch(markup) is not None
+
+
 class Plain(NamedTuple):
     """The plain text of HTML."""
 
