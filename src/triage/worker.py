@@ -8,12 +8,15 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Self
 
 from triage.engine.attempt import ATTEMPTS, Attempt
 from triage.engine.observe import build_fields
+from triage.engine.storage import call_inbox
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
 from triage.inbox.base import Inbox
+from triage.io.calls import CallThread
 from triage.io.fork import register_at_fork, will_fork_without_hooks
 from triage.io.loops import require_asyncio, run_in_thread
 from triage.io.ports import AsyncIO, SyncIO, run
@@ -204,23 +207,28 @@ class Worker:
     async def _work(self, woken: asyncio.Event, stopping: threading.Event) -> None:
         tasks = self._tasks = {}
         heartbeat = _Heartbeat(self._inbox, self._router.name, tasks, self._lease)
+        run_together = getattr(self._inbox, "run_together", None)
+        storage = None if run_together is None else CallThread(run_together)
+        io = AsyncIO(storage)
         try:
             while not stopping.is_set():
                 woken.clear()
-                if not await self._start_due_events(woken):
+                if not await self._start_due_events(woken, io):
                     with suppress(TimeoutError):
                         await asyncio.wait_for(woken.wait(), _POLL)
             if tasks:
                 await asyncio.wait(list(tasks))
         finally:
             heartbeat.stop()
+            if storage is not None:
+                await storage.aclose()
             await self._router.aclose()
             # Nobody else can close the connections of the user's classifier on this event loop.
             await self._router.classifier.leave_loop()
 
-    async def _start_due_events(self, woken: asyncio.Event) -> bool:
+    async def _start_due_events(self, woken: asyncio.Event, io: AsyncIO) -> bool:
         """Lease events and begin to process them; return whether there were any. An error never stops the worker."""
-        breaker, io = self._router.engine.vendor_breaker, AsyncIO()
+        breaker = self._router.engine.vendor_breaker
         free = self._concurrency - len(self._tasks)
         jobs: list[Job] = []
         try:
@@ -229,7 +237,8 @@ class Worker:
                 # An event that may have killed its worker is processed next to new ones, but to no other of its kind.
                 is_free = not any(job.interrupted for job in self._tasks.values())
                 options = {} if is_free else {"interrupted": False}
-                jobs += await asyncio.to_thread(self._inbox.lease, free, self._lease, self._router.name, **options)
+                lease = partial(self._inbox.lease, free, self._lease, self._router.name, **options)
+                jobs += await call_inbox(self._inbox, io, lease)
         except InboxError as err:
             logger.error("the worker cannot lease events: %s", str(err))  # noqa: TRY400 - a traceback would add nothing
             return False

@@ -4,10 +4,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from typing_extensions import override
 
@@ -86,6 +87,20 @@ _INHERITED: list[sqlite3.Connection] = []
 """Connections of the parent process, kept open on purpose."""
 
 
+@dataclass(eq=False, slots=True, repr=False)
+class _Batch(Statement):
+    """Functions that call the inbox, as one member of a group of statements."""
+
+    functions: Sequence[Callable[[], None]] = field(kw_only=True)
+
+
+class _Joined(threading.local):
+    """The transaction of which the statements of a thread are a part."""
+
+    connection: sqlite3.Connection | None = None
+    error: sqlite3.Error | None = None
+
+
 class SQLiteInbox(TableInbox):
     """Stores events in a SQLite file.
 
@@ -109,10 +124,12 @@ class SQLiteInbox(TableInbox):
         self._path = path = _parse_path(path)
         # The application may change its current directory.
         self._file = Path(path).absolute()
+        self._files: Sequence[str] = ()
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._pid = os.getpid()
         self._identity: tuple[object, ...] = ()
+        self._joined = _Joined()
         super().__init__(self._path, clock, keep)
         if self._path == ":memory:":
             raise ConfigurationError("SQLiteInbox stores events in a file. To store them in memory, use MemoryInbox().")
@@ -174,17 +191,67 @@ class SQLiteInbox(TableInbox):
     def _timeout(self) -> float:
         return _TIMEOUT
 
+    def run_together(self, functions: Sequence[Callable[[], None]]) -> None:
+        """Run functions that call this inbox, with all their changes in one transaction.
+
+        If the transaction is rolled back, each function runs again, alone.
+
+        Args:
+            functions: The functions, which handle their errors themselves.
+
+        Raises:
+            InboxError: It is unknown whether the changes are committed.
+        """
+        try:
+            self._group.run(_Batch("", {}, time.monotonic() + self._timeout, functions=functions))
+        except RolledBack:
+            for function in functions:
+                function()
+
+    @override
+    def _execute(self, sql: str, values: Mapping[str, Any]) -> Result:
+        connection = self._joined.connection
+        if connection is None:
+            return super()._execute(sql, values)
+        try:
+            return _run_sql(connection, sql, values)
+        except sqlite3.Error as err:
+            self._joined.error = err
+            raise self._build_error(str(err)) from err
+
+    @override
+    def _execute_batch(self, statements: Sequence[Statement], deadline: float) -> Sequence[Result]:
+        if self._joined.connection is None:
+            return super()._execute_batch(statements, deadline)
+        return [self._execute(statement.sql, statement.values) for statement in statements]
+
+    def _apply(self, connection: sqlite3.Connection, statement: Statement) -> Result:
+        if not isinstance(statement, _Batch):
+            return _run_sql(connection, statement.sql, statement.values)
+        joined = self._joined
+        joined.connection, joined.error = connection, None
+        try:
+            for function in statement.functions:
+                function()
+                if joined.error is not None:
+                    raise joined.error
+        finally:
+            joined.connection = None
+        return [], 0
+
     @override
     def _execute_alone(self, statement: Statement) -> Result:
+        if isinstance(statement, _Batch):
+            return self._execute_together(lambda: [statement], statement.deadline)[0]
         with self._connect(statement.deadline) as connection:
-            return _wait_for_file(lambda: _run(connection, statement), statement.deadline)
+            return _wait_for_file(lambda: self._apply(connection, statement), statement.deadline)
 
     @override
     def _execute_together(self, take: Take, deadline: float) -> Sequence[Result]:
         with self._connect(deadline) as connection:
             _wait_for_file(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
             try:
-                results = [_run(connection, statement) for statement in take()]
+                results = [self._apply(connection, statement) for statement in take()]
                 connection.execute("COMMIT")
             except Exception as err:
                 raise RolledBack from err
@@ -254,13 +321,15 @@ class SQLiteInbox(TableInbox):
                 # A new file would lack the events that were stored in the old one, and nobody would notice.
                 raise self._build_error("the file was removed while it was open. Put it back, or restart the program")
             self._connection, self._pid = _wait_for_file(self._open, deadline), os.getpid()
-            self._identity = _identify(self._file)
+            # SQLite puts the log next to the file, not next to a symbolic link to it.
+            self._files = (str(self._file), f"{self._file.resolve()}-wal")
+            self._identity = _identify(self._files)
             return self._connection
         return self._opened
 
     def _check_file(self) -> None:
         """Raise an error if the open file is no longer the one that other processes would open."""
-        if self._opened is not None and _identify(self._file) != self._identity:
+        if self._opened is not None and _identify(self._files) != self._identity:
             # SQLite notices that the file has moved, and does not remove the log of a new one of the same name.
             self._opened.close()
             self._connection = None
@@ -309,14 +378,12 @@ def _parse_path(path: str | Path) -> str:
     return location
 
 
-def _identify(path: Path) -> tuple[object, ...]:
-    """Return what distinguishes a file and its write-ahead log from others of the same name."""
-    # SQLite puts the log next to the file, not next to a symbolic link to it.
-    log = Path(f"{path.resolve()}-wal")
+def _identify(files: Sequence[str]) -> tuple[object, ...]:
+    """Return what distinguishes files from others of the same names."""
     identity: list[object] = []
-    for file in (path, log):
+    for file in files:
         try:
-            status = file.stat()
+            status = os.stat(file)
         except OSError:
             identity.append(None)
         else:
@@ -331,8 +398,8 @@ def _explain(error: sqlite3.Error) -> str:
     return ""
 
 
-def _run(connection: sqlite3.Connection, statement: Statement) -> Result:
-    cursor = connection.execute(statement.sql, statement.values)
+def _run_sql(connection: sqlite3.Connection, sql: str, values: Mapping[str, Any]) -> Result:
+    cursor = connection.execute(sql, values)
     return cursor.fetchall(), cursor.rowcount
 
 
