@@ -124,7 +124,7 @@ class SQLiteInbox(TableInbox):
         self._path = path = _parse_path(path)
         # The application may change its current directory.
         self._file = Path(path).absolute()
-        self._files: Sequence[str] = ()
+        self._files: Sequence[Path] = ()
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._pid = os.getpid()
@@ -322,7 +322,7 @@ class SQLiteInbox(TableInbox):
                 raise self._build_error("the file was removed while it was open. Put it back, or restart the program")
             self._connection, self._pid = _wait_for_file(self._open, deadline), os.getpid()
             # SQLite puts the log next to the file, not next to a symbolic link to it.
-            self._files = (str(self._file), f"{self._file.resolve()}-wal")
+            self._files = (self._file, Path(f"{self._file.resolve()}-wal"))
             self._identity = _identify(self._files)
             return self._connection
         return self._opened
@@ -378,12 +378,12 @@ def _parse_path(path: str | Path) -> str:
     return location
 
 
-def _identify(files: Sequence[str]) -> tuple[object, ...]:
+def _identify(files: Sequence[Path]) -> tuple[object, ...]:
     """Return what distinguishes files from others of the same names."""
     identity: list[object] = []
     for file in files:
         try:
-            status = os.stat(file)
+            status = file.stat()
         except OSError:
             identity.append(None)
         else:
