@@ -16,7 +16,7 @@ from triage.engine.concurrency import Concurrency
 from triage.engine.observe import build_fields
 from triage.engine.storage import call_inbox
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
-from triage.inbox.base import Inbox
+from triage.inbox.base import Inbox, RunsTogether
 from triage.io.calls import CallThread
 from triage.io.fork import register_at_fork, will_fork_without_hooks
 from triage.io.loops import require_asyncio, run_in_thread
@@ -300,15 +300,14 @@ def _drain_at_exit(worker: Worker) -> None:
 @asynccontextmanager
 async def _open_storage(inbox: Inbox) -> AsyncGenerator[CallThread | None]:
     """Yield a thread for the calls to an inbox that can run several of them together, or else None."""
-    run_together = getattr(inbox, "run_together", None)
-    if run_together is None:
+    if not isinstance(inbox, RunsTogether):
         yield None
-    else:
-        thread = CallThread(run_together)
-        try:
-            yield thread
-        finally:
-            await thread.aclose()
+        return
+    thread = CallThread(inbox.run_together)
+    try:
+        yield thread
+    finally:
+        await thread.aclose()
 
 
 def _cancel_all(tasks: Iterable[asyncio.Task[None]]) -> None:

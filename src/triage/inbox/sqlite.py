@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
 from triage.inbox.address import parse_address
+from triage.inbox.base import RunsTogether
 from triage.inbox.group_commit import Result, RolledBack, Statement, Take
 from triage.inbox.table import TableInbox
 from triage.limits import Duration
@@ -101,7 +102,7 @@ class _Joined(threading.local):
     error: sqlite3.Error | None = None
 
 
-class SQLiteInbox(TableInbox):
+class SQLiteInbox(TableInbox, RunsTogether):
     """Stores events in a SQLite file.
 
     Threads and processes of one machine may share the file, including forked workers. An event is on disk when `add`
@@ -191,17 +192,8 @@ class SQLiteInbox(TableInbox):
     def _timeout(self) -> float:
         return _TIMEOUT
 
+    @override
     def run_together(self, functions: Sequence[Callable[[], None]]) -> None:
-        """Run functions that call this inbox, with all their changes in one transaction.
-
-        If the transaction is rolled back, each function runs again, alone.
-
-        Args:
-            functions: The functions, which handle their errors themselves.
-
-        Raises:
-            InboxError: It is unknown whether the changes are committed.
-        """
         try:
             self._group.run(_Batch("", {}, time.monotonic() + self._timeout, functions=functions))
         except RolledBack:

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextvars
+import queue  # not its class, which gevent may replace later
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack
@@ -15,38 +15,41 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 RunTogether: TypeAlias = Callable[[Sequence[Callable[[], None]]], None]
-"""Runs functions, which never raise. It may run them again, and then the last results count."""
+"""Runs functions, which keep their errors. It may run them again, and then the last results count."""
 
 
 class _Call:
     """A call, and the future of the task that waits for it."""
 
-    __slots__ = ("_error", "_function", "_future", "_result")
+    __slots__ = ("_error", "_failure", "_function", "_future", "_result")
 
     def __init__(self, function: Callable[[], Any], future: "asyncio.Future[Any]") -> None:
         self._function = function
         self._future = future
         self._result: Any = None
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
+        self._failure: BaseException | None = None
 
     def __call__(self) -> None:
         self._error = None
         try:
             self._result = self._function()
-        except BaseException as err:  # noqa: BLE001 - it is raised in the task that waits
+        except Exception as err:  # noqa: BLE001 - it is raised in the task that waits
             self._error = err
 
-    def fail(self, error: BaseException) -> None:
-        self._error = error
+    def fail(self, failure: BaseException) -> None:
+        """Make the task fail, whatever the function returned: it is unknown whether that is stored."""
+        self._failure = failure
 
     def settle(self) -> None:
         """Wake the task, unless it was cancelled meanwhile. The call was made nevertheless."""
+        error = self._failure or self._error
         if self._future.done():
             return
-        if self._error is None:
+        if error is None:
             self._future.set_result(self._result)
         else:
-            self._future.set_exception(self._error)
+            self._future.set_exception(error)
 
 
 class CallThread:
@@ -63,9 +66,10 @@ class CallThread:
         self._run_together = run_together
         self._loop = asyncio.get_running_loop()
         self._collected: list[_Call] = []
-        self._waiting: SimpleQueue[list[_Call]] = SimpleQueue()
+        self._waiting: queue.SimpleQueue[list[_Call]] = queue.SimpleQueue()
         self._stopped = self._loop.create_future()
-        threading.Thread(target=self._run, name="triage-inbox", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="triage-inbox", daemon=True)
+        self._thread.start()
 
     async def call(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Make a call in the thread. If the task is cancelled, the call is made nevertheless.
