@@ -475,7 +475,7 @@ def test_calls_are_made_alone_if_the_database_rejects_one_of_them(inbox: SQLiteI
     inbox.run_together(calls.functions)
     assert (calls.results[0], calls.results[2]) == (True, True)
     assert "NOT NULL" in str(calls.results[1])
-    assert statements[-1] == "INSERT"
+    assert statements.count("ROLLBACK") >= 1
     assert inbox.count_states()["ready"] == 2
 
 
