@@ -47,7 +47,7 @@ def test_texts_are_converted_off_the_event_loop(desk: Desk, monkeypatch: pytest.
         return conversation
 
     monkeypatch.setattr(type(adapter), "build_conversation", record)
-    webhook = desk.fake.customer_writes("Hello")
+    webhook = desk.fake.customer_writes("Hello " * 5_000)
     response = asyncio.run(desk.router(vendor=adapter).handle_async(webhook.body, webhook.headers))
     assert response.outcome.status == "routed"
     assert threads

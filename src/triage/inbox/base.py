@@ -10,8 +10,8 @@ not agree. If it is set back, events keep the durations that were left, and paus
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from triage.actions import Reply
 from triage.errors import InboxError, LeaseLost
@@ -340,6 +340,24 @@ class Operator(Protocol):
 
         Args:
             owner: The name of the Router whose events to count; None for those of all Routers.
+        """
+        ...
+
+
+@runtime_checkable
+class RunsTogether(Protocol):
+    """Can run several calls together, which an inbox need not be able to."""
+
+    def run_together(self, functions: Sequence[Callable[[], None]]) -> None:
+        """Run functions that call this inbox, with all their changes in one transaction.
+
+        If the transaction is rolled back, each function runs again, alone.
+
+        Args:
+            functions: The functions, which handle their errors themselves.
+
+        Raises:
+            InboxError: It is unknown whether the changes are stored.
         """
         ...
 

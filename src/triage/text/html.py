@@ -34,8 +34,13 @@ def clean(text: str) -> str:
     Returns:
         Text that every Unicode encoding can represent, without trailing spaces or consecutive blank lines.
     """
-    text = _SPACE.sub(" ", _NEWLINE.sub("\n", text))
-    text = _LOOSE_JOINERS.sub("", _INVISIBLE.sub("", _CONTROLS.sub("", text)))
+    if text.isascii():  # checked at once, so that most names, subjects and texts take little time
+        if text.isprintable():
+            return text.strip()
+        text = _CONTROLS.sub("", _NEWLINE.sub("\n", text))
+    else:
+        text = _SPACE.sub(" ", _NEWLINE.sub("\n", text))
+        text = _LOOSE_JOINERS.sub("", _INVISIBLE.sub("", _CONTROLS.sub("", text)))
     text = "\n".join(line.rstrip() for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", text).strip()
 

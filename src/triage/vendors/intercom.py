@@ -212,7 +212,9 @@ class Intercom(HelpDesk):
         if topic not in self.topics and not is_handover:
             return Ignored(f"topic {safe_word(topic)}")
         is_ticket, kind = topic.startswith("ticket."), _KINDS.get(topic, "replied")
-        news = _read_news(delivery.body, kind, event_id, is_ticket=is_ticket)
+        news = None if is_ticket else envelope.find_news(kind)
+        if news is None:
+            news = _read_news(delivery.body, kind, event_id, is_ticket=is_ticket)
         item = news.item
         if reason := self._find_other_workspace(news.account):
             return Ignored(reason)

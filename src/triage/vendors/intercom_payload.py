@@ -322,13 +322,6 @@ class Ticket(Payload):
         )
 
 
-class Envelope(Payload):
-    """What every notification has."""
-
-    topic: Loose[StrictStr] = None
-    id: Loose[str] = None
-
-
 class News(NamedTuple):
     """What a notification is about."""
 
@@ -365,10 +358,31 @@ class Notification(Payload):
         Args:
             kind: Whether the topic is about the first message.
         """
-        item, first = self.data.item, self.data.item.first
-        # The first message is the source, and later ones are parts. In the notification of a reply, the source is old.
-        new = item.parts if kind == "replied" or first is None else (first, *item.parts)
-        return News(self.app_id, item, new)
+        return _find_news(self.app_id, self.data.item, kind)
+
+
+class Envelope(Payload):
+    """What every notification has, and the conversation if it is about one, so that one pass suffices."""
+
+    topic: Loose[StrictStr] = None
+    id: Loose[str] = None
+    app_id: Loose[Id] = None
+    data: Loose[ConversationData] = None
+
+    def find_news(self, kind: Kind) -> News | None:
+        """Return what it is about; None if it is not about a conversation, or if `Notification` rejects it.
+
+        Args:
+            kind: Whether the topic is about the first message.
+        """
+        return _find_news(self.app_id, self.data.item, kind) if self.app_id and self.data else None
+
+
+def _find_news(account: str, item: Item, kind: Kind) -> News:
+    first = item.first
+    # The first message is the source, and later ones are parts. In the notification of a reply, the source is old.
+    new = item.parts if kind == "replied" or first is None else (first, *item.parts)
+    return News(account, item, new)
 
 
 class TicketItem(Payload):

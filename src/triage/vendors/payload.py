@@ -128,8 +128,10 @@ class Payload(BaseModel):
         Raises:
             MalformedPayload: The body is not a JSON object, or does not match the model.
         """
+        cls.build()
         try:
-            return cls.model_validate_json(body)
+            # Not `model_validate_json`, whose arguments take longer to pass than some bodies to parse.
+            return cast("Self", cls.__pydantic_validator__.validate_json(body))
         except ValidationError:  # find out whether the body or a value is the problem, and accept half of an emoji
             return cls.parse_data(parse_json(body), event_id=event_id)
 

@@ -27,6 +27,7 @@ from triage.classifiers.claude.sdk_log import hide_request
 from triage.classifiers.claude.settings import ModelSettings, Settings, create_settings
 from triage.environment import unquote
 from triage.errors import ConfigurationError
+from triage.io.overload import report_overload
 from triage.io.ports import IO, AsyncIO, SyncIO, run
 from triage.io.retry import RetryPolicy
 from triage.log import get_logger
@@ -351,6 +352,8 @@ class _Classification:
             if rejected:
                 self._leave_out(query, rejected)
                 continue
+            if failure.is_transient:
+                report_overload()
             query.failed_calls += 1
             delay = self._get_delay(query, failure, end)
             if delay is None:
