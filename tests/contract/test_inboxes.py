@@ -1,8 +1,10 @@
 """The contract that every inbox must fulfill."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -661,6 +663,26 @@ def test_purge_removes_many_events_a_few_at_a_time(inbox: Inbox, clock: Clock, m
     assert inbox.purge(clock()) == 5
     assert len(pauses) == (0 if inbox.in_memory else 2)
     assert inbox.count_states() == count()
+
+
+def test_purge_removes_fewer_events_at_a_time_if_that_takes_long(
+    table_inbox: TableInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    durations = iter((0.1, 0.005, 0.001))
+    limits: list[int] = []
+
+    def remove(_before: float, limit: int, *, dead: bool) -> int:
+        nonlocal now
+        limits.append(limit)
+        seconds = next(durations, 0.0)
+        now += seconds
+        return limit if seconds else 0
+
+    monkeypatch.setattr(table_inbox, "_purge_batch", remove)
+    monkeypatch.setattr("triage.inbox.table.time", SimpleNamespace(monotonic=lambda: now, sleep=lambda _: None))
+    assert table_inbox.purge(0) == 130
+    assert limits == [100, 10, 20, 100]
 
 
 def test_purge_removes_dead_and_parked_events_only_on_request(inbox: Inbox, clock: Clock) -> None:

@@ -38,8 +38,10 @@ logger = get_logger("triage")
 M = TypeVar("M", bound=BaseModel)
 
 _BATCH = 100
-"""How many events one statement removes or searches, so that no delivery waits for it for long."""
-_LONGEST_PAUSE = 1.0  # seconds between two such statements
+"""How many events one transaction removes or searches at most, so that no delivery waits for it for long."""
+_SMALLEST_BATCH = 10
+_BATCH_SECONDS = 0.01  # seconds that a transaction of a purge should take
+_LONGEST_PAUSE = 1.0  # seconds between two of them
 _SHORTEST_KEPT = 24 * 3600.0  # seconds; help desks repeat deliveries, and limits count the messages of a day
 _PURGE_INTERVAL = 60.0  # seconds between two searches for events that need not be kept any longer
 
@@ -253,24 +255,26 @@ class TableInbox(Inbox):
     @override
     def purge(self, before: float, *, dead: bool = False) -> int:
         self._run("purge_limits", before=before, kept=SPENDING_KEPT)
-        total = 0
+        total, limit = 0, _BATCH
         while True:
             started = time.monotonic()
-            removed = self._purge_batch(before, dead=dead)
+            removed = self._purge_batch(before, limit, dead=dead)
             seconds = time.monotonic() - started
             total += removed
-            if removed < _BATCH:
+            if removed < limit:
                 self._erase_removed()
                 return total
             self._tidy()
-            # Let others write for as long as they had to wait.
+            # Let others write for as long as they had to wait, which depends on the disk and on what else it does.
             time.sleep(min(seconds, _LONGEST_PAUSE))
+            fitting = limit * _BATCH_SECONDS / max(seconds, 0.001)
+            limit = round(min(max(fitting, _SMALLEST_BATCH), _BATCH))
 
     def _tidy(self) -> None:
         """Do what the database would otherwise do during a later commit, which may be that of a delivery."""
 
-    def _purge_batch(self, before: float, *, dead: bool) -> int:
-        return self._run("purge", before=before, dead=int(dead), limit=_BATCH)[1]
+    def _purge_batch(self, before: float, limit: int, *, dead: bool) -> int:
+        return self._run("purge", before=before, dead=int(dead), limit=limit)[1]
 
     def _purge_expired(self) -> None:
         """Remove some of the events that need not be kept any longer, if it is time to look for them."""
@@ -279,7 +283,7 @@ class TableInbox(Inbox):
         self._next_purge = time.monotonic() + _PURGE_INTERVAL
         before = self._fetch("get_time")[0][0] - self._keep
         self._run("purge_limits", before=before, kept=SPENDING_KEPT)
-        if self._purge_batch(before, dead=False) == _BATCH:
+        if self._purge_batch(before, _BATCH, dead=False) == _BATCH:
             self._next_purge = 0.0  # the next call removes more
 
     @override
