@@ -470,6 +470,25 @@ def test_overdue_events_are_reported_less_and_less_often(inbox: Inbox, clock: Cl
     assert reported.count("intercom:a:2:1") == 5
 
 
+def test_a_lease_skips_any_number_of_events_that_wait_for_an_earlier_one(
+    open_inbox: Callable[[], Inbox], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease reads only a few of them, and then only the first event of each conversation."""
+    monkeypatch.setattr("triage.inbox.table._MOST_BLOCKED", 2)
+    inbox = open_inbox()
+    for number in range(8):
+        inbox.add(build_event(number))
+        clock.now += 1
+    (first,) = inbox.lease(1, LEASE, "intercom")
+    assert inbox.lease(1, LEASE, "intercom") == []
+    for number, vendor in [(8, "front"), (9, "intercom"), (10, "intercom"), (11, "intercom")]:
+        inbox.add(build_event(number, conversation=str(number), vendor=vendor))
+    assert [job.event.message_id for job in inbox.lease(2, LEASE, "intercom")] == ["9", "10"]
+    assert [job.event.message_id for job in inbox.lease(5, LEASE, "intercom")] == ["11"]
+    clock.now += LEASE + 1
+    assert [job.event for job in inbox.lease(9, LEASE, "intercom")] == [first.event]
+
+
 def test_the_events_of_one_router_are_counted(inbox: Inbox) -> None:
     for vendor in ("intercom", "front"):
         inbox.add(build_event(1, vendor=vendor))

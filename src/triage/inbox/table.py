@@ -41,6 +41,7 @@ _BATCH = 100
 """How many events one transaction removes or searches at most, so that no delivery waits for it for long."""
 _SMALLEST_BATCH = 10
 _LONGEST_PAUSE = 1.0  # seconds between two of them
+_MOST_BLOCKED = 200  # how many events a lease reads that wait for an earlier one of their conversation
 _SHORTEST_KEPT = 24 * 3600.0  # seconds; help desks repeat deliveries, and limits count the messages of a day
 _PURGE_INTERVAL = 60.0  # seconds between two searches for events that need not be kept any longer
 
@@ -66,7 +67,10 @@ class TableInbox(Inbox):
         self._name = name
         self._clock = clock
         self._queries = load_queries(
-            lock_rows=self._lock_rows, interrupted=f"'{INTERRUPTED}'", clock_step=str(CLOCK_STEP)
+            lock_rows=self._lock_rows,
+            interrupted=f"'{INTERRUPTED}'",
+            clock_step=str(CLOCK_STEP),
+            most_blocked=str(_MOST_BLOCKED),
         )
         self._maintained_at = float("-inf")
         self._keep = None if keep is None else _parse_keep(keep, f"{type(self).__name__}: keep")
@@ -128,8 +132,11 @@ class TableInbox(Inbox):
     def lease(self, limit: int, seconds: float, owner: str | None = None, *, interrupted: bool = True) -> Sequence[Job]:
         self._maintain()
         self._purge_expired()
-        query = "lease" if owner is None else "lease_owned"
-        rows = self._fetch(query, limit=limit, seconds=seconds, owner=owner, interrupted=int(interrupted))
+        values = {"limit": limit, "seconds": seconds, "owner": owner, "interrupted": int(interrupted)}
+        rows = self._fetch("lease" if owner is None else "lease_owned", **values)
+        # Do not read all events that wait for an earlier one of their conversation, because there can be many.
+        if not rows and owner is not None and self._fetch("find_horizon", owner=owner, limit=limit):
+            rows = self._fetch("lease_heads", **values)
         return self._parse_jobs(rows, seconds)
 
     @override
