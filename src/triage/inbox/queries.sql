@@ -235,10 +235,14 @@ WHERE state IN ('planned', 'dead', 'parked') AND state = :state
 ORDER BY number DESC LIMIT :limit;
 
 -- name: list_open
--- Sorts the open events, because in their order, the few of them would have to be searched among all others.
+-- Sorts the numbers of the open events, because in that order, the few of them would be searched among all others.
 SELECT number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome FROM triage_events
-WHERE state IN ('ready', 'leased') AND state = :state AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
-ORDER BY number + 0 DESC LIMIT :limit;
+WHERE number IN (
+  SELECT number FROM triage_events
+  WHERE state IN ('ready', 'leased') AND state = :state AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
+  ORDER BY number + 0 DESC LIMIT :limit
+)
+ORDER BY number DESC;
 
 -- name: get_entry
 SELECT number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome FROM triage_events

@@ -237,10 +237,8 @@ class TableInbox(Inbox):
     def list_entries(
         self, state: State | None = None, *, limit: int = 100, before: int | None = None
     ) -> Sequence[Entry]:
-        if state in ("ready", "leased"):
-            query = "list_open"
-        else:
-            query = "list_entries" if state in (None, "finished") else "list_set_aside"
+        queries = {None: "list_entries", "finished": "list_entries", "ready": "list_open", "leased": "list_open"}
+        query = queries.get(state, "list_set_aside")
         return [_parse_entry(row) for row in self._fetch(query, state=state, before=before, limit=limit)]
 
     @override
