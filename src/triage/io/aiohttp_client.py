@@ -17,7 +17,7 @@ import httpx2
 from multidict import CIMultiDict
 from yarl import URL
 
-from triage.io.http import ILLEGAL_HEADER
+from triage.io.http import ILLEGAL_HEADER, RequestHeldBack
 
 _KEEP_ALIVE = 5.0  # seconds; as long as httpx2, because many servers close a connection soon afterwards
 _LONGEST_HEADER = 32 * 1024  # bytes; aiohttp's own limit is 8 KiB
@@ -130,12 +130,14 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         """
         limits: Mapping[str, float | None] = request.extensions.get("timeout", {})
         _trace.set(request.extensions.get("trace"))
+        encoding = request.headers.encoding  # it is detected again for each header otherwise
+        headers = [(name.decode(encoding), value.decode(encoding)) for name, value in request.headers.raw]
         with _translate_timeouts():
             response = await self._session.request(
                 request.method,
                 URL(str(request.url), encoded=True),
                 data=await request.aread() or None,
-                headers=CIMultiDict(request.headers.multi_items()),
+                headers=CIMultiDict(headers),
                 skip_auto_headers=_AUTOMATIC_HEADERS,
                 allow_redirects=False,
                 timeout=_build_timeout(limits.get("connect"), limits.get("read"), limits.get("pool")),
@@ -166,10 +168,23 @@ class _Request(aiohttp.ClientRequest):
     """A request that reports when it has a connection and is about to be sent."""
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        trace = _trace.get()
-        if trace is not None:
-            await trace("aiohttp.send_request_headers.started", None)
+        await _report("aiohttp.send_request_headers.started")
         return await super().send(conn)
+
+    async def write_bytes(self, writer: Any, conn: Any, content_length: int | None = None) -> None:
+        # A task that the event loop may start later. It sends the headers, too, which were only buffered before.
+        try:
+            await _report("aiohttp.send_request_body.started")
+        except RequestHeldBack as error:
+            conn.protocol.set_exception(error)  # is raised where the response is awaited
+            return
+        await super().write_bytes(writer, conn, content_length)
+
+
+async def _report(event: str) -> None:
+    trace = _trace.get()
+    if trace is not None:
+        await trace(event, None)
 
 
 class _Connector(aiohttp.TCPConnector):

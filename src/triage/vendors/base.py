@@ -477,7 +477,8 @@ class HelpDesk(Settings, ABC):
     @cached_property
     def secrets(self) -> Secrets:
         """The signing secrets."""
-        return Secrets(getattr(self, self.signing_setting()), name=f"{self.title}'s {self.signing_setting()}")
+        setting = self.signing_setting()
+        return Secrets(getattr(self, setting), name=f"{self.title}'s {setting}")
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """Show the address, and settings that are never secret."""

@@ -5,7 +5,7 @@ import gzip
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from importlib import metadata
 from typing import Any, Literal
@@ -155,14 +155,16 @@ def test_a_write_whose_connection_is_lost_is_not_repeated(method: Literal["POST"
     assert (len(requests), caught.value.outcome_unknown) == (1, True)
 
 
-@pytest.mark.parametrize("is_allowed", [False, True])
-def test_a_request_can_be_held_back_once_its_connection_is_open(*, is_allowed: bool) -> None:
+@pytest.mark.parametrize("permissions", [[False], [True, False], [True, True]])
+def test_a_request_can_be_held_back_once_its_connection_is_open(permissions: Sequence[bool]) -> None:
     requests: list[HttpRequest] = []
+    answers = iter(permissions)
+    is_allowed = all(permissions)
 
     async def use(url: str) -> None:
         client: Any = create_async_client(5)
         try:
-            await fetch_async(client, "POST", url, content=b"{}", headers={}, may_send=lambda: is_allowed)
+            await fetch_async(client, "POST", url, content=b"{}", headers={}, may_send=lambda: next(answers))
         finally:
             await client.aclose()
 
