@@ -31,7 +31,7 @@ from pathlib import Path
 
 import httpx
 
-from triage import Buckets, Event, Router, Worker
+from triage import Buckets, Conversation, Event, Router, Worker
 from triage.inbox import PostgresInbox, SQLiteInbox
 from triage.testing import FakeIntercom, Webhook
 from triage.vendors import Intercom
@@ -87,10 +87,10 @@ class Template:
             outcome = router.process(event)
         if outcome.status != "routed":
             sys.exit(f"the template could not be recorded: {outcome}")
-        customer = event.conversation.customer.id or ""
+        customer = event.customer.id or ""
         return cls(
             webhook=webhook.body.decode(),
-            event=event.model_dump_json(),
+            event=event.model_dump_json(exclude={"raw"}),
             answers=answers,
             conversation_id=conversation_id,
             message_id=event.message_id,
@@ -101,7 +101,12 @@ class Template:
 
     def copy(self, number: int) -> Event:
         """Return the event of another conversation."""
-        return Event.model_validate_json(self._replace_ids(self.event, FIRST_CONVERSATION + number))
+        event, raw = (self._replace_ids(text, FIRST_CONVERSATION + number) for text in (self.event, self.webhook))
+        return Event.model_validate({**json.loads(event), "raw": raw.encode()})
+
+    def read(self, event: Event) -> Conversation:
+        """Return the conversation that an event's webhook shows."""
+        return Intercom(**self.settings).read_delivery(event)  # type: ignore[arg-type]  # it parses text
 
     def deliver(self, number: int) -> Webhook:
         """Return the signed webhook of another conversation."""

@@ -46,7 +46,8 @@ def transactions(inbox: TableInbox, monkeypatch: pytest.MonkeyPatch) -> list[int
 
     def count(take: Take, deadline: float) -> Any:
         results = run_together(take, deadline)
-        numbers.append(len(results))
+        if len(results) > 1:
+            numbers.append(len(results))
         return results
 
     monkeypatch.setattr(inbox._group, "_run_together", count)
@@ -243,7 +244,7 @@ def test_an_error_of_the_commit_is_an_error_for_all(inbox: TableInbox, monkeypat
     if isinstance(inbox, SQLiteInbox):
         monkeypatch.setattr(inbox, "_check_file", raise_inbox_error)
     else:
-        monkeypatch.setattr("psycopg.Transaction._commit_gen", raise_operational_error)
+        monkeypatch.setattr("psycopg.Connection._commit_gen", raise_operational_error)
     errors = call_together(inbox, [partial(inbox.add, build_event(number)) for number in (1, 2)])
     assert [type(error) for error in errors] == [InboxError, InboxError]
 

@@ -1,12 +1,13 @@
 """Run statements of several threads at the same time, so that an inbox commits them in one transaction."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from tests.helpers.servers import wait_until
-from triage.inbox.group_commit import GroupCommit
+from triage.inbox.group_commit import GroupCommit, Statement
 from triage.inbox.table import TableInbox
 
 
@@ -46,21 +47,19 @@ def call_together(inbox: TableInbox, functions: Sequence[Callable[[], Any]]) -> 
 @contextmanager
 def held_up(inbox: TableInbox) -> Iterator[None]:
     """Let all statements wait, as if other threads were writing."""
-    group = inbox._group
-    queue = group._get_queue()
-    for _ in range(group._writers):
-        assert queue.writing.acquire(timeout=60)
+    queue = inbox._group._get_queue()
+    other = Statement("", {}, time.monotonic() + 60)
+    queue.join(other)
+    assert other.wait()
     yield
-    for _ in range(group._writers):
-        queue.writing.release()
-    queue.wake_first()
+    assert queue.leave(other)
 
 
 def start_in_order(group: GroupCommit, functions: Sequence[Callable[[], Any]]) -> list[Caller]:
     """Call functions in threads, each once the one before waits for a writer."""
-    waiting = group._get_queue().waiting
+    queue = group._get_queue()
     callers: list[Caller] = []
-    for number, function in enumerate(functions, len(waiting) + 1):
+    for number, function in enumerate(functions, len(queue.waiting) + 1):
         callers.append(Caller(function))
-        wait_until(lambda number=number: len(waiting) >= number, "the statement waits")  # type: ignore[misc]
+        wait_until(lambda number=number: len(queue.waiting) >= number, "the statement waits")  # type: ignore[misc]
     return callers

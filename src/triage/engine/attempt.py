@@ -214,7 +214,8 @@ class Attempt:
         return outcome
 
     async def _fetch(self) -> Conversation:
-        return await run_adapter(lambda send: self._engine.vendor.fetch(self.event, send), self._send, self._io)
+        vendor, event = self._engine.vendor, self.event
+        return await run_adapter(lambda send: vendor.fetch(event, send), self._send, self._io, size=len(event.raw))
 
     # Before the conversation is read
 

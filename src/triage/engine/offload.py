@@ -34,13 +34,14 @@ class _Finished(NamedTuple):
     value: Any
 
 
-async def run_adapter(function: Callable[[Send], Coroutine[Any, Any, T]], send: Send, io: IO) -> T:
+async def run_adapter(function: Callable[[Send], Coroutine[Any, Any, T]], send: Send, io: IO, *, size: int = 0) -> T:
     """Call an adapter's method, in async code without blocking the event loop.
 
     Args:
         function: Takes the function that makes calls, and returns the coroutine of the method.
         send: Makes a call.
         io: The port.
+        size: How many bytes the adapter may convert besides the responses, such as those of a delivery.
 
     Raises:
         ConfigurationError: The adapter awaits something else than `send`, which works only on an event loop.
@@ -53,7 +54,7 @@ async def run_adapter(function: Callable[[Send], Coroutine[Any, Any, T]], send: 
 
     coroutine = function(wait_for_call)
     advance: Callable[[], Any] = partial(coroutine.send, None)
-    received = 0  # an adapter may convert all responses after the last one
+    received = size  # an adapter may convert all responses after the last one
     try:
         while True:
             reached: Any = _run(advance) if received <= _SHORT else await io.run_blocking(_run, advance)

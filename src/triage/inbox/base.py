@@ -407,7 +407,7 @@ def was_answered(outcome: Outcome) -> bool:
 
 def find_customer(job: Job, ledger: Ledger | None) -> Customer:
     """Return the customer of an event, as the help desk's API describes him, or else as the webhook does."""
-    return (ledger or job.ledger).customer or job.event.conversation.customer
+    return (ledger or job.ledger).customer or job.event.customer
 
 
 def build_remaining(removed: int, found: int) -> InboxError:

@@ -3,9 +3,7 @@
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -15,7 +13,7 @@ Result: TypeAlias = tuple[list[Any], int]
 """The rows that a statement returned, and the number of rows that it changed."""
 
 Take: TypeAlias = "Callable[[], Sequence[Statement]]"
-"""Returns the statements that wait."""
+"""Returns the statements of a group."""
 
 
 class RolledBack(Exception):  # noqa: N818 - not an error for the caller
@@ -39,53 +37,64 @@ class Statement:
     """The result, once the statement is committed."""
     error: InboxError | None = field(default=None, init=False)
     """The reason why it is unknown whether the statement is committed."""
-    was_rolled_back: bool = field(default=False, init=False)
     woken: threading.Event = field(default_factory=threading.Event, init=False)
-    """Set when the statement is settled, or when its thread should become the writer."""
+    """Set when the thread becomes the writer, or when the transaction with its statement has ended."""
 
-    @property
-    def is_settled(self) -> bool:
-        """True if a transaction with the statement has ended."""
-        return self.result is not None or self.error is not None or self.was_rolled_back
+    def wait(self, seconds: float = float("inf")) -> bool:
+        """Wait until the thread is woken; return False if that takes too long, or if the deadline passes."""
+        return self.woken.wait(max(0.0, min(seconds, self.deadline - time.monotonic())))
 
 
 class _Queue:
-    """The statements that wait in a process, and the lock that its writing thread holds."""
+    """The statements that wait in a process, and the one whose thread is writing."""
 
-    def __init__(self, writers: int) -> None:
+    def __init__(self) -> None:
         self.pid = os.getpid()
-        self.writing = threading.Semaphore(writers)
-        self.waiting: deque[Statement] = deque()
+        self.waiting: list[Statement] = []
+        self.writing: Statement | None = None
+        self._lock = threading.Lock()
 
-    def take_all(self) -> list[Statement]:
-        statements: list[Statement] = []
-        with suppress(IndexError):
-            while True:
-                statements.append(self.waiting.popleft())
-        return statements
+    def join(self, statement: Statement) -> None:
+        """Let a statement wait. If no thread is writing, its thread becomes the writer."""
+        with self._lock:
+            self.waiting.append(statement)
+            self._choose_writer()
 
-    def withdraw(self, statement: Statement) -> bool:
-        """Remove a statement; return False if a writer has taken it."""
-        try:
-            self.waiting.remove(statement)
-        except ValueError:
-            return False
-        return True
+    def take(self) -> Sequence[Statement]:
+        """Return the writer's statement and all that wait, which no longer do."""
+        with self._lock:
+            waiting, self.waiting = self.waiting, []
+            return [] if self.writing is None else [self.writing, *waiting]
 
-    def wake_first(self) -> None:
-        """Let the thread that has waited longest become the writer."""
-        with suppress(IndexError):
-            self.waiting[0].woken.set()
+    def leave(self, statement: Statement) -> bool:
+        """Let the next thread write; return False if a writer has taken the statement.
+
+        Args:
+            statement: A statement that waits no longer, or has been written.
+        """
+        with self._lock:
+            if self.writing is statement:
+                self.writing = None
+            elif statement in self.waiting:
+                self.waiting.remove(statement)
+            else:
+                return False
+            self._choose_writer()
+            return True
+
+    def _choose_writer(self) -> None:
+        if self.writing is None and self.waiting:
+            self.writing = self.waiting.pop(0)
+            self.writing.woken.set()
 
 
 class GroupCommit:
     """Combines the statements of threads that write at the same time into one transaction, and thus one flush.
 
     A thread that finds nobody writing becomes the writer, and runs its statement at once. Threads that arrive before it
-    has finished wait. Then one of them becomes the writer, and commits the statements of all. So a single caller never
-    waits for others to join, and there is no thread to start, to stop, or to lose in a fork. `run` returns only after
-    the commit. If a transaction is rolled back, each thread runs its statement alone, so that a statement that fails
-    does not affect the others.
+    has finished wait. Then the first of them becomes the writer, and commits the statements of all. So a single caller
+    never waits for others to join, and there is no thread to start, to stop, or to lose in a fork. If a transaction is
+    rolled back, each thread runs its statement alone, so that a statement that fails does not affect the others.
 
     Args:
         get_name: Returns the name of the inbox, for errors.
@@ -103,15 +112,13 @@ class GroupCommit:
         get_name: Callable[[], str],
         run: Callable[[Statement], Result],
         run_together: Callable[[Take, float], Sequence[Result]],
-        writers: int = 1,
         patience: float = float("inf"),
     ) -> None:
         self._get_name = get_name
         self._run = run
         self._run_together = run_together
         self._patience = patience
-        self._writers = writers
-        self._queue = _Queue(writers)
+        self._queue = _Queue()
 
     def run(self, statement: Statement) -> Result:
         """Run a statement, possibly together with those of other threads.
@@ -126,57 +133,34 @@ class GroupCommit:
             InboxError: It failed, or the deadline has passed. It may be committed nevertheless.
         """
         queue = self._get_queue()
-        queue.waiting.append(statement)
         try:
-            while not statement.is_settled and self._take_turn(queue, statement):
-                pass
-        finally:
-            if queue.withdraw(statement):  # the thread was interrupted, perhaps when it was its turn
-                queue.wake_first()
-        if statement.result is not None:
-            return statement.result
+            queue.join(statement)
+            statement.wait(self._patience)
+            if queue.writing is statement:
+                self._write(queue, statement)
+        finally:  # also if the thread is interrupted
+            was_taken = not queue.leave(statement)
+        if was_taken and not statement.wait():
+            # A writer is running the statement, so it must not run a second time.
+            raise InboxError(f"the inbox {self._get_name()}: another thread was writing for too long")
         if statement.error is not None:
             raise statement.error
-        return self._run(statement)
+        return self._run(statement) if statement.result is None else statement.result
 
     def _get_queue(self) -> _Queue:
         # A fork copies the queue, but not the threads that wait in it. Compare the process, because not every server
         # that forks runs the hooks of Python.
         if self._queue.pid != os.getpid():
-            self._queue = _Queue(self._writers)
+            self._queue = _Queue()
         return self._queue
 
-    def _take_turn(self, queue: _Queue, own: Statement) -> bool:
-        """Become a writer, or wait for one. Return False if the thread should run its statement alone."""
-        if queue.writing.acquire(blocking=False):
-            try:
-                is_taken = not queue.withdraw(own)
-                if not is_taken:
-                    self._write(queue, own)
-            finally:
-                queue.writing.release()
-                queue.wake_first()
-            if not is_taken:
-                return True
-        if own.woken.wait(min(self._patience, max(0.0, own.deadline - time.monotonic()))):
-            own.woken.clear()
-            return True
-        if queue.withdraw(own):
-            return False
-        # A writer is running the statement, so it must not run a second time.
-        if time.monotonic() >= own.deadline:
-            raise InboxError(f"the inbox {self._get_name()}: another thread was writing for too long")
-        return True
-
     def _write(self, queue: _Queue, own: Statement) -> None:
-        """Run a thread's own statement, together with all others that wait."""
-        if not queue.waiting:
-            own.result = self._run(own)
-            return
-        group = [own]
+        """Run the writer's own statement, together with all others that wait."""
+        group: Sequence[Statement] = [own]
 
         def take() -> Sequence[Statement]:
-            group.extend(queue.take_all())
+            nonlocal group
+            group = queue.take()
             return group
 
         try:
@@ -184,8 +168,7 @@ class GroupCommit:
             for statement, result in zip(group, results, strict=True):
                 statement.result = result
         except RolledBack:
-            for statement in group:
-                statement.was_rolled_back = True
+            pass  # each thread runs its statement alone
         except BaseException as err:
             # Any other error concerns this thread alone, such as a KeyboardInterrupt.
             reason = (

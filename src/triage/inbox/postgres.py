@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from typing_extensions import override
@@ -43,16 +43,17 @@ _LIBPQ_DEFAULTS: Mapping[str, Any] = {
     "tcp_user_timeout": int(_TIMEOUT * 1000),
 }
 
-# Valid for one transaction only, because PgBouncer may run each transaction in another session, and lend the session
-# to other applications. A stored event must survive a crash of the server with any default of the server. If our
-# connection breaks, the locks of its transaction must not last.
-_SETTINGS = f"""
+# Begins a transaction, in one round trip. The settings are valid for this transaction only, because PgBouncer may run
+# each transaction in another session, and lend the session to other applications. A stored event must survive a crash
+# of the server with any default of the server. If our connection breaks, the locks of its transaction must not last.
+_BEGIN = f"""
+    BEGIN;
     SELECT set_config('synchronous_commit', 'on', true),
       set_config('statement_timeout', '{int(_STATEMENT_TIMEOUT * 1000)}', true),
       set_config('idle_in_transaction_session_timeout', '{int(_IDLE_TIMEOUT * 1000)}', true)
 """.encode()
 # Of several statements, one that waits for a lock must not hold up the others. Each of them then runs alone.
-_GROUP_SETTINGS = _SETTINGS + f", set_config('lock_timeout', '{int(_LOCK_TIMEOUT * 1000)}', true)".encode()
+_BEGIN_GROUP = _BEGIN + f", set_config('lock_timeout', '{int(_LOCK_TIMEOUT * 1000)}', true)".encode()
 
 # Entry n migrates the tables from version n to n + 1. Only append to this list, never change it.
 _MIGRATIONS = (
@@ -91,7 +92,7 @@ _MIGRATIONS = (
     """,
     """
     CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked');
-    CREATE INDEX triage_unfinished ON triage_events (state, number) WHERE state <> 'finished';
+    CREATE INDEX triage_set_aside ON triage_events (state, number) WHERE state IN ('planned', 'dead', 'parked');
     -- One row for each backend, so that transactions do not wait for each other.
     CREATE TABLE triage_counts (
       owner TEXT, state TEXT, backend INTEGER, events BIGINT NOT NULL, PRIMARY KEY (owner, state, backend)
@@ -181,7 +182,6 @@ class PostgresInbox(TableInbox):
     """
 
     _lock_rows = "FOR UPDATE SKIP LOCKED"
-    _writers = 2  # one group is prepared while the other one is flushed
     _patience = _PATIENCE
 
     def __init__(
@@ -251,9 +251,8 @@ class PostgresInbox(TableInbox):
     @override
     def _execute_alone(self, statement: Statement) -> Result:
         try:
-            with self._begin(statement.deadline) as connection:
-                connection.execute(_SETTINGS)
-                return _fetch(connection.execute(statement.sql.encode(), statement.values))
+            with self._begin(_BEGIN, statement.deadline) as connection:
+                return _fetch(_execute(connection, statement))
         except psycopg.errors.UniqueViolation as err:
             raise _ConversationLeased("another worker has leased an event of this conversation") from err
         except psycopg.Error as err:
@@ -263,28 +262,38 @@ class PostgresInbox(TableInbox):
     def _execute_together(self, take: Take, deadline: float) -> Sequence[Result]:
         is_complete = False
         try:
-            with self._begin(deadline) as connection:
-                # All statements in one round trip.
-                with connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext():
-                    connection.execute(_GROUP_SETTINGS)
-                    cursors = [connection.execute(statement.sql.encode(), statement.values) for statement in take()]
+            with self._begin(_BEGIN_GROUP, deadline) as connection:
+                statements = take()
+                # A pipeline runs several statements in one round trip, but takes longer for one.
+                is_pipeline = len(statements) > 1 and psycopg.Pipeline.is_supported()
+                with connection.pipeline() if is_pipeline else nullcontext():
+                    cursors = [_execute(connection, statement) for statement in statements]
                 is_complete = True
         except psycopg.Error as err:
-            if is_complete:  # it is unknown whether the server has executed COMMIT
+            # It is unknown whether the server has executed COMMIT, or no time is left to run the statements again.
+            if is_complete or time.monotonic() >= deadline:
                 raise self._build_error(err) from err
             raise RolledBack from err
         return [_fetch(cursor) for cursor in cursors]
 
     @contextmanager
-    def _begin(self, deadline: float) -> "Generator[_Connection]":
-        """Yield a connection with an open transaction, and commit it."""
+    def _begin(self, sql: bytes, deadline: float) -> "Generator[_Connection]":
+        """Yield a connection with an open transaction, and commit it.
+
+        Args:
+            sql: The statements that begin the transaction.
+            deadline: The time until which the call may wait, on the monotonic clock.
+        """
         timeout = max(0.0, deadline - time.monotonic())
-        with (
-            self._get_pool().connection(timeout) as connection,
-            connection.limit(deadline),
-            connection.transaction(),
-        ):
-            yield connection
+        with self._get_pool().connection(timeout) as connection, connection.limit(deadline):
+            try:
+                connection.execute(sql)
+                yield connection
+                connection.commit()
+            except BaseException:
+                with suppress(psycopg.Error):  # the connection may be broken
+                    connection.rollback()
+                raise
 
     @override
     def _merge_counts(self) -> None:
@@ -438,6 +447,10 @@ class _Connection(psycopg.Connection[Any]):
                 wanted = gen.send(ready)
         except StopIteration as end:
             return end.value
+
+
+def _execute(connection: _Connection, statement: Statement) -> "psycopg.Cursor[Any]":
+    return connection.execute(statement.sql.encode(), statement.values)
 
 
 def _fetch(cursor: "psycopg.Cursor[Any]") -> Result:

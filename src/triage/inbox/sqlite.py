@@ -64,7 +64,7 @@ _MIGRATIONS = (
     """,
     """
     CREATE INDEX triage_settled ON triage_events (changed) WHERE state IN ('finished', 'planned', 'dead', 'parked');
-    CREATE INDEX triage_unfinished ON triage_events (state, number) WHERE state <> 'finished';
+    CREATE INDEX triage_set_aside ON triage_events (state, number) WHERE state IN ('planned', 'dead', 'parked');
     CREATE TABLE triage_counts (
       owner TEXT NOT NULL, state TEXT NOT NULL, events INTEGER NOT NULL, PRIMARY KEY (owner, state)
     ) STRICT, WITHOUT ROWID;
@@ -125,10 +125,10 @@ class SQLiteInbox(TableInbox, RunsTogether):
         self._path = path = _parse_path(path)
         # The application may change its current directory.
         self._file = Path(path).absolute()
-        self._files: Sequence[Path] = ()
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._pid = os.getpid()
+        self._files: tuple[Path, ...] = ()
         self._identity: tuple[object, ...] = ()
         self._joined = _Joined()
         super().__init__(self._path, clock, keep)
@@ -313,7 +313,7 @@ class SQLiteInbox(TableInbox, RunsTogether):
                 # A new file would lack the events that were stored in the old one, and nobody would notice.
                 raise self._build_error("the file was removed while it was open. Put it back, or restart the program")
             self._connection, self._pid = _wait_for_file(self._open, deadline), os.getpid()
-            # SQLite puts the log next to the file, not next to a symbolic link to it.
+            # SQLite puts the write-ahead log next to the file, not next to a symbolic link to it.
             self._files = (self._file, Path(f"{self._file.resolve()}-wal"))
             self._identity = _identify(self._files)
             return self._connection

@@ -268,7 +268,7 @@ def test_only_a_sqlite_inbox_can_be_copied(project: Project) -> None:
 
 def test_migrate_updates_the_tables(project: Project) -> None:
     project.store()
-    for name in ("INDEX triage_settled", "INDEX triage_unfinished", "TABLE triage_counts"):
+    for name in ("INDEX triage_settled", "INDEX triage_set_aside", "TABLE triage_counts"):
         project.inbox._execute(f"DROP {name}", {})
     for event in ("insert", "update", "delete"):
         project.inbox._execute(f"DROP TRIGGER triage_count_{event}", {})

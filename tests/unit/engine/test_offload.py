@@ -58,6 +58,16 @@ def test_the_adapter_works_in_a_thread_once_its_responses_are_long(size: int, in
     assert calls.threads == [threading.main_thread()] * 2
 
 
+def test_the_adapter_works_in_a_thread_at_once_if_the_delivery_is_long() -> None:
+    threads: list[threading.Thread] = []
+
+    async def convert(send: Send) -> None:
+        threads.append(threading.current_thread())
+
+    asyncio.run(run_adapter(convert, Calls().send, AsyncIO(), size=_SHORT + 1))
+    assert threading.main_thread() not in threads
+
+
 def test_the_adapter_can_handle_the_error_of_a_call() -> None:
     async def read(send: Send) -> object:
         try:

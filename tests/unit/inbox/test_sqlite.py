@@ -373,11 +373,18 @@ def test_the_events_of_a_file_of_the_first_version_are_counted(tmp_path: Path) -
     inbox.close()
 
 
-@pytest.mark.parametrize("state", ["dead", "parked", "leased"])
-def test_the_events_in_a_rare_state_are_found_by_index(inbox: SQLiteInbox, state: str) -> None:
-    values = {"state": state, "before": None, "limit": 50, "now": 1}
-    plan, _ = inbox._execute(f"EXPLAIN QUERY PLAN {inbox._queries['list_unfinished']}", values)
-    assert [step for *_, step in plan] == ["SEARCH triage_events USING INDEX triage_unfinished (state=?)"]
+@pytest.mark.parametrize(
+    ("query", "first_step"),
+    [
+        ("list_set_aside", "SEARCH triage_events USING INDEX triage_set_aside (state=?)"),
+        ("list_open", "SCAN triage_events USING INDEX triage_open_conversation"),
+    ],
+)
+def test_the_events_in_a_rare_state_are_found_by_index(inbox: SQLiteInbox, query: str, first_step: str) -> None:
+    """An index of open events contains no others."""
+    values = {"state": "dead", "before": None, "limit": 50, "now": 1}
+    plan, _ = inbox._execute(f"EXPLAIN QUERY PLAN {inbox._queries[query]}", values)
+    assert plan[0][-1] == first_step
 
 
 @pytest.mark.parametrize(
@@ -468,7 +475,7 @@ def test_calls_are_made_alone_if_the_database_rejects_one_of_them(inbox: SQLiteI
     inbox.run_together(calls.functions)
     assert (calls.results[0], calls.results[2]) == (True, True)
     assert "NOT NULL" in str(calls.results[1])
-    assert statements[-1] == "INSERT"
+    assert statements.count("ROLLBACK") >= 1
     assert inbox.count_states()["ready"] == 2
 
 
