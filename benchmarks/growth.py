@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from triage.inbox.table import TableInbox
 from triage.models import Ledger, Verdict
 
 ROWS = (10_000, 100_000, 1_000_000)
-SAMPLES = 200
+SAMPLES = 400
 LONGEST = 3.0  # seconds for the samples of one operation
+THREADS = (1, 8, 32)
 DAY = 86_400.0
 PAUSE = 0.005  # seconds between two deliveries during the purge
 
@@ -75,6 +77,20 @@ def measure(operation: Callable[[], object]) -> str:
         operation()
         durations.append((time.perf_counter() - before) * 1000)
     return f"{statistics.median(durations):.2f} / {max(durations):.1f}"
+
+
+def measure_threads(inbox: TableInbox, template: Template, first: int) -> dict[str, str]:
+    """Store deliveries from several threads at the same time, which an inbox commits together."""
+    figures: dict[str, str] = {}
+    for threads in THREADS:
+        events = [template.copy(first + place) for place in range(SAMPLES)]
+        first += SAMPLES
+        with ThreadPoolExecutor(threads) as pool:
+            started = time.perf_counter()
+            list(pool.map(inbox.add, events))
+            seconds = time.perf_counter() - started
+        figures[f"add: events per second, threads: {threads}"] = f"{SAMPLES / seconds:.0f}"
+    return figures
 
 
 def purge(location: str, results: "multiprocessing.Queue[tuple[int, float]]") -> None:
@@ -132,7 +148,8 @@ def measure_all(inbox: TableInbox, location: str, template: Template, rows: int)
         "list leased": lambda: inbox.list_entries("leased", limit=50),
     }
     figures = {name: measure(operation) for name, operation in operations.items()}
-    return figures | measure_purge(inbox, location, template, 20_000_000)
+    figures |= measure_threads(inbox, template, 20_000_000)
+    return figures | measure_purge(inbox, location, template, 30_000_000)
 
 
 def main() -> None:

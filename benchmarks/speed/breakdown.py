@@ -32,13 +32,8 @@ from triage.testing import FakeClaude, Webhook
 RECEIVE = (
     "copy headers and body",
     "verify the signature",
-    "parse JSON",
-    "validate",
-    "convert HTML",
-    "cut quoted history",
-    "detect automatic senders",
-    "other work on the text",
-    "translate",
+    "parse and validate JSON",
+    "find the message",
     "build the event and the response",
 )
 PROCESS = (
@@ -52,11 +47,6 @@ PROCESS = (
     "engine, policy and models",
 )
 
-_TEXT: Mapping[str, str] = {
-    "triage/text/html.py": "convert HTML",
-    "triage/text/quotes.py": "cut quoted history",
-    "triage/text/senders.py": "detect automatic senders",
-}
 _CLIENTS = ("httpx", "httpx2", "httpcore", "httpcore2", "httpx_aiohttp", "aiohttp")
 _AREAS: Mapping[str, str] = {
     "triage/inbox": "inbox",
@@ -208,20 +198,15 @@ def _label_receive(stack: Stack) -> str | None:
     if "receive" not in names:
         return None
     depth = names.index("receive")
-    files = [_locate(code.co_filename) for code in stack[:depth]]
     stage = names[depth - 1] if depth else ""
-    for file in reversed(files):  # the outermost function is the purpose
-        if file.startswith("triage/text/"):
-            return _TEXT.get(file, "other work on the text")
     if stage == "create":
         return "copy headers and body"
     if stage == "verify":
         return "verify the signature"
-    if stage != "parse":
+    if stage != "parse" or "build_event" in names[:depth]:
         return "build the event and the response"
-    if "parse_json" in names[:depth] or files[0].startswith("json/"):
-        return "parse JSON"
-    return "validate" if files[0].startswith("pydantic/") else "translate"
+    is_parsing = not {"parse_json", "parse_body", "parse_data"}.isdisjoint(names[:depth])
+    return "parse and validate JSON" if is_parsing else "find the message"
 
 
 def _label_process(stack: Stack) -> str | None:

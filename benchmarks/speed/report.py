@@ -149,8 +149,8 @@ def format_receivers(receivers: Sequence[Receiver], times: Mapping[str, float], 
         *_wrap(
             """
             Each receives one delivery again and again, in process, in the format of its vendor. They do not do the
-            same: ours also extracts the customer's text from HTML and cuts quoted history. The figure is CPU time,
-            the median of seven batches that took turns.
+            same: ours also finds out which message of which conversation the delivery is about, and whether a customer
+            wrote it. The figure is CPU time, the median of seven batches that took turns.
             """
         ),
         "",

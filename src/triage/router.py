@@ -25,12 +25,15 @@ from triage.engine.engine import Engine
 from triage.engine.health import check_readiness
 from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener, build_fields
 from triage.engine.rules import Reroute
+from triage.engine.storage import call_inbox
 from triage.environment import read_variable
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload, describe_location
 from triage.inbox import MemoryInbox
-from triage.inbox.base import Inbox
+from triage.inbox.base import Inbox, RunsTogether
+from triage.io.clients import PerLoop
 from triage.io.loops import require_asyncio
 from triage.io.ports import AsyncIO, SyncIO, run
+from triage.io.together import Together
 from triage.limits import Duration, Limits, parse_duration
 from triage.log import Fields, bind_fields, get_logger, remove_unknown
 from triage.models import (
@@ -167,6 +170,8 @@ class Router:
         self._check_policy()
         self._check_limits()
         self._listeners: list[Callable[[str], object]] = []
+        self._has_blocking_listeners = False
+        self._storage = PerLoop(self._create_storage)
         self._backlog = BacklogWatch(self.name, self.engine.inbox, clock)
         self._max_body: int = max_body or int(getattr(vendor, "default_max_body", _MIB))
         self._on_failure = on_failure
@@ -245,14 +250,16 @@ class Router:
         """
         return key.startswith(f"{self.name}:")
 
-    def on_stored(self, function: Callable[[str], object]) -> None:
+    def on_stored(self, function: Callable[[str], object], *, blocks: bool = True) -> None:
         """Call a function each time an event is stored, before its webhook is acknowledged.
 
         Args:
             function: Takes the event's key, and must be quick. If it raises, the error is logged. The event stays
                 stored, and the inbox's `list_overdue` returns its key later.
+            blocks: True if it may wait, such as for a network. In async code, it is then called in a thread.
         """
         self._listeners.append(function)
+        self._has_blocking_listeners |= blocks
 
     def on_outcome(self, function: Callable[[Outcome], object]) -> None:
         """Call a function with each outcome, both of deliveries and of attempts to process events.
@@ -500,28 +507,47 @@ class Router:
         try:
             async with asyncio.timeout(_STORING):  # threads may be scarce
                 received = await self._receive_async(raw_body, headers)
-                return await asyncio.to_thread(self._store, inbox, received, raw_body)
+                status = await call_inbox(inbox, AsyncIO(self._storage.get()), self._add, inbox, received, raw_body)
+                if self._has_blocking_listeners or self._backlog.is_due:
+                    return await asyncio.to_thread(self._acknowledge, received, status)
+                return self._acknowledge(received, status)
+        except InboxError as err:
+            return self._report_unstored(str(err), received)
         except TimeoutError:
             # A thread may still store the event later. When it is delivered again, it is then a duplicate.
             return self._report_unstored(f"the inbox did not store the event within {_STORING:g} s", received)
 
+    def _create_storage(self) -> Together | None:
+        inbox = self.engine.inbox
+        return Together(inbox.run_together) if isinstance(inbox, RunsTogether) else None
+
     def _store(self, inbox: Inbox, received: Received, body: bytes) -> WebhookResponse:
         """Store a delivery before it is acknowledged, or answer 503 so that the help desk delivers it again."""
-        event = received.event
         try:
-            if event is not None:
-                status: Status = "accepted" if self.engine.store(event) else "duplicate"
-                if status == "accepted":
-                    self._notify_listeners(event)
-                outcome = _build_outcome(status, event)
-                self.engine.observers.notify("received", outcome)
-                self._backlog.check()
-                return self._respond(outcome)
-            if received.outcome.status == "malformed":
-                inbox.dead_letter_unreadable(self.name, bytes(body), received.outcome.reason)
+            status = self._add(inbox, received, body)
         except InboxError as err:
             return self._report_unstored(str(err), received)
-        return received
+        return self._acknowledge(received, status)
+
+    def _add(self, inbox: Inbox, received: Received, body: bytes) -> Status:
+        """Add a delivery to the inbox, and return the status of its outcome."""
+        if received.event is not None:
+            return "accepted" if self.engine.store(received.event) else "duplicate"
+        if received.outcome.status == "malformed":
+            inbox.dead_letter_unreadable(self.name, bytes(body), received.outcome.reason)
+        return received.outcome.status
+
+    def _acknowledge(self, received: Received, status: Status) -> WebhookResponse:
+        """Tell the listeners about an event that was stored, and build the response."""
+        event = received.event
+        if event is None:
+            return received
+        if status == "accepted":
+            self._notify_listeners(event)
+        outcome = _build_outcome(status, event)
+        self.engine.observers.notify("received", outcome)
+        self._backlog.check()
+        return self._respond(outcome)
 
     def _report_unstored(self, reason: str, received: Received | None) -> Received:
         """Build the response to a delivery that is not stored; `received` is None if it was not parsed, either."""

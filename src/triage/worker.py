@@ -17,11 +17,11 @@ from triage.engine.observe import build_fields
 from triage.engine.storage import call_inbox
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
 from triage.inbox.base import Inbox, RunsTogether
-from triage.io.calls import CallThread
 from triage.io.fork import register_at_fork, will_fork_without_hooks
 from triage.io.loops import require_asyncio, run_in_thread
 from triage.io.overload import listen_for_overload
 from triage.io.ports import AsyncIO, SyncIO, run
+from triage.io.together import Together
 from triage.log import bind_fields, get_logger
 from triage.models import Job, WorkerHealth
 from triage.router import Router
@@ -83,7 +83,7 @@ class Worker:
         self._should_warn = True
         self._starts_later = False
         register_at_fork(self)
-        router.on_stored(self._wake)
+        router.on_stored(self._wake, blocks=False)
 
     @property
     def alive(self) -> bool:
@@ -218,7 +218,7 @@ class Worker:
             # Nobody else can close the connections of the user's classifier on this event loop.
             stack.push_async_callback(self._router.classifier.leave_loop)
             stack.push_async_callback(self._router.aclose)
-            io = AsyncIO(await stack.enter_async_context(_open_storage(self._inbox)))
+            io = AsyncIO(Together(self._inbox.run_together) if isinstance(self._inbox, RunsTogether) else None)
             heartbeat = _Heartbeat(self._inbox, self._router.name, tasks, self._lease)
             stack.callback(heartbeat.stop)
             stack.callback(_cancel_all, tasks)
@@ -295,19 +295,6 @@ def _drain_at_exit(worker: Worker) -> None:
 
         with suppress(RuntimeError):  # the interpreter is already exiting
             register(drain)
-
-
-@asynccontextmanager
-async def _open_storage(inbox: Inbox) -> AsyncGenerator[CallThread | None]:
-    """Yield a thread for the calls to an inbox that can run several of them together, or else None."""
-    if not isinstance(inbox, RunsTogether):
-        yield None
-        return
-    thread = CallThread(inbox.run_together)
-    try:
-        yield thread
-    finally:
-        await thread.aclose()
 
 
 def _cancel_all(tasks: Iterable[asyncio.Task[None]]) -> None:

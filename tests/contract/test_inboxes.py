@@ -1,8 +1,10 @@
 """The contract that every inbox must fulfill."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -468,6 +470,25 @@ def test_overdue_events_are_reported_less_and_less_often(inbox: Inbox, clock: Cl
     assert reported.count("intercom:a:2:1") == 5
 
 
+def test_a_lease_skips_any_number_of_events_that_wait_for_an_earlier_one(
+    open_inbox: Callable[[], Inbox], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease reads only a few of them, and then only the first event of each conversation."""
+    monkeypatch.setattr("triage.inbox.table._MOST_BLOCKED", 2)
+    inbox = open_inbox()
+    for number in range(8):
+        inbox.add(build_event(number))
+        clock.now += 1
+    (first,) = inbox.lease(1, LEASE, "intercom")
+    assert inbox.lease(1, LEASE, "intercom") == []
+    for number, vendor in [(8, "front"), (9, "intercom"), (10, "intercom"), (11, "intercom")]:
+        inbox.add(build_event(number, conversation=str(number), vendor=vendor))
+    assert [job.event.message_id for job in inbox.lease(2, LEASE, "intercom")] == ["9", "10"]
+    assert [job.event.message_id for job in inbox.lease(5, LEASE, "intercom")] == ["11"]
+    clock.now += LEASE + 1
+    assert [job.event for job in inbox.lease(9, LEASE, "intercom")] == [first.event]
+
+
 def test_the_events_of_one_router_are_counted(inbox: Inbox) -> None:
     for vendor in ("intercom", "front"):
         inbox.add(build_event(1, vendor=vendor))
@@ -661,6 +682,27 @@ def test_purge_removes_many_events_a_few_at_a_time(inbox: Inbox, clock: Clock, m
     assert inbox.purge(clock()) == 5
     assert len(pauses) == (0 if inbox.in_memory else 2)
     assert inbox.count_states() == count()
+
+
+def test_purge_removes_fewer_events_at_a_time_if_that_takes_long(
+    table_inbox: TableInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    durations = iter((0.1, 0.005, 0.001))
+    limits: list[int] = []
+
+    def remove(_before: float, limit: int, *, dead: bool) -> int:
+        nonlocal now
+        limits.append(limit)
+        seconds = next(durations, 0.0)
+        now += seconds
+        return limit if seconds else 0
+
+    monkeypatch.setattr(table_inbox, "_purge_batch", remove)
+    monkeypatch.setattr(table_inbox, "_purge_seconds", 0.01)
+    monkeypatch.setattr("triage.inbox.table.time", SimpleNamespace(monotonic=lambda: now, sleep=lambda _: None))
+    assert table_inbox.purge(0) == 130
+    assert limits == [100, 10, 20, 100]
 
 
 def test_purge_removes_dead_and_parked_events_only_on_request(inbox: Inbox, clock: Clock) -> None:

@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
 import psycopg
 import psycopg.conninfo
 import pytest
 
 from tests.helpers.events import LEASE, build_event, lease_one
+from tests.helpers.grouped import call_together
 from tests.helpers.servers import PgBouncer, Postgres, free_port, wait_until
 from tests.helpers.watched import exit_code
 from triage import ConfigurationError, InboxError, Outcome
@@ -58,7 +60,7 @@ def test_no_setting_outlives_the_transaction_that_needs_it(url: str) -> None:
     inbox = PostgresInbox(url, connections=1)
     inbox.add(build_event())
     with inbox._get_pool().connection() as connection:
-        names = ("synchronous_commit", "statement_timeout", "idle_in_transaction_session_timeout")
+        names = ("synchronous_commit", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
         for name in names:
             rows = connection.execute("SELECT setting = reset_val FROM pg_settings WHERE name = %s", [name]).fetchall()
             assert rows == [(True,)], name
@@ -203,8 +205,11 @@ def test_pgbouncer_may_run_each_transaction_in_another_session(url: str) -> None
     inbox = PostgresInbox(bouncer.url)
     with ThreadPoolExecutor(8) as pool:
         stored = list(pool.map(lambda n: inbox.add(build_event(n, conversation=str(n))), range(40)))
+    together = [partial(inbox.add, build_event(n, conversation=str(n))) for n in range(30, 60)]
     assert stored == [True] * 40
-    assert len(inbox.lease(50, LEASE)) == 40
+    assert call_together(inbox, together) == [False] * 10 + [True] * 20
+    assert len(inbox.lease(100, LEASE)) == 60
+    assert inbox.count_states()["leased"] == 60
     with psycopg.connect(bouncer.url, prepare_threshold=None) as other:
         assert other.execute("SHOW statement_timeout").fetchone() == ("0",)
     inbox.close()
@@ -331,7 +336,11 @@ def test_the_database_prevents_leases_of_two_events_of_a_conversation(inbox: Pos
             target=lambda: leased.extend([*inbox.lease(10, LEASE), inbox.lease_key(build_event(1).key, LEASE)])
         )
         thread.start()
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND state = 'active'"
+        # A group of statements does not wait for a lock for so long.
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND state = 'active' "
+            "AND clock_timestamp() - query_start > INTERVAL '0.3 seconds'"
+        )
         with psycopg.connect(url, autocommit=True) as observer:
             while observer.execute(waiting).fetchone() == (0,):
                 pass  # until the lease waits for the index entry of the other transaction

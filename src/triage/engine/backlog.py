@@ -27,14 +27,17 @@ class BacklogWatch:
         self._clock = clock
         self._checked_at: float | None = None
 
+    @property
+    def is_due(self) -> bool:
+        """True if `check` will read the inbox, at most once a minute."""
+        return self._checked_at is not None and not 0 <= self._clock() - self._checked_at < _INTERVAL
+
     def check(self) -> None:
-        """Check the inbox, at most once a minute. The first call only starts the minute, for a worker to start, too."""
-        now = self._clock()
-        if self._checked_at is not None and 0 <= now - self._checked_at < _INTERVAL:
-            return
-        is_first = self._checked_at is None
-        self._checked_at = now
-        if not is_first:
+        """Check the inbox if that is due. The first call only starts the minute, for a worker to start, too."""
+        is_due = self.is_due
+        if is_due or self._checked_at is None:
+            self._checked_at = self._clock()
+        if is_due:
             self._warn_if_overdue()
 
     def _warn_if_overdue(self) -> None:

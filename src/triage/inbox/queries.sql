@@ -1,9 +1,9 @@
 -- The statements of the inboxes that are tables, for SQLite and PostgreSQL alike.
 --
 -- `-- name:` begins a statement. {name} includes an earlier one; {lock_rows} is the database's clause for skipping rows
--- that another transaction has locked, {interrupted} the error of an interrupted event, and {clock_step} the
--- seconds by which a row must be newer than now to prove that the clock was set back. Parameters are written :name; :now
--- is the clock of the inbox.
+-- that another transaction has locked, {interrupted} the error of an interrupted event, {clock_step} the seconds by which
+-- a row must be newer than now to prove that the clock was set back, and {most_blocked} how many events a lease reads
+-- in vain. Parameters are written :name; :now is the clock of the inbox.
 
 
 -- Stores of a receiver
@@ -29,14 +29,18 @@ ON CONFLICT (key) DO NOTHING;
 
 -- Leases
 
--- name: is_next
--- A condition: the event is due, and no other open event of its conversation comes first. An expired lease comes before
--- events that were never leased: with concurrent transactions, the later of two events may be stored and leased first.
-state IN ('ready', 'leased') AND due <= :now AND (state = 'leased' OR NOT EXISTS (
+-- name: is_first
+-- A condition: no other open event of its conversation comes first. An expired lease comes before events that were never
+-- leased: with concurrent transactions, the later of two events may be stored and leased first.
+(state = 'leased' OR NOT EXISTS (
   SELECT 1 FROM triage_events AS other
   WHERE other.state IN ('ready', 'leased') AND other.conversation = candidate.conversation
     AND (other.state = 'leased' OR other.number < candidate.number)
 ))
+
+-- name: is_next
+-- A condition: the event is due, and no other open event of its conversation comes first.
+state IN ('ready', 'leased') AND due <= :now AND {is_first}
 
 -- name: is_alone
 -- A condition: the event's last attempt was not interrupted, or it is the first of those that were. An event that kills
@@ -63,10 +67,37 @@ WITH picked AS MATERIALIZED (
 )
 {lease_picked};
 
+-- name: find_horizon
+-- The time at which the last of the events was due that a lease reads, if there are more of them.
+SELECT due FROM triage_events WHERE state IN ('ready', 'leased') AND owner = :owner AND due <= :now
+ORDER BY due, number LIMIT 1 OFFSET CAST(:limit AS BIGINT) + {most_blocked}
+
 -- name: lease_owned
 WITH picked AS MATERIALIZED (
   SELECT number FROM triage_events AS candidate
-  WHERE {is_next} AND {is_alone} AND owner = :owner
+  WHERE state IN ('ready', 'leased') AND owner = :owner AND due <= coalesce(({find_horizon}), :now)
+    AND {is_first} AND {is_alone}
+  ORDER BY due, number LIMIT :limit {lock_rows}
+)
+{lease_picked};
+
+-- name: lease_heads
+-- Many events wait for an earlier one of their conversation. So read only the first one of each conversation, and those
+-- whose lease has expired. A cross join, because SQLite keeps its order.
+WITH RECURSIVE heads (head) AS (
+  SELECT (SELECT number FROM triage_events WHERE state IN ('ready', 'leased') ORDER BY conversation, number LIMIT 1)
+  UNION ALL
+  SELECT (
+    SELECT number FROM triage_events
+    WHERE state IN ('ready', 'leased')
+      AND conversation > (SELECT conversation FROM triage_events WHERE number = heads.head)
+    ORDER BY conversation, number LIMIT 1
+  ) FROM heads WHERE head IS NOT NULL
+), readable AS MATERIALIZED (
+  SELECT head FROM heads UNION SELECT number FROM triage_events WHERE state = 'leased' AND due <= :now
+), picked AS MATERIALIZED (
+  SELECT number FROM readable CROSS JOIN triage_events AS candidate
+  WHERE number = head AND {is_next} AND {is_alone} AND owner = :owner
   ORDER BY due, number LIMIT :limit {lock_rows}
 )
 {lease_picked};
@@ -206,11 +237,15 @@ WHERE state IN ('planned', 'dead', 'parked') AND state = :state
 ORDER BY number DESC LIMIT :limit;
 
 -- name: list_open
--- Sorts the open events, because in their order, the few of them would have to be searched among all others.
+-- Sorts the numbers of the open events, because in that order, the few of them would be searched among all others.
 SELECT number, key, state, due, attempts, received, changed, handled, error, event, body, ledger, outcome
 FROM triage_events
-WHERE state IN ('ready', 'leased') AND state = :state AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
-ORDER BY number + 0 DESC LIMIT :limit;
+WHERE number IN (
+  SELECT number FROM triage_events
+  WHERE state IN ('ready', 'leased') AND state = :state AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
+  ORDER BY number + 0 DESC LIMIT :limit
+)
+ORDER BY number DESC;
 
 -- name: get_entry
 SELECT number, key, state, due, attempts, received, changed, handled, error, event, body, ledger, outcome

@@ -25,7 +25,7 @@ _TIMEOUT = 3.0
 """Seconds that a call waits for other threads and processes, all in all. Some help desks wait five seconds for our
 response."""
 _OPENING = 15.0  # seconds for opening the file when a program starts, when nobody waits for a response
-_POLL = 0.01  # seconds between two attempts to lock the file
+_POLL = 0.002  # seconds between two attempts to lock the file; SQLite has no queue, so a longer one is left behind
 # The second one means that many attempts to begin a transaction met other ones: https://www.sqlite.org/rescode.html#protocol
 _TEMPORARY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL})
 

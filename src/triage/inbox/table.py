@@ -39,8 +39,10 @@ logger = get_logger("triage")
 M = TypeVar("M", bound=BaseModel)
 
 _BATCH = 100
-"""How many events one statement removes or searches, so that no delivery waits for it for long."""
-_LONGEST_PAUSE = 1.0  # seconds between two such statements
+"""How many events one transaction removes or searches at most, so that no delivery waits for it for long."""
+_SMALLEST_BATCH = 10
+_LONGEST_PAUSE = 1.0  # seconds between two of them
+_MOST_BLOCKED = 200  # how many events a lease reads that wait for an earlier one of their conversation
 _SHORTEST_KEPT = 24 * 3600.0  # seconds; help desks repeat deliveries, and limits count the messages of a day
 _PURGE_INTERVAL = 60.0  # seconds between two searches for events that need not be kept any longer
 
@@ -59,12 +61,17 @@ class TableInbox(Inbox):
 
     _patience = float("inf")
     """Seconds after which a thread no longer waits for one that is writing, if the database allows several writers."""
+    _purge_seconds = 0.01
+    """Seconds that a transaction of a purge should take, because all others wait for it."""
 
     def __init__(self, name: str, clock: Callable[[], float], keep: Duration | None) -> None:
         self._name = name
         self._clock = clock
         self._queries = load_queries(
-            lock_rows=self._lock_rows, interrupted=f"'{INTERRUPTED}'", clock_step=str(CLOCK_STEP)
+            lock_rows=self._lock_rows,
+            interrupted=f"'{INTERRUPTED}'",
+            clock_step=str(CLOCK_STEP),
+            most_blocked=str(_MOST_BLOCKED),
         )
         self._maintained_at = float("-inf")
         self._keep = None if keep is None else _parse_keep(keep, f"{type(self).__name__}: keep")
@@ -127,8 +134,11 @@ class TableInbox(Inbox):
     def lease(self, limit: int, seconds: float, owner: str | None = None, *, interrupted: bool = True) -> Sequence[Job]:
         self._maintain()
         self._purge_expired()
-        query = "lease" if owner is None else "lease_owned"
-        rows = self._fetch(query, limit=limit, seconds=seconds, owner=owner, interrupted=int(interrupted))
+        values = {"limit": limit, "seconds": seconds, "owner": owner, "interrupted": int(interrupted)}
+        rows = self._fetch("lease" if owner is None else "lease_owned", **values)
+        # Do not read all events that wait for an earlier one of their conversation, because there can be many.
+        if not rows and owner is not None and self._fetch("find_horizon", owner=owner, limit=limit):
+            rows = self._fetch("lease_heads", **values)
         return self._parse_jobs(rows, seconds)
 
     @override
@@ -229,10 +239,8 @@ class TableInbox(Inbox):
     def list_entries(
         self, state: State | None = None, *, limit: int = 100, before: int | None = None
     ) -> Sequence[Entry]:
-        if state in ("ready", "leased"):
-            query = "list_open"
-        else:
-            query = "list_entries" if state in (None, "finished") else "list_set_aside"
+        queries = {None: "list_entries", "finished": "list_entries", "ready": "list_open", "leased": "list_open"}
+        query = queries.get(state, "list_set_aside")
         return [_parse_entry(row) for row in self._fetch(query, state=state, before=before, limit=limit)]
 
     @override
@@ -255,24 +263,26 @@ class TableInbox(Inbox):
     @override
     def purge(self, before: float, *, dead: bool = False) -> int:
         self._run("purge_limits", before=before, kept=SPENDING_KEPT)
-        total = 0
+        total, limit = 0, _BATCH
         while True:
             started = time.monotonic()
-            removed = self._purge_batch(before, dead=dead)
+            removed = self._purge_batch(before, limit, dead=dead)
             seconds = time.monotonic() - started
             total += removed
-            if removed < _BATCH:
+            if removed < limit:
                 self._erase_removed()
                 return total
             self._tidy()
-            # Let others write for as long as they had to wait.
+            # Let others write for as long as they had to wait, which depends on the disk and on what else it does.
             time.sleep(min(seconds, _LONGEST_PAUSE))
+            fitting = limit * self._purge_seconds / max(seconds, 0.001)
+            limit = round(min(max(fitting, _SMALLEST_BATCH), _BATCH))
 
     def _tidy(self) -> None:
         """Do what the database would otherwise do during a later commit, which may be that of a delivery."""
 
-    def _purge_batch(self, before: float, *, dead: bool) -> int:
-        return self._run("purge", before=before, dead=int(dead), limit=_BATCH)[1]
+    def _purge_batch(self, before: float, limit: int, *, dead: bool) -> int:
+        return self._run("purge", before=before, dead=int(dead), limit=limit)[1]
 
     def _purge_expired(self) -> None:
         """Remove some of the events that need not be kept any longer, if it is time to look for them."""
@@ -281,7 +291,7 @@ class TableInbox(Inbox):
         self._next_purge = time.monotonic() + _PURGE_INTERVAL
         before = self._fetch("get_time")[0][0] - self._keep
         self._run("purge_limits", before=before, kept=SPENDING_KEPT)
-        if self._purge_batch(before, dead=False) == _BATCH:
+        if self._purge_batch(before, _BATCH, dead=False) == _BATCH:
             self._next_purge = 0.0  # the next call removes more
 
     @override

@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack
 
-from triage.io.calls import CallThread
 from triage.io.clients import Mutex
 from triage.io.threads import start_call
+from triage.io.together import Together
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -106,12 +106,12 @@ class AsyncIO:
     """Awaits on the running event loop.
 
     Args:
-        storage: Makes the calls to an inbox. Without it, each call is made in a thread of its own.
+        storage: Makes the calls to an inbox that can run several together. None makes each in a thread of its own.
     """
 
     is_async = True
 
-    def __init__(self, storage: CallThread | None = None) -> None:
+    def __init__(self, storage: Together | None = None) -> None:
         self._storage = storage
 
     async def call(self, function: Callable[[], Any], *, limit: float | None = None) -> Any:
@@ -124,7 +124,7 @@ class AsyncIO:
         return await asyncio.to_thread(function, *args)
 
     async def run_storage(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
-        """Call the method in the thread for storage, or else in any other."""
+        """Call the method in a thread, together with others if the inbox can do that."""
         if self._storage is None:
             return await asyncio.to_thread(function, *args)
         return await self._storage.call(function, *args)

@@ -70,7 +70,13 @@ _PUNCTUATION = frozenset(
 _MARKS_IN_A_ROW = re.compile(f"M{{{_MOST_MARKS + 1}}}")
 
 
+_ASCII = re.compile("[A-Za-z0-9 '\"\\-.,&+()]*")
+
+
 def _has_only_characters_of_names(name: str) -> bool:
+    if name.isascii():
+        letters, digits = sum(map(str.isalpha, name)), sum(map(str.isdigit, name))
+        return letters > 1 and digits <= _MOST_DIGITS and _ASCII.fullmatch(name) is not None
     categories = [category(character) for character in name]
     kinds = "".join(kind[0] for kind in categories)
     return (

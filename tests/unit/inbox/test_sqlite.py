@@ -374,17 +374,18 @@ def test_the_events_of_a_file_of_the_first_version_are_counted(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("query", "first_step"),
+    ("query", "step"),
     [
         ("list_set_aside", "SEARCH triage_events USING INDEX triage_set_aside (state=?)"),
         ("list_open", "SCAN triage_events USING INDEX triage_open_conversation"),
     ],
 )
-def test_the_events_in_a_rare_state_are_found_by_index(inbox: SQLiteInbox, query: str, first_step: str) -> None:
+def test_the_events_in_a_rare_state_are_found_by_index(inbox: SQLiteInbox, query: str, step: str) -> None:
     """An index of open events contains no others."""
     values = {"state": "dead", "before": None, "limit": 50, "now": 1}
     plan, _ = inbox._execute(f"EXPLAIN QUERY PLAN {inbox._queries[query]}", values)
-    assert plan[0][-1] == first_step
+    assert step in [step for *_, step in plan]
+    assert "SCAN triage_events" not in [step for *_, step in plan]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The thread that makes the calls of an event loop together."""
+"""The blocking calls of an event loop, made together."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from triage.io.calls import CallThread
+from triage.io.together import Together
 
 Functions = Sequence[Callable[[], None]]
 
@@ -32,16 +32,12 @@ class Storage:
 
 
 def use(
-    main: Callable[[CallThread], Coroutine[Any, Any, Any]], run_together: Callable[[Functions], None] | None = None
+    main: Callable[[Together], Coroutine[Any, Any, Any]], run_together: Callable[[Functions], None] | None = None
 ) -> Any:
-    """Run a coroutine with a thread for its calls, and close the thread."""
+    """Run a coroutine that makes calls together."""
 
     async def run() -> Any:
-        thread = CallThread(run_together or Storage().run_together)
-        try:
-            return await main(thread)
-        finally:
-            await thread.aclose()
+        return await main(Together(run_together or Storage().run_together))
 
     return asyncio.run(run())
 
@@ -49,23 +45,23 @@ def use(
 def test_the_calls_of_one_pass_of_the_event_loop_are_made_together_in_another_thread() -> None:
     storage = Storage()
 
-    async def main(thread: CallThread) -> Any:
-        return await asyncio.gather(*(thread.call(pow, number, 2) for number in range(3)))
+    async def main(together: Together) -> Any:
+        return await asyncio.gather(*(together.call(pow, number, 2) for number in range(3)))
 
     assert use(main, storage.run_together) == [0, 1, 4]
     assert storage.groups == [3]
     assert threading.current_thread() not in storage.threads
 
 
-def test_calls_that_arrive_while_the_thread_is_busy_are_made_together() -> None:
+def test_calls_that_arrive_during_a_batch_form_the_next_one() -> None:
     storage = Storage()
     storage.released.clear()
 
-    async def main(thread: CallThread) -> None:
-        tasks = [asyncio.create_task(thread.call(int))]
+    async def main(together: Together) -> None:
+        tasks = [asyncio.create_task(together.call(int))]
         await asyncio.to_thread(storage.started.wait, 20)
         for _ in range(3):
-            tasks.append(asyncio.create_task(thread.call(int)))
+            tasks.append(asyncio.create_task(together.call(int)))
             await asyncio.sleep(0)
         await asyncio.sleep(0)
         storage.released.set()
@@ -76,8 +72,8 @@ def test_calls_that_arrive_while_the_thread_is_busy_are_made_together() -> None:
 
 
 def test_an_error_is_raised_only_in_the_task_whose_call_failed() -> None:
-    async def main(thread: CallThread) -> Any:
-        return await asyncio.gather(thread.call(int, "x"), thread.call(int, "7"), return_exceptions=True)
+    async def main(together: Together) -> Any:
+        return await asyncio.gather(together.call(int, "x"), together.call(int, "7"), return_exceptions=True)
 
     error, seven = use(main)
     assert (type(error), seven) == (ValueError, 7)
@@ -89,8 +85,8 @@ def test_all_calls_fail_if_it_is_unknown_whether_they_are_stored() -> None:
             function()
         raise OSError("the disk is gone")
 
-    async def main(thread: CallThread) -> Any:
-        return await asyncio.gather(thread.call(int, "x"), thread.call(int, "7"), return_exceptions=True)
+    async def main(together: Together) -> Any:
+        return await asyncio.gather(together.call(int, "x"), together.call(int, "7"), return_exceptions=True)
 
     assert [type(error) for error in use(main, run_together)] == [OSError, OSError]
 
@@ -102,7 +98,7 @@ def test_the_last_result_counts_if_a_call_is_made_again() -> None:
         for function in (*functions, *functions):
             function()
 
-    assert use(lambda thread: thread.call(lambda: int(next(numbers))), run_together) == 7
+    assert use(lambda together: together.call(lambda: int(next(numbers))), run_together) == 7
 
 
 def test_the_call_of_a_cancelled_task_is_made_and_affects_no_other() -> None:
@@ -110,9 +106,9 @@ def test_the_call_of_a_cancelled_task_is_made_and_affects_no_other() -> None:
     storage.released.clear()
     written: list[str] = []
 
-    async def main(thread: CallThread) -> str:
-        cancelled = asyncio.create_task(thread.call(written.append, "cancelled"))
-        other = asyncio.create_task(thread.call(str, "other"))
+    async def main(together: Together) -> str:
+        cancelled = asyncio.create_task(together.call(written.append, "cancelled"))
+        other = asyncio.create_task(together.call(str, "other"))
         await asyncio.to_thread(storage.started.wait, 20)
         cancelled.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -124,45 +120,44 @@ def test_the_call_of_a_cancelled_task_is_made_and_affects_no_other() -> None:
     assert written == ["cancelled"]
 
 
-def test_calls_that_wait_are_made_before_the_thread_ends() -> None:
-    written: list[int] = []
-
-    async def main(thread: CallThread) -> None:
-        for number in range(3):
-            task = asyncio.create_task(thread.call(written.append, number))
-            await asyncio.sleep(0)
-            task.cancel()
-
-    use(main)
-    assert written == [0, 1, 2]
-
-
 def test_a_call_is_made_in_the_context_of_its_task() -> None:
     variable = ContextVar("variable", default=0)
 
-    async def read(thread: CallThread, value: int) -> int:
+    async def read(together: Together, value: int) -> int:
         variable.set(value)
-        return await thread.call(variable.get)
+        return await together.call(variable.get)
 
-    async def main(thread: CallThread) -> Any:
-        return await asyncio.gather(read(thread, 1), read(thread, 2))
+    async def main(together: Together) -> Any:
+        return await asyncio.gather(read(together, 1), read(together, 2))
 
     assert use(main) == [1, 2]
 
 
-def test_results_for_an_event_loop_that_is_closed_are_dropped() -> None:
+def test_calls_that_wait_when_the_event_loop_is_closed_are_made() -> None:
     storage = Storage()
     storage.released.clear()
-    threads: list[CallThread] = []
+    written: list[str] = []
 
-    async def main() -> None:
-        threads.append(CallThread(storage.run_together))
-        task = asyncio.create_task(threads[0].call(int))
+    async def main(together: Together) -> None:
+        tasks = [asyncio.create_task(together.call(written.append, "running"))]
         await asyncio.to_thread(storage.started.wait, 20)
-        task.cancel()
+        tasks.append(asyncio.create_task(together.call(written.append, "waiting")))
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(threading.Timer(0.0, storage.released.set).start)
 
-    asyncio.run(main())
-    storage.released.set()
-    threads[0]._waiting.put([])
-    threads[0]._thread.join(20)
-    assert not threads[0]._thread.is_alive()
+    use(main, storage.run_together)
+    assert sorted(written) == ["running", "waiting"]
+
+
+def test_closing_the_event_loop_cancels_the_task_of_a_call_that_runs() -> None:
+    storage = Storage()
+    storage.released.clear()
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def main(together: Together) -> None:
+        tasks.append(asyncio.create_task(together.call(int)))
+        await asyncio.to_thread(storage.started.wait, 20)
+        asyncio.get_running_loop().call_soon(threading.Timer(0.0, storage.released.set).start)
+
+    use(main, storage.run_together)
+    assert tasks[0].cancelled()
