@@ -24,13 +24,14 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier as BarrierType
 from multiprocessing.synchronize import Event as EventType
 from pathlib import Path
 
 import httpx
 
-from triage import Buckets, Event, Router, Worker
+from triage import Buckets, Conversation, Event, Router, Worker
 from triage.inbox import PostgresInbox, SQLiteInbox
 from triage.testing import FakeIntercom, Webhook
 from triage.vendors import Intercom
@@ -86,10 +87,10 @@ class Template:
             outcome = router.process(event)
         if outcome.status != "routed":
             sys.exit(f"the template could not be recorded: {outcome}")
-        customer = event.conversation.customer.id or ""
+        customer = event.customer.id or ""
         return cls(
             webhook=webhook.body.decode(),
-            event=event.model_dump_json(),
+            event=event.model_dump_json(exclude={"raw"}),
             answers=answers,
             conversation_id=conversation_id,
             message_id=event.message_id,
@@ -100,7 +101,12 @@ class Template:
 
     def copy(self, number: int) -> Event:
         """Return the event of another conversation."""
-        return Event.model_validate_json(self._replace_ids(self.event, FIRST_CONVERSATION + number))
+        event, raw = (self._replace_ids(text, FIRST_CONVERSATION + number) for text in (self.event, self.webhook))
+        return Event.model_validate({**json.loads(event), "raw": raw.encode()})
+
+    def read(self, event: Event) -> Conversation:
+        """Return the conversation that an event's webhook shows."""
+        return Intercom(**self.settings).read_delivery(event)  # type: ignore[arg-type]  # it parses text
 
     def deliver(self, number: int) -> Webhook:
         """Return the signed webhook of another conversation."""
@@ -187,12 +193,16 @@ def make_router(template: Template, location: str, journal: Path) -> Router:
     )
 
 
-def work(template: Template, location: str, journal: Path, ready: BarrierType, done: EventType) -> None:
-    """Run a worker until `done` is set."""
+def work(
+    template: Template, location: str, journal: Path, ready: BarrierType, done: EventType, cpu: "Queue[float]"
+) -> None:
+    """Run a worker until `done` is set. Then report how many seconds of the CPU it has used."""
     with make_router(template, location, journal) as router:
         ready.wait()
+        started = time.process_time()
         with Worker(router, concurrency=32):
             done.wait()
+        cpu.put(time.process_time() - started)
 
 
 class Tally:
@@ -230,11 +240,14 @@ def store(template: Template, location: str, events: int) -> None:
     inbox.close()
 
 
-def drain(template: Template, location: str, journals: list[Path], events: int) -> float:
-    """Empty the inbox with one process for each journal, and return the seconds that it took."""
+def drain(template: Template, location: str, journals: list[Path], events: int) -> tuple[float, float]:
+    """Empty the inbox with one process for each journal; return the seconds that it took, and those of the CPU."""
     context = multiprocessing.get_context("spawn")
     ready, done = context.Barrier(len(journals) + 1), context.Event()
-    processes = [context.Process(target=work, args=(template, location, journal, ready, done)) for journal in journals]
+    cpu: Queue[float] = context.Queue()
+    processes = [
+        context.Process(target=work, args=(template, location, journal, ready, done, cpu)) for journal in journals
+    ]
     for process in processes:
         process.start()
     ready.wait(60)
@@ -250,11 +263,14 @@ def drain(template: Template, location: str, journals: list[Path], events: int) 
     seconds = time.monotonic() - started
     inbox.close()
     done.set()
+    used = 0.0
     for process in processes:
         process.join(60)
-        if process.exitcode != 0:
+        if process.exitcode == 0:
+            used += cpu.get(timeout=60)
+        else:
             print(f"a process exited with {process.exitcode}")
-    return seconds
+    return seconds, used
 
 
 def _count_open(inbox: SQLiteInbox | PostgresInbox) -> int:
@@ -308,7 +324,7 @@ def main() -> None:
         store(template, location, options.events)
         storing = time.monotonic() - started
         journals = [directory / f"journal-{number}" for number in range(options.processes)]
-        seconds = drain(template, location, journals, options.events)
+        seconds, used = drain(template, location, journals, options.events)
         repeats, losses = check(journals, options.events)
         inbox = make_inbox(location)
         states = dict(inbox.count_states())
@@ -318,6 +334,7 @@ def main() -> None:
     print(f"processes  {options.processes}")
     print(f"seconds    {seconds:.1f}")
     print(f"events/s   {options.events / seconds:.0f}")
+    print(f"cpu        {1000 * used / options.events:.2f} ms per event")
     print(f"repeats    {len(repeats)}")
     print(f"losses     {len(losses)}")
     print(f"states     {', '.join(f'{number} {state}' for state, number in states.items())}")

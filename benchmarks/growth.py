@@ -30,12 +30,12 @@ PAUSE = 0.005  # seconds between two deliveries during the purge
 
 # Of each 200 events, 180 are finished and old, 18 finished and recent, one is dead and one is ready.
 FILL = """
-INSERT INTO triage_events (key, owner, conversation, customer, email, state, due, attempts, event, ledger, outcome,
-  received, changed)
+INSERT INTO triage_events (key, owner, conversation, customer, email, state, due, attempts, event, body, ledger,
+  outcome, received, changed)
 {numbers}
 SELECT replace(:key, :conversation, CAST(:first + i AS TEXT)), :owner, :owner || '::' || (:first + i), 'c' || i,
   'c' || i || '@example.com', CASE i - i / 200 * 200 WHEN 198 THEN 'dead' WHEN 199 THEN 'ready' ELSE 'finished' END,
-  :now, 1, replace(:event, :conversation, CAST(:first + i AS TEXT)), :ledger, :outcome, :now,
+  :now, 1, replace(:event, :conversation, CAST(:first + i AS TEXT)), :body, :ledger, :outcome, :now,
   CASE WHEN i - i / 200 * 200 < 180 THEN :now - 90 * 86400.0 ELSE :now END
 FROM numbers
 """
@@ -58,8 +58,9 @@ def fill(inbox: TableInbox, kind: str, template: Template, since: int, until: in
         "conversation": event.conversation_id,
         "first": int(event.conversation_id),
         "owner": event.owner,
-        "event": event.model_dump_json(),
-        "ledger": Ledger(verdict=Verdict(bucket="general"), conversation=event.conversation).model_dump_json(),
+        "event": event.model_dump_json(exclude={"raw"}),
+        "body": event.raw,
+        "ledger": Ledger(verdict=Verdict(bucket="general"), conversation=template.read(event)).model_dump_json(),
         "outcome": Outcome(status="routed").model_dump_json(),
         "now": time.time(),
     }

@@ -308,8 +308,7 @@ class Router:
                 200, "malformed", str(err), key=event_id, conversation_id=conversation_id, event_id=event_id
             )
         if isinstance(parsed, Event):
-            _, event_id = self._identify(delivery, parsed.raw)
-            event = parsed.for_owner(self.name).model_copy(update={"event_id": event_id})
+            event = parsed.for_owner(self.name)
             return self._respond(_build_outcome("accepted", event), event=event)
         if isinstance(parsed, Handshake):
             _, event_id = self._identify(delivery)
@@ -557,7 +556,7 @@ class Router:
         if outcome.retryable and self._on_failure == "retry" and getattr(self.vendor, "retries_deliveries", True):
             status_code = 503
         headers = {"Content-Type": "application/json"} | ({"Retry-After": "30"} if status_code == 503 else {})
-        content = json.dumps(body or {"status": outcome.status}).encode()
+        content = json.dumps(body).encode() if body else b'{"status": "%s"}' % outcome.status.encode()
         return Received(status_code, content, headers, outcome, event)
 
     def _reject(

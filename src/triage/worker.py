@@ -5,17 +5,22 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Self
 
 from triage.engine.attempt import ATTEMPTS, Attempt
+from triage.engine.concurrency import Concurrency
 from triage.engine.observe import build_fields
+from triage.engine.storage import call_inbox
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
-from triage.inbox.base import Inbox
+from triage.inbox.base import Inbox, RunsTogether
+from triage.io.calls import CallThread
 from triage.io.fork import register_at_fork, will_fork_without_hooks
 from triage.io.loops import require_asyncio, run_in_thread
+from triage.io.overload import listen_for_overload
 from triage.io.ports import AsyncIO, SyncIO, run
 from triage.log import bind_fields, get_logger
 from triage.models import Job, WorkerHealth
@@ -44,7 +49,9 @@ class Worker:
 
     Args:
         router: A Router with an inbox.
-        concurrency: How many events are processed at the same time. Sync classifiers and functions get as many threads.
+        concurrency: How many events are processed at the same time. None adapts the number to what the help desk and
+            the classifier allow: it begins with 32, rises to at most 256 while events wait, and is halved when one of
+            them is overloaded. Sync classifiers and functions get as many threads.
         lease: Seconds without a heartbeat before another worker may take over an event.
         attempts: How often an event is tried before it is dead-lettered. The delays double up to five minutes, so
             twenty attempts take about an hour.
@@ -53,21 +60,23 @@ class Worker:
         ConfigurationError: The Router has no inbox, or a value is out of range.
     """
 
-    def __init__(self, router: Router, *, concurrency: int = 32, lease: float = 60.0, attempts: int = ATTEMPTS) -> None:
+    def __init__(
+        self, router: Router, *, concurrency: int | None = None, lease: float = 60.0, attempts: int = ATTEMPTS
+    ) -> None:
         if router.inbox is None:
             raise ConfigurationError("Worker needs a Router with an inbox: Router(…, inbox=SQLiteInbox(path)).")
-        if concurrency < 1 or lease <= 0 or attempts < 1:
+        if (concurrency is not None and concurrency < 1) or lease <= 0 or attempts < 1:
             raise ConfigurationError(
                 f"Worker: concurrency={concurrency}, lease={lease} and attempts={attempts} must be greater than 0."
             )
         self._router = router
         self._inbox = router.inbox
-        self._concurrency = concurrency
+        self._concurrency = Concurrency(concurrency, time.monotonic)
         self._lease = lease
         self._attempts = attempts
         self._guard = threading.Lock()
         self._thread: _WorkerThread | None = None
-        self._tasks: dict[asyncio.Task[None], Job] = {}
+        self._tasks: dict[asyncio.Task[None], Attempt] = {}
         self._polled_at: float | None = None
         self._errors = 0
         self._last_error: str | None = None
@@ -105,6 +114,7 @@ class Worker:
             alive=self.alive,
             heartbeat_age=None if self._polled_at is None else time.monotonic() - self._polled_at,
             in_progress=len(self._tasks),
+            concurrency=self._concurrency.limit,
             errors=self._errors,
             last_error=self._last_error,
             oldest_due=oldest_due,
@@ -125,7 +135,7 @@ class Worker:
         with self._guard:
             self._should_warn = False
             if self._thread is None or not self._thread.is_alive():
-                self._thread = _WorkerThread(self._work, self._concurrency + _SPARE_THREADS, self._record_error)
+                self._thread = _WorkerThread(self._work, self._concurrency.most + _SPARE_THREADS, self._record_error)
                 _drain_at_exit(self)
 
     def drain(self, deadline: float = 30.0) -> bool:
@@ -203,33 +213,38 @@ class Worker:
 
     async def _work(self, woken: asyncio.Event, stopping: threading.Event) -> None:
         tasks = self._tasks = {}
-        heartbeat = _Heartbeat(self._inbox, self._router.name, tasks, self._lease)
-        try:
+        loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            # Nobody else can close the connections of the user's classifier on this event loop.
+            stack.push_async_callback(self._router.classifier.leave_loop)
+            stack.push_async_callback(self._router.aclose)
+            io = AsyncIO(await stack.enter_async_context(_open_storage(self._inbox)))
+            heartbeat = _Heartbeat(self._inbox, self._router.name, tasks, self._lease)
+            stack.callback(heartbeat.stop)
+            stack.callback(_cancel_all, tasks)
             while not stopping.is_set():
                 woken.clear()
-                if not await self._start_due_events(woken):
+                loop.call_soon(self._concurrency.record_lag, time.monotonic())
+                if not await self._start_due_events(woken, io):
                     with suppress(TimeoutError):
                         await asyncio.wait_for(woken.wait(), _POLL)
             if tasks:
                 await asyncio.wait(list(tasks))
-        finally:
-            heartbeat.stop()
-            await self._router.aclose()
-            # Nobody else can close the connections of the user's classifier on this event loop.
-            await self._router.classifier.leave_loop()
 
-    async def _start_due_events(self, woken: asyncio.Event) -> bool:
+    async def _start_due_events(self, woken: asyncio.Event, io: AsyncIO) -> bool:
         """Lease events and begin to process them; return whether there were any. An error never stops the worker."""
-        breaker, io = self._router.engine.vendor_breaker, AsyncIO()
-        free = self._concurrency - len(self._tasks)
+        breaker, attempts = self._router.engine.vendor_breaker, self._tasks.values()
+        free = self._concurrency.count_free(len(attempts), sum(attempt.characters for attempt in attempts))
         jobs: list[Job] = []
         try:
             # While the help desk must not be called, leave events in the inbox.
             if free and not await breaker.retry_after(io):
                 # An event that may have killed its worker is processed next to new ones, but to no other of its kind.
-                is_free = not any(job.interrupted for job in self._tasks.values())
+                is_free = not any(attempt.job.interrupted for attempt in attempts)
                 options = {} if is_free else {"interrupted": False}
-                jobs += await asyncio.to_thread(self._inbox.lease, free, self._lease, self._router.name, **options)
+                lease = partial(self._inbox.lease, free, self._lease, self._router.name, **options)
+                jobs += await call_inbox(self._inbox, io, lease)
+                self._concurrency.record_lease(free, len(jobs))
         except InboxError as err:
             logger.error("the worker cannot lease events: %s", str(err))  # noqa: TRY400 - a traceback would add nothing
             return False
@@ -238,17 +253,24 @@ class Worker:
             return False
         self._polled_at = time.monotonic()
         for job in jobs:
-            task = asyncio.create_task(self._process(job, io))
-            self._tasks[task] = job
+            attempt = Attempt(self._router.engine, job, io, self._attempts)
+            task = asyncio.create_task(self._process(attempt))
+            self._tasks[task] = attempt
             # A finished event makes room, and unblocks the next event of its conversation.
             task.add_done_callback(self._tasks.pop)
             task.add_done_callback(lambda _: woken.set())
         return bool(jobs)
 
-    async def _process(self, job: Job, io: AsyncIO) -> None:
-        with bind_fields(build_fields(job.event)):
+    async def _process(self, attempt: Attempt) -> None:
+        limit, started = self._concurrency, time.monotonic()
+        with (
+            bind_fields(partial(build_fields, attempt.event)),
+            listen_for_overload(lambda: limit.record_overload(started)),
+        ):
             try:
-                await Attempt(self._router.engine, job, io, self._attempts).run()
+                outcome = await attempt.run()
+                if outcome.status != "failed":
+                    limit.record_success(started)
             except LeaseLost as err:
                 logger.warning("%s", str(err))  # another worker has taken over the event
             except InboxError as err:
@@ -275,17 +297,35 @@ def _drain_at_exit(worker: Worker) -> None:
             register(drain)
 
 
+@asynccontextmanager
+async def _open_storage(inbox: Inbox) -> AsyncGenerator[CallThread | None]:
+    """Yield a thread for the calls to an inbox that can run several of them together, or else None."""
+    if not isinstance(inbox, RunsTogether):
+        yield None
+        return
+    thread = CallThread(inbox.run_together)
+    try:
+        yield thread
+    finally:
+        await thread.aclose()
+
+
+def _cancel_all(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in list(tasks):
+        task.cancel()
+
+
 class _Heartbeat:
     """Shows the inbox that the worker and its events are alive, in a separate thread that never waits for work.
 
     Args:
         inbox: The inbox.
         owner: The name of the worker's Router.
-        tasks: The events in progress. The event loop changes it.
+        tasks: The attempts in progress. The event loop changes it.
         lease: Seconds until a lease expires.
     """
 
-    def __init__(self, inbox: Inbox, owner: str, tasks: Mapping[asyncio.Task[None], Job], lease: float) -> None:
+    def __init__(self, inbox: Inbox, owner: str, tasks: Mapping[asyncio.Task[None], Attempt], lease: float) -> None:
         self._inbox = inbox
         self._owner = owner
         self._tasks = tasks
@@ -316,7 +356,8 @@ class _Heartbeat:
     def _beat(self) -> None:
         try:
             self._inbox.record_heartbeat(self._owner)
-            self._inbox.extend(list(self._tasks.values()), self._lease)  # `list` copies at once
+            attempts = list(self._tasks.values())  # `list` copies at once
+            self._inbox.extend([attempt.job for attempt in attempts], self._lease)
         except InboxError as err:
             logger.error("the worker cannot extend its leases: %s", str(err))  # noqa: TRY400 - a traceback adds nothing
         except Exception as err:  # noqa: BLE001 - the next heartbeat may succeed

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, DESKS, Desk
 from tests.helpers.json_paths import iterate_paths
+from tests.helpers.routing import parse_event, read_delivery
 from triage.models import Request, Response
 from triage.testing import RateLimit, create_webhook
 from triage.testing.contract import VendorContract
@@ -110,11 +111,9 @@ def test_random_limit_headers_never_give_an_invalid_pause(headers: dict[str, str
 
 def test_a_webhook_holds_subject_and_kind(desk: Desk) -> None:
     webhook = desk.fake.customer_writes("Where is my parcel?", name="Mira", subject="Parcel")
-    event = desk.router().receive(webhook.body, webhook.headers).event
-    assert event is not None
-    assert event.kind == "created"
+    assert parse_event(desk, webhook).kind == "created"
     subject = "Parcel\n\n" if desk.webhook_has_subject else ""
-    assert event.conversation.text == f"{subject}Where is my parcel?"
+    assert read_delivery(desk, webhook).text == f"{subject}Where is my parcel?"
 
 
 @pytest.mark.parametrize("kind", ["created", "replied", "agent_replied", "assigned", "bot", "ping"])

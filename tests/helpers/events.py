@@ -21,8 +21,8 @@ def build_event(number: int = 1, conversation: str = "1", customer: str = "mira"
             "conversation_id": conversation,
             "message_id": str(number),
             "key": f"{vendor}:a:{conversation}:{number}",
-            "conversation": {"id": conversation, "customer": {"id": customer, "email": f"{customer}@example.com"}},
-            "raw": {"text": "Größe 😀"},
+            "customer": {"id": customer, "email": f"{customer}@example.com"},
+            "raw": '{"text": "Größe 😀"}'.encode(),
         }
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 from tests.helpers.api import Api
 from tests.helpers.desks import Desk
 from triage import Action, Bucket, Outcome, Router, WebhookResponse
-from triage.models import Delivery, Event, Parsed
+from triage.models import Conversation, Delivery, Event, Parsed
 from triage.testing import Webhook
 
 
@@ -60,6 +60,12 @@ def parse_event(desk: Desk, webhook: Webhook, **settings: Any) -> Event:
     parsed = parse(desk, webhook, **settings)
     assert isinstance(parsed, Event)
     return parsed
+
+
+def read_delivery(desk: Desk, webhook: Webhook, **settings: Any) -> Conversation:
+    """Return the conversation that a webhook with an event shows."""
+    conversation: Conversation = desk.adapter(**settings).read_delivery(parse_event(desk, webhook, **settings))
+    return conversation
 
 
 def step_results(outcome: Outcome) -> list[str]:

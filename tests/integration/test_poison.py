@@ -64,5 +64,5 @@ def desk(request: pytest.FixtureRequest) -> Desk:
 
 def get_text(event: Event | None) -> str:
     assert event is not None
-    assert event.conversation.latest is not None
-    return event.conversation.latest.text
+    texts = [text for text in ("poison", "healthy") if text.encode() in event.raw]
+    return texts[0]

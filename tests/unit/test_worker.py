@@ -40,6 +40,7 @@ from triage import (
 from triage.classifiers import Classifier
 from triage.engine.attempt import Attempt
 from triage.errors import LeaseLost
+from triage.inbox import MemoryInbox
 from triage.inbox.base import INTERRUPTED
 from triage.io.ports import AsyncIO
 from triage.models import BreakerHealth, Job, Ledger, WorkerHealth
@@ -160,6 +161,17 @@ def test_a_worker_routes_a_stored_message(desk: Desk, alternating_api: Api, inbo
     assert conversation.state == ("closed" if bucket == "spam" else "open")
     assert len(desk.fake.replies(conversation.id)) == (0 if bucket == "spam" else 1)
     assert inbox.count_states()["finished"] == 1
+
+
+def test_a_worker_processes_the_events_of_an_inbox_in_memory(desk: Desk) -> None:
+    settled = threading.Event()
+    router = desk.router(inbox=MemoryInbox(clock=desk.clock))
+    router.on_outcome(lambda outcome: settled.set() if outcome.status == "routed" else None)
+    webhook = desk.fake.customer_writes("This is billing.")
+    with Worker(router):
+        handle(Api("sync"), router, webhook)
+        assert settled.wait(20)
+    assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
 
 
 def test_workers_of_several_help_desks_share_an_inbox_and_process_only_their_own_events(tmp_path: Path) -> None:
@@ -962,6 +974,48 @@ def test_health_reports_the_worker_its_events_and_the_circuit_breakers(
     health = worker.health()
     assert (health.oldest_due, health.dead, health.inbox_error) == (None, None, "the disk is full")
     assert WorkerHealth.model_validate_json(health.model_dump_json()) == health
+
+
+def test_the_concurrency_follows_what_the_help_desk_allows(
+    desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triage.engine.concurrency._LAG_SHARE", 1e9)  # however busy the machine is
+    monkeypatch.setattr("triage.engine.concurrency._LONGEST_LAG", 1e9)
+    router = desk.router(inbox=inbox)
+    worker = Worker(router)
+    assert worker.health().concurrency == 32
+    handle(Api("sync"), router, desk.fake.customer_writes("This is billing."))
+    desk.fake.fail(desk.read, status=429, headers={"Retry-After": "60"})
+    with worker:
+        inbox.wait()
+        assert worker.health().concurrency == 16
+        for _ in range(50):
+            handle(Api("sync"), router, desk.fake.customer_writes("This is billing."))
+        desk.clock.now += 300
+        worker._wake()
+        inbox.wait(51)
+    assert inbox.count_states()["finished"] == 51
+    assert worker.health().concurrency > 16
+
+
+def test_the_concurrency_follows_what_the_classifier_allows(desk: Desk, inbox: WatchedInbox) -> None:
+    def classify(text: str) -> Verdict:
+        return Verdict(bucket="general", fallback_reason="unavailable", retry_after=60)
+
+    router = desk.router(inbox=inbox, classifier=classify)
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    with Worker(router) as worker:
+        inbox.wait()
+        assert worker.health().concurrency == 16
+
+
+def test_a_number_fixes_the_concurrency(desk: Desk, inbox: WatchedInbox) -> None:
+    router = desk.router(inbox=inbox)
+    handle(Api("sync"), router, desk.fake.customer_writes("Hello"))
+    desk.fake.fail(desk.read, status=429, headers={"Retry-After": "60"})
+    with Worker(router, concurrency=5) as worker:
+        inbox.wait()
+        assert worker.health().concurrency == 5
 
 
 def test_a_worker_that_is_never_started_is_reported_when_an_event_is_stored(

@@ -173,9 +173,10 @@ def _format_texts(entry: Entry) -> Iterator[str]:
         yield f"reason       {entry.ledger.verdict.reason}"
     for result in entry.ledger.steps or ():
         yield from (f"{result.step.name:<12} {action.model_dump_json()}" for action in result.step.actions)
-    if entry.event is not None:
-        conversation = entry.ledger.conversation or entry.event.conversation
-        yield from (f"\n{message.role}: {message.text}" for message in conversation.messages)
+    if entry.ledger.conversation is not None:
+        yield from (f"\n{message.role}: {message.text}" for message in entry.ledger.conversation.messages)
+    elif entry.event is not None:  # not classified yet
+        yield f"\n{entry.event.raw.decode(errors='replace')}"
 
 
 inbox_group.add_command(redo)

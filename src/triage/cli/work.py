@@ -22,9 +22,7 @@ _CHECK = 1.0  # seconds between two checks whether the worker has failed
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
-    default=32,
-    show_default=True,
-    help="Maximum number of events at a time.",
+    help="Number of events at a time. By default, it adapts to what the help desk and the classifier allow.",
 )
 @click.option(
     "--lease",
@@ -47,7 +45,7 @@ _CHECK = 1.0  # seconds between two checks whether the worker has failed
     show_default=True,
     help="Seconds to wait for events in progress on shutdown.",
 )
-def work(router: Router, concurrency: int, lease: float, attempts: int, drain: float) -> None:
+def work(router: Router, concurrency: int | None, lease: float, attempts: int, drain: float) -> None:
     """Process the events in the inbox of ROUTER until SIGTERM or SIGINT.
 
     ROUTER is module:attribute. After a signal, the worker stops leasing events and finishes those in progress. A second

@@ -28,6 +28,7 @@ from triage.errors import (
     VendorError,
 )
 from triage.inbox.base import INTERRUPTED
+from triage.io.overload import report_overload
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
 from triage.log import bind_fields, get_logger
@@ -121,11 +122,16 @@ class Attempt:
         job: The event's lease.
         io: The port.
         attempts: How often an event is tried before it is dead-lettered.
+
+    Attributes:
+        job: The event's lease.
+        event: The event.
+        characters: How many characters the conversation has, 0 until it is read.
     """
 
     def __init__(self, engine: Engine, job: Job, io: IO, attempts: int = ATTEMPTS) -> None:
         self._engine = engine
-        self._job = job
+        self.job = job
         self._io = io
         self._attempts = attempts
         self._retries = RetryPolicy(attempts=attempts, first_delay=2.0, longest_delay=300.0, jitter=0.5)
@@ -143,6 +149,7 @@ class Attempt:
         self._steps = StepRunner(engine, job, io, self._send, self._lease)
         self._warnings = self._steps.warnings
         self.event = job.event
+        self.characters = 0
 
     @property
     def ledger(self) -> Ledger:
@@ -165,15 +172,16 @@ class Attempt:
             Exception: A defect in this library, an adapter or an HTTP client. The event is retried later.
         """
         with bind_fields(build_fields(self.event)):
-            return await (self._give_up() if self._job.attempts > self._attempts else self._process())
+            return await (self._give_up() if self.job.attempts > self._attempts else self._process())
 
     async def _process(self) -> Outcome:
-        self._engine.observers.notify("attempt_started", self.event, self._job.attempts)
+        self._engine.observers.notify("attempt_started", self.event, self.job.attempts)
         try:
             history = await self._read_history()
             outcome = self._find_early_outcome(history)
             if outcome is None:
                 conversation = self._interpret(await self._fetch(), history)
+                self.characters = sum(len(message.text) + len(message.quoted) for message in conversation.messages)
                 self.ledger = self.ledger.model_copy(update={"customer": conversation.customer})
                 outcome = await self._decide(conversation, history)
                 if outcome is None:
@@ -206,14 +214,15 @@ class Attempt:
         return outcome
 
     async def _fetch(self) -> Conversation:
-        return await run_adapter(lambda send: self._engine.vendor.fetch(self.event, send), self._send, self._io)
+        vendor, event = self._engine.vendor, self.event
+        return await run_adapter(lambda send: vendor.fetch(event, send), self._send, self._io, size=len(event.raw))
 
     # Before the conversation is read
 
     async def _read_history(self) -> History:
         inbox, limit = self._engine.inbox, self._engine.history_limit
         entries = await call_inbox(inbox, self._io, inbox.list_related, self.event.key, limit)
-        return History(entries, self._job.received)
+        return History(entries, self.job.received)
 
     def _find_early_outcome(self, history: History) -> Outcome | None:
         """Return an outcome if the conversation need not be read."""
@@ -258,7 +267,7 @@ class Attempt:
 
     async def _decide(self, conversation: Conversation, history: History) -> Outcome | None:
         """Get a verdict and plan the steps, unless an earlier attempt did. Return an outcome to stop here."""
-        if self.ledger.steps is not None and self._job.attempts > 1:
+        if self.ledger.steps is not None and self.job.attempts > 1:
             return None
         objections = find_objections(conversation, self.event, self._engine.limits, self._engine.clock())
         verdict = self.ledger.verdict
@@ -317,6 +326,7 @@ class Attempt:
         else:
             verdict = await engine.classify(conversation, self._io)
             if verdict.fallback_reason == "unavailable":
+                report_overload()
                 await breaker.record_failure(self._io, pause=verdict.retry_after or 0.0)
             else:
                 await breaker.record_success(self._io)
@@ -331,11 +341,11 @@ class Attempt:
     @property
     def _remaining_wait(self) -> float:
         """The seconds for which the event may still wait for a classifier that is unavailable."""
-        return self._engine.limits.longest_wait - (self._engine.clock() - self._job.received)
+        return self._engine.limits.longest_wait - (self._engine.clock() - self.job.received)
 
     def _may_wait(self) -> bool:
         """Return whether the event can wait for a classifier that is unavailable."""
-        is_last = self._retries.next_delay(self._job.attempts) is None
+        is_last = self._retries.next_delay(self.job.attempts) is None
         return self._engine.is_durable and not is_last and self._remaining_wait > 0
 
     async def _check_reply_limit(self, conversation: Conversation) -> list[Objection]:
@@ -423,14 +433,14 @@ class Attempt:
         """Return whether a conversation that was not found may be found a moment later."""
         is_missing = isinstance(error, VendorError) and error.status == 404 and not error.final
         at = self.event.occurred_at
-        written = self._job.received if at is None else min(at.timestamp(), self._job.received)
+        written = self.job.received if at is None else min(at.timestamp(), self.job.received)
         return is_missing and self._engine.clock() - written < _NOT_FOUND_GRACE
 
     async def _settle(self, outcome: Outcome) -> None:
         if outcome.status == "failed":
             await self._dead_letter(outcome)
             return
-        await call_inbox(self._engine.inbox, self._io, self._engine.inbox.finish, self._job, outcome, self.ledger)
+        await call_inbox(self._engine.inbox, self._io, self._engine.inbox.finish, self.job, outcome, self.ledger)
 
     async def _retry_later(
         self, outcome: Outcome, retry_after: float | None = None, *, longest: float = math.inf
@@ -438,18 +448,18 @@ class Attempt:
         """Return the event to the inbox for another attempt, or dead-letter it after the last one."""
         inbox = self._engine.inbox
         pause = min(retry_after or 0.0, LONGEST_PAUSE)
-        delay = self._retries.next_delay(self._job.attempts, retry_after=pause)
+        delay = self._retries.next_delay(self.job.attempts, retry_after=pause)
         if delay is None:
             await self._dead_letter(outcome)
         else:
-            await call_inbox(inbox, self._io, inbox.retry, self._job, outcome.reason, min(delay, longest), self.ledger)
+            await call_inbox(inbox, self._io, inbox.retry, self.job, outcome.reason, min(delay, longest), self.ledger)
 
     async def _dead_letter(self, outcome: Outcome) -> None:
         if self._engine.is_durable:  # otherwise the log line of the outcome suffices
             logger.error(
                 "the event was dead-lettered after %s attempts: %s",
-                min(self._job.attempts, self._attempts),
+                min(self.job.attempts, self._attempts),
                 outcome.reason,
             )
         inbox, reason = self._engine.inbox, outcome.reason
-        await call_inbox(inbox, self._io, inbox.dead_letter, self._job, reason, self.ledger, outcome)
+        await call_inbox(inbox, self._io, inbox.dead_letter, self.job, reason, self.ledger, outcome)

@@ -52,6 +52,9 @@ class CircuitBreaker:
             io: The port for reading the inbox.
         """
         if not 0 <= self._clock() - self._refreshed_at < _FRESH:
+            if self._clock() < self._refreshed_at:
+                self._trial_until = 0.0  # the clock was set back
+            self._refreshed_at = self._clock()  # before the call, so that only one task makes it
             await call_inbox(self._inbox, io, self._refresh)
         now = self._clock()
         trial = min(self._trial_until - now, _TRIAL_POLL) if self._failures >= self._threshold else 0.0
@@ -110,9 +113,6 @@ class CircuitBreaker:
             await call_inbox(self._inbox, io, self._open, seconds)
 
     def _refresh(self) -> None:
-        if self._clock() < self._refreshed_at:
-            self._trial_until = 0.0  # the clock was set back
-        self._refreshed_at = self._clock()
         try:
             self._open_until = self._clock() + self._inbox.get_pause(self.name)
         except InboxError as err:

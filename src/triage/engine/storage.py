@@ -14,4 +14,4 @@ Ts = TypeVarTuple("Ts")
 
 async def call_inbox(inbox: Inbox, io: IO, method: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
     """Call a method of an inbox, off the event loop if it may have to wait for a disk or a database."""
-    return method(*args) if inbox.in_memory else await io.run_blocking(method, *args)
+    return method(*args) if inbox.in_memory else await io.run_storage(method, *args)

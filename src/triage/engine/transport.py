@@ -13,6 +13,7 @@ from triage.errors import ConfigurationError, VendorError
 from triage.io.clients import Mutex
 from triage.io.failures import describe_connection_failure, list_causes
 from triage.io.http import ILLEGAL_HEADER, RequestHeldBack, UnusableResponse
+from triage.io.overload import report_overload
 from triage.io.ports import IO
 from triage.io.retry import RetryPolicy
 from triage.models import Request, Response, Token
@@ -135,6 +136,7 @@ class Transport:
             await self.breaker.record_failure(self.io)
             return self._reject(err, request), None
         except Exception as err:  # noqa: BLE001 - each client has its own exceptions for a response that never came
+            report_overload()
             await self.breaker.record_failure(self.io)
             return self._explain(err, request), None if _quotes_headers(err) else err
         await self._record(response)
@@ -167,6 +169,8 @@ class Transport:
     async def _record(self, response: Response) -> None:
         """Report a response to the circuit breaker. A call that was merely rejected causes no pause."""
         pause = 0.0
+        if response.status in _OVERLOADED:
+            report_overload()
         if response.status < 300 or response.status in _OVERLOADED:
             pause = self.vendor.pause(response, self.clock()) or 0.0
         if response.status in OUTCOME_UNKNOWN:

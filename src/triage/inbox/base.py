@@ -10,8 +10,8 @@ not agree. If it is set back, events keep the durations that were left, and paus
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from triage.actions import Reply
 from triage.errors import InboxError, LeaseLost
@@ -344,6 +344,24 @@ class Operator(Protocol):
         ...
 
 
+@runtime_checkable
+class RunsTogether(Protocol):
+    """Can run several calls together, which an inbox need not be able to."""
+
+    def run_together(self, functions: Sequence[Callable[[], None]]) -> None:
+        """Run functions that call this inbox, with all their changes in one transaction.
+
+        If the transaction is rolled back, each function runs again, alone.
+
+        Args:
+            functions: The functions, which handle their errors themselves.
+
+        Raises:
+            InboxError: It is unknown whether the changes are stored.
+        """
+        ...
+
+
 class Inbox(Receiver, WorkQueue, Past, Heartbeats, SharedLimits, Operator, Protocol):
     """Stores events from the moment they are acknowledged until they are removed."""
 
@@ -389,7 +407,7 @@ def was_answered(outcome: Outcome) -> bool:
 
 def find_customer(job: Job, ledger: Ledger | None) -> Customer:
     """Return the customer of an event, as the help desk's API describes him, or else as the webhook does."""
-    return (ledger or job.ledger).customer or job.event.conversation.customer
+    return (ledger or job.ledger).customer or job.event.customer
 
 
 def build_remaining(removed: int, found: int) -> InboxError:

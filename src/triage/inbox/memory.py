@@ -116,7 +116,7 @@ class MemoryInbox(Inbox):
             now = self._clock()
             owner = event.owner
             conversation = f"{owner}:{event.account}:{event.conversation_id}"
-            customer = event.conversation.customer
+            customer = event.customer
             email = customer.email.lower() if customer.email else None
             self._last_number += 1
             row = _Row(

@@ -10,8 +10,8 @@
 
 -- name: insert
 -- The first half of the statements below.
-INSERT INTO triage_events (key, owner, conversation, customer, email, event, due, received, changed)
-VALUES (:key, :owner, :conversation, :customer, :email, :event, :now + :delay, :now, :now)
+INSERT INTO triage_events (key, owner, conversation, customer, email, event, body, due, received, changed)
+VALUES (:key, :owner, :conversation, :customer, :email, :event, :body, :now + :delay, :now, :now)
 
 -- name: add
 {insert} ON CONFLICT (key) DO NOTHING;
@@ -57,7 +57,7 @@ UPDATE triage_events
 SET state = 'leased', due = :now + :seconds, attempts = attempts + 1, fencing_token = fencing_token + 1, changed = :now,
   error = CASE WHEN state = 'leased' THEN {interrupted} ELSE error END
 WHERE number IN (SELECT number FROM picked)
-RETURNING number, key, owner, conversation, event, ledger, attempts, fencing_token, received, error
+RETURNING number, key, owner, conversation, event, body, ledger, attempts, fencing_token, received, error
 
 -- name: lease
 WITH picked AS MATERIALIZED (
@@ -170,7 +170,7 @@ UPDATE triage_events SET state = 'dead', error = :error, changed = :now WHERE nu
 
 -- name: list_related
 SELECT other.number, other.key, other.state, other.due, other.attempts, other.received, other.changed, other.handled,
-  other.error, NULL, other.ledger, other.outcome
+  other.error, NULL, NULL, other.ledger, other.outcome
 FROM triage_events AS other JOIN triage_events AS this ON other.conversation = this.conversation
 WHERE this.key = :key AND other.number <> this.number
 ORDER BY other.number DESC LIMIT :limit;
@@ -223,20 +223,23 @@ SELECT :now - due FROM triage_events AS candidate WHERE {is_next} AND owner = :o
 -- Operators
 
 -- name: list_entries
-SELECT number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome FROM triage_events
+SELECT number, key, state, due, attempts, received, changed, handled, error, event, body, ledger, outcome
+FROM triage_events
 WHERE (CAST(:state AS TEXT) IS NULL OR state = :state) AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
 ORDER BY number DESC LIMIT :limit;
 
 -- name: list_set_aside
 -- The first condition is that of the index.
-SELECT number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome FROM triage_events
+SELECT number, key, state, due, attempts, received, changed, handled, error, event, body, ledger, outcome
+FROM triage_events
 WHERE state IN ('planned', 'dead', 'parked') AND state = :state
   AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
 ORDER BY number DESC LIMIT :limit;
 
 -- name: list_open
 -- Sorts the numbers of the open events, because in that order, the few of them would be searched among all others.
-SELECT number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome FROM triage_events
+SELECT number, key, state, due, attempts, received, changed, handled, error, event, body, ledger, outcome
+FROM triage_events
 WHERE number IN (
   SELECT number FROM triage_events
   WHERE state IN ('ready', 'leased') AND state = :state AND (CAST(:before AS BIGINT) IS NULL OR number < :before)
@@ -245,7 +248,8 @@ WHERE number IN (
 ORDER BY number DESC;
 
 -- name: get_entry
-SELECT number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome FROM triage_events
+SELECT number, key, state, due, attempts, received, changed, handled, error, event, body, ledger, outcome
+FROM triage_events
 WHERE key = :key;
 
 -- name: redrive
@@ -279,12 +283,12 @@ SELECT coalesce(max(number), 0) FROM triage_events;
 
 -- name: find_mentions
 -- Only some rows at a time, because this reads the texts of all of them.
-SELECT number, owner, conversation, customer, email, event, ledger FROM triage_events
+SELECT number, owner, conversation, customer, email, event, body, ledger FROM triage_events
 WHERE number > :after AND number <= :until
   AND (customer = :customer OR email = :email OR lower(event) LIKE :pattern ESCAPE '!' OR lower(ledger) LIKE :pattern ESCAPE '!');
 
 -- name: find_conversation
-SELECT number, owner, conversation, customer, email, event, ledger FROM triage_events
+SELECT number, owner, conversation, customer, email, event, body, ledger FROM triage_events
 WHERE conversation = :conversation;
 
 -- name: remove

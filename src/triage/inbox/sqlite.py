@@ -4,15 +4,17 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
 from triage.inbox.address import parse_address
+from triage.inbox.base import RunsTogether
 from triage.inbox.group_commit import Result, RolledBack, Statement, Take
 from triage.inbox.table import TableInbox
 from triage.limits import Duration
@@ -86,7 +88,21 @@ _INHERITED: list[sqlite3.Connection] = []
 """Connections of the parent process, kept open on purpose."""
 
 
-class SQLiteInbox(TableInbox):
+@dataclass(eq=False, slots=True, repr=False)
+class _Batch(Statement):
+    """Functions that call the inbox, as one member of a group of statements."""
+
+    functions: Sequence[Callable[[], None]] = field(kw_only=True)
+
+
+class _Joined(threading.local):
+    """The transaction of which the statements of a thread are a part."""
+
+    connection: sqlite3.Connection | None = None
+    error: sqlite3.Error | None = None
+
+
+class SQLiteInbox(TableInbox, RunsTogether):
     """Stores events in a SQLite file.
 
     Threads and processes of one machine may share the file, including forked workers. An event is on disk when `add`
@@ -114,6 +130,7 @@ class SQLiteInbox(TableInbox):
         self._pid = os.getpid()
         self._files: tuple[Path, ...] = ()
         self._identity: tuple[object, ...] = ()
+        self._joined = _Joined()
         super().__init__(self._path, clock, keep)
         if self._path == ":memory:":
             raise ConfigurationError("SQLiteInbox stores events in a file. To store them in memory, use MemoryInbox().")
@@ -176,16 +193,57 @@ class SQLiteInbox(TableInbox):
         return _TIMEOUT
 
     @override
+    def run_together(self, functions: Sequence[Callable[[], None]]) -> None:
+        try:
+            self._group.run(_Batch("", {}, time.monotonic() + self._timeout, functions=functions))
+        except RolledBack:
+            for function in functions:
+                function()
+
+    @override
+    def _execute(self, sql: str, values: Mapping[str, Any]) -> Result:
+        connection = self._joined.connection
+        if connection is None:
+            return super()._execute(sql, values)
+        try:
+            return _run_sql(connection, sql, values)
+        except sqlite3.Error as err:
+            self._joined.error = err
+            raise self._build_error(str(err)) from err
+
+    @override
+    def _execute_batch(self, statements: Sequence[Statement], deadline: float) -> Sequence[Result]:
+        if self._joined.connection is None:
+            return super()._execute_batch(statements, deadline)
+        return [self._execute(statement.sql, statement.values) for statement in statements]
+
+    def _apply(self, connection: sqlite3.Connection, statement: Statement) -> Result:
+        if not isinstance(statement, _Batch):
+            return _run_sql(connection, statement.sql, statement.values)
+        joined = self._joined
+        joined.connection, joined.error = connection, None
+        try:
+            for function in statement.functions:
+                function()
+                if joined.error is not None:
+                    raise joined.error
+        finally:
+            joined.connection = None
+        return [], 0
+
+    @override
     def _execute_alone(self, statement: Statement) -> Result:
+        if isinstance(statement, _Batch):
+            return self._execute_together(lambda: [statement], statement.deadline)[0]
         with self._connect(statement.deadline) as connection:
-            return _wait_for_file(lambda: _run(connection, statement), statement.deadline)
+            return _wait_for_file(lambda: self._apply(connection, statement), statement.deadline)
 
     @override
     def _execute_together(self, take: Take, deadline: float) -> Sequence[Result]:
         with self._connect(deadline) as connection:
             _wait_for_file(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
             try:
-                results = [_run(connection, statement) for statement in take()]
+                results = [self._apply(connection, statement) for statement in take()]
                 connection.execute("COMMIT")
             except Exception as err:
                 raise RolledBack from err
@@ -332,8 +390,8 @@ def _explain(error: sqlite3.Error) -> str:
     return ""
 
 
-def _run(connection: sqlite3.Connection, statement: Statement) -> Result:
-    cursor = connection.execute(statement.sql, statement.values)
+def _run_sql(connection: sqlite3.Connection, sql: str, values: Mapping[str, Any]) -> Result:
+    cursor = connection.execute(sql, values)
     return cursor.fetchall(), cursor.rowcount
 
 

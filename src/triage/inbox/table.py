@@ -9,6 +9,7 @@ from contextlib import suppress
 from importlib import resources
 from typing import Any, TypeVar, get_args
 
+import pydantic_core
 from pydantic import BaseModel, ValidationError
 from typing_extensions import override
 
@@ -110,7 +111,7 @@ class TableInbox(Inbox):
 
     @override
     def add(self, event: Event, delay: float = 0.0, *, after_dry_run: bool = False) -> bool:
-        customer = event.conversation.customer
+        customer = event.customer
         owner = event.owner
         return self._change(
             "add_after_dry_run" if after_dry_run else "add",
@@ -120,7 +121,8 @@ class TableInbox(Inbox):
             conversation=f"{owner}:{event.account}:{event.conversation_id}",
             customer=_remove_unstorable(customer.id),
             email=_remove_unstorable(customer.email).lower(),
-            event=event.model_dump_json(),
+            event=event.model_dump_json(exclude={"raw"}),
+            body=event.raw,
         )
 
     @override
@@ -351,10 +353,12 @@ class TableInbox(Inbox):
     def _parse_jobs(self, rows: Iterable[Any], seconds: float) -> list[Job]:
         """Parse leased rows, and dead-letter those that cannot be parsed, because they would fail again and again."""
         jobs: list[Job] = []
-        for number, key, owner, conversation, event, ledger, attempts, fencing_token, received, error in sorted(rows):
+        for number, key, owner, conversation, event, body, ledger, attempts, fencing_token, received, error in sorted(
+            rows
+        ):
             try:
                 job = Job(
-                    event=Event.model_validate_json(event),
+                    event=_parse_event(event, body),
                     ledger=Ledger.model_validate_json(ledger),
                     attempts=attempts,
                     fencing_token=fencing_token,
@@ -362,7 +366,7 @@ class TableInbox(Inbox):
                     lease=seconds,
                     interrupted=error == INTERRUPTED,
                 )
-            except ValidationError:
+            except ValueError:
                 # Not `logger.exception`: the error may quote stored data.
                 fields = {"router": owner, "conversation_id": conversation.rpartition(":")[2], "key": key}
                 logger.error("the event was dead-lettered: %s", _UNDECODABLE, extra=fields)  # noqa: TRY400
@@ -434,7 +438,7 @@ def load_queries(**fragments: str) -> dict[str, str]:
 
 
 def _parse_entry(row: Any) -> Entry:
-    number, key, state, due, attempts, received, changed, handled, error, event, ledger, outcome = row
+    number, key, state, due, attempts, received, changed, handled, error, event, body, ledger, outcome = row
     return Entry(
         number=number,
         key=key,
@@ -445,18 +449,35 @@ def _parse_entry(row: Any) -> Entry:
         changed=changed,
         handled=handled,
         error=error,
-        event=_parse_document(Event, event),
+        event=_try_parsing_event(event, body),
         ledger=_parse_document(Ledger, ledger) or Ledger(),
         outcome=_parse_document(Outcome, outcome),
     )
 
 
 def _parse_trace(row: Any) -> Trace:
-    number, owner, conversation, customer, email, event, ledger = row
+    number, owner, conversation, customer, email, event, body, ledger = row
     stored = Customer(id=customer or None, email=email or None)
     return build_trace(
-        number, owner, conversation, stored, _parse_document(Event, event), _parse_document(Ledger, ledger)
+        number, owner, conversation, stored, _try_parsing_event(event, body), _parse_document(Ledger, ledger)
     )
+
+
+def _parse_event(event: str, body: bytes) -> Event:
+    """Parse a stored event, whose raw body has a column of its own.
+
+    Raises:
+        ValueError: Another version wrote it.
+    """
+    data = pydantic_core.from_json(event)
+    return Event.model_validate({**data, "raw": body} if isinstance(data, dict) else data)
+
+
+def _try_parsing_event(event: str | None, body: bytes | None) -> Event | None:
+    """Parse a stored event, or return None if there is none or another version wrote it."""
+    with suppress(ValueError):
+        return _parse_event(event, body) if event and body is not None else None
+    return None
 
 
 def _parse_document(model: type[M], text: str | None) -> M | None:

@@ -38,7 +38,7 @@ def build_trace(
         event: The event.
         ledger: Its ledger.
     """
-    customers = [stored, event and event.conversation.customer, ledger and ledger.customer]
+    customers = [stored, event and event.customer, ledger and ledger.customer]
     return Trace(
         number,
         owner,

@@ -83,11 +83,8 @@ class PerLoop(Generic[T]):
 
     def warm_up(self) -> None:
         """Create the running loop's object now, if a loop is running."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        self.get()
+        if is_loop_running():
+            self.get()
 
     def pop(self) -> T | None:
         """Remove the running loop's object and return it for the caller to close. The next use creates a new one."""
@@ -106,6 +103,15 @@ class PerLoop(Generic[T]):
         if child:  # pragma: no cover - runs in forked processes only, where coverage is not measured
             _inherited.append(self._objects)
             self._objects = {}
+
+
+def is_loop_running() -> bool:
+    """Return whether an event loop is running in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Mutex:

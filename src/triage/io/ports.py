@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from typing_extensions import TypeVarTuple, Unpack
 
+from triage.io.calls import CallThread
 from triage.io.clients import Mutex
 from triage.io.threads import start_call
 
@@ -40,6 +41,10 @@ class IO(Protocol):
 
     async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call a function that waits for a disk or a database."""
+        ...
+
+    async def run_storage(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+        """Call a method of an inbox that waits for a disk or a database."""
         ...
 
     async def gather(self, functions: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
@@ -78,6 +83,10 @@ class SyncIO:
         """Call the function in this thread."""
         return function(*args)
 
+    async def run_storage(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+        """Call the method in this thread."""
+        return function(*args)
+
     async def gather(self, functions: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
         """Run one coroutine after another."""
         return [await function() for function in functions]
@@ -94,9 +103,16 @@ class SyncIO:
 
 
 class AsyncIO:
-    """Awaits on the running event loop."""
+    """Awaits on the running event loop.
+
+    Args:
+        storage: Makes the calls to an inbox. Without it, each call is made in a thread of its own.
+    """
 
     is_async = True
+
+    def __init__(self, storage: CallThread | None = None) -> None:
+        self._storage = storage
 
     async def call(self, function: Callable[[], Any], *, limit: float | None = None) -> Any:
         """Call a function that returns an awaitable, and await it."""
@@ -106,6 +122,12 @@ class AsyncIO:
     async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call the function in a thread."""
         return await asyncio.to_thread(function, *args)
+
+    async def run_storage(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+        """Call the method in the thread for storage, or else in any other."""
+        if self._storage is None:
+            return await asyncio.to_thread(function, *args)
+        return await self._storage.call(function, *args)
 
     async def gather(self, functions: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
         """Run the coroutines as tasks."""

@@ -5,14 +5,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Self, TypeAlias
 
-from pydantic import Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 
 from triage.models.base import Model
-from triage.models.conversation import Conversation, Id
+from triage.models.conversation import Customer, Id
 
 
 class Event(Model):
-    """A customer's new message, in the same form for every vendor. It can be sent through a queue as JSON."""
+    """The report that a customer has written a message. It can be sent through a queue as JSON.
+
+    It says which message it is. Only processing the event reads what the customer has written, from the vendor's API.
+    """
+
+    # The bytes of a body need not be UTF-8, so in JSON they are base64.
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     version: Literal[1] = 1
     owner: str
@@ -29,9 +35,10 @@ class Event(Model):
     event_id: str | None = None
     """The help desk's own id of the first delivery that contained the message, with which to search its log."""
     occurred_at: datetime | None = None
-    conversation: Conversation
-    """The part that the delivery contains; the adapter's `fetch` reads the whole conversation."""
-    raw: dict[str, JsonValue] = Field(repr=False)
+    customer: Customer = Customer()
+    """The customer, as far as the delivery names one."""
+    raw: bytes = Field(repr=False)
+    """The body of the delivery. The adapter's `fetch` uses it if the vendor's API lacks the message."""
 
     def for_owner(self, name: str) -> Self:
         """Return a copy that belongs to another Router, with its key changed accordingly.
@@ -43,20 +50,6 @@ class Event(Model):
             return self
         key = f"{name}:{self.key.removeprefix(f'{self.owner}:')}"
         return self.model_copy(update={"owner": name, "key": key})
-
-    def add_missing_message(self, conversation: Conversation) -> Conversation:
-        """Return the conversation with the event's message, adding it if the vendor's API did not return it.
-
-        Args:
-            conversation: The conversation from the vendor's API. The API may lag behind the event, or leave out a
-                message whose plain text is empty.
-        """
-        message = next((message for message in self.conversation.messages if message.id == self.message_id), None)
-        read = next((other for other in conversation.messages if other.id == self.message_id), None)
-        if message is None or (read is not None and (read.text or read.attachments)):
-            return conversation
-        others = tuple(other for other in conversation.messages if other is not read)
-        return conversation.model_copy(update={"messages": (*others, message)})
 
 
 @dataclass(frozen=True, slots=True)

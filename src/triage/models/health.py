@@ -25,6 +25,8 @@ class WorkerHealth(Model):
     """Seconds since the worker last looked for events successfully, normally about one; None if it never has."""
     in_progress: int
     """Number of events that the worker is processing."""
+    concurrency: int
+    """How many events the worker may process at the same time now."""
     errors: int
     """Number of unexpected errors that the worker has survived."""
     last_error: str | None

@@ -46,17 +46,22 @@ class Delivery:
         # The headers of Werkzeug and Starlette may contain a name more than once. Only items() returns every value.
         items = getattr(headers, "items", None)
         values: dict[str, list[str]] = {}
+        pair: Any
         try:
             for pair in items() if items else headers:
-                # WSGI and ASGI servers decode with Latin-1, which never fails.
-                name, value = (part.decode("latin-1") if isinstance(part, bytes) else str(part) for part in pair)
-                values.setdefault(name.lower(), []).append(value)
+                name, value = pair
+                values.setdefault(_to_text(name).lower(), []).append(_to_text(value))
         except (TypeError, ValueError):
             raise TypeError(
                 f"handle() needs the request's headers, a mapping or pairs of names and values, not "
                 f"{type(headers).__name__}."
             ) from None
         return cls(bytes(body), {name: ", ".join(joined) for name, joined in values.items()}, received_at)
+
+
+def _to_text(part: object) -> str:
+    # WSGI and ASGI servers decode with Latin-1, which never fails.
+    return part.decode("latin-1") if isinstance(part, bytes) else str(part)
 
 
 class HttpAnswer:

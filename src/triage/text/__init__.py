@@ -2,7 +2,7 @@
 
 from triage.text.budget import TextBudget, limit_markup
 from triage.text.compare import compile_filled_in, normalize_for_comparison
-from triage.text.html import Plain, clean, from_html, looks_like_html, to_html
+from triage.text.html import Plain, clean, from_html, is_blank, looks_like_html, to_html
 from triage.text.names import clean_name
 from triage.text.quotes import Split, is_forward_subject, is_reply_subject, split_quotes
 from triage.text.secrets import scrub_secrets
@@ -18,6 +18,7 @@ __all__ = [
     "compile_filled_in",
     "describe_automatic",
     "from_html",
+    "is_blank",
     "is_forward_subject",
     "is_reply_subject",
     "limit_markup",

@@ -19,6 +19,7 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
 _NEWLINE = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_BLANK_LINES = re.compile("\n{3,}")
 _SPACE = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 # Persian spelling and composed emoji need joiners, but only within a word. Newsletters pad their previews with them.
 _LOOSE_JOINERS = re.compile("(?<!\\S)[\u200c\u200d]++|(?<![\u200c\u200d])[\u200c\u200d]++(?!\\S)")
@@ -33,10 +34,27 @@ def clean(text: str) -> str:
     Returns:
         Text that every Unicode encoding can represent, without trailing spaces or consecutive blank lines.
     """
-    text = _SPACE.sub(" ", _NEWLINE.sub("\n", text))
-    text = _LOOSE_JOINERS.sub("", _INVISIBLE.sub("", _CONTROLS.sub("", text)))
+    if text.isascii():  # checked at once, so that most names, subjects and texts take little time
+        if text.isprintable():
+            return text.strip()
+        text = _CONTROLS.sub("", _NEWLINE.sub("\n", text))
+    else:
+        text = _SPACE.sub(" ", _NEWLINE.sub("\n", text))
+        text = _LOOSE_JOINERS.sub("", _INVISIBLE.sub("", _CONTROLS.sub("", text)))
     text = "\n".join(line.rstrip() for line in text.split("\n"))
-    return re.sub("\n{3,}", "\n\n", text).strip()
+    return _BLANK_LINES.sub("\n\n", text).strip()
+
+
+_BLANK = re.compile(r"(?>(?:\s|&nbsp;|</?(?:p|div|span|br)\b[^<>]*>)*)", re.IGNORECASE)
+
+
+def is_blank(markup: str | None) -> bool:
+    """Return whether there is certainly nothing to read in a text, without converting it.
+
+    Args:
+        markup: HTML or plain text.
+    """
+    return not markup or _BLANK.fullmatch(markup) is not None
 
 
 class Plain(NamedTuple):

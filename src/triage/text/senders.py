@@ -67,6 +67,8 @@ _LONGEST_HEADER = 1000
 
 
 def _describe_headers(headers: Mapping[str, str]) -> str | None:
+    if not headers:
+        return None
     # The payload of a webhook may contain anything in the place of a string.
     values = {f"{name}".strip().lower(): f"{value or ''}"[:_LONGEST_HEADER] for name, value in headers.items()}
     for is_automatic, header in (
@@ -186,6 +188,8 @@ _SENTENCE_END = re.compile(r"\s*[\[(]*(?:#?\d[\w-]*|#[\w-]+|\w{1,10}-\d+)?[\])]*
 
 
 def _describe_subject(subject: str) -> str | None:
+    if not subject:
+        return None
     subject = " ".join(clean(subject[:_MOST_REPLIES]).split())
     prefix = _REPLY.match(subject)
     subject = _fold(subject[prefix.end() if prefix else 0 :][:_LONGEST_SUBJECT])
@@ -219,7 +223,7 @@ def _find_openings(subject: str) -> Iterator[int]:
 
 def _describe_text(text: str) -> str | None:
     text = text.strip()
-    if len(text) > _LONGEST_TEXT:
+    if not text or len(text) > _LONGEST_TEXT:
         return None
     # Humans quote our own automatic replies.
     beginning = _fold(clean(_QUOTED.sub("", clean(text)))[:_BEGINNING])
@@ -415,4 +419,6 @@ def _fold(text: str) -> str:
 
 
 def _fold_characters(text: str) -> str:
+    if text.isascii():
+        return text.lower().replace("`", "'")
     return _MARKS.sub("", normalize("NFKD", text.translate(_LOOKALIKES)).casefold().translate(_LOOKALIKES))

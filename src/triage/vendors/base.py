@@ -50,6 +50,7 @@ from triage.text import (
     clean_name,
     describe_automatic,
     from_html,
+    is_blank,
     is_forward_subject,
     is_reply_subject,
     limit_markup,
@@ -64,6 +65,7 @@ from triage.vendors.payload import (
     find_id,
     parse_json,
     parse_timestamp,
+    safe_id,
     safe_word,
     sort_key,
 )
@@ -136,11 +138,13 @@ __all__ = [
     "explain_time",
     "follow_merges",
     "from_html",
+    "is_blank",
     "merge_fields",
     "parse_json",
     "parse_response",
     "parse_seconds",
     "parse_timestamp",
+    "safe_id",
     "safe_word",
     "seconds_until_reset",
     "select",
@@ -628,7 +632,35 @@ class HelpDesk(Settings, ABC):
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
         """Read the event's conversation, and add its message if the API does not return it yet."""
-        return event.add_missing_message(await self.read(event.conversation_id, send))
+        return self.add_missing_message(event, await self.read(event.conversation_id, send))
+
+    def read_delivery(self, event: Event) -> Conversation:
+        """Return the conversation as far as an event's delivery shows it. By default, it shows no message.
+
+        It is separate from `parse`, because converting texts takes far longer than acknowledging a delivery may.
+
+        Args:
+            event: An event of this vendor.
+        """
+        return self.build_conversation(event.conversation_id, [], customer=event.customer)
+
+    def add_missing_message(self, event: Event, conversation: Conversation) -> Conversation:
+        """Return the conversation with an event's message, adding it if the vendor's API did not return it.
+
+        Args:
+            event: The event.
+            conversation: The conversation from the vendor's API. The API may lag behind the event, or leave out a
+                message whose plain text is empty.
+        """
+        read = next((message for message in conversation.messages if message.id == event.message_id), None)
+        if read is not None and (read.text or read.attachments):
+            return conversation
+        delivered = self.read_delivery(event).messages
+        message = next((message for message in delivered if message.id == event.message_id), None)
+        if message is None:
+            return conversation
+        others = tuple(other for other in conversation.messages if other is not read)
+        return conversation.model_copy(update={"messages": (*others, message)})
 
     async def reread(self, conversation: Conversation, send: Send) -> Conversation:
         """Read a conversation again. Override it if the id alone does not identify the conversation."""
@@ -693,22 +725,26 @@ class HelpDesk(Settings, ABC):
 
     def build_event(
         self,
-        conversation: Conversation,
+        conversation_id: str,
         message_id: str,
         *,
         account: str,
         kind: Kind,
-        raw: dict[str, JsonValue],
+        raw: bytes,
+        event_id: object = None,
+        customer: Customer | None = None,
         at: datetime | None = None,
     ) -> Event:
         """Build an event of this vendor.
 
         Args:
-            conversation: As much of the conversation as the delivery contains.
+            conversation_id: The conversation's id.
             message_id: The message's id, or other text that identifies the message.
             account: The workspace, account or site.
             kind: `created` if the message began the conversation, otherwise `replied`.
-            raw: The whole payload.
+            raw: The body of the delivery.
+            event_id: The help desk's own id of the delivery, as it was received; None if it has none.
+            customer: The customer, as far as the delivery names one.
             at: When the message was written.
         """
         return Event(
@@ -716,12 +752,13 @@ class HelpDesk(Settings, ABC):
             vendor=self.name,
             account=account,
             kind=kind,
-            conversation_id=conversation.id,
+            conversation_id=conversation_id,
             message_id=message_id,
             # Use the message's id rather than the delivery's, because a redelivery may have another id.
-            key=f"{self.name}:{account}:{conversation.id}:{message_id}",
+            key=f"{self.name}:{account}:{conversation_id}:{message_id}",
+            event_id=safe_id(event_id),
             occurred_at=at,
-            conversation=conversation,
+            customer=customer or Customer(),
             raw=raw,
         )
 

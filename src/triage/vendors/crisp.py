@@ -27,6 +27,7 @@ from triage.models import (
     Role,
     Step,
 )
+from triage.text import is_blank
 from triage.vendors.base import ErrorFacts, HelpDesk, Send, build_steps, merge_fields
 from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json, parse_timestamp, safe_word
 from triage.vendors.responses import naming, parse_response
@@ -152,6 +153,15 @@ class _NewMessage(_Message):
     session_id: _Session
     website_id: Loose[str] = None
     inbox_id: Loose[str] = None
+
+    def as_customer(self) -> Customer:
+        return Customer(id=self.user_id, name=self.nickname)
+
+
+class _Hook(Payload):
+    """A webhook with a new message."""
+
+    data: _NewMessage
 
 
 class _Item(Payload):
@@ -394,34 +404,26 @@ class Crisp(HelpDesk):
         website_id = data.get("website_id")
         if not isinstance(website_id, str) or website_id not in self.website_id:
             return Ignored("of another website")
-        return self._parse_event(_NewMessage.parse_data(data.get("data")), website_id, data)
+        return self._parse_event(_NewMessage.parse_data(data.get("data")), website_id, delivery.body)
 
-    def _parse_event(self, message: _NewMessage, website_id: str, raw: dict[str, JsonValue]) -> Event | Ignored:
+    def _parse_event(self, message: _NewMessage, website_id: str, body: bytes) -> Event | Ignored:
         if message.website_id not in (None, website_id):
             return Ignored("of another website")
         if message.role != "customer":
             return Ignored("not written by a customer")
         if message.type not in _WRITTEN:
             return Ignored(f"type {safe_word(message.type)}")
-        conversation = self.build_conversation(
-            message.session_id,
-            [self._translate_message(message)],
-            customer=Customer(id=message.user_id, name=message.nickname),
-            team=self._find_team(message.inbox_id),
-            channel=message.origin,
-            inbox=message.inbox_id,
-            brand=website_id,
-        )
         # The subject of an email is not in the delivery, and may be all that the customer wrote.
-        if conversation.is_empty and message.origin == "chat":
+        if message.origin == "chat" and is_blank(message.text) and not message.files:
             return Ignored("the message is empty")
         return self.build_event(
-            conversation,
+            message.session_id,
             message.id,
             account=website_id,
             kind="created",  # a delivery does not say whether its message is the first one
-            at=conversation.messages[0].at,
-            raw=raw,
+            raw=body,
+            customer=message.as_customer(),
+            at=message.at,
         )
 
     @classmethod
@@ -433,7 +435,20 @@ class Crisp(HelpDesk):
 
     async def fetch(self, event: Event, send: Send) -> Conversation:
         """Read the event's conversation at the event's website."""
-        return event.add_missing_message(await self._read(event.account, event.conversation_id, send))
+        return self.add_missing_message(event, await self._read(event.account, event.conversation_id, send))
+
+    def read_delivery(self, event: Event) -> Conversation:
+        """Return the conversation with the message."""
+        message = _Hook.parse_body(event.raw).data
+        return self.build_conversation(
+            event.conversation_id,
+            [self._translate_message(message)],
+            customer=message.as_customer(),
+            team=self._find_team(message.inbox_id),
+            channel=message.origin,
+            inbox=message.inbox_id,
+            brand=event.account,
+        )
 
     async def reread(self, conversation: Conversation, send: Send) -> Conversation:
         """Read a conversation again at its website."""

@@ -24,7 +24,6 @@ from triage.io.retry import parse_seconds
 from triage.log import get_logger
 from triage.models import (
     Conversation,
-    Customer,
     Delivery,
     Event,
     Handshake,
@@ -47,8 +46,9 @@ from triage.vendors.front_payload import (
     ID,
     Accepted,
     Comment,
+    Envelope,
     Error,
-    FailureEvent,
+    Failure,
     Fields,
     FrontMessage,
     FrontTag,
@@ -67,7 +67,7 @@ from triage.vendors.front_payload import (
     is_id,
     read_text,
 )
-from triage.vendors.payload import parse_json, safe_word
+from triage.vendors.payload import safe_word
 from triage.vendors.responses import follow_merges
 from triage.vendors.settings import ListOf, Secret, SigningSecret
 from triage.vendors.signing import decode_base64, explain_rejection, explain_time
@@ -265,9 +265,9 @@ class Front(HelpDesk):
         An application sends `sync` whenever its webhook is saved; the response must echo the challenge.
         Source: https://dev.frontapp.com/docs/application-webhooks
         """
-        data = parse_json(delivery.body)
-        event_type = data.get("type")
-        if not isinstance(event_type, str):
+        envelope = Envelope.parse_body(delivery.body)
+        event_type = envelope.type
+        if event_type is None:
             raise MalformedPayload("type: missing")
         if self.source == "application" and event_type == "sync":
             challenge = _CHALLENGE.fullmatch(delivery.headers.get("x-front-challenge", ""))
@@ -275,41 +275,47 @@ class Front(HelpDesk):
         # Allow only these events. Otherwise, an app that subscribes to more events would answer itself in a loop.
         if event_type not in (_EVENTS[self.source], *_FAILURES):
             return Ignored(f"event {safe_word(event_type)}")
-        event = data
-        if self.source == "application":
-            notification = Notification.parse_data(data)
-            if notification.authorization is None or notification.authorization.id != self.company_id:
-                return Ignored("of another company")
-            event = notification.payload
+        if self.source == "application" and envelope.company_id != self.company_id:
+            return Ignored("of another company")
         if event_type in _FAILURES:
-            return self._report_failure(FailureEvent.parse_data(event))
-        return self._parse_event(InboundEvent.parse_data(event), data)
+            return self._report_failure(Failure.parse_body(delivery.body))
+        return self._parse_event(self._read_event(delivery.body), delivery.body)
 
-    def _report_failure(self, event: FailureEvent) -> Ignored:
+    def _report_failure(self, event: Failure) -> Ignored:
         """Report a reply that Front had accepted, and could not deliver later."""
         error = f" ({safe_word(event.error)})" if event.error else ""
         reason = f"a message to the customer could not be delivered{error}"
         return Ignored(reason, is_problem=True)
 
-    def _parse_event(self, event: InboundEvent, raw: dict[str, JsonValue]) -> Event | Ignored:
+    def _parse_event(self, event: InboundEvent, body: bytes) -> Event | Ignored:
         item, message = event.conversation, event.message
-        inboxes = [inbox for inbox in event.inboxes if not self.inboxes or inbox in self.inboxes]
-        if event.inboxes and not inboxes:
+        if event.inboxes and self._find_shown_inbox(event) is None:
             return Ignored("in another inbox")
         if not message.is_preview and not is_from_customer(message):
             return Ignored("not written by a customer")
         kind = item.find_kind(message)
         if kind == "replied" and self.messages == "first":
             return Ignored("a later message of the conversation")
-        # The name of the event says that a customer wrote the message. `fetch` reads the rest of a preview.
-        shown = [message] if message.id and not message.is_preview else []
-        inbox = next(iter(inboxes), None)
-        conversation = self._translate(item, shown, inbox=inbox, is_continued=kind == "replied")
-        if shown and conversation.is_empty:
+        if event.is_shown and message.is_blank and not item.subject:
             return Ignored("the message is empty")
+        sender = (message.sender if event.is_shown else None) or item.recipient or Recipient()
         return self.build_event(
-            conversation, message.id or event.id, account=self.company_id, kind=kind, at=message.created_at, raw=raw
+            item.id,
+            message.id or event.id,
+            account=self.company_id,
+            kind=kind,
+            raw=body,
+            event_id=event.id,
+            customer=sender.as_customer(),
+            at=message.created_at,
         )
+
+    def _find_shown_inbox(self, event: InboundEvent) -> str | None:
+        """Return the first inbox in an event's list that the settings allow."""
+        return next((inbox for inbox in event.inboxes if not self.inboxes or inbox in self.inboxes), None)
+
+    def _read_event(self, body: bytes) -> InboundEvent:
+        return InboundEvent.parse_body(body) if self.source == "rule" else Notification.parse_body(body).payload
 
     @classmethod
     def link(cls, event: Event) -> str:
@@ -325,16 +331,27 @@ class Front(HelpDesk):
             ConversationIgnored: `inboxes` or `messages` exclude the conversation or the message.
             VendorError: The conversation could not be read.
         """
-        is_shown = bool(event.conversation.messages)
-        message_id = event.message_id if is_id("msg", event.message_id) and not is_shown else None
-        conversation = event.add_missing_message(await self._read(event.conversation_id, send, message_id))
-        inbox = event.conversation.inbox or await self._find_inbox(conversation.id, send)
+        inbound = self._read_event(event.raw)
+        message_id = event.message_id if is_id("msg", event.message_id) and not inbound.is_shown else None
+        conversation = await self._read(event.conversation_id, send, message_id)
+        conversation = self.add_missing_message(event, conversation)
+        inbox = self._find_shown_inbox(inbound) or await self._find_inbox(conversation.id, send)
         if self.inboxes and inbox not in self.inboxes:
             raise ConversationIgnored("in another inbox")
         if reason := self._find_reason_to_ignore(event, conversation):
             raise ConversationIgnored(reason)
         team = inbox if self.teams == "inboxes" else None
         return conversation.model_copy(update={"inbox": inbox, "team": team})
+
+    def read_delivery(self, event: Event) -> Conversation:
+        """Return the conversation with the message, of which a preview shows nothing."""
+        inbound = self._read_event(event.raw)
+        return self._translate(
+            inbound.conversation,
+            [inbound.message] if inbound.is_shown else [],
+            inbox=self._find_shown_inbox(inbound),
+            is_continued=event.kind == "replied",
+        )
 
     def _find_reason_to_ignore(self, event: Event, conversation: Conversation) -> str:
         """Return why `messages` excludes the event's message, or an empty string."""
@@ -461,8 +478,7 @@ class Front(HelpDesk):
             item.id,
             [partial(self._translate_message, item, message) for message in kept],
             subject=next((subject for subject in subjects if subject), None),
-            # Do not use the handle as the id: it is an address, and ids appear in logs.
-            customer=Customer(id=sender.contact_id, name=sender.name, email=sender.handle),
+            customer=sender.as_customer(),
             assignee=item.assignee.id if item.assignee and item.assignee.is_human else None,
             is_closed=item.is_closed,
             closed_at=closed_at,

@@ -4,14 +4,15 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Generic, Literal, TypeAlias, TypeVar, cast
 
-from pydantic import AliasPath, AwareDatetime, BeforeValidator, Field, JsonValue
+from pydantic import AliasChoices, AliasPath, AwareDatetime, BeforeValidator, Field, JsonValue, StrictStr
 
-from triage.models import Id
+from triage.models import Customer, Id
 from triage.text import (
     Plain,
     clean,
     describe_automatic,
     from_html,
+    is_blank,
     looks_like_html,
 )
 from triage.vendors.base import Kind
@@ -74,6 +75,10 @@ class Recipient(Payload):
         match = re.search(rf"/contacts/(crd_{ID})$", self.contact_url or "")
         return match[1] if match else None
 
+    def as_customer(self) -> Customer:
+        """Return the customer. The handle is not the id, because it is an address, and ids appear in logs."""
+        return Customer(id=self.contact_id, name=self.name, email=self.handle)
+
     @property
     def address(self) -> str:
         """The address, in lower case."""
@@ -108,6 +113,12 @@ class FrontMessage(Payload):
     def is_preview(self) -> bool:
         """True if the webhook shows only a part of the message."""
         return self.text is None and self.body is None
+
+    @property
+    def is_blank(self) -> bool:
+        """True if there is certainly nothing to read. Otherwise there may still be HTML without words."""
+        words = (self.subject, self.text, self.body, self.blurb)
+        return not self.attachments and all(map(is_blank, words))
 
     @property
     def sender(self) -> Recipient | None:
@@ -214,23 +225,43 @@ class InboundEvent(Payload):
         return (self.target and self.target.data) or FrontMessage()
 
     @property
+    def is_shown(self) -> bool:
+        """True if the event contains the message, and not only a preview, of which `fetch` reads the rest."""
+        return self.message.id is not None and not self.message.is_preview
+
+    @property
     def inboxes(self) -> list[str]:
         """The ids of the inboxes in which the conversation is."""
         return [source.id for source in self.sources if source.id and is_id("inb", source.id)]
 
 
-class FailureEvent(Payload):
-    """An event for a message that could not be delivered."""
+class Envelope(Payload):
+    """What the webhooks of applications and rules have in common."""
 
-    conversation_id: Loose[Id] = Field(default=None, validation_alias=AliasPath("conversation", "id"))
-    error: Loose[str] = Field(default=None, validation_alias=AliasPath("target", "data", "error_type"))
+    type: Loose[StrictStr] = None
+    authorization: _Reference | None = None
+
+    @property
+    def company_id(self) -> str | None:
+        """The company, which only an application's webhook names."""
+        return self.authorization.id if self.authorization else None
 
 
 class Notification(Payload):
-    """The webhook of an application."""
+    """The webhook of an application with the event of a customer's message."""
 
-    authorization: _Reference | None = None
-    payload: dict[str, JsonValue]
+    payload: InboundEvent
+
+
+class Failure(Payload):
+    """The webhook of an application or a rule with the event of a message that could not be delivered."""
+
+    error: Loose[str] = Field(
+        default=None,
+        validation_alias=AliasChoices(
+            AliasPath("payload", "target", "data", "error_type"), AliasPath("target", "data", "error_type")
+        ),
+    )
 
 
 class HistoryEvent(Payload):

@@ -26,7 +26,7 @@ from triage.models import (
     Response,
     Step,
 )
-from triage.text import describe_automatic, from_html, to_html
+from triage.text import describe_automatic, from_html, is_blank, to_html
 from triage.vendors.base import ErrorFacts, HelpDesk, Id, Kind, Role, Send, add_names, build_steps, select
 from triage.vendors.oauth import ClientCredentials
 from triage.vendors.payload import Loose, LooseTuple, Payload, find_link, parse_json, safe_word, sort_key
@@ -129,6 +129,11 @@ class _Thread(_Hal):
         return [file.name or "file" for file in self.embedded.attachments] if self.embedded else []
 
     @property
+    def is_blank(self) -> bool:
+        """True if there is certainly nothing to read. Otherwise there may still be HTML without words."""
+        return is_blank(self.body) and not self.files
+
+    @property
     def is_by_machine(self) -> bool:
         return self.source is not None and self.source.is_machine
 
@@ -209,6 +214,14 @@ class _Item(_Hal):
     @property
     def embedded_threads(self) -> Sequence[_Thread]:
         return self.embedded.threads if self.embedded else ()
+
+    @property
+    def is_closed(self) -> bool:
+        return self.status in _CLOSED
+
+    def as_customer(self) -> Customer:
+        customer = self.customer or _Person()
+        return Customer(id=customer.id, name=customer.full_name, email=customer.email or None)
 
     @property
     def is_by_customer(self) -> bool:
@@ -371,38 +384,49 @@ class HelpScout(HelpDesk):
         # Allow only these events. Otherwise, an app that subscribes to more events would answer itself in a loop.
         if event not in self.events:
             return Ignored(f"event {safe_word(event)}")
-        data = parse_json(delivery.body)
-        item = _Item.parse_data(data)
+        item = _Item.parse_body(delivery.body)
         if item.state not in (None, "published"):
             return Ignored(f"state {safe_word(item.state)}")
         if item.status == "spam":
             return Ignored("status spam")
-        return self._parse_event(item, _KINDS[event], data, delivery)
+        return self._parse_event(item, _KINDS[event], delivery)
 
-    def _parse_event(self, item: _Item, kind: Kind, raw: dict[str, JsonValue], delivery: Delivery) -> Event | Ignored:
-        threads = item.embedded_threads
-        conversation = self._translate(item, threads, kind)
-        message = conversation.latest
-        is_shown = any(thread.is_shown for thread in threads)
-        if message is None and (is_shown or (kind == "created" and not item.is_by_customer)):
+    def _parse_event(self, item: _Item, kind: Kind, delivery: Delivery) -> Event | Ignored:
+        shown = _sort_shown(item.embedded_threads)
+        written = [thread for thread in shown if self._find_role(thread) == "customer"]
+        message = written[-1] if written else None
+        if message is None and (shown or (kind == "created" and not item.is_by_customer)):
             return Ignored("not written by a customer")
-        if message is not None and conversation.is_empty:
+        if message is not None and all(thread.is_blank for thread in written) and not item.subject:
             return Ignored("the message is empty")
-        at = message.at if message else None
+        at = message.created_at if message else None
         if item.source and item.source.is_archive:
             is_old = at is not None and delivery.received_at - at.timestamp() > _IMPORT_AGE
-            if is_old or conversation.is_closed:
+            if is_old or item.is_closed:
                 return Ignored(f"imported from {safe_word(item.source.type)}")
         # Without threads there is no message id, and a delivery has no id, either, so use a hash of its bytes.
         message_id = message.id if message else f"sha256-{hashlib.sha256(delivery.body).hexdigest()[:32]}"
-        return self.build_event(conversation, message_id, account=self.account, kind=kind, raw=raw, at=at)
+        return self.build_event(
+            item.id,
+            message_id,
+            account=self.account,
+            kind=kind,
+            raw=delivery.body,
+            customer=item.as_customer(),
+            at=at,
+        )
 
     @classmethod
     def link(cls, event: Event) -> str | None:
         """Return the address that the webhook contains. It ends with the conversation's number, unlike the API's id."""
-        return find_link(event.raw, "_links.web.href", "helpscout.net")
+        return find_link(parse_json(event.raw), "_links.web.href", "helpscout.net")
 
     # Conversations
+
+    def read_delivery(self, event: Event) -> Conversation:
+        """Return the conversation with the threads that the webhook contains."""
+        item = _Item.parse_body(event.raw)
+        return self._translate(item, item.embedded_threads, event.kind)
 
     async def read(self, conversation_id: str, send: Send) -> Conversation:
         """Read a conversation with its threads, and further pages of threads if not all are embedded.
@@ -437,18 +461,18 @@ class HelpScout(HelpDesk):
         return pages
 
     def _translate(self, item: _Item, threads: Iterable[_Thread], kind: Kind = "created") -> Conversation:
-        threads = sorted(threads, key=lambda thread: sort_key(thread.created_at, thread.id))
-        shown = [thread for thread in threads if thread.is_shown]
-        customer, assignee = item.customer or _Person(), item.assignee or _Person()
+        threads = list(threads)
+        shown = _sort_shown(threads)
+        assignee = item.assignee or _Person()
         is_assigned = assignee.id not in _SYSTEM_IDS
         return self.build_conversation(
             item.id,
             [partial(self._translate_thread, thread) for thread in shown],
             subject=item.subject,
-            customer=Customer(id=customer.id, name=customer.full_name, email=customer.email or None),
+            customer=item.as_customer(),
             assignee=assignee.id if is_assigned and assignee.type in (None, "user") else None,
             team=assignee.id if is_assigned and assignee.type == "team" else None,
-            is_closed=item.status in _CLOSED,
+            is_closed=item.is_closed,
             closed_at=item.closed_at or _find_closing(threads),
             channel=item.type,
             inbox=item.mailbox_id,
@@ -632,6 +656,12 @@ def _explain_missing_event(data: Mapping[str, JsonValue]) -> str:
     if "ticket" in data:
         return "a sidebar app's request: this address belongs under Webhooks, not under Apps"
     return "X-HelpScout-Event: missing"
+
+
+def _sort_shown(threads: Iterable[_Thread]) -> list[_Thread]:
+    """Return the messages and notes, oldest first."""
+    shown = [thread for thread in threads if thread.is_shown]
+    return sorted(shown, key=lambda thread: sort_key(thread.created_at, thread.id))
 
 
 def _lacks_threads(item: _Item, threads: Iterable[_Thread]) -> bool:

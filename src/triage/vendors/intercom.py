@@ -13,6 +13,7 @@ from triage.errors import ConfigurationError, ConversationIgnored, InvalidSignat
 from triage.log import get_logger
 from triage.models import (
     Conversation,
+    Customer,
     Delivery,
     Event,
     Handshake,
@@ -32,19 +33,21 @@ from triage.vendors.intercom_payload import (
     Admins,
     Attributes,
     Changed,
+    Envelope,
     Error,
     Errors,
     Item,
     Me,
+    News,
     Notification,
     Part,
     TagId,
     Teammates,
     Teams,
     Ticket,
-    TicketItem,
     TicketNotification,
     Written,
+    get_name,
     is_automatic,
     list_files,
     read_text,
@@ -198,9 +201,9 @@ class Intercom(HelpDesk):
 
     def parse(self, delivery: Delivery) -> Parsed:
         """Extract a customer's message from a notification."""
-        data = parse_json(delivery.body)
-        topic, event_id = data.get("topic"), data.get("id")
-        if not isinstance(topic, str):
+        envelope = Envelope.parse_body(delivery.body)
+        topic, event_id = envelope.topic, envelope.id
+        if topic is None:
             raise MalformedPayload("topic: missing", event_id=safe_word(event_id) if event_id else None)
         if topic == "ping":
             return Handshake("ping")
@@ -208,75 +211,71 @@ class Intercom(HelpDesk):
         # Allow only these topics. Otherwise, an app that subscribes to more topics would answer itself in a loop.
         if topic not in self.topics and not is_handover:
             return Ignored(f"topic {safe_word(topic)}")
-        if topic.startswith("ticket."):
-            return self._parse_ticket(TicketNotification.parse_data(data, event_id=event_id), _KINDS[topic], data)
-        notification = Notification.parse_data(data, event_id=event_id)
-        if reason := self._find_other_workspace(notification.app_id):
+        is_ticket, kind = topic.startswith("ticket."), _KINDS.get(topic, "replied")
+        news = None if is_ticket else envelope.find_news(kind)
+        if news is None:
+            news = _read_news(delivery.body, kind, event_id, is_ticket=is_ticket)
+        item = news.item
+        if reason := self._find_other_workspace(news.account):
             return Ignored(reason)
+        if news.is_internal:
+            return Ignored("the ticket is internal")
         if is_handover:
-            return self._parse_handover(notification, data)
-        item = notification.data.item
+            return self._parse_handover(news, delivery.body, event_id)
         if item.source is None and item.old_source is not None:
             self._warn(
                 "the app uses API version 1.x; choose a version from 2.11 to 2.16 for it in the Developer Hub, because "
                 "the notifications of version 1.x lack most of a conversation's state"
             )
-        kind = _KINDS[topic]
-        # The first message is the source, and later ones are parts. In the notification of a reply, the source is old.
-        new = item.parts if kind == "replied" or item.first is None else (item.first, *item.parts)
-        return self._parse_message(notification.app_id, item, new, kind, data)
+        return self._parse_message(news, kind, delivery.body, event_id)
 
-    def _parse_ticket(self, notification: TicketNotification, kind: Kind, raw: dict[str, JsonValue]) -> Event | Ignored:
-        if reason := self._find_other_workspace(notification.app_id):
-            return Ignored(reason)
-        found = notification.data.item
-        ticket, part = (found.ticket, found.part) if isinstance(found, TicketItem) else (found, None)
-        if ticket.is_internal:
-            return Ignored("the ticket is internal")
-        item = ticket.as_conversation(*([part] if part else []))
-        new = item.parts if item.source is None else (item.source, *item.parts)
-        return self._parse_message(notification.app_id, item, [part] if part else new, kind, raw)
-
-    def _parse_message(
-        self, account: str, item: Item, new: Sequence[Part], kind: Kind, raw: dict[str, JsonValue]
-    ) -> Event | Ignored:
-        """Build the event for the newest message of a customer.
-
-        Args:
-            account: The workspace.
-            item: The conversation, as far as the notification contains it.
-            new: The parts that may have caused the notification.
-            kind: Whether the message began the conversation.
-            raw: The whole payload.
-        """
-        names = {self._name(part, item) for part in new}
-        conversation = self._translate(item, is_continued=kind == "replied", new=names)
+    def _parse_message(self, news: News, kind: Kind, body: bytes, event_id: str | None) -> Event | Ignored:
+        """Build the event for the newest message of a customer."""
+        item, new, names = news.item, news.parts, news.names
         if not new and item.raw_parts:
             raise MalformedPayload("conversation_parts: no part can be parsed", event_id=item.id)
-        if not new:
+        written = self._list_written(item, names)
+        at: datetime | None = None
+        if new:
+            customers = [part for part, role in written if role == "customer"]
+            message = next((part for part in reversed(customers) if get_name(part, item) in names), None)
+            if message is None:
+                return Ignored("not written by a customer")
+            # Plain text does not show images, so look for them in the API's HTML.
+            if all(part.is_blank for part in customers) and any(part.body for part in new):
+                return Ignored("the message is empty")
+            message_id, at = get_name(message, item), message.created_at or item.created_at
+        else:
             # Identify the message by its time, and read it from the API.
             message_id = f"{item.id}.{safe_word(item.updated_at)}"
-            return self.build_event(conversation, message_id, account=account, kind=kind, raw=raw)
-        written = [message for message in conversation.messages if message.role == "customer" and message.id in names]
-        if not written:
-            return Ignored("not written by a customer")
-        # Plain text does not show images, so look for them in the API's HTML.
-        if conversation.is_empty and any(part.body or part.is_redacted for part in new):
-            return Ignored("the message is empty")
-        message = written[-1]
-        return self.build_event(conversation, message.id, account=account, kind=kind, at=message.at, raw=raw)
+        return self.build_event(
+            item.id,
+            message_id,
+            account=news.account,
+            kind=kind,
+            raw=body,
+            event_id=event_id,
+            customer=_find_customer(written),
+            at=at,
+        )
 
-    def _parse_handover(self, notification: Notification, raw: dict[str, JsonValue]) -> Event | Ignored:
+    def _parse_handover(self, news: News, body: bytes, event_id: str | None) -> Event | Ignored:
         """Build an event for a conversation that Fin hands over, whose messages were left alone before."""
-        item = notification.data.item
+        item = news.item
         part = item.parts[-1] if item.parts else Part()
         if not item.has_been_handed_over:
             return Ignored("the AI agent did not hand the conversation over")
         if part.writer.id == self.admin_id:
             return Ignored("we assigned the conversation")
-        message_id = f"handover.{self._name(part, item)}"
-        conversation = self._translate(item, is_continued=True)
-        return self.build_event(conversation, message_id, account=notification.app_id, kind="replied", raw=raw)
+        return self.build_event(
+            item.id,
+            f"handover.{get_name(part, item)}",
+            account=news.account,
+            kind="replied",
+            raw=body,
+            event_id=event_id,
+            customer=_find_customer(self._list_written(item, ())),
+        )
 
     def _find_other_workspace(self, account: str) -> str:
         """Return why a delivery is ignored because it is about another workspace, or an empty string."""
@@ -301,7 +300,7 @@ class Intercom(HelpDesk):
     @classmethod
     def link(cls, event: Event) -> str | None:
         """Return the address that the notification contains. It depends on the region, which an event does not name."""
-        return find_link(event.raw, "data.item.links.conversation_web", "intercom.com", "intercom.io")
+        return find_link(parse_json(event.raw), "data.item.links.conversation_web", "intercom.com", "intercom.io")
 
     # Conversations
 
@@ -321,7 +320,7 @@ class Intercom(HelpDesk):
         conversation = await self._present(item, send)
         if self._contains(item, event):
             return conversation
-        conversation = event.add_missing_message(conversation)
+        conversation = self.add_missing_message(event, conversation)
         if conversation.is_empty and not item.id.startswith(TICKET):
             item = await self.get(Item, _build_path(item.id), send)  # in HTML, which shows images
             conversation = await self._present(item, send, is_plain=False)
@@ -342,16 +341,26 @@ class Intercom(HelpDesk):
         return self._token_workspace
 
     def _contains(self, item: Item, event: Event) -> bool:
-        """Return whether a conversation contains an event's message under another id, or redacted."""
-        for part in (item.first, *item.parts):
-            if part is not None and part.is_redacted and self._name(part, item) == event.message_id:
-                return True
-        first, messages = item.first, event.conversation.messages
-        is_first = event.kind == "created" and bool(messages) and messages[0].id == event.message_id
-        if first is None or not is_first:
+        """Return whether a conversation contains an event's message, perhaps redacted or under another id."""
+        first = item.first
+        for part in (first, *item.parts):
+            if part is not None and get_name(part, item) == event.message_id:
+                return part.is_redacted or bool(part.body or part.attachments)
+        if first is None or event.kind != "created":
+            return False
+        news = _read_news(event.raw, event.kind, event.event_id, is_ticket=event.conversation_id.startswith(TICKET))
+        shown = [
+            part for part, role in self._list_written(news.item, news.names) if role == "customer" or not part.is_blank
+        ]
+        if not shown or get_name(shown[0], news.item) != event.message_id:
             return False
         # A delivery may lack the id of the first message, or come from an old API version with other ids.
         return first.is_redacted or (first.writer.is_customer and bool(first.body or first.attachments))
+
+    def read_delivery(self, event: Event) -> Conversation:
+        """Return the conversation that the notification shows: all of it, or the new part of an old one."""
+        news = _read_news(event.raw, event.kind, event.event_id, is_ticket=event.conversation_id.startswith(TICKET))
+        return self._translate(news.item, is_continued=event.kind == "replied", new=news.names)
 
     async def read(self, conversation_id: str, send: Send) -> Conversation:
         """Read a conversation in plain text with one call: the first message and up to 500 of the newest parts.
@@ -410,15 +419,9 @@ class Intercom(HelpDesk):
             is_continued: True if only the newest messages are known.
             new: The ids of the parts that the topic of a delivery attributes to a customer.
         """
-        # Assignments and the like are parts, too, and a customer's message may have the part_type "open". Look at the
-        # content of a part rather than its type.
-        first = item.first
-        parts = [part for part in (first, *item.parts) if part is not None and not part.is_notice]
-        written: list[tuple[Part, Role]] = [
-            (part, self._find_role(part, is_new=self._name(part, item) in new)) for part in parts
-        ]
-        senders = [part.sender for part, role in written if role == "customer" and not part.is_call]
-        machines = {part.writer.id for part in parts if part.writer.is_machine} | {
+        first, written = item.first, self._list_written(item, new)
+        shown = [part for part, _ in written]
+        machines = {part.writer.id for part in shown if part.writer.is_machine} | {
             part.assigned_to.id for part in item.parts if part.assigned_to and part.assigned_to.type == "bot"
         }
         subject = first.subject if first and not first.is_redacted and not first.is_withheld else None
@@ -426,7 +429,7 @@ class Intercom(HelpDesk):
             item.id,
             [partial(self._translate_part, part, role, item, is_plain=is_plain) for part, role in written],
             subject=to_plain(subject or "", is_plain=is_plain).text,
-            customer=senders[-1] if senders else None,
+            customer=_find_customer(written),
             # Unassigned is null before API version 2.16, and 0 since then.
             assignee=None if item.admin_assignee_id in machines else item.admin_assignee_id,
             team=item.team_assignee_id,
@@ -435,12 +438,24 @@ class Intercom(HelpDesk):
             channel=item.channel or (first.type if first else None),
             tags=(tag.name for tag in item.tags),
             version=item.updated_at,
-            is_continued=is_continued and (first is None or first not in parts or not first.body),
+            is_continued=is_continued and (first is None or first not in shown or not first.body),
         )
+
+    def _list_written(self, item: Item, new: Container[str]) -> list[tuple[Part, Role]]:
+        """Return the parts that somebody wrote, with the role of the author.
+
+        Args:
+            item: The conversation.
+            new: The ids of the parts that the topic of a delivery attributes to a customer.
+        """
+        # Assignments and the like are parts, too, and a customer's message may have the part_type "open". Look at the
+        # content of a part rather than its type.
+        parts = (part for part in (item.first, *item.parts) if part is not None and not part.is_notice)
+        return [(part, self._find_role(part, is_new=get_name(part, item) in new)) for part in parts]
 
     def _translate_part(self, part: Part, role: Role, item: Item, *, is_plain: bool) -> Message:
         return self.build_message(
-            self._name(part, item),
+            get_name(part, item),
             role,
             read_text(part, is_plain=is_plain, is_first=part is item.first),
             author=part.writer.id,
@@ -468,13 +483,6 @@ class Intercom(HelpDesk):
         if is_ours or writer.is_machine or part.delivered_as in OUTBOUND:
             return "bot"
         return "agent" if is_blank or writer.type == "admin" else "bot"
-
-    @staticmethod
-    def _name(part: Part, item: Item) -> str:
-        """Return the id of a part, or a substitute that is the same in every delivery."""
-        if part.id or part is item.first:
-            return part.id or item.id
-        return f"{item.id}.{int(part.created_at.timestamp()) if part.created_at else 0}"
 
     # Actions
 
@@ -602,6 +610,25 @@ class Intercom(HelpDesk):
         errors = Errors.model_validate(data)
         first = errors.errors[0] if errors.errors else Error()
         return ErrorFacts(first.message, first.code, errors.request_id)
+
+
+def _read_news(body: bytes, kind: Kind, event_id: str | None, *, is_ticket: bool) -> News:
+    """Read what a notification is about.
+
+    Args:
+        body: The body of the notification.
+        kind: Whether the notification is about the first message.
+        event_id: The notification's id, for errors.
+        is_ticket: True if it is about a ticket.
+    """
+    model: type[Notification | TicketNotification] = TicketNotification if is_ticket else Notification
+    return model.parse_body(body, event_id=event_id).find_news(kind)
+
+
+def _find_customer(written: Iterable[tuple[Part, Role]]) -> Customer | None:
+    """Return the customer who wrote last."""
+    senders = [part.sender for part, role in written if role == "customer" and not part.is_call]
+    return senders[-1] if senders else None
 
 
 def _build_path(conversation_id: str) -> str:

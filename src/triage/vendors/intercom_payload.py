@@ -5,14 +5,15 @@ version.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic import AliasChoices, AliasPath, Field
+from pydantic import AliasChoices, AliasPath, Field, StrictStr
 
 from triage.models import Customer
-from triage.text import Plain, clean, describe_automatic, from_html, looks_like_html
-from triage.vendors.base import Id
+from triage.text import Plain, clean, describe_automatic, from_html, is_blank, looks_like_html
+from triage.vendors.base import Id, Kind
 from triage.vendors.payload import Loose, LooseTuple, Payload
 
 TICKET = "ticket:"
@@ -35,7 +36,7 @@ _NOTICE = re.compile(
     r"|tags_updated|priority|title_updated|merged_|_event$"
 )
 _CALL = re.compile(r"call_summary|transcri|voicemail")  # parts in which a bot summarizes a call with the customer
-_DELETED = "this message was deleted"
+_DELETED = re.compile(r"\s*(?:this message was deleted|<p>this message was deleted</p>)\s*", re.IGNORECASE)
 # https://developers.intercom.com/docs/build-an-integration/learn-more/rest-apis/unversioned-changes
 _WITHHELD = re.compile(r"\s*(<p>)?we.{1,6}ve removed this part of the conversation to comply with", re.IGNORECASE)
 # The plain text shows a bare URL as a link whose label is the URL itself.
@@ -157,7 +158,14 @@ class Part(Payload):
     @property
     def is_redacted(self) -> bool:
         """True if somebody deleted the text."""
-        return bool(self.redacted) or (self.body or "").strip().casefold() in (_DELETED, f"<p>{_DELETED}</p>")
+        return bool(self.redacted) or _DELETED.fullmatch(self.body or "") is not None
+
+    @property
+    def is_blank(self) -> bool:
+        """True if there is certainly nothing to read. Otherwise there may still be HTML without words."""
+        return self.is_redacted or not (
+            self.subject or not is_blank(self.body) or self.attachments or self.transcript or self.email
+        )
 
     @property
     def is_withheld(self) -> bool:
@@ -174,14 +182,13 @@ class Part(Payload):
     @property
     def sender(self) -> Customer:
         """The customer who wrote it. Prefer the address to which an answer goes."""
+        writer = self.writer
         headers = self.email.addresses if self.email else ()
         replies = [*self.reply_to, *(one for one in headers if (one.type or "").replace("-", "_") == "reply_to")]
-        reply_to = next((one for one in replies if one.address), Address())
-        return Customer(
-            id=self.writer.id,
-            name=reply_to.name or self.writer.name,
-            email=reply_to.address or self.writer.email,
-        )
+        reply_to = next((one for one in replies if one.address), None)
+        if reply_to is None:
+            return Customer(id=writer.id, name=writer.name, email=writer.email)
+        return Customer(id=writer.id, name=reply_to.name or writer.name, email=reply_to.address)
 
 
 class Name(Payload):
@@ -315,6 +322,24 @@ class Ticket(Payload):
         )
 
 
+class News(NamedTuple):
+    """What a notification is about."""
+
+    account: str
+    """The workspace."""
+    item: Item
+    """The conversation, as far as the notification contains it."""
+    parts: Sequence[Part]
+    """The parts that may have caused it."""
+    is_internal: bool = False
+    """True for a ticket that customers do not see."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The ids of the parts."""
+        return frozenset(get_name(part, self.item) for part in self.parts)
+
+
 class ConversationData(Payload):
     """The data of a notification about a conversation."""
 
@@ -326,6 +351,38 @@ class Notification(Payload):
 
     app_id: Id
     data: ConversationData
+
+    def find_news(self, kind: Kind) -> News:
+        """Return what it is about.
+
+        Args:
+            kind: Whether the topic is about the first message.
+        """
+        return _find_news(self.app_id, self.data.item, kind)
+
+
+class Envelope(Payload):
+    """What every notification has, and the conversation if it is about one, so that one pass suffices."""
+
+    topic: Loose[StrictStr] = None
+    id: Loose[str] = None
+    app_id: Loose[Id] = None
+    data: Loose[ConversationData] = None
+
+    def find_news(self, kind: Kind) -> News | None:
+        """Return what it is about; None if it is not about a conversation, or if `Notification` rejects it.
+
+        Args:
+            kind: Whether the topic is about the first message.
+        """
+        return _find_news(self.app_id, self.data.item, kind) if self.app_id and self.data else None
+
+
+def _find_news(account: str, item: Item, kind: Kind) -> News:
+    first = item.first
+    # The first message is the source, and later ones are parts. In the notification of a reply, the source is old.
+    new = item.parts if kind == "replied" or first is None else (first, *item.parts)
+    return News(account, item, new)
 
 
 class TicketItem(Payload):
@@ -346,6 +403,18 @@ class TicketNotification(Payload):
 
     app_id: Id
     data: TicketData
+
+    def find_news(self, kind: Kind) -> News:
+        """Return what it is about.
+
+        Args:
+            kind: Whether the topic is about the first message. The ticket itself says which part is new.
+        """
+        found = self.data.item
+        ticket, part = (found.ticket, found.part) if isinstance(found, TicketItem) else (found, None)
+        item = ticket.as_conversation(*([part] if part else []))
+        new = item.parts if item.source is None else (item.source, *item.parts)
+        return News(self.app_id, item, [part] if part else new, ticket.is_internal)
 
 
 class Written(Part):
@@ -420,6 +489,13 @@ class Errors(Payload):
 
     request_id: Loose[str] = None
     errors: Loose[list[Error]] = None
+
+
+def get_name(part: Part, item: Item) -> str:
+    """Return the id of a part, or a substitute that is the same in every delivery."""
+    if part.id or part is item.first:
+        return part.id or item.id
+    return f"{item.id}.{int(part.created_at.timestamp()) if part.created_at else 0}"
 
 
 # Text

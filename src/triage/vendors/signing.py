@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from triage.vendors.payload import explain_body
 
 Algorithm: TypeAlias = Literal["sha1", "sha256"]
 
-_HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
+_HEX = re.compile(r"(?:[0-9a-f]{2})+")
 
 
 class Secrets:
@@ -44,7 +43,7 @@ class Secrets:
             message: The bytes to sign.
             algorithm: The hash function.
         """
-        return hmac.new(self._keys[0], message, _HASHES[algorithm]).digest()
+        return hmac.digest(self._keys[0], message, algorithm)
 
     def verify(self, message: bytes, signature: bytes | None, algorithm: Algorithm) -> bool:
         """Return whether `signature` is the HMAC of `message` by one of the secrets.
@@ -54,7 +53,7 @@ class Secrets:
             signature: The decoded signature, or None if it could not be decoded.
             algorithm: The hash function. The adapter chooses it, never the request.
         """
-        digests = (hmac.new(key, message, _HASHES[algorithm]).digest() for key in self._keys)
+        digests = (hmac.digest(key, message, algorithm) for key in self._keys)
         return any(hmac.compare_digest(digest, signature or b"") for digest in digests)
 
     def contains(self, value: str) -> bool:
@@ -142,7 +141,7 @@ def explain_time(name: str, signed_at: float | None, delivery: Delivery, window:
 
 def decode_hex(text: str) -> bytes | None:
     """Decode lower-case hex, or return None. `bytes.fromhex` alone would also accept spaces and capitals."""
-    return bytes.fromhex(text) if re.fullmatch(r"(?:[0-9a-f]{2})+", text) else None
+    return bytes.fromhex(text) if _HEX.fullmatch(text) else None
 
 
 def decode_base64(text: str) -> bytes | None:

@@ -38,9 +38,9 @@ from triage.models import (
     Step,
 )
 from triage.text import clean, compile_filled_in, normalize_for_comparison, to_html
-from triage.vendors.base import ErrorFacts, HelpDesk, Kind, Role, Send, add_names, build_steps, merge_fields, select
+from triage.vendors.base import ErrorFacts, HelpDesk, Role, Send, add_names, build_steps, merge_fields, select
 from triage.vendors.oauth import ClientCredentials
-from triage.vendors.payload import parse_json, safe_word, sort_key
+from triage.vendors.payload import parse_json, safe_id, safe_word, sort_key
 from triage.vendors.settings import ListOf, Number, Secret, SigningSecret
 from triage.vendors.signing import Secrets, decode_base64, explain_rejection, explain_time
 from triage.vendors.zendesk_payload import (
@@ -49,6 +49,7 @@ from triage.vendors.zendesk_payload import (
     FIRST,
     FORMS,
     NOTIFICATIONS,
+    PREFIX,
     ROLES,
     Audit,
     AuditEvent,
@@ -59,8 +60,6 @@ from triage.vendors.zendesk_payload import (
     Listed,
     ListResponse,
     MetricResponse,
-    Notification,
-    Sample,
     Ticket,
     TicketResponse,
     Trigger,
@@ -70,13 +69,13 @@ from triage.vendors.zendesk_payload import (
     UserResponse,
     parse_time,
     parse_trigger_json,
+    read_notification,
 )
 
 logger = get_logger(__name__)
 
 EventName: TypeAlias = Literal["ticket.created", "ticket.comment_added", "messaging_ticket.message_added"]
 
-_PREFIX = "zen:event-type:"
 # Signs the test of a webhook that is not saved yet. It is public, so everything signed with it is treated as a test:
 # https://developer.zendesk.com/documentation/webhooks/verifying/#signing-secrets-on-new-webhooks
 _PUBLIC_SECRET = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="  # noqa: S105 - published
@@ -286,7 +285,7 @@ class Zendesk(HelpDesk):
         try:
             values = parse_trigger_json(delivery.body)
             if values is not None:
-                return self._parse_trigger(values, event_id)
+                return self._parse_trigger(values, event_id, delivery.body)
         except MalformedPayload as error:
             error.event_id = error.event_id or event_id
             raise
@@ -295,26 +294,26 @@ class Zendesk(HelpDesk):
         if not isinstance(event_type, str):
             message = "type: missing; a trigger's payload must contain ticket_id, as the documented template does"
             raise MalformedPayload(message, event_id=event_id)
-        name = event_type.removeprefix(_PREFIX)
+        name = event_type.removeprefix(PREFIX)
         # An allow-list: a webhook that subscribes to more events would otherwise answer itself without end.
         if name not in self.events:
             return Ignored(f"event {safe_word(name)}")
-        return self._parse_event(NOTIFICATIONS[name].parse_data(data, event_id=event_id), data)
-
-    def _parse_event(self, notification: Notification, raw: dict[str, JsonValue]) -> Event | Ignored:
+        notification = NOTIFICATIONS[name].parse_data(data, event_id=event_id)
         written = notification.find_message(self.user_id)
         if written is None:
             return Ignored(notification.reason)
-        detail, (id_, text, customer) = notification.detail, written
-        at = notification.time or detail.created_at
-        kind: Kind = "created" if id_ == FIRST else "replied"
-        message = self.build_message(id_, "customer", text, author=customer.id, at=at)
-        conversation = self.build_conversation(
-            detail.id, [message], customer=customer, subject=detail.subject, is_continued=kind == "replied"
+        return self.build_event(
+            notification.detail.id,
+            written.id,
+            account=self.subdomain,
+            kind="created" if written.id == FIRST else "replied",
+            raw=delivery.body,
+            event_id=data.get("id") or invocation,
+            customer=written.customer,
+            at=notification.written_at,
         )
-        return self.build_event(conversation, id_, account=self.subdomain, kind=kind, raw=raw, at=at)
 
-    def _parse_trigger(self, data: dict[str, JsonValue], event_id: str | None) -> Parsed:
+    def _parse_trigger(self, data: dict[str, JsonValue], event_id: str | None, body: bytes) -> Parsed:
         if "{{" in str(data.get("ticket_id")):
             return Handshake("the test of a trigger's webhook")
         trigger = Trigger.parse_data(data, event_id=event_id)
@@ -322,8 +321,14 @@ class Zendesk(HelpDesk):
         if reason:
             return Ignored(reason)
         message_id = trigger.find_message_id(None if event_id == "?" else event_id)
-        conversation = self.build_conversation(trigger.ticket_id, [])
-        return self.build_event(conversation, message_id, account=self.subdomain, kind=trigger.kind, raw=data)
+        return self.build_event(
+            trigger.ticket_id,
+            message_id,
+            account=self.subdomain,
+            kind=trigger.kind,
+            raw=body,
+            event_id=safe_id(data.get("id")) or event_id,
+        )
 
     @classmethod
     def link(cls, event: Event) -> str:
@@ -342,12 +347,29 @@ class Zendesk(HelpDesk):
             VendorError: The ticket could not be read.
         """
         conversation, created_at = await self._read(event.conversation_id, send)
-        described = Sample.model_validate(event.raw).created_at
+        notification = read_notification(event.raw)
+        described = notification.detail.created_at if notification else None
         if described and created_at and abs(created_at - described) > _SAMPLE_TOLERANCE:
             # The dialogue that tests a webhook sends an example, whose number a real ticket may have.
             raise ConversationIgnored("the event is a sample: the ticket was created at another time")
         is_shown = event.message_id == FIRST and conversation.messages
-        return conversation if is_shown else event.add_missing_message(conversation)
+        return conversation if is_shown else self.add_missing_message(event, conversation)
+
+    def read_delivery(self, event: Event) -> Conversation:
+        """Return the conversation with the message that an event contains. A trigger contains none."""
+        notification = read_notification(event.raw)
+        written = notification.find_message(self.user_id) if notification else None
+        if notification is None or written is None:
+            return super().read_delivery(event)
+        at = notification.written_at
+        message = self.build_message(written.id, "customer", written.text, author=written.customer.id, at=at)
+        return self.build_conversation(
+            event.conversation_id,
+            [message],
+            customer=written.customer,
+            subject=notification.detail.subject,
+            is_continued=event.kind == "replied",
+        )
 
     async def read(self, conversation_id: str, send: Send) -> Conversation:
         """Read the ticket and its comments: two calls, and one for each further 100 comments.

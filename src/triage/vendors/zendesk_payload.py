@@ -21,6 +21,9 @@ from triage.vendors.payload import Loose, LooseTuple, Payload, parse_json
 logger = get_logger(__name__)
 
 # Any other role is a machine, which never gets an answer.
+PREFIX = "zen:event-type:"
+"""Begins the type of an event."""
+
 ROLES: Mapping[str, Role] = {"end-user": "customer", "agent": "agent", "admin": "agent"}
 _AUTOMATIC = 4  # a comment's flag: https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
 # Channels of tickets that the account's own website creates, although a staff member may be named as the author.
@@ -59,6 +62,8 @@ class _Detail(Payload):
         """
         if not self.created_at or not self.updated_at or self.updated_at - self.created_at > _FIRST_COMMENT_WINDOW:
             return False
+        if text == self.description:
+            return True
         shorter, longer = sorted(
             (normalize_for_comparison(text or ""), normalize_for_comparison(self.description or ""))
         )
@@ -81,6 +86,11 @@ class Notification(Payload):
     """Why an event without a customer's message is ignored."""
     detail: _Detail
     time: Loose[AwareDatetime] = None
+
+    @property
+    def written_at(self) -> datetime | None:
+        """When the message was written."""
+        return self.time or self.detail.created_at
 
     @abstractmethod
     def find_message(self, user_id: str) -> _Written | None:
@@ -163,12 +173,6 @@ NOTIFICATIONS: Mapping[str, type[Notification]] = {
     "ticket.comment_added": _CommentAdded,
     "messaging_ticket.message_added": _MessageAdded,
 }
-
-
-class Sample(Payload):
-    """The part of an event that shows whether it describes a real ticket."""
-
-    created_at: Loose[AwareDatetime] = Field(default=None, validation_alias=AliasPath("detail", "created_at"))
 
 
 class Trigger(Payload):
@@ -454,6 +458,18 @@ def parse_trigger_json(body: bytes) -> dict[str, JsonValue] | None:
             "the payload names several tickets; begin it with ticket_id, as the documented template does"
         )
     return {**data, "ticket_id": data["id"]}
+
+
+def read_notification(body: bytes) -> Notification | None:
+    """Read the event in a body from which an event was built, or return None for the payload of a trigger.
+
+    Args:
+        body: The body.
+    """
+    if parse_trigger_json(body) is not None:
+        return None
+    data = parse_json(body)
+    return NOTIFICATIONS[str(data["type"]).removeprefix(PREFIX)].parse_data(data)
 
 
 def _parse_head(body: bytes) -> dict[str, JsonValue]:

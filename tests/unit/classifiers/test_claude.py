@@ -34,6 +34,7 @@ from triage import ConfigurationError, Customer, Usage, Verdict
 from triage.classifiers import Claude, Price
 from triage.classifiers.claude.failures import Failure, describe_failure
 from triage.classifiers.claude.models import PROFILES
+from triage.io.overload import listen_for_overload
 from triage.testing import FakeClaude
 
 # The request
@@ -161,6 +162,15 @@ def test_transient_failures_are_retried(ask_both: Ask, failure: dict[str, Any]) 
     assert ask_both().bucket == "billing"
     assert len(ask_both.time.delays) == 1
     assert 0.375 <= ask_both.time.delays[0] <= 0.625
+
+
+@pytest.mark.parametrize(("status", "reports"), [(429, 1), (529, 1), (400, 0)])
+def test_an_overload_is_reported_although_the_call_is_retried(ask: Ask, status: int, reports: int) -> None:
+    reported: list[None] = []
+    ask.fake.fail(status)
+    with listen_for_overload(lambda: reported.append(None)):
+        ask()
+    assert len(reported) == reports
 
 
 @pytest.mark.parametrize(

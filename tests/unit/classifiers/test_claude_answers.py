@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import anthropic
@@ -71,8 +70,8 @@ def test_an_answer_without_a_verdict_leads_to_the_fallback_bucket(
         ({"body": b"[" * 200_000}, "Claude's answer was not JSON"),
         ({"body": b'{"weird": 1}'}, "Claude's answer was not a message"),
         ({"body": b"{not json"}, "Claude's answer was not JSON"),
-        ({"body": b"<html>", "headers": {"Content-Type": "text/html"}}, "Claude's answer was not a message"),
-        ({"body": b"", "headers": {"Content-Type": "text/plain"}}, "Claude's answer was not a message"),
+        ({"body": b"<html>", "headers": {"Content-Type": "text/html"}}, "Claude's answer was not JSON"),
+        ({"body": b"", "headers": {"Content-Type": "text/plain"}}, "Claude's answer was not JSON"),
     ],
 )
 def test_a_response_without_a_message_leads_to_the_fallback_bucket(
@@ -323,6 +322,6 @@ def test_a_deeply_nested_input_of_a_tool_call_leads_to_the_fallback_bucket() -> 
     value: Any = "billing"
     for _ in range(5_000):
         value = [value]
-    answer = SimpleNamespace(content=[SimpleNamespace(type="tool_use", input=value)], stop_reason="tool_use")
+    answer = {"content": [{"type": "tool_use", "input": value}], "stop_reason": "tool_use"}
     with pytest.raises(AnswerError, match="not JSON"):
         parse_verdict(answer, BUCKETS, {})

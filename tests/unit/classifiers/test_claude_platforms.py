@@ -201,7 +201,7 @@ class OlderClient:
     """A client whose `create` lacks the newer parameters."""
 
     def __init__(self, error: Exception | None = None) -> None:
-        self.messages = self
+        self.messages = self.with_raw_response = self
         self.error = error
         self.calls: list[dict[str, Any]] = []
 
@@ -214,8 +214,8 @@ class OlderClient:
     def create(self, *, model: str, max_tokens: int, system: Any, messages: Any, timeout: Any) -> object:
         if self.error:
             raise self.error
-        block = SimpleNamespace(type="text", text=json.dumps(GOOD))
-        return SimpleNamespace(content=[block], stop_reason="end_turn", usage=None)
+        answer = {"content": [{"type": "text", "text": json.dumps(GOOD)}], "stop_reason": "end_turn"}
+        return SimpleNamespace(http_response=httpx2.Response(200, json=answer))
 
 
 def test_an_older_client_is_called_without_the_parameters_that_it_lacks() -> None:

@@ -1,4 +1,4 @@
-"""In async code, an adapter works in a thread and makes its calls on the event loop."""
+"""In async code, an adapter converts long responses in a thread, and makes its calls on the event loop."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from triage import ConfigurationError
-from triage.engine.offload import run_adapter
+from triage.engine.offload import _SHORT, run_adapter
 from triage.io.ports import AsyncIO, SyncIO, run
 from triage.models import Request, Response
 from triage.vendors.base import Send
@@ -20,15 +20,16 @@ Method = Callable[[Send], Coroutine[Any, Any, Any]]
 class Calls:
     """Records the thread in which each call is made, and fails those to the given URLs."""
 
-    def __init__(self, *failing: str) -> None:
+    def __init__(self, *failing: str, body: bytes | None = None) -> None:
         self.threads: list[threading.Thread] = []
         self._failing = failing
+        self._body = body
 
     async def send(self, request: Request) -> Response:
         self.threads.append(threading.current_thread())
         if request.url in self._failing:
             raise LookupError(request.url)
-        return Response(200, {}, request.url.encode())
+        return Response(200, {}, request.url.encode() if self._body is None else self._body)
 
 
 async def read_both(send: Send) -> list[bytes]:
@@ -41,18 +42,30 @@ def test_the_result_is_the_same_in_sync_and_async_code() -> None:
     assert asyncio.run(run_adapter(read_both, Calls().send, AsyncIO())) == expected
 
 
-def test_the_adapter_works_in_a_thread_and_calls_on_the_event_loop() -> None:
+@pytest.mark.parametrize(("size", "in_thread"), [(_SHORT // 2, [False, False, False]), (_SHORT, [False, False, True])])
+def test_the_adapter_works_in_a_thread_once_its_responses_are_long(size: int, in_thread: list[bool]) -> None:
     threads: list[threading.Thread] = []
-    calls = Calls()
+    calls = Calls(body=b" " * size)
 
     async def read(send: Send) -> None:
-        threads.append(threading.current_thread())
-        await send(REQUESTS[0])
+        for request in REQUESTS:
+            threads.append(threading.current_thread())
+            await send(request)
         threads.append(threading.current_thread())
 
     asyncio.run(run_adapter(read, calls.send, AsyncIO()))
+    assert [thread is not threading.main_thread() for thread in threads] == in_thread
+    assert calls.threads == [threading.main_thread()] * 2
+
+
+def test_the_adapter_works_in_a_thread_at_once_if_the_delivery_is_long() -> None:
+    threads: list[threading.Thread] = []
+
+    async def convert(send: Send) -> None:
+        threads.append(threading.current_thread())
+
+    asyncio.run(run_adapter(convert, Calls().send, AsyncIO(), size=_SHORT + 1))
     assert threading.main_thread() not in threads
-    assert calls.threads == [threading.main_thread()]
 
 
 def test_the_adapter_can_handle_the_error_of_a_call() -> None:
@@ -107,11 +120,12 @@ def test_a_task_that_is_cancelled_while_the_adapter_works_ends_without_another_e
     working, released = threading.Event(), threading.Event()
 
     async def read(send: Send) -> None:
+        await send(REQUESTS[0])
         working.set()
         assert released.wait(20)
 
     async def main() -> None:
-        task = asyncio.create_task(run_adapter(read, Calls().send, AsyncIO()))
+        task = asyncio.create_task(run_adapter(read, Calls(body=b" " * (_SHORT + 1)).send, AsyncIO()))
         await asyncio.to_thread(working.wait, 20)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -21,6 +21,7 @@ from triage.errors import LeaseLost
 from triage.inbox import MemoryInbox
 from triage.io.clients import Mutex
 from triage.io.http import MAX_RESPONSE
+from triage.io.overload import listen_for_overload
 from triage.io.ports import AsyncIO, SyncIO, run
 from triage.io.retry import RetryPolicy
 from triage.models import Request, Response, Token
@@ -81,6 +82,16 @@ def test_a_transient_failure_is_retried_where_that_is_safe(failure: int | Except
     service = Service([failure, 200])
     assert service.send(READ).status == 200
     assert len(service.delays) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "reports"), [(420, 1), (429, 1), (503, 1), (LOST, 1), (200, 0), (404, 0), (500, 0)], ids=repr
+)
+def test_an_overload_is_reported(answer: int | Exception, reports: int) -> None:
+    reported: list[None] = []
+    with listen_for_overload(lambda: reported.append(None)), suppress(VendorError):
+        Service([answer, 404]).send(WRITE)
+    assert len(reported) == reports
 
 
 @pytest.mark.parametrize("failure", [409, 429, UNSENT], ids=repr)

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.text.common import anything, hostile, is_clean, takes_linear_time
-from triage.text import clean, from_html, looks_like_html, split_quotes, to_html
+from triage.text import clean, from_html, is_blank, looks_like_html, split_quotes, to_html
 
 markup = st.lists(
     anything
@@ -116,6 +116,16 @@ def test_html_is_converted_to_text(html: str, text: str) -> None:
 )
 def test_a_link_keeps_its_address_unless_it_is_the_label(html: str, text: str) -> None:
     assert from_html(html).text == text
+
+
+@pytest.mark.parametrize("markup", [None, "", " \n", "<p> </p>", "<div><br/>&nbsp;</div>", '<p class="x"></p>'])
+def test_a_text_without_words_is_blank(markup: str | None) -> None:
+    assert is_blank(markup)
+
+
+@pytest.mark.parametrize("markup", ["a", "<p>a</p>", "<img src='a.png'>", "<pre></pre>", "<p", "<" * 50_000])
+def test_a_text_that_may_have_words_or_images_is_not_blank(markup: str) -> None:
+    assert not is_blank(markup)
 
 
 def test_tracking_pixels_are_not_counted_as_images() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from triage import Assign, Close, ConfigurationError, Note, Reply, SetFields, SetPriority, Step, Tag, VendorError
 from triage.io.ports import run
-from triage.models import Request, Response
+from triage.models import Customer, Event, Message, Request, Response
 from triage.vendors.base import (
     MOST_MESSAGES,
     Conversation,
@@ -221,3 +221,49 @@ def test_a_listed_machine_is_no_human() -> None:
 def test_machines_that_are_no_list_are_rejected_with_what_to_write() -> None:
     with pytest.raises(ConfigurationError, match=r"machines must be a list of ids, such as \['7'\], not '9'"):
         Smalldesk(secret="s", machines="9")
+
+
+# The message of a delivery
+
+
+class Quickdesk(Smalldesk):
+    """Its webhooks contain the text of the message."""
+
+    def read_delivery(self, event: Event) -> Conversation:
+        return self.build_conversation("1", [self.build_message("7", "customer", event.raw.decode())])
+
+
+def add_missing_message(*messages: Message) -> list[str]:
+    """Return the texts of a conversation after the message of an event was added."""
+    desk = Quickdesk(secret="s")
+    event = desk.build_event("1", "7", account="a", kind="created", raw=b"Hello")
+    conversation = desk.add_missing_message(event, Conversation(id="1", messages=messages))
+    return [message.text for message in conversation.messages]
+
+
+def test_a_message_is_added_to_a_conversation_that_lacks_it() -> None:
+    assert add_missing_message(Message(id="6", role="bot", text="Hi")) == ["Hi", "Hello"]
+
+
+def test_a_message_that_the_api_shows_empty_is_replaced() -> None:
+    assert add_missing_message(Message(id="7", role="customer")) == ["Hello"]
+
+
+def test_a_message_that_the_api_shows_stays_as_it_is() -> None:
+    assert add_missing_message(Message(id="7", role="customer", text="As read")) == ["As read"]
+    assert add_missing_message(Message(id="7", role="customer", attachments=("a.pdf",))) == [""]
+
+
+def test_by_default_a_delivery_shows_no_message_but_its_customer() -> None:
+    desk = Smalldesk(secret="s")
+    event = desk.build_event("1", "7", account="a", kind="created", raw=b"{}", customer=Customer(id="5"))
+    assert desk.read_delivery(event) == Conversation(id="1", customer=Customer(id="5"))
+    assert desk.add_missing_message(event, Conversation(id="1")) == Conversation(id="1")
+
+
+@pytest.mark.parametrize(
+    ("received", "stored"), [("evt_1", "evt_1"), (7, "7"), ("a\nb", None), ([], None), (None, None)]
+)
+def test_an_event_has_the_id_of_its_delivery_if_that_is_safe(received: object, stored: str | None) -> None:
+    event = Smalldesk(secret="s").build_event("1", "7", account="a", kind="created", raw=b"{}", event_id=received)
+    assert event.event_id == stored

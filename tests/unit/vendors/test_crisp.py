@@ -13,7 +13,15 @@ import pytest
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, CrispDesk
 from tests.helpers.desks.crisp import ESCAPED, KEY, VISITOR
-from tests.helpers.routing import collect_classified_texts, handle, parse, parse_event, route, step_results
+from tests.helpers.routing import (
+    collect_classified_texts,
+    handle,
+    parse,
+    parse_event,
+    read_delivery,
+    route,
+    step_results,
+)
 from triage import (
     Action,
     Assign,
@@ -363,7 +371,7 @@ def test_one_router_serves_several_websites(api: Api) -> None:
         desk.fake.website_id = website
         webhook = desk.fake.customer_writes("Hello")
         event = parse_event(desk, webhook)
-        assert (event.account, event.conversation.brand) == (website, website)
+        assert (event.account, read_delivery(desk, webhook).brand) == (website, website)
         outcome = handle(api, router, webhook)[1]
         assert step_results(outcome) == ["assign:done", "reply:done", "tag:done", "close:done"]
         assert {call.path.split("/")[3] for call in desk.fake.calls} == {website}
@@ -422,7 +430,7 @@ def test_an_event_has_its_key_time_and_customer() -> None:
     number = json.loads(webhook.body)["data"]["fingerprint"]
     assert event.key == f"crisp:{desk.fake.website_id}:{webhook.conversation_id}:{number}"
     assert event.occurred_at == datetime(2026, 11, 24, 9, tzinfo=UTC)
-    assert (event.conversation.customer.id, event.conversation.customer.name) == (webhook.conversation_id, "Mira")
+    assert (event.customer.id, event.customer.name) == (webhook.conversation_id, "Mira")
 
 
 def test_every_message_is_triaged_but_only_one_is_answered(api: Api) -> None:
@@ -438,7 +446,7 @@ def test_missing_values_are_optional() -> None:
     desk = CrispDesk()
     webhook = desk.change_message(user=None, website_id=None, timestamp=None, automated=None, inbox_id=7)
     event = parse_event(desk, webhook)
-    assert (event.occurred_at, event.conversation.customer.name) == (None, None)
+    assert (event.occurred_at, event.customer.name) == (None, None)
 
 
 @pytest.mark.parametrize("timestamp", [1e300, -1e300])
@@ -450,8 +458,8 @@ def test_an_invalid_time_is_dropped(timestamp: float) -> None:
 @pytest.mark.parametrize(("content", "name"), [({"name": "scan.pdf"}, "scan.pdf"), ({}, "file"), ("scan.pdf", "file")])
 def test_a_file_is_an_attachment(content: Any, name: str) -> None:
     desk = CrispDesk()
-    event = parse_event(desk, desk.change_message(type="file", content=content))
-    assert event.conversation.messages[0].attachments == (name,)
+    conversation = read_delivery(desk, desk.change_message(type="file", content=content))
+    assert conversation.messages[0].attachments == (name,)
 
 
 def test_a_message_without_a_fingerprint_gets_the_same_id_each_time() -> None:
@@ -485,7 +493,7 @@ def test_an_email_may_consist_of_its_subject(api: Api) -> None:
 )
 def test_text_and_files_of_every_kind_of_message(kind: str, content: Any, text: str, files: tuple[str, ...]) -> None:
     desk = CrispDesk()
-    message = parse_event(desk, desk.change_message(type=kind, content=content)).conversation.messages[0]
+    message = read_delivery(desk, desk.change_message(type=kind, content=content)).messages[0]
     assert (message.text, message.attachments) == (text, files)
 
 
@@ -553,8 +561,8 @@ def test_a_conversation_has_team_channel_inbox_brand_and_state() -> None:
     assert (conversation.channel, conversation.is_closed, conversation.closed_at) == ("email", False, None)
     desk.fake.close(webhook.conversation_id or "")
     assert fetch(desk, webhook).is_closed
-    event = parse_event(desk, desk.change_message(inbox_id=INBOX))
-    assert (event.conversation.team, event.conversation.inbox, event.conversation.channel) == (INBOX, INBOX, "chat")
+    shown = read_delivery(desk, desk.change_message(inbox_id=INBOX))
+    assert (shown.team, shown.inbox, shown.channel) == (INBOX, INBOX, "chat")
     segmented = fetch(desk, webhook, desk.adapter(teams="segments"))
     assert (segmented.team, segmented.inbox) == (None, INBOX)
 

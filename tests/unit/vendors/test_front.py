@@ -17,7 +17,7 @@ from openapi_core.testing import MockRequest
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, FrontDesk
 from tests.helpers.desks.front import KEY, SYNC, TAGGED
-from tests.helpers.routing import collect_classified_texts, parse, parse_event, route, step_results
+from tests.helpers.routing import collect_classified_texts, parse, parse_event, read_delivery, route, step_results
 from tests.helpers.specs import load_description, load_document
 from triage import (
     Action,
@@ -723,7 +723,7 @@ def test_archived_deleted_and_resolved_conversations_are_closed(changes: dict[st
     desk = FrontDesk()
     payload = json.loads(desk.fake.customer_writes("Hello").body)
     payload["payload"]["conversation"] |= changes
-    assert parse_event(desk, desk.sign_payload(payload)).conversation.is_closed == is_closed
+    assert read_delivery(desk, desk.sign_payload(payload)).is_closed == is_closed
 
 
 @pytest.mark.parametrize("name", ["created_at", "conversation.created_at"])
@@ -741,7 +741,7 @@ def test_an_event_without_its_message_is_completed_from_the_api(target: Any, api
     webhook = desk.fake.customer_writes("Hello", subject="Parcel")
     payload = json.loads(webhook.body) | {"target": target}
     event = parse_event(desk, desk.sign_payload(payload))
-    assert (event.message_id, event.conversation.messages) == (payload["id"], ())
+    assert (event.message_id, desk.adapter().read_delivery(event).messages) == (payload["id"], ())
     assert collect_classified_texts(desk, api, desk.sign_payload(payload)) == ["Parcel\n\nHello"]
 
 
@@ -758,7 +758,8 @@ def test_a_preview_is_completed_from_the_api(source: Any, api: Api) -> None:
     desk = FrontDesk(source=source, previews=True)
     webhook = desk.fake.customer_writes("Hello", subject="Parcel")
     event = parse_event(desk, webhook)
-    assert (event.message_id, event.conversation.messages, event.conversation.inbox) == ("msg_2", (), "inb_1in")
+    shown = desk.adapter().read_delivery(event)
+    assert (event.message_id, shown.messages, shown.inbox) == ("msg_2", (), "inb_1in")
     assert collect_classified_texts(desk, api, webhook) == ["Parcel\n\nHello"]
 
 
@@ -782,9 +783,9 @@ def test_a_message_may_be_the_only_element_of_a_list(api: Api) -> None:
 
 def test_a_message_does_not_need_to_say_that_it_is_inbound(api: Api) -> None:
     desk = FrontDesk()
-    assert parse_event(desk, desk.change_message(is_inbound=None)).conversation.text == "Hello"
+    assert read_delivery(desk, desk.change_message(is_inbound=None)).text == "Hello"
     visitor = desk.change_message(author={"id": "tea_7", "type": "visitor"})
-    assert parse_event(desk, visitor).conversation.text == "Hello"
+    assert read_delivery(desk, visitor).text == "Hello"
 
 
 def test_only_the_configured_inboxes_are_triaged(api: Api) -> None:
@@ -838,7 +839,7 @@ def test_inboxes_are_no_teams_if_tags_are(api: Api) -> None:
 
 def test_a_webhook_says_where_the_customer_wrote() -> None:
     desk = FrontDesk()
-    conversation = parse_event(desk, desk.fake.customer_writes("Hello", subject="Parcel")).conversation
+    conversation = read_delivery(desk, desk.fake.customer_writes("Hello", subject="Parcel"))
     assert (conversation.channel, conversation.inbox) == ("email", "inb_1in")
 
 
@@ -854,7 +855,7 @@ def test_an_event_has_its_time_and_its_customer() -> None:
     desk = FrontDesk()
     event = parse_event(desk, desk.fake.customer_writes("Hello", name="Mira", email="mira@example.com"))
     assert event.occurred_at == datetime(2026, 11, 24, 9, 0, 0, 250000, UTC)
-    customer = event.conversation.customer
+    customer = event.customer
     assert (customer.id, customer.name, customer.email) == ("crd_1", "Mira", "mira@example.com")
 
 
@@ -948,8 +949,7 @@ def test_a_machine_is_nobody(assignee: Any, expected: str | None) -> None:
     desk = FrontDesk()
     payload = json.loads(desk.fake.customer_writes("Hello").body)
     payload["payload"]["conversation"]["assignee"] = assignee
-    event = parse_event(desk, desk.sign_payload(payload), machines=["tea_7"])
-    assert event.conversation.assignee == expected
+    assert read_delivery(desk, desk.sign_payload(payload), machines=["tea_7"]).assignee == expected
 
 
 def test_drafts_are_not_sent_yet() -> None:
@@ -984,14 +984,14 @@ def test_headers_of_partner_channels_show_automatic_messages() -> None:
     desk = FrontDesk()
     headers = {"Auto-Submitted": "auto-replied", "X-Odd": 7}
     automatic, usual = desk.change_message(metadata={"headers": headers}), desk.change_message(metadata=None)
-    assert parse_event(desk, automatic).conversation.is_automatic
-    assert not parse_event(desk, usual).conversation.is_automatic
+    assert read_delivery(desk, automatic).is_automatic
+    assert not read_delivery(desk, usual).is_automatic
 
 
 def test_a_plain_body_keeps_its_lines_and_angle_brackets() -> None:
     desk = FrontDesk()
     webhook = desk.change_message(body="Is 3 < 5?\nI use <T> a lot.", type="sms")
-    assert parse_event(desk, webhook).conversation.text == "Is 3 < 5?\nI use <T> a lot."
+    assert read_delivery(desk, webhook).text == "Is 3 < 5?\nI use <T> a lot."
 
 
 def test_a_quotation_that_only_html_shows_is_removed_from_a_reply() -> None:
@@ -1002,7 +1002,7 @@ def test_a_quotation_that_only_html_shows_is_removed_from_a_reply() -> None:
         '<div>Where is it?</div><div class="gmail_quote"><div>Erst neulich:</div><blockquote>Old</blockquote></div>'
     )
     reply = desk.fake.customer_writes(quoted, html=True, conversation=first.conversation_id)
-    (message,) = parse_event(desk, reply).conversation.messages
+    (message,) = read_delivery(desk, reply).messages
     assert message.text == "Where is it?"
 
 
@@ -1010,7 +1010,7 @@ def test_the_subject_of_the_message_is_used_if_the_conversation_has_none() -> No
     desk = FrontDesk()
     payload = json.loads(desk.fake.customer_writes("Hello", subject="Parcel").body)
     payload["payload"]["conversation"]["subject"] = None
-    assert parse_event(desk, desk.sign_payload(payload)).conversation.subject == "Parcel"
+    assert read_delivery(desk, desk.sign_payload(payload)).subject == "Parcel"
 
 
 def test_the_text_comes_from_body_text_or_blurb() -> None:
@@ -1044,7 +1044,7 @@ def test_the_customer_is_parsed_from_the_recipient(recipient: Any, customer: Any
     payload = json.loads(desk.fake.customer_writes("Hello").body)
     payload["payload"]["conversation"]["recipient"] = recipient
     payload["payload"]["target"]["data"]["recipients"] = None
-    parsed = parse_event(desk, desk.sign_payload(payload)).conversation.customer
+    parsed = read_delivery(desk, desk.sign_payload(payload)).customer
     assert (parsed.id, parsed.name, parsed.email) == customer
 
 
@@ -1070,7 +1070,7 @@ def test_the_customer_of_a_contact_form_is_in_reply_to(recipients: Any, customer
     desk = FrontDesk()
     payload = json.loads(desk.fake.customer_writes("Hello", name="Mira", email="mira@front.example").body)
     payload["payload"]["target"]["data"]["recipients"] = recipients
-    parsed = parse_event(desk, desk.sign_payload(payload)).conversation.customer
+    parsed = read_delivery(desk, desk.sign_payload(payload)).customer
     assert (parsed.name, parsed.email) == customer
 
 

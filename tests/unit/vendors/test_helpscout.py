@@ -121,6 +121,11 @@ def parse(webhook: Webhook, **options: Any) -> Event:
     return answer.event
 
 
+def read(webhook: Webhook, **options: Any) -> Conversation:
+    """Return the conversation that a webhook shows."""
+    return HelpScoutDesk().adapter(**options).read_delivery(parse(webhook, **options))
+
+
 def threads(desk: HelpScoutDesk, *changes: Mapping[str, Any], **conversation: Any) -> Webhook:
     """Return a webhook of a new conversation, with threads that differ from a customer's in `changes`."""
     payload = json.loads(desk.fake.customer_writes("Hello").body)
@@ -497,7 +502,7 @@ def test_a_reply_is_triaged_if_the_event_is_enabled(api: Api) -> None:
     desk.clock.now += 60
     webhook = desk.fake.customer_writes("Still no refund!", conversation=first.conversation_id)
     event = parse(webhook, events=EVENTS)
-    assert (event.kind, event.conversation.text) == ("replied", "Hello\n\nStill no refund!")
+    assert (event.kind, read(webhook, events=EVENTS).text) == ("replied", "Hello\n\nStill no refund!")
     assert event.key != parse(first).key
     assert route(desk, api, webhook, Assign(team="771202"), vendor=desk.adapter(events=EVENTS)).status == "routed"
 
@@ -512,7 +517,7 @@ def test_threads_are_sorted_by_time() -> None:
         {"id": 40, "body": "third", "createdAt": "2026-11-24T09:00:02Z"},
         {"id": 50, "body": "first", "createdAt": "2026-11-24T09:00:00Z"},
     )
-    texts = [message.text for message in parse(webhook).conversation.messages]
+    texts = [message.text for message in read(webhook).messages]
     assert texts == ["zeroth", "first", "second", "third", "fourth"]
 
 
@@ -555,8 +560,7 @@ def test_each_thread_has_a_role() -> None:
         {"type": "message", "createdBy": user, "state": "review"},
     ]
     webhook = threads(desk, *(change for _, change in expected), *unsaid)
-    event = parse(webhook, machines=["555"])
-    assert [message.role for message in event.conversation.messages] == [role for role, _ in expected]
+    assert [message.role for message in read(webhook, machines=["555"]).messages] == [role for role, _ in expected]
 
 
 @pytest.mark.parametrize(
@@ -576,14 +580,13 @@ def test_each_thread_has_a_role() -> None:
     ],
 )
 def test_only_a_human_counts_as_the_assignee(assignee: object, human: str | None) -> None:
-    event = parse(threads(HelpScoutDesk(), {}, assignee=assignee), machines=[555])
-    assert event.conversation.assignee == human
+    assert read(threads(HelpScoutDesk(), {}, assignee=assignee), machines=[555]).assignee == human
 
 
 def test_a_conversation_has_team_channel_inbox_and_tags() -> None:
-    conversation = parse(
+    conversation = read(
         threads(HelpScoutDesk(), {}, assignee={"id": 771203, "type": "team"}, type="phone", tags=[{"tag": "vip"}, 7])
-    ).conversation
+    )
     assert (conversation.team, conversation.channel, conversation.inbox) == ("771203", "phone", "215533")
     assert conversation.tags == ("vip", "7")
 
@@ -592,7 +595,7 @@ def test_an_older_payload_names_its_inbox_and_customer_differently() -> None:
     payload = json.loads(threads(HelpScoutDesk(), {}).body)
     del payload["mailboxId"], payload["primaryCustomer"]
     payload |= {"mailbox": {"id": 85}, "customer": {"id": 7, "firstName": "Vera", "lastName": "Baer"}}
-    conversation = parse(HelpScoutDesk().sign_payload(payload)).conversation
+    conversation = read(HelpScoutDesk().sign_payload(payload))
     assert (conversation.inbox, conversation.customer.name) == ("85", "Vera Baer")
 
 
@@ -631,7 +634,7 @@ def test_a_message_that_a_machine_wrote_for_a_customer_is_not_answered(source: s
 )
 def test_the_author_of_each_message_may_be_a_machine(thread: dict[str, Any], is_automatic: bool) -> None:
     """A bounce joins the conversation of the customer to whom we wrote."""
-    conversation = parse(threads(HelpScoutDesk(), {}, thread)).conversation
+    conversation = read(threads(HelpScoutDesk(), {}, thread))
     assert [message.is_automatic for message in conversation.messages] == [False, is_automatic]
 
 
@@ -668,18 +671,17 @@ def test_a_conversation_that_the_customer_reopens_is_nobodys(api: Api) -> None:
     desk.clock.now += 60
     webhook = desk.fake.customer_writes("My account was hacked", conversation=first.conversation_id)
     vendor = desk.adapter(events=EVENTS)
-    event = parse(webhook, events=EVENTS)
-    assert event.conversation.text == "My account was hacked"
+    assert read(webhook, events=EVENTS).text == "My account was hacked"
     assert step_results(route(desk, api, webhook, Assign(team="771201"), vendor=vendor)) == ["assign:done"]
 
 
 def test_the_time_of_closing_is_help_scouts_own_if_it_shows_one() -> None:
     webhook = threads(HelpScoutDesk(), {}, closedAt="2026-11-20T08:00:00Z")
-    assert parse(webhook).conversation.closed_at == datetime(2026, 11, 20, 8, tzinfo=UTC)
-    assert parse(threads(HelpScoutDesk(), {})).conversation.closed_at is None
+    assert read(webhook).closed_at == datetime(2026, 11, 20, 8, tzinfo=UTC)
+    assert read(threads(HelpScoutDesk(), {})).closed_at is None
     closing = {"type": "lineitem", "status": "closed", "createdBy": {"type": "user", "id": 634102}}
-    assert parse(threads(HelpScoutDesk(), {}, closing)).conversation.closed_at == datetime(2026, 11, 24, 9, tzinfo=UTC)
-    assert parse(threads(HelpScoutDesk(), {}, closing | {"createdAt": None})).conversation.closed_at is None
+    assert read(threads(HelpScoutDesk(), {}, closing)).closed_at == datetime(2026, 11, 24, 9, tzinfo=UTC)
+    assert read(threads(HelpScoutDesk(), {}, closing | {"createdAt": None})).closed_at is None
 
 
 def test_a_closed_conversation_is_not_answered(api: Api) -> None:
@@ -711,7 +713,7 @@ def test_a_conversation_may_be_assigned_to_a_team_or_to_us(api: Api) -> None:
     ],
 )
 def test_the_customer_has_the_names_of_the_payload(changes: dict[str, Any], name: str | None, email: bool) -> None:
-    customer = parse(threads(HelpScoutDesk(), {}, **changes)).conversation.customer
+    customer = read(threads(HelpScoutDesk(), {}, **changes)).customer
     assert (customer.name, customer.email is not None) == (name, email)
 
 
@@ -721,8 +723,7 @@ def test_an_older_payload_is_parsed() -> None:
     payload = json.loads(threads(desk, {}).body)
     payload["customer"] = payload.pop("primaryCustomer")
     payload |= {"threads": [], "tags": ["vip"], "mailbox": {"id": 85, "name": "Support"}}
-    event = parse(desk.sign_payload(payload))
-    assert event.conversation.customer.name == "Mira Probe"
+    assert parse(desk.sign_payload(payload)).customer.name == "Mira Probe"
 
 
 def test_a_thread_without_an_id_gets_the_same_one_each_time() -> None:
@@ -739,18 +740,18 @@ def test_one_odd_thread_does_not_hide_the_rest() -> None:
     webhook = threads(desk, {}, {"body": ["odd"]})
     payload = json.loads(webhook.body)
     payload["_embedded"]["threads"].append("odd")
-    assert [message.text for message in parse(desk.sign_payload(payload)).conversation.messages] == ["Hello", ""]
+    assert [message.text for message in read(desk.sign_payload(payload)).messages] == ["Hello", ""]
 
 
 def test_only_a_first_message_keeps_what_looks_like_history() -> None:
     desk = HelpScoutDesk()
     line = "On Mon, Nov 23, 2026 at 10:00, Bob &lt;bob@example.com&gt; wrote:"
     text = f"See below.<br><br>{line}<blockquote>It broke</blockquote>"
-    assert "It broke" in parse(threads(desk, {"body": text})).conversation.text
+    assert "It broke" in read(threads(desk, {"body": text})).text
     reply = desk.sign_payload(json.loads(threads(desk, {"body": text}).body), "convo.customer.reply.created")
-    assert "It broke" not in parse(reply, events=EVENTS).conversation.text
+    assert "It broke" not in read(reply, events=EVENTS).text
     later = threads(desk, {"body": text}, threads=3)
-    assert "It broke" not in parse(later).conversation.text
+    assert "It broke" not in read(later).text
 
 
 def test_html_quotes_images_and_files_are_parsed() -> None:
@@ -762,7 +763,7 @@ def test_html_quotes_images_and_files_are_parsed() -> None:
     )
     files = {"attachments": [{"filename": "a.pdf"}, {"fileName": "b.pdf"}, {}, {"filename": None}, 7]}
     later = {"body": body, "_embedded": files, "createdAt": "2026-11-24T09:00:01Z"}
-    conversation = parse(threads(desk, {}, later, subject="Broken")).conversation
+    conversation = read(threads(desk, {}, later, subject="Broken"))
     assert conversation.text == "Broken\n\nHello\n\nThanks, but no."
     assert conversation.messages[1].attachments == ("a.pdf", "b.pdf", "file", "file", "image")
 
@@ -771,8 +772,8 @@ def test_unknown_fields_and_nulls_are_ignored() -> None:
     desk = HelpScoutDesk()
     nulls = dict.fromkeys(("subject", "status", "state", "threads", "assignee", "createdBy", "tags", "customFields"))
     webhook = threads(desk, {"createdBy": None, "createdAt": "soon", "_embedded": None}, **nulls, new={"a": [1]})
-    event = parse(webhook)
-    assert (event.conversation.text, event.occurred_at, event.conversation.version) == ("Hello", None, None)
+    shown = read(webhook)
+    assert (shown.text, parse(webhook).occurred_at, shown.version) == ("Hello", None, None)
 
 
 @pytest.mark.parametrize("embedded", [None, {}, {"threads": []}, [], {"threads": [{"id": None}]}, {"threads": 7}])
@@ -783,7 +784,7 @@ def test_without_threads_the_key_is_a_hash_and_the_text_is_read_from_the_api(emb
     bare = desk.sign_payload(payload)
     event = parse(bare)
     assert event.message_id == f"sha256-{hashlib.sha256(bare.body).hexdigest()[:32]}"
-    assert event.conversation.messages == ()
+    assert read(bare).messages == ()
     assert collect_classified_texts(desk, api, bare) == ["Where is my invoice?"]
     reply = desk.sign_payload(payload | {"createdBy": {"type": "user"}}, "convo.customer.reply.created")
     assert parse(reply, events=EVENTS).kind == "replied"

@@ -11,7 +11,7 @@ from openapi_core.testing import MockRequest
 
 from tests.helpers.api import Api
 from tests.helpers.desks import BASE_URL, IntercomDesk
-from tests.helpers.routing import collect_classified_texts, handle, route
+from tests.helpers.routing import collect_classified_texts, handle, read_delivery, route
 from tests.helpers.specs import load_description
 from triage import (
     Action,
@@ -135,9 +135,7 @@ def translate(*parts: dict[str, Any], source: Mapping[str, Any] = {}, **item: An
 
 
 def parse(webhook: Webhook, **options: Any) -> Conversation:
-    event = IntercomDesk().router(vendor=IntercomDesk().adapter(**options)).receive(webhook.body, webhook.headers).event
-    assert event is not None
-    return event.conversation
+    return read_delivery(IntercomDesk(), webhook, **options)
 
 
 # Actions
@@ -275,8 +273,9 @@ def test_a_reply_that_reopens_a_conversation_is_triaged(api: Api) -> None:
     vendor = desk.adapter(topics=TOPICS)
     event = desk.router(vendor=vendor).receive(webhook.body, webhook.headers).event
     assert event is not None
-    assert event.conversation.latest is not None
-    assert (event.kind, event.conversation.latest.text) == ("replied", "It is broken again")
+    latest = vendor.read_delivery(event).latest
+    assert latest is not None
+    assert (event.kind, latest.text) == ("replied", "It is broken again")
 
 
 def test_the_first_message_does_not_count_in_a_replys_notification() -> None:
@@ -359,6 +358,18 @@ def test_a_message_that_the_api_does_not_show_yet_is_added_from_the_webhook(api:
     assert seen == ["I was charged twice"]
 
 
+def test_a_first_message_after_a_greeting_is_added_from_the_webhook(api: Api) -> None:
+    """The API shows another first message, so it is not the same one under another id."""
+    desk = IntercomDesk()
+    payload = json.loads(desk.fake.customer_writes("Hello").body)
+    item = payload["data"]["item"]
+    part = item["source"] | {"id": "99", "part_type": "comment", "body": "I was charged twice"}
+    item["conversation_parts"] = {"conversation_parts": [part]}
+    item["source"] |= {"id": "98", "author": {"type": "bot", "id": "1"}, "body": "How can we help?"}
+    texts = collect_classified_texts(desk, api, sign(desk, payload))
+    assert texts == ["Hello\n\nI was charged twice"]
+
+
 def test_a_conversation_without_a_customers_message_is_ignored(api: Api) -> None:
     desk = IntercomDesk()
     webhook = desk.fake.customer_writes("Hello")
@@ -366,7 +377,9 @@ def test_a_conversation_without_a_customers_message_is_ignored(api: Api) -> None
     event = router.receive(webhook.body, webhook.headers).event
     assert event is not None
     desk.fake.conversations[event.conversation_id].messages[0].body = None
-    empty = event.model_copy(update={"conversation": Conversation(id=event.conversation_id)})
+    empty = event.model_copy(
+        update={"raw": json.dumps({"app_id": "a", "data": {"item": {"id": event.conversation_id}}}).encode()}
+    )
     assert api.process(router, empty).reason == "the message is empty"
 
 

@@ -1,5 +1,6 @@
 """Links to conversations in the web applications of the help desks."""
 
+import json
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ LINKS = {
 
 
 def build(vendor: str, raw: dict[str, Any]) -> Event:
-    return build_event(vendor=vendor).model_copy(update={"raw": raw})
+    return build_event(vendor=vendor).model_copy(update={"raw": json.dumps(raw).encode()})
 
 
 @pytest.mark.parametrize("desk_type", DESKS.values(), ids=list(DESKS))

@@ -49,6 +49,19 @@ def test_half_an_emoji_does_not_lose_the_message() -> None:
     assert parse_json(b'{"text": "hi \\ud83d", "more": "\\ud83d\\ude00"}') == {"text": "hi ?", "more": "\U0001f600"}
 
 
+def test_a_body_is_parsed_straight_into_a_model() -> None:
+    assert Sample.parse_body(b'{"id": 7, "name": "a \\ud83d", "other": {}}') == Sample(id="7", name="a ?")
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [(b"no", "the body is not JSON"), (b"[]", "the body is JSON, but not an object"), (b"{}", "id: missing")],
+)
+def test_a_body_that_does_not_fit_is_malformed(body: bytes, problem: str) -> None:
+    with pytest.raises(MalformedPayload, match=problem):
+        Sample.parse_body(body)
+
+
 def test_ids_may_be_numbers_and_unknown_fields_are_ignored() -> None:
     assert Sample.parse_data({"id": 7, "new": True}) == Sample(id="7")
 

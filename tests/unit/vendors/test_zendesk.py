@@ -329,7 +329,7 @@ def test_an_event_has_the_time_and_the_key_of_its_message() -> None:
     event = parse_event(desk, webhook)
     assert event.key == f"zendesk:acme:{webhook.conversation_id}:first"
     assert event.occurred_at == datetime(2026, 11, 24, 9, 0, 0, 672717, UTC)
-    assert (event.account, event.conversation.customer.id) == ("acme", "844700001")
+    assert (event.account, event.customer.id) == ("acme", "844700001")
 
 
 def test_a_later_comment_is_triaged_if_the_event_is_enabled(api: Api) -> None:
@@ -492,6 +492,12 @@ def test_an_old_template_identifies_the_message_by_the_time_of_the_change(caplog
     webhook = desk.fake.customer_writes("Hello")
     assert parse_event(desk, rewrite(desk, webhook, comment_id=None)).message_id == "2026-11-24T09:00:00Z"
     assert caplog.text == ""
+
+
+def test_the_message_of_an_old_template_is_read_from_the_api(api: Api) -> None:
+    desk = ZendeskDesk(connection="trigger")
+    webhook = rewrite(desk, desk.fake.customer_writes("Hello"), comment_id=None)
+    assert collect_classified_texts(desk, api, webhook) == ["Hello"]
 
 
 def test_an_empty_comment_id_is_reported(caplog: pytest.LogCaptureFixture) -> None:

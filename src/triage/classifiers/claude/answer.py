@@ -19,6 +19,7 @@ from triage.policy import Bucket, Buckets
 _REFUSAL_CATEGORIES = frozenset({"bio", "cyber", "frontier_llm", "general_harms", "reasoning_extraction"})
 _LABEL_KEYS = ("label", "bucket", "category")  # in this order; the prompt asks for "label" and speaks of buckets
 _FENCE = "```"
+_VERSION = re.compile(r"(?:-\d{8})?")
 _NUMBER = re.compile(r"([+-]?\d{1,9}(?:\.\d{1,99})?)\s*(%?)")
 _MAX_REASON = 500  # characters
 _MAX_EXTRA = 200  # characters
@@ -44,15 +45,12 @@ class AnswerError(ClassifierError):
 
 
 def parse_verdict(
-    answer: Any, buckets: Buckets, extra: Mapping[str, str | Sequence[str]], customer_text: str = ""
+    answer: object, buckets: Buckets, extra: Mapping[str, str | Sequence[str]], customer_text: str = ""
 ) -> dict[str, Any]:
     """Return the content of a verdict from an answer of the Messages API.
 
-    The SDK validates nothing. It returns a `str` for a 200 response with HTML, a message whose fields are None for JSON
-    of another shape, and a text block without text for an unknown type of block.
-
     Args:
-        answer: The return value of `messages.create`.
+        answer: The parsed JSON of the response, which may have any shape.
         buckets: The buckets to choose from.
         extra: The further fields that were requested.
         customer_text: The text of the conversation. An object in prose that occurs in it is a quotation.
@@ -63,7 +61,7 @@ def parse_verdict(
     Raises:
         AnswerError: The answer contains no verdict.
     """
-    content: Any = getattr(answer, "content", None)
+    content = _get(answer, "content")
     if not isinstance(content, list | str):
         raise AnswerError("Claude's answer was not a message")
     blocks = [content] if isinstance(content, str) else cast("Sequence[Any]", content)
@@ -98,10 +96,10 @@ def join_texts(conversation: Conversation, examples: Sequence[Mapping[str, Any]]
 
 def parse_usage(answer: object) -> Usage:
     """Return the token counts of an answer. A missing or impossible count becomes 0."""
-    counts = getattr(answer, "usage", None)
+    counts = _get(answer, "usage")
 
     def get_count(name: str) -> int:
-        value = getattr(counts, name, None)
+        value = _get(counts, name)
         return value if type(value) is int and 0 < value < _MAX_TOKENS else 0
 
     return Usage(
@@ -114,9 +112,10 @@ def parse_usage(answer: object) -> Usage:
 
 def parse_model(answer: object, requested: str) -> str:
     """Return the model that answered: the requested one, or its dated version. Any other string is ignored."""
-    model = getattr(answer, "model", None)
-    is_version = isinstance(model, str) and re.fullmatch(rf"{re.escape(requested)}(?:-\d{{8}})?", model)
-    return str(model) if is_version else requested
+    model = _get(answer, "model")
+    if isinstance(model, str) and model.startswith(requested) and _VERSION.fullmatch(model, len(requested)):
+        return model
+    return requested
 
 
 def is_billed(answer: object) -> bool:
@@ -124,14 +123,14 @@ def is_billed(answer: object) -> bool:
 
     https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback
     """
-    return getattr(answer, "stop_reason", None) != "refusal" or parse_usage(answer).output_tokens > 0
+    return _get(answer, "stop_reason") != "refusal" or parse_usage(answer).output_tokens > 0
 
 
 def _check_stop_reason(answer: object) -> None:
     # Check this before the content: a refusal is a 200 response without content, or with text outside the schema.
-    match getattr(answer, "stop_reason", None):
+    match _get(answer, "stop_reason"):
         case "refusal":
-            category = getattr(getattr(answer, "stop_details", None), "category", None)
+            category = _get(_get(answer, "stop_details"), "category")
             is_known = isinstance(category, str) and category in _REFUSAL_CATEGORIES
             suffix = f" ({category})" if is_known else ""
             raise AnswerError(f"Claude refused to classify the message{suffix}", kind="refused")
@@ -145,13 +144,13 @@ def _check_stop_reason(answer: object) -> None:
 
 def _find_objects(blocks: Sequence[Any], label_keys: Sequence[str], customer_text: str) -> Iterator[dict[str, Any]]:
     """Yield the objects with a label. The input of a tool call takes precedence over the text around it."""
-    inputs = [getattr(block, "input", None) for block in blocks if _has_type(block, "tool_use")]
+    inputs = [_get(block, "input") for block in blocks if _get(block, "type") == "tool_use"]
     for value in inputs:
         values = _parse_text(value, customer_text) if isinstance(value, str) else [_normalize_keys(value)]
         yield from _find_labeled(values, label_keys)
     if inputs:
         return
-    candidates = [*blocks, *(getattr(block, "text", None) for block in blocks if _has_type(block, "text"))]
+    candidates = [*blocks, *(_get(block, "text") for block in blocks if _get(block, "type") == "text")]
     texts = [text for text in candidates if isinstance(text, str)]
     if not texts:
         raise AnswerError("Claude's answer contained no text")
@@ -159,8 +158,9 @@ def _find_objects(blocks: Sequence[Any], label_keys: Sequence[str], customer_tex
     yield from _find_labeled(_parse_text("".join(texts), customer_text), label_keys)
 
 
-def _has_type(block: object, name: str) -> bool:
-    return getattr(block, "type", None) == name
+def _get(value: object, name: str) -> Any:
+    """Return a field of an object, or None if there is none or the value is not an object."""
+    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
 
 
 def _parse_text(text: str, customer_text: str) -> list[Any]:
@@ -219,7 +219,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_merge_pairs)
 
 
 def _normalize_keys(value: Any) -> Any:
-    """Merge the keys of a value that the SDK has decoded, as the decoder does for text."""
+    """Merge the keys of a decoded value, as the decoder does for text."""
     match value:
         case dict():
             pairs = cast("dict[str, Any]", value).items()

@@ -20,7 +20,7 @@ from triage.classifiers.claude.answer import (
 from triage.classifiers.claude.client import Clients
 from triage.classifiers.claude.examples import find_examples
 from triage.classifiers.claude.failures import describe_failure, format_error_type
-from triage.classifiers.claude.request import build_request, hash_prompt
+from triage.classifiers.claude.request import Prompt
 from triage.classifiers.claude.sdk_log import hide_request
 from triage.classifiers.claude.settings import Settings
 from triage.errors import ClassifierError, ConfigurationError
@@ -89,14 +89,12 @@ class Batches:
             questions: The conversations, each with an id that is unique: up to 64 letters, digits, `-` and `_`.
             buckets: The buckets to choose from.
         """
+        prompt = Prompt(self._settings, self._model, buckets)
         chunk: list[dict[str, Any]] = []
         total = 0
         for custom_id, conversation in questions:
             examples = find_examples(self._settings.examples, conversation, buckets)
-            request = {
-                "custom_id": custom_id,
-                "params": build_request(self._settings, self._model, conversation, buckets, examples),
-            }
+            request = {"custom_id": custom_id, "params": prompt.build_request(conversation, examples)}
             size = len(json.dumps(request)) + _ENVELOPE_BYTES
             if chunk and (len(chunk) >= _MAX_REQUESTS or total + size > _MAX_BYTES):
                 yield chunk
@@ -160,8 +158,7 @@ class Batches:
         Raises:
             ClassifierError: The results are not available.
         """
-        request = build_request(self._settings, self._model, Conversation(id="1"), buckets)
-        prompt_version = hash_prompt(request, self._settings.examples)
+        prompt_version = Prompt(self._settings, self._model, buckets).hash()
 
         def read(batches: Any) -> dict[str, BatchAnswer]:
             answers: dict[str, BatchAnswer] = {}
@@ -208,7 +205,10 @@ class Batches:
         fields: dict[str, Any] = {"model": self._model.id, "cost_usd": 0.0, "prompt_version": version}
         match getattr(result, "type", None):
             case "succeeded":
-                return self._read_message(getattr(result, "message", None), conversation, buckets, fields)
+                message: Any = getattr(result, "message", None)
+                # The SDK's objects have the form of the JSON, whatever it is.
+                answer: object = message.to_dict(warnings=False) if hasattr(message, "to_dict") else message
+                return self._read_message(answer, conversation, buckets, fields)
             case "expired":
                 reason = "the batch expired before Claude answered"
             case "canceled":

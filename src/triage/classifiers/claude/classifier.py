@@ -22,11 +22,12 @@ from triage.classifiers.claude.examples import ExampleSource, find_examples
 from triage.classifiers.claude.failures import Failure, combine_failures, describe_failure
 from triage.classifiers.claude.features import Feature, find_rejected_features
 from triage.classifiers.claude.models import Price
-from triage.classifiers.claude.request import build_request, hash_prompt
+from triage.classifiers.claude.request import Prompt
 from triage.classifiers.claude.sdk_log import hide_request
 from triage.classifiers.claude.settings import ModelSettings, Settings, create_settings
 from triage.environment import unquote
 from triage.errors import ConfigurationError
+from triage.io.overload import report_overload
 from triage.io.ports import IO, AsyncIO, SyncIO, run
 from triage.io.retry import RetryPolicy
 from triage.log import get_logger
@@ -119,6 +120,7 @@ class Claude(Classifier):
         self._clients = Clients(api_key, client, async_client)
         self._clock: Callable[[], float] = time.monotonic
         self._rejected: dict[tuple[bool, str], frozenset[Feature]] = {}
+        self._prompts: dict[tuple[str, frozenset[Feature]], Prompt] = {}
         self.priced = all(model.price is not None for model in self._settings.models)
 
     def __repr__(self) -> str:
@@ -166,6 +168,7 @@ class Claude(Classifier):
             get_client=get_client,
             clock=self._clock,
             rejected=self._rejected,
+            prompts=self._prompts,
         )
 
     def build_request(self, conversation: Conversation, buckets: Buckets) -> dict[str, Any]:
@@ -176,7 +179,7 @@ class Claude(Classifier):
             buckets: The buckets to choose from.
         """
         examples = find_examples(self._settings.examples, conversation, buckets)
-        return build_request(self._settings, self._settings.models[0], conversation, buckets, examples)
+        return Prompt(self._settings, self._settings.models[0], buckets).build_request(conversation, examples)
 
     @property
     def batches(self) -> Batches:
@@ -264,6 +267,7 @@ class _Query:
     """The state of the calls to one model."""
 
     model: ModelSettings
+    prompt: Prompt
     request: dict[str, Any]
     failed_calls: int = 0
     was_truncated: bool = False
@@ -282,6 +286,8 @@ class _Classification:
     rejected: dict[tuple[bool, str], frozenset[Feature]]
     """The features that the API has rejected, for the sync and the async client and by model. Two threads that discover
     a rejection at the same time may overwrite each other's entry; the feature is then rejected once more."""
+    prompts: dict[tuple[str, frozenset[Feature]], Prompt]
+    """The most recent prompts by model and features that are left out."""
 
     def __post_init__(self) -> None:
         self._started = self.clock()
@@ -318,9 +324,14 @@ class _Classification:
 
     def _create_query(self, model: ModelSettings) -> _Query:
         self._model = model.id
-        rejected = self._get_rejected(model)
-        request = build_request(self.settings, model, self.conversation, self.buckets, self._examples, rejected)
-        return _Query(model=model, request=request)
+        prompt = self._get_prompt(model, self._get_rejected(model))
+        return _Query(model=model, prompt=prompt, request=prompt.build_request(self.conversation, self._examples))
+
+    def _get_prompt(self, model: ModelSettings, left_out: frozenset[Feature]) -> Prompt:
+        prompt = self.prompts.get((model.id, left_out))
+        if prompt is None or prompt.buckets is not self.buckets:
+            prompt = self.prompts[model.id, left_out] = Prompt(self.settings, model, self.buckets, left_out)
+        return prompt
 
     async def _ask(self, query: _Query) -> Verdict | Failure:
         """Call a model until there is a verdict, it fails for good, or its time is up."""
@@ -328,12 +339,12 @@ class _Classification:
         while (remaining := end - self._get_elapsed()) > 0:
             rejected: frozenset[Feature] = frozenset()
             try:
-                answer = await self._call(query, remaining)
+                answer, request_id = await self._call(query, remaining)
             except Exception as error:  # noqa: BLE001 - clients of other platforms raise errors of other packages
                 rejected = self._find_rejected(query, error)
                 failure = describe_failure(error)
             else:
-                result = self._evaluate(query, answer)
+                result = self._evaluate(query, answer, request_id)
                 if result is None:
                     continue
                 return result
@@ -341,6 +352,8 @@ class _Classification:
             if rejected:
                 self._leave_out(query, rejected)
                 continue
+            if failure.is_transient:
+                report_overload()
             query.failed_calls += 1
             delay = self._get_delay(query, failure, end)
             if delay is None:
@@ -348,8 +361,12 @@ class _Classification:
             await self.io.sleep(delay)
         return Failure(reason=f"Claude did not respond within {end:g} s", is_transient=True)
 
-    async def _call(self, query: _Query, remaining: float) -> object:
-        """Call the API once. The limit applies to the whole call."""
+    async def _call(self, query: _Query, remaining: float) -> tuple[object, str | None]:
+        """Call the API once, and return the parsed JSON of its answer and the id of the request.
+
+        The SDK's own objects would take longer to create than all else that it does. The limit applies to the whole
+        call.
+        """
         client = self.get_client()
         timeout, limit = limit_attempt(
             client,
@@ -357,10 +374,10 @@ class _Classification:
             default=self.settings.default_attempt_timeout,
             remaining=remaining,
         )
-        create = partial(client.messages.create, **query.request, timeout=timeout)
+        create = partial(client.messages.with_raw_response.create, **query.request, timeout=timeout)
         with hide_request():
-            answer: object = await self.io.call(create, limit=limit)
-        return answer
+            response = (await self.io.call(create, limit=limit)).http_response
+        return response.json(), response.headers.get("request-id")
 
     def _get_elapsed(self) -> float:
         return self.clock() - self._started
@@ -384,9 +401,10 @@ class _Classification:
         model = query.model
         logger.warning("requests to %s omit %s, which its API rejects", model.id, ", ".join(sorted(features)))
         self.rejected[self.io.is_async, model.id] = self._get_rejected(model) | features
-        query.request = self._create_query(model).request
+        other = self._create_query(model)
+        query.prompt, query.request = other.prompt, other.request
 
-    def _evaluate(self, query: _Query, answer: object) -> Verdict | Failure | None:
+    def _evaluate(self, query: _Query, answer: object, request_id: str | None) -> Verdict | Failure | None:
         """Return the verdict for an answer, or None to ask again, once, with a higher `max_tokens`."""
         self._count(query.model, answer)
         try:
@@ -397,7 +415,7 @@ class _Classification:
                 query.was_truncated = True
                 query.request["max_tokens"] *= 2
                 return None
-            return Failure(reason=str(error), request_id=getattr(answer, "_request_id", None), kind=error.kind)
+            return Failure(reason=str(error), request_id=request_id, kind=error.kind)
         return self._build_verdict(query, **content)
 
     def _count(self, model: ModelSettings, answer: object) -> None:
@@ -416,7 +434,7 @@ class _Classification:
             usage=self._usage,
             cost_usd=self._cost,
             latency=self._get_elapsed(),
-            prompt_version=hash_prompt(query.request, self.settings.examples),
+            prompt_version=query.prompt.hash(),
         )
 
     def _fall_back(self, query: _Query, failure: Failure) -> Verdict:

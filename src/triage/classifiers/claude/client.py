@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar, cast
 
 from triage.environment import read_variable
 from triage.errors import ConfigurationError, describe_location
-from triage.io.clients import OnDemand, PerLoop
+from triage.io.clients import OnDemand, PerLoop, is_loop_running
 from triage.io.failures import build_client_error, check_network_variables
 
 if TYPE_CHECKING:
@@ -50,17 +50,6 @@ SyncOption: TypeAlias = SyncClient | Callable[[], SyncClient] | None
 AsyncOption: TypeAlias = AsyncClient | Callable[[], AsyncClient] | None
 
 _EXPECTED = {"client": ("anthropic.Anthropic", "__enter__"), "async_client": ("anthropic.AsyncAnthropic", "__aenter__")}
-
-_REHEARSAL = {
-    "id": "msg_1",
-    "type": "message",
-    "role": "assistant",
-    "model": "rehearsal",
-    "content": [{"type": "text", "text": "{}"}],
-    "stop_reason": "end_turn",
-    "stop_sequence": None,
-    "usage": {"input_tokens": 1, "output_tokens": 1},
-}
 
 _CLIENT = "Claude's client"
 
@@ -138,7 +127,12 @@ class Clients:
             self._created_client.get()
         if self._user_async_client is None and not self.is_sync_only:
             self._created_async_client.warm_up()
-        _rehearse()
+        from triage.classifiers.claude import rehearsal
+
+        if is_loop_running() and not self.is_sync_only:
+            rehearsal.rehearse_async()
+        else:
+            rehearsal.rehearse()
 
     def close(self) -> None:
         """Close the sync client if it was created here."""
@@ -186,22 +180,6 @@ class Clients:
             "max_retries": 0,
             "open_telemetry": {"traces": {"content_mode": "metadata_only"}},
         }
-
-
-def _rehearse() -> None:
-    """Make a call that never leaves the process, because the SDK's first call imports modules and builds parsers."""
-    import anthropic
-    import httpx2
-    from opentelemetry.trace import NoOpTracerProvider
-
-    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, json=_REHEARSAL))
-    with anthropic.Anthropic(
-        api_key="rehearsal",
-        base_url="http://rehearsal.invalid",
-        http_client=httpx2.Client(transport=transport),
-        open_telemetry={"tracer_provider": NoOpTracerProvider()},  # no span of this call is exported
-    ) as client:
-        client.messages.create(model="rehearsal", max_tokens=1, messages=[{"role": "user", "content": "rehearsal"}])
 
 
 def limit_attempt(
