@@ -699,7 +699,6 @@ def test_purge_removes_fewer_events_at_a_time_if_that_takes_long(
         return limit if seconds else 0
 
     monkeypatch.setattr(table_inbox, "_purge_batch", remove)
-    monkeypatch.setattr(table_inbox, "_purge_seconds", 0.01)
     monkeypatch.setattr("triage.inbox.table.time", SimpleNamespace(monotonic=lambda: now, sleep=lambda _: None))
     assert table_inbox.purge(0) == 130
     assert limits == [100, 10, 20, 100]

@@ -183,7 +183,6 @@ class PostgresInbox(TableInbox):
 
     _lock_rows = "FOR UPDATE SKIP LOCKED"
     _patience = _PATIENCE
-    _purge_seconds = 0.1  # nobody waits for the locks of finished events
 
     def __init__(
         self,

@@ -41,6 +41,7 @@ M = TypeVar("M", bound=BaseModel)
 _BATCH = 100
 """How many events one transaction removes or searches at most, so that no delivery waits for it for long."""
 _SMALLEST_BATCH = 10
+_BATCH_SECONDS = 0.01  # seconds that a transaction of a purge should take
 _LONGEST_PAUSE = 1.0  # seconds between two of them
 _MOST_BLOCKED = 200  # how many events a lease reads that wait for an earlier one of their conversation
 _SHORTEST_KEPT = 24 * 3600.0  # seconds; help desks repeat deliveries, and limits count the messages of a day
@@ -61,8 +62,6 @@ class TableInbox(Inbox):
 
     _patience = float("inf")
     """Seconds after which a thread no longer waits for one that is writing, if the database allows several writers."""
-    _purge_seconds = 0.01
-    """Seconds that a transaction of a purge should take, because all others wait for it."""
 
     def __init__(self, name: str, clock: Callable[[], float], keep: Duration | None) -> None:
         self._name = name
@@ -275,7 +274,7 @@ class TableInbox(Inbox):
             self._tidy()
             # Let others write for as long as they had to wait, which depends on the disk and on what else it does.
             time.sleep(min(seconds, _LONGEST_PAUSE))
-            fitting = limit * self._purge_seconds / max(seconds, 0.001)
+            fitting = limit * _BATCH_SECONDS / max(seconds, 0.001)
             limit = round(min(max(fitting, _SMALLEST_BATCH), _BATCH))
 
     def _tidy(self) -> None:
