@@ -200,7 +200,7 @@ def work(
     with make_router(template, location, journal) as router:
         ready.wait()
         started = time.process_time()
-        with Worker(router, concurrency=32):
+        with Worker(router):
             done.wait()
         cpu.put(time.process_time() - started)
 

@@ -32,6 +32,7 @@ HEARTBEAT = 20.0
 """Seconds between two heartbeats of a worker, at most."""
 
 _POLL = 1.0  # seconds between two polls of the inbox, for events that other processes stored or that became due
+_TIMER = 0.01  # seconds after which a timer shows how late the event loop is
 _LONGEST_SILENCE = 300.0  # seconds; none of our code blocks an event loop for as long, so it never returns
 _SPARE_THREADS = 4  # for the inbox, while every event occupies a thread
 
@@ -224,7 +225,7 @@ class Worker:
             stack.callback(_cancel_all, tasks)
             while not stopping.is_set():
                 woken.clear()
-                loop.call_soon(self._concurrency.record_lag, time.monotonic())
+                loop.call_later(_TIMER, self._concurrency.record_lag, time.monotonic() + _TIMER)
                 if not await self._start_due_events(woken, io):
                     with suppress(TimeoutError):
                         await asyncio.wait_for(woken.wait(), _POLL)

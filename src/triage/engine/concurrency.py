@@ -18,7 +18,7 @@ MOST_TEXT = 32 * 1024 * 1024
 
 _SHARE = 0.1  # of the newest value in a moving average
 _LONGEST_LAG = 0.1  # seconds
-_LAG_SHARE = 0.05  # of the duration of an event, which runs on the event loop about ten times
+_LAG_SHARE = 0.02  # of the duration of an event, which continues on the event loop about ten times
 
 
 class Concurrency:
@@ -65,10 +65,10 @@ class Concurrency:
         self._has_backlog = leased >= requested
 
     def record_lag(self, scheduled: float) -> None:
-        """Record when a callback of the event loop runs, which is late if the processor is busy.
+        """Record that a timer of the event loop has fired, which is late if the processor is busy.
 
         Args:
-            scheduled: When it was scheduled, on the clock.
+            scheduled: When it should have fired, on the clock.
         """
         self._lag += _SHARE * (self._clock() - scheduled - self._lag)
 

@@ -97,7 +97,7 @@ class StepRunner:
             return None
         allowed = tuple(action for action in result.step.actions if not explain(action, objections))
         # The outcome is unknown until the help desk confirms the step, so a crash must leave this behind.
-        step = Step(actions=allowed)
+        step = result.step if allowed == result.step.actions else Step(actions=allowed)
         self._set_result(number, StepResult(step=step, status="unknown"))
         await self._lease.record(self.ledger)
         return step
@@ -116,7 +116,8 @@ class StepRunner:
         self.warnings += performed.problems
         left_out = [rejection.action for rejection in performed.rejected]
         taken = tuple(action for action in step.actions if action not in left_out)
-        results = [StepResult(step=Step(actions=taken), status="done", detail="; ".join(performed.problems))]
+        taken_step = Step(actions=taken) if left_out else step
+        results = [StepResult(step=taken_step, status="done", detail="; ".join(performed.problems))]
         for action, reason in ((rejection.action, rejection.reason) for rejection in performed.rejected):
             detail = f"{action.type}: {reason}"
             results.append(StepResult(step=Step(actions=(action,)), status="rejected", detail=detail))
