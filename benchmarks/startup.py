@@ -1,8 +1,8 @@
 """Measure how long an application takes to start, and whether its first message takes longer than later ones.
 
-All figures are CPU time of fresh processes, which take turns. Byte code is compiled beforehand, as for an installed
-package. The first messages arrive after `router.warm_up()`, as many as `--messages` says, one after another; Claude and
-Intercom are fakes in another process.
+The figures are those of fresh processes, which take turns. Byte code is compiled beforehand, as for an installed
+package. The first messages arrive after `router.warm_up()`, as many as `--messages` says, one after another. Claude,
+which answers after 600 ms, and Intercom, which answers after 50 ms, are fakes in another process.
 
 Run it with `python benchmarks/startup.py`.
 """
@@ -20,12 +20,15 @@ import time
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from triage import Buckets, Router
 from triage.testing import FakeClaude, FakeIntercom, Webhook
 from triage.testing.claude import answer_by_rules
 from triage.vendors import Intercom
 
+CLAUDE_LATENCY = 0.6  # seconds
+DESK_LATENCY = 0.05  # seconds
 BASE = "from pydantic import BaseModel; import httpx"
 IMPORTS = {
     "pydantic and httpx": BASE,
@@ -47,8 +50,13 @@ def measure_import(statement: str, environment: Mapping[str, str]) -> float:
 
 def run_fakes(pipe: Connection, processes: int, messages: int) -> None:
     """Serve Claude and Intercom until the pipe is closed; send their settings and the webhooks of all processes."""
-    desk = FakeIntercom(rate_limit=None)
-    with FakeClaude(answer_by_rules).serve() as claude_url, desk.serve() as desk_url:
+    desk = FakeIntercom(rate_limit=None, latency=DESK_LATENCY)
+
+    def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+        time.sleep(CLAUDE_LATENCY)
+        return answer_by_rules(request)
+
+    with FakeClaude(answer).serve() as claude_url, desk.serve() as desk_url:
         webhooks = [
             [
                 desk.customer_writes(f"How do I export list {number}?", email=f"{run}-{number}@example.com")
@@ -61,17 +69,17 @@ def run_fakes(pipe: Connection, processes: int, messages: int) -> None:
 
 
 def handle(pipe: Connection, settings: Mapping[str, str], teams: Sequence[str], webhooks: Sequence[Webhook]) -> None:
-    """Handle webhooks one after another, and send the milliseconds of CPU time of each."""
+    """Handle webhooks one after another, and send the milliseconds of each: elapsed, and of CPU time."""
 
-    async def run() -> list[float]:
+    async def run() -> list[tuple[float, float]]:
         buckets = Buckets.default(dict(zip(("urgent", "billing", "general"), teams, strict=True)))
         router = Router(Intercom(**settings), buckets=buckets)  # type: ignore[arg-type]  # mypy sees one type for all
         router.warm_up()
-        times: list[float] = []
+        times: list[tuple[float, float]] = []
         for webhook in webhooks:
-            started = time.process_time()
+            started, cpu = time.perf_counter(), time.process_time()
             response = await router.handle_async(webhook.body, webhook.headers)
-            times.append((time.process_time() - started) * 1000)
+            times.append(((time.perf_counter() - started) * 1000, (time.process_time() - cpu) * 1000))
             if response.outcome.status != "routed":
                 sys.exit(f"a message was not routed: {response.outcome}")
         await router.aclose()
@@ -80,15 +88,15 @@ def handle(pipe: Connection, settings: Mapping[str, str], teams: Sequence[str], 
     pipe.send(asyncio.run(run()))
 
 
-def measure_messages(processes: int, messages: int) -> list[list[float]]:
-    """Return the milliseconds of CPU time of the messages of each process."""
+def measure_messages(processes: int, messages: int) -> list[list[tuple[float, float]]]:
+    """Return the milliseconds of the messages of each process: elapsed, and of CPU time."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     fakes = context.Process(target=run_fakes, args=(theirs, processes, messages))
     fakes.start()
     claude_url, settings, teams, webhooks = ours.recv()
     os.environ.update(ANTHROPIC_BASE_URL=claude_url, ANTHROPIC_API_KEY="sk-ant-benchmark")
-    times: list[list[float]] = []
+    times: list[list[tuple[float, float]]] = []
     for batch in webhooks:
         receiver, sender = context.Pipe()
         process = context.Process(target=handle, args=(sender, settings, list(teams), batch))
@@ -120,9 +128,10 @@ def main() -> None:
     for name, times in imports.items():
         print(f"{name:<28}{statistics.median(times):>6.0f} ms {statistics.median(times) / base:>6.2f} x")
     messages = measure_messages(options.runs, options.messages)
-    print("\nCPU time of a message after warm_up(), median\n")
+    print("\nA message after warm_up(), median\n")
     for number in range(options.messages):
-        print(f"message {number + 1:<20}{statistics.median(times[number] for times in messages):>6.1f} ms")
+        elapsed, cpu = (statistics.median(times[number][kind] for times in messages) for kind in (0, 1))
+        print(f"message {number + 1:<20}{elapsed:>6.0f} ms {cpu:>6.1f} ms of CPU time")
 
 
 if __name__ == "__main__":
