@@ -67,7 +67,7 @@ class CallThread:
         self._loop = asyncio.get_running_loop()
         self._collected: list[_Call] = []
         self._waiting: queue.SimpleQueue[list[_Call]] = queue.SimpleQueue()
-        self._stopped = self._loop.create_future()
+        self._stopped = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="triage-inbox", daemon=True)
         self._thread.start()
 
@@ -88,7 +88,7 @@ class CallThread:
         """Wait until all calls were made, and end the thread."""
         self._hand_over()
         self._waiting.put([])
-        await self._stopped
+        await self._stopped.wait()
 
     def _hand_over(self) -> None:
         if self._collected:
@@ -105,7 +105,7 @@ class CallThread:
             with suppress(RuntimeError):  # the loop is already closed
                 self._loop.call_soon_threadsafe(self._settle, calls)
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._stopped.set_result, None)
+            self._loop.call_soon_threadsafe(self._stopped.set)
 
     def _take_all(self) -> list[_Call]:
         """Wait for calls and return all that wait; none if the thread should end."""
