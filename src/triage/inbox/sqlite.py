@@ -205,6 +205,7 @@ class SQLiteInbox(TableInbox, RunsTogether):
         connection = self._joined.connection
         if connection is None:
             return super()._execute(sql, values)
+        # One of the functions of `run_together` is running in this thread, within a transaction.
         try:
             return _run_sql(connection, sql, values)
         except sqlite3.Error as err:
@@ -218,6 +219,7 @@ class SQLiteInbox(TableInbox, RunsTogether):
         return [self._execute(statement.sql, statement.values) for statement in statements]
 
     def _apply(self, connection: sqlite3.Connection, statement: Statement) -> Result:
+        """Run a statement, or the functions of a batch until one of their statements fails."""
         if not isinstance(statement, _Batch):
             return _run_sql(connection, statement.sql, statement.values)
         joined = self._joined
