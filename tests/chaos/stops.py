@@ -12,7 +12,7 @@ from typing_extensions import override
 from tests.chaos.children import Child, wait_until
 from tests.chaos.inboxes import CALL_BOUNDARIES, WORKER_BOUNDARIES, Boundary, ChaosInbox
 from tests.chaos.run import LATER, Run
-from triage import Worker
+from triage import ConfigurationError, Worker
 
 _PATIENCE = 10.0  # seconds for which a worker stays stopped at most after its lease has expired
 
@@ -51,6 +51,12 @@ class StopRun(Run):
 
     def _take_over(self, victim: Child) -> None:
         """Let another worker take over from a stopped one, and continue that."""
+        try:
+            self.open_inbox(clock=self.clock).close()
+        except ConfigurationError:  # it was stopped while it opened the file of SQLite, so nobody else can open it
+            victim.resume()
+            self.reap(victim)
+            return
         attempts = {entry.key: entry.attempts for entry in self.list_entries() if entry.state == "leased"}
         time.sleep(self.lease)
         survivor = self.fork("worker", None, 0, self.work)
