@@ -1,7 +1,7 @@
 """How much is measured: everything for the documentation, less for a quick look, and almost nothing for a test."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.speed.receivers import DESKS
 from benchmarks.speed.variants import TUTORIAL, VARIANTS, Variant
@@ -54,19 +54,16 @@ _FULL = Scale(
     desks=tuple(DESKS),
     profile_seconds=3,
 )
-_QUICK = Scale(
+_QUICK = replace(
+    _FULL,
     variants=tuple(variant for variant in VARIANTS if variant.in_flight == 200 or variant is TUTORIAL),
     rounds=1,
     seconds=2,
     tutorial=10,
-    claude_latency=0.6,
-    desk_latency=0.05,
-    exchanges=2_000,
     memory=(200, 1_000),
     memory_seconds=10,
     calls=100,
     batch_seconds=0.05,
-    desks=tuple(DESKS),
     profile_seconds=0.5,
 )
 _TINY = Scale(

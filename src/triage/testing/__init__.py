@@ -1,7 +1,8 @@
 """Fake help desks, a fake of Claude's API, signed webhooks and faults, for tests of your own setup."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from triage.lazy import import_on_access
 
 if TYPE_CHECKING:
     from triage.testing.claude import FakeClaude
@@ -68,14 +69,7 @@ _MODULES = {
     "faults": ("FaultyInbox", "InboxCall", "InboxFault", "SkewedClock", "exhaust_rate_limit", "shuffle_deliveries"),
     "webhooks": ("VendorName", "WebhookKind", "create_webhook"),
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 if not TYPE_CHECKING:  # otherwise type checkers would accept any name
-
-    def __getattr__(name: str) -> object:
-        """Import a name on first access, because pytest imports this package in every run, for its plugin."""
-        if name not in _MODULE_OF:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-        globals()[name] = value
-        return value
+    # On first access, because pytest imports this package in every run, for its plugin.
+    __getattr__ = import_on_access(__name__, _MODULES)

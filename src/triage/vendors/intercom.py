@@ -348,7 +348,7 @@ class Intercom(HelpDesk):
                 return part.is_redacted or bool(part.body or part.attachments)
         if first is None or event.kind != "created":
             return False
-        news = _read_news(event.raw, event.kind, event.event_id, is_ticket=event.conversation_id.startswith(TICKET))
+        news = _read_news_again(event)
         shown = [
             part for part, role in self._list_written(news.item, news.names) if role == "customer" or not part.is_blank
         ]
@@ -359,7 +359,7 @@ class Intercom(HelpDesk):
 
     def read_delivery(self, event: Event) -> Conversation:
         """Return the conversation that the notification shows: all of it, or the new part of an old one."""
-        news = _read_news(event.raw, event.kind, event.event_id, is_ticket=event.conversation_id.startswith(TICKET))
+        news = _read_news_again(event)
         return self._translate(news.item, is_continued=event.kind == "replied", new=news.names)
 
     async def read(self, conversation_id: str, send: Send) -> Conversation:
@@ -623,6 +623,12 @@ def _read_news(body: bytes, kind: Kind, event_id: str | None, *, is_ticket: bool
     """
     model: type[Notification | TicketNotification] = TicketNotification if is_ticket else Notification
     return model.parse_body(body, event_id=event_id).find_news(kind)
+
+
+def _read_news_again(event: Event) -> News:
+    """Read what the notification of an event is about."""
+    is_ticket = event.conversation_id.startswith(TICKET)
+    return _read_news(event.raw, event.kind, event.event_id, is_ticket=is_ticket)
 
 
 def _find_customer(written: Iterable[tuple[Part, Role]]) -> Customer | None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import httpx
 
+from tests.helpers.clock import Clock
 from triage import (
     Assign,
     Buckets,
@@ -30,16 +31,6 @@ from triage.vendors.base import Vendor
 __all__ = ["BASE_URL", "NOW", "Clock", "Desk", "Vector", "by_name"]
 
 BASE_URL = "http://desk.example.com"
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def by_name(text: str) -> str:

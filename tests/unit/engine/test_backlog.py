@@ -2,19 +2,12 @@
 
 import pytest
 
+from tests.helpers.clock import Clock
 from tests.helpers.events import build_event, lease_one
 from triage import Outcome
 from triage.engine.backlog import BacklogWatch
 from triage.inbox import MemoryInbox
 from triage.testing import FaultyInbox
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.helpers.clock import Clock
 from triage import InboxError
 from triage.engine.breaker import CircuitBreaker
 from triage.inbox import MemoryInbox
@@ -10,14 +11,6 @@ from triage.io.ports import SyncIO, run
 from triage.models import BreakerHealth
 
 IO = SyncIO()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def create(clock: Clock, inbox: Inbox | None = None, failures: int = 2) -> CircuitBreaker:

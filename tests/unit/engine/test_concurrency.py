@@ -2,15 +2,8 @@
 
 import pytest
 
+from tests.helpers.clock import Clock
 from triage.engine.concurrency import INITIAL, MOST, MOST_TEXT, Concurrency
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from tests.helpers.clock import Clock
 from triage.io import pooled_transport
 from triage.io.pooled_transport import IDLE_LIMIT, PooledTransport
 
@@ -48,15 +49,6 @@ def pools(monkeypatch: pytest.MonkeyPatch) -> list[Pool]:
     monkeypatch.setattr(httpx2, "AsyncHTTPTransport", Pool)
     Pool.created = []
     return Pool.created
-
-
-class Clock:
-    """A clock that a test sets."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def make_transport(connections: int = 6, clock: Clock | None = None) -> PooledTransport:
