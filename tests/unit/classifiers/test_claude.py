@@ -515,6 +515,18 @@ def test_clients_of_closed_event_loops_are_garbage_collected_without_errors(
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
+def test_warming_up_logs_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    """Its calls never leave the process, so a record of them would be wrong."""
+
+    async def warm_up() -> None:
+        Claude(api_key="k").warm_up()
+
+    caplog.set_level(logging.DEBUG)
+    Claude(api_key="k").warm_up()
+    asyncio.run(warm_up())
+    assert not [record for record in caplog.records if record.name.startswith(("anthropic", "httpx2"))]
+
+
 def test_warming_up_makes_no_call_but_reports_a_missing_key(fake: FakeClaude) -> None:
     claude = Claude(api_key="k")
     claude.warm_up()

@@ -7,6 +7,7 @@ import anthropic
 import httpx2
 from opentelemetry.trace import NoOpTracerProvider
 
+from triage.classifiers.claude.sdk_log import drop_records
 from triage.io.threads import start_call
 
 _REQUEST: dict[str, Any] = {
@@ -28,7 +29,8 @@ _ANSWER = {
 
 def rehearse() -> None:
     """Make a call with a sync client."""
-    with anthropic.Anthropic(**_options(), http_client=httpx2.Client(transport=_transport())) as client:
+    http_client = httpx2.Client(transport=_transport())
+    with drop_records(), anthropic.Anthropic(**_options(), http_client=http_client) as client:
         client.messages.with_raw_response.create(**_REQUEST)
 
 
@@ -37,8 +39,9 @@ def rehearse_async() -> None:
 
     async def call() -> None:
         http_client = httpx2.AsyncClient(transport=_transport())
-        async with anthropic.AsyncAnthropic(**_options(), http_client=http_client) as client:
-            await client.messages.with_raw_response.create(**_REQUEST)
+        with drop_records():
+            async with anthropic.AsyncAnthropic(**_options(), http_client=http_client) as client:
+                await client.messages.with_raw_response.create(**_REQUEST)
 
     start_call(lambda: asyncio.run(call())).result()
 

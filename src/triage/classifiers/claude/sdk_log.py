@@ -1,7 +1,8 @@
-"""Keep customer text out of the log of Anthropic's SDK, which writes whole requests at the level DEBUG.
+"""Keep customer text and calls that never happen out of the log of Anthropic's SDK.
 
-An operator who sets the root logger to DEBUG to look for a fault does not expect that. Only the requests that this
-library makes are changed: those of the application belong to the application.
+At the level DEBUG, the SDK writes whole requests. An operator who sets the root logger to DEBUG to look for a fault
+does not expect that. Only the requests that this library makes are changed: those of the application belong to the
+application.
 """
 
 import logging
@@ -15,7 +16,9 @@ from typing_extensions import override
 _LOGGER = "anthropic._base_client"
 _SHOWN = ("method", "url", "timeout")
 
+_LOGGERS = (_LOGGER, "anthropic._response", "anthropic._legacy_response", "httpx2")
 _is_ours: ContextVar[bool] = ContextVar("triage_calls_claude", default=False)
+_is_rehearsal: ContextVar[bool] = ContextVar("triage_rehearses_claude", default=False)
 
 
 class _RequestFilter(logging.Filter):
@@ -29,7 +32,16 @@ class _RequestFilter(logging.Filter):
         return True
 
 
+class _RehearsalFilter(logging.Filter):
+    """Drops the records of calls that never leave the process."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _is_rehearsal.get()
+
+
 _FILTER = _RequestFilter()
+_REHEARSAL_FILTER = _RehearsalFilter()
 
 
 @contextmanager
@@ -41,3 +53,15 @@ def hide_request() -> Generator[None]:
         yield
     finally:
         _is_ours.reset(token)
+
+
+@contextmanager
+def drop_records() -> Generator[None]:
+    """Drop the records of calls that are made within this context, which would report requests that nobody receives."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_REHEARSAL_FILTER)
+    token = _is_rehearsal.set(True)
+    try:
+        yield
+    finally:
+        _is_rehearsal.reset(token)
