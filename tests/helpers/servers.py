@@ -142,11 +142,15 @@ class Postgres(Server):
     user = "postgres"
     _numbers = count(1)
 
-    def find(self) -> str | None:
+    @property
+    def path(self) -> str:
+        """The path on which the server's programs are, even if the distribution puts them elsewhere."""
         directories = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-        path = os.pathsep.join([os.environ.get("PATH", ""), *map(str, directories)])
-        # initdb is in the same directory as the server, even if the distribution puts neither on the path.
-        return shutil.which("initdb", path=path)
+        return os.pathsep.join([os.environ.get("PATH", ""), *map(str, directories)])
+
+    def find(self) -> str | None:
+        # initdb is in the same directory as the server.
+        return shutil.which("initdb", path=self.path)
 
     def prepare(self) -> None:
         assert self.binary is not None
@@ -260,6 +264,8 @@ class RabbitMQ(Server):
     def find(self) -> str | None:
         # Debian's wrapper on the path requires the user rabbitmq; the server does not.
         packaged = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+        if shutil.which("erl") is None:  # the server is a script that starts Erlang
+            return None
         return str(packaged) if packaged.exists() else shutil.which("rabbitmq-server")
 
     def prepare(self) -> None:

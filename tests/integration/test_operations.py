@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from tests.helpers.cli_project import APP, Project
 from tests.helpers.events import build_event
+from tests.helpers.missing import skip_without_tool
 from tests.helpers.paths import ROOT
 from tests.helpers.servers import Postgres
 from tests.unit.cli.conftest import project
@@ -112,7 +114,10 @@ def test_the_commands_for_postgresql_restore_the_tables(
     fill(inbox)
     inbox.close()
     (block,) = find_blocks("pg_dump")
-    output = run(block, project, {**environment, "TRIAGE_INBOX": url})
+    if shutil.which("pg_dump", path=postgres.path) is None:  # the server runs elsewhere
+        skip_without_tool("PostgreSQL")
+    path = os.pathsep.join([environment["PATH"], postgres.path])
+    output = run(block, project, {**environment, "PATH": path, "TRIAGE_INBOX": url})
     assert "finished 2" in output
     assert "planned  1" in output
 
