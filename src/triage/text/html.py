@@ -167,8 +167,8 @@ _LONG_NUMBER = re.compile("&#[0-9]{9,};?")
 _PARAGRAPHS = frozenset({"blockquote", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "p", "pre", "table"})
 _LISTS = frozenset({"ol", "ul"})
 _LINES = frozenset(
-    """address article aside body caption center dd div dt figcaption figure footer form header li main nav ol option
-    section tr ul""".split()
+    "address article aside body caption center dd div dt figcaption figure footer form "  # noqa: SIM905 - short
+    "header li main nav ol option section tr ul".split()
 )
 
 # Marks that mail programs leave, in any language: values of class, id and name. Outlook writes "x_" before the marks in
