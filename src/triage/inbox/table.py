@@ -468,7 +468,7 @@ def _parse_event(event: str, body: bytes) -> Event:
     Raises:
         ValueError: Another version wrote it.
     """
-    data = pydantic_core.from_json(event)
+    data = pydantic_core.from_json(event, cache_strings="keys")
     return Event.model_validate({**data, "raw": body} if isinstance(data, dict) else data)
 
 

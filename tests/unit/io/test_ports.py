@@ -102,7 +102,11 @@ def test_async_io_passes_the_gate_after_each_call_and_keeps_the_result() -> None
             looks.append("answered")
             return "answer"
 
-        io = AsyncIO(gate=Gate(lambda: bool(looks.append("looked")), step=0))
+        def is_busy() -> bool:
+            looks.append("looked")
+            return False
+
+        io = AsyncIO(gate=Gate(is_busy, step=0))
         assert await io.call(answer, limit=20) == "answer"
         assert await io.run_blocking(str, 7) == "7"
         assert await io.run_storage(str, 8) == "8"
