@@ -14,14 +14,13 @@ from typing import Any, Self
 from triage.engine.attempt import ATTEMPTS, Attempt
 from triage.engine.concurrency import Concurrency
 from triage.engine.observe import build_fields
-from triage.engine.storage import call_inbox
+from triage.engine.storage import call_inbox, create_together
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
-from triage.inbox.base import Inbox, RunsTogether
+from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork, will_fork_without_hooks
 from triage.io.loops import require_asyncio, run_in_thread
 from triage.io.overload import listen_for_overload
 from triage.io.ports import AsyncIO, SyncIO, run
-from triage.io.together import Together
 from triage.log import bind_fields, get_logger
 from triage.models import Job, WorkerHealth
 from triage.router import Router
@@ -219,7 +218,7 @@ class Worker:
             # Nobody else can close the connections of the user's classifier on this event loop.
             stack.push_async_callback(self._router.classifier.leave_loop)
             stack.push_async_callback(self._router.aclose)
-            io = AsyncIO(Together(self._inbox.run_together) if isinstance(self._inbox, RunsTogether) else None)
+            io = AsyncIO(create_together(self._inbox))
             heartbeat = _Heartbeat(self._inbox, self._router.name, tasks, self._lease)
             stack.callback(heartbeat.stop)
             stack.callback(_cancel_all, tasks)
