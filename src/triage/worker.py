@@ -326,8 +326,9 @@ class _Heartbeat:
         self._stopping.set()
 
     def _run(self) -> None:
-        self._beat()
-        while not self._stopping.wait(min(self._lease / 3, HEARTBEAT)):
+        interval = min(self._lease / 3, HEARTBEAT)
+        succeeded = self._beat()
+        while not self._stopping.wait(interval if succeeded else min(interval, _POLL)):
             with suppress(RuntimeError):  # the loop is already closed
                 self._loop.call_soon_threadsafe(self._answer)
             silence = time.monotonic() - self._answered_at
@@ -338,17 +339,21 @@ class _Heartbeat:
                     silence,
                 )
             else:
-                self._beat()
+                succeeded = self._beat()
 
-    def _beat(self) -> None:
+    def _beat(self) -> bool:
+        """Write to the inbox; return whether that succeeded."""
         try:
-            self._inbox.record_heartbeat(self._owner)
             attempts = list(self._tasks.values())  # `list` copies at once
             self._inbox.extend([attempt.job for attempt in attempts], self._lease)
+            self._inbox.record_heartbeat(self._owner)
         except InboxError as err:
             logger.error("the worker cannot extend its leases: %s", str(err))  # noqa: TRY400 - a traceback adds nothing
         except Exception as err:  # noqa: BLE001 - the next heartbeat may succeed
             logger.error("the worker cannot extend its leases: %s", describe_location(err))  # noqa: TRY400
+        else:
+            return True
+        return False
 
     def _answer(self) -> None:
         self._answered_at = time.monotonic()

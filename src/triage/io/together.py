@@ -77,10 +77,11 @@ class Together:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        # While there may be another batch, calls only wait until the next one begins, which takes as many as it can.
-        if len(self._tasks) < self._batches and len(self._waiting) % self._batch_size == 0:
-            self._tasks.add(loop.create_task(self._run()))
         self._waiting.append(_Call(partial(contextvars.copy_context().run, function, *args), future))
+        # A large batch is cheaper for each of its calls than a small one, so a second one begins only once it is full.
+        is_full = len(self._waiting) % self._batch_size == 0
+        if not self._tasks or (is_full and len(self._tasks) < self._batches):
+            self._tasks.add(loop.create_task(self._run()))
         return await future
 
     async def _run(self) -> None:
