@@ -431,8 +431,8 @@ class TableInbox(Inbox, RunsTogether):
         return self._run(query, **values)[0]
 
     def _run(self, query: str, **values: Any) -> Result:
-        """Run a statement of `queries.sql`; return the rows and the number of changed rows. Changes are committed."""
-        return self._execute_statement(self._build_statement(query, values))
+        """Run a statement of `queries.sql`; return the rows and the number of changed rows."""
+        return self._execute(self._queries[query], values | {"now": self._clock()})
 
     def _run_each(self, query: str, parameters: Sequence[Mapping[str, Any]]) -> int:
         """Run a statement with each of several sets of parameters; return the number of changed rows."""
@@ -446,18 +446,16 @@ class TableInbox(Inbox, RunsTogether):
             changed += sum(number for _, number in results)
         return changed
 
-    def _build_statement(self, query: str, values: Mapping[str, Any]) -> Statement:
-        """Return a statement of `queries.sql` with its parameters."""
-        return Statement(self._queries[query], {**values, "now": self._clock()}, time.monotonic() + self._timeout)
-
     def _execute(self, sql: str, values: Mapping[str, Any]) -> Result:
-        """Run another statement; return the rows and the number of changed rows. Changes are committed."""
-        return self._execute_statement(Statement(sql, values, time.monotonic() + self._timeout))
-
-    def _execute_statement(self, statement: Statement) -> Result:
+        """Run a statement; return the rows and the number of changed rows. Changes are committed."""
+        statement = Statement(sql, values, time.monotonic() + self._timeout)
         if self._joined.is_open:
             return self._joined.run(statement)
-        return self._group.run(statement) if statement.sql.startswith(_CHANGES) else self._execute_alone(statement)
+        return self._group.run(statement) if sql.startswith(_CHANGES) else self._execute_alone(statement)
+
+    def _build_statement(self, query: str, values: Mapping[str, Any]) -> Statement:
+        """Build a statement of `queries.sql`."""
+        return Statement(self._queries[query], {**values, "now": self._clock()}, time.monotonic() + self._timeout)
 
 
 def _parse_keep(keep: Duration, where: str) -> float:
