@@ -75,11 +75,15 @@ class Run:
         )
 
     def measure_memory(self) -> list[str]:
-        """Read the memory of an inline and of a durable application, with the best client, and return the section."""
+        """Read the memory of an inline and of a durable application, and return the section.
+
+        Each is the last variant of its kind: with the best client, and with a concurrency that does not adapt. With one
+        that adapts, the memory would also show how far it has risen.
+        """
         pin(self._cores.driver)
         scale, readings = self._scale, dict[Variant, Sequence[Reading]]()
         for mode in ("inline", "durable"):
-            *_, variant = [variant for variant in self._variants if variant.mode == mode and not variant.concurrency]
+            *_, variant = [variant for variant in self._variants if variant.mode == mode]
             _report_progress(f"memory: {variant.name}")
             readings[variant] = asyncio.run(self._bench.read_memory(variant, scale.memory, scale.memory_seconds))
         return format_memory(readings, scale.memory_seconds)

@@ -125,7 +125,8 @@ def format_memory(readings: Mapping[Variant, Sequence[Reading]], seconds: float)
         *_wrap(
             f"""
             The resident memory of one process after two numbers of routed webhooks, or after fewer if the second
-            number takes longer than {seconds:.0f} s. Here, Claude and the help desk answer at once.
+            number takes longer than {seconds:.0f} s. Here, Claude and the help desk answer at once. The concurrency of
+            the worker is the highest to which it adapts, because each event in progress occupies memory.
             """
         ),
         "",

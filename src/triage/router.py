@@ -18,6 +18,7 @@ from triage import policy
 from triage.actions import Action, Run
 from triage.classifiers.adapt import as_classifier
 from triage.classifiers.base import Classifier, ClassifierLike
+from triage.engine import arrivals
 from triage.engine.attempt import ATTEMPTS, process
 from triage.engine.backlog import BacklogWatch
 from triage.engine.clients import AsyncHttpOption, HttpClients, HttpOption
@@ -377,9 +378,10 @@ class Router:
             TypeError: `raw_body` is not bytes.
             ConfigurationError: The classifier is async only.
         """
-        received = self.receive(raw_body, headers)
         if self.inbox is not None:
-            return self._store(self.inbox, received, raw_body)
+            with arrivals.receive():
+                return self._store(self.inbox, raw_body, headers)
+        received = self.receive(raw_body, headers)
         if received.event is None:
             return received
         return self._respond(run(process(self.engine, received.event, SyncIO(), 1)))
@@ -393,7 +395,8 @@ class Router:
         """
         require_asyncio()
         if self.inbox is not None:
-            return await self._store_async(self.inbox, raw_body, headers)
+            with arrivals.receive():
+                return await self._store_async(self.inbox, raw_body, headers)
         received = await self._receive_async(raw_body, headers)
         if received.event is None:
             return received
@@ -516,10 +519,11 @@ class Router:
             # A thread may still store the event later. When it is delivered again, it is then a duplicate.
             return self._report_unstored(f"the inbox did not store the event within {_STORING:g} s", received)
 
-    def _store(self, inbox: Inbox, received: Received, body: bytes) -> WebhookResponse:
-        """Store a delivery before it is acknowledged, or answer 503 so that the help desk delivers it again."""
+    def _store(self, inbox: Inbox, raw_body: bytes, headers: Headers) -> WebhookResponse:
+        """Receive and store a delivery before it is acknowledged, or answer 503 so that it is delivered again."""
+        received = self.receive(raw_body, headers)
         try:
-            status = self._add(inbox, received, body)
+            status = self._add(inbox, received, raw_body)
         except InboxError as err:
             return self._report_unstored(str(err), received)
         return self._acknowledge(received, status)

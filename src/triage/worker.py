@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Self
 
+from triage.engine.arrivals import is_receiving
 from triage.engine.attempt import ATTEMPTS, Attempt
 from triage.engine.concurrency import Concurrency
 from triage.engine.observe import build_fields
@@ -18,6 +19,7 @@ from triage.engine.storage import call_inbox, create_together
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
 from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork, will_fork_without_hooks
+from triage.io.gate import Gate
 from triage.io.loops import require_asyncio, run_in_thread
 from triage.io.overload import listen_for_overload
 from triage.io.ports import AsyncIO, SyncIO, run
@@ -218,7 +220,8 @@ class Worker:
             # Nobody else can close the connections of the user's classifier on this event loop.
             stack.push_async_callback(self._router.classifier.leave_loop)
             stack.push_async_callback(self._router.aclose)
-            io = AsyncIO(create_together(self._inbox))
+            # A help desk waits for its acknowledgment, and nobody for the worker.
+            io = AsyncIO(create_together(self._inbox), Gate(is_receiving))
             heartbeat = _Heartbeat(self._inbox, self._router.name, tasks, self._lease)
             stack.callback(heartbeat.stop)
             stack.callback(_cancel_all, tasks)

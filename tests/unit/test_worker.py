@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -38,6 +38,7 @@ from triage import (
     Worker,
 )
 from triage.classifiers import Classifier
+from triage.engine import arrivals
 from triage.engine.attempt import Attempt
 from triage.errors import LeaseLost
 from triage.inbox import MemoryInbox
@@ -172,6 +173,27 @@ def test_a_worker_processes_the_events_of_an_inbox_in_memory(desk: Desk) -> None
         handle(Api("sync"), router, webhook)
         assert settled.wait(20)
     assert len(desk.fake.replies(webhook.conversation_id or "")) == 1
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_delivery_that_is_being_received_holds_a_worker_back_but_does_not_stop_it(
+    desk: Desk, inbox: WatchedInbox, kind: Literal["sync", "async"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[bool] = []
+
+    def is_receiving() -> bool:
+        looks.append(arrivals.is_receiving())
+        return looks[-1]
+
+    monkeypatch.setattr("triage.worker.is_receiving", is_receiving)
+    router = desk.router(inbox=inbox)
+    # The delivery is acknowledged only when the worker has routed its message.
+    router.on_stored(lambda _key: inbox.wait())
+    with Worker(router):
+        response, _ = handle(Api(kind), router, desk.fake.customer_writes("This is billing."))
+    assert response.status_code == 200
+    assert True in looks
+    assert inbox.count_states()["finished"] == 1
 
 
 def test_workers_of_several_help_desks_share_an_inbox_and_process_only_their_own_events(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ MOST_TEXT = 32 * 1024 * 1024
 
 _SHARE = 0.1  # of the newest value in a moving average
 _LONGEST_LAG = 0.1  # seconds
-_LAG_SHARE = 0.02  # of the duration of an event, which continues on the event loop about ten times
+_LAG_SHARE = 0.1  # of the duration of an event; less also occurs when many events happen to continue at the same time
 
 
 class Concurrency:

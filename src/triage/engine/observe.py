@@ -153,6 +153,10 @@ class LogObserver(Observer):
     def settled(self, outcome: Outcome) -> None:
         verdict = outcome.verdict
         fell_back = verdict is not None and verdict.fallback
+        default = logging.WARNING if fell_back or outcome.warnings else logging.INFO
+        level = _LEVELS.get(outcome.status, default)
+        if not outcome_logger.isEnabledFor(level):
+            return
         # We write the reason of a fallback verdict. A model writes any other, about customer text.
         reason = verdict.reason if verdict is not None and fell_back else ""
         reasons = dict.fromkeys((outcome.reason, reason, *outcome.warnings))
@@ -172,7 +176,7 @@ class LogObserver(Observer):
             "reason": "; ".join(filter(None, reasons)),
         }
         outcome_logger.log(
-            _LEVELS.get(outcome.status, logging.WARNING if fell_back or outcome.warnings else logging.INFO),
+            level,
             "%s %s conversation=%s event=%s key=%s bucket=%s fallback=%s steps=%s reason=%s",
             *(fields[name] for name in _SHOWN),
             extra=remove_unknown(fields),

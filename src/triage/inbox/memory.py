@@ -6,9 +6,9 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
-from typing import get_args
+from typing import ClassVar, Self, TypeAlias, get_args
 
 from typing_extensions import override
 
@@ -28,7 +28,7 @@ from triage.inbox.base import (
 )
 from triage.inbox.traces import Trace, build_trace, find_events
 from triage.io.fork import register_at_fork
-from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State, Verdict
+from triage.models import Customer, Entry, Event, Job, Ledger, Outcome, State, Status, Verdict
 
 _EMPTY_LEDGER = Ledger()
 
@@ -37,7 +37,7 @@ _get_number = attrgetter("number")
 
 @dataclass(slots=True, eq=False)
 class _Row:
-    """A stored event."""
+    """A stored event that is not finished."""
 
     number: int
     key: str
@@ -54,25 +54,150 @@ class _Row:
     attempts: int = 0
     fencing_token: int = 0
     outcome: Outcome | None = None
-    # Of the ledger of a finished event, which would take much more memory:
-    bucket: str | None = None
-    judged: tuple[str, ...] = ()
-    written: tuple[str, ...] = ()
     handled: bool = False
     replied: bool = False
     error: str | None = None
     reported: float = 0.0
 
+    def build_trace(self) -> Trace:
+        stored = Customer(id=self.customer, email=self.email)
+        return build_trace(self.number, self.owner, self.conversation, stored, self.event, self.ledger)
+
+    def build_entry(self) -> Entry:
+        return Entry(
+            number=self.number,
+            key=self.key,
+            state=self.state,
+            due=self.due,
+            attempts=self.attempts,
+            received=self.received,
+            changed=self.changed,
+            handled=self.handled,
+            error=self.error,
+            event=self.event,
+            ledger=self.ledger,
+            outcome=self.outcome,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class _Finished:
+    """A finished event, of which as little as possible is kept: most events are finished."""
+
+    state: ClassVar[State] = "finished"
+
+    number: int
+    key: str
+    owner: str
+    conversation: str
+    received: float
+    changed: float
+    attempts: int
+    customer: str | None
+    email: str | None
+    error: str | None
+    handled: bool
+    replied: bool
+    status: Status
+    reason: str
+    bucket: str | None
+    judged: tuple[str, ...]
+    written: tuple[str, ...]
+
+    @classmethod
+    def summarize(cls, row: _Row, outcome: Outcome) -> Self:
+        ledger = row.ledger
+        return cls(
+            number=row.number,
+            key=row.key,
+            owner=row.owner,
+            conversation=row.conversation,
+            received=row.received,
+            changed=row.changed,
+            attempts=row.attempts,
+            customer=row.customer,
+            email=row.email,
+            error=row.error,
+            handled=row.handled,
+            replied=row.replied,
+            status=outcome.status,
+            reason=outcome.reason,
+            bucket=ledger.verdict.bucket if ledger.verdict is not None else None,
+            judged=ledger.judged,
+            written=ledger.written,
+        )
+
+    def build_trace(self) -> Trace:
+        stored = Customer(id=self.customer, email=self.email)
+        return build_trace(self.number, self.owner, self.conversation, stored, None, None)
+
+    def build_entry(self) -> Entry:
+        return Entry(
+            number=self.number,
+            key=self.key,
+            state=self.state,
+            due=self.changed,
+            attempts=self.attempts,
+            received=self.received,
+            changed=self.changed,
+            handled=self.handled,
+            error=self.error,
+            ledger=self.build_ledger(),
+            outcome=self.build_outcome(),
+        )
+
+    def build_ledger(self) -> Ledger:
+        verdict = Verdict(bucket=self.bucket) if self.bucket is not None else None
+        return Ledger(verdict=verdict, judged=self.judged, written=self.written)
+
+    def build_outcome(self) -> Outcome:
+        return Outcome(status=self.status, reason=self.reason, key=self.key)
+
+
+_Settled: TypeAlias = _Row | _Finished
+
+
+class _Index:
+    """Settled events by a name that they share, in the order in which they were settled.
+
+    Most names belong to one event. A list for each of them would take more memory than the rest of the index.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, _Settled | list[_Settled]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, name: str) -> Sequence[_Settled]:
+        rows = self._rows.get(name, [])
+        return rows if isinstance(rows, list) else [rows]
+
+    def add(self, name: str, row: _Settled) -> None:
+        rows = self._rows.setdefault(name, row)
+        if isinstance(rows, list):
+            rows.append(row)
+        elif rows is not row:
+            self._rows[name] = [rows, row]
+
+    def remove(self, name: str, row: _Settled) -> None:
+        rows = self._rows[name]
+        if isinstance(rows, list) and len(rows) > 1:
+            rows.remove(row)
+        else:
+            del self._rows[name]
+
 
 class MemoryInbox(Inbox):
     """Stores events in the memory of this process. A crash loses them.
 
-    Of a finished event, it keeps only the key, to recognize repeated deliveries, the customer and the bucket. Of the
-    outcome, it keeps only the status and the reason.
+    Of a finished event, it keeps about 1 KB: the key, to recognize repeated deliveries, the customer, the bucket, the
+    ids of the messages, and the status and reason of the outcome.
 
     Args:
         capacity: The maximum number of open events, and the maximum number of finished, dead and parked events
-            together. When the inbox is full, it rejects new events, and removes the oldest of the others.
+            together. When the inbox is full, it rejects new events, and removes the oldest of the others, which then
+            no longer count for repeated deliveries and limits.
         clock: Returns the seconds since the epoch.
 
     Raises:
@@ -81,23 +206,23 @@ class MemoryInbox(Inbox):
 
     in_memory = True
 
-    def __init__(self, capacity: int = 50_000, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, capacity: int = 5_000, *, clock: Callable[[], float] = time.time) -> None:
         if capacity < 1:
             raise ConfigurationError(f"MemoryInbox: capacity must be at least 1, not {capacity}.")
         self._capacity = capacity
         self._clock = clock
         self._lock = threading.Lock()
         self._last_number = 0
-        self._rows: dict[str, _Row] = {}
-        """All events by key, the oldest first."""
-        self._open: dict[str, list[_Row]] = {}
+        self._open: dict[str, _Row] = {}
+        """The ready and leased events by key."""
+        self._queues: dict[str, list[_Row]] = {}
         """The ready and leased events of each conversation, the oldest first."""
-        self._settled: dict[str, _Row] = {}
-        """The finished, dead and parked events by key, in the order in which they were settled."""
-        self._past: dict[str, list[_Row]] = {}
-        """The settled events of each conversation, in the order in which they were settled."""
-        self._replied: dict[str, list[_Row]] = {}
-        """The events that led to a reply, for each id and email address of a customer."""
+        self._settled: dict[str, _Settled] = {}
+        """The other events by key, in the order in which they were settled."""
+        self._past = _Index()
+        """The settled events of each conversation."""
+        self._replied = _Index()
+        """The settled events that led to a reply, for each id and email address of a customer."""
         self._limits: dict[str, tuple[float, float]] = {}
         """Pauses and totals by name, with the time of the last change."""
         register_at_fork(self)
@@ -105,13 +230,13 @@ class MemoryInbox(Inbox):
     @override
     def add(self, event: Event, delay: float = 0.0, *, after_dry_run: bool = False) -> bool:
         with self._lock:
-            existing = self._rows.get(event.key)
+            existing = self._find(event.key)
             if existing is not None:
-                if not after_dry_run or existing.state != "planned":
+                if not after_dry_run or isinstance(existing, _Finished) or existing.state != "planned":
                     return False
                 self._reopen(existing, delay)
                 return True
-            if len(self._rows) - len(self._settled) >= self._capacity:
+            if len(self._open) >= self._capacity:
                 raise InboxError(f"the inbox is full: {self._capacity} events are open")
             now = self._clock()
             owner = event.owner
@@ -132,15 +257,15 @@ class MemoryInbox(Inbox):
                 received=now,
                 changed=now,
             )
-            self._rows[event.key] = row
-            self._open.setdefault(conversation, []).append(row)
+            self._open[event.key] = row
+            self._queues.setdefault(conversation, []).append(row)
             return True
 
     @override
     def dead_letter_unreadable(self, owner: str, body: bytes, error: str) -> bool:
         key = build_unreadable_key(owner, body)
         with self._lock:
-            if key in self._rows:
+            if self._find(key) is not None:
                 return False
             now = self._clock()
             self._last_number += 1
@@ -155,10 +280,7 @@ class MemoryInbox(Inbox):
                 changed=now,
                 error=error,
             )
-            self._rows[key] = row
-            self._settled[key] = row
-            self._past[key] = [row]
-            self._evict_oldest()
+            self._store_settled(row)
             return True
 
     @override
@@ -173,10 +295,10 @@ class MemoryInbox(Inbox):
     def lease_key(self, key: str, seconds: float) -> Job | None:
         with self._lock:
             now = self._clock()
-            row = self._rows.get(key)
-            if row is None or row.due > now or key in self._settled:
+            row = self._open.get(key)
+            if row is None or row.due > now:
                 return None
-            rows = self._open[row.conversation]
+            rows = self._queues[row.conversation]
             if len(rows) > 1 and _find_next(rows) is not row:
                 return None
             return self._lease_row(row, now, seconds)
@@ -194,7 +316,7 @@ class MemoryInbox(Inbox):
         with self._lock:
             due = self._clock() + seconds
             for job in jobs:
-                row = self._rows.get(job.event.key)
+                row = self._open.get(job.event.key)
                 if row is not None and row.state == "leased" and row.fencing_token == job.fencing_token:
                     row.due = due
                     row.changed = due - seconds
@@ -203,24 +325,19 @@ class MemoryInbox(Inbox):
     def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
         with self._lock:
             row = self._get_leased(job)
-            row.outcome = outcome.model_copy(update={"steps": (), "verdict": None})
+            row.ledger = ledger or row.ledger
             row.handled = was_handled(outcome)
             row.replied = was_answered(outcome)
             customer = find_customer(job, ledger)
             row.customer = row.customer or customer.id
             row.email = row.email or (customer.email.lower() if customer.email else None)
-            if row.replied:
-                for name in filter(None, (row.customer, row.email)):
-                    self._replied.setdefault(name, []).append(row)
-            full = ledger or row.ledger
-            row.bucket = full.verdict.bucket if full.verdict is not None else None
-            row.judged, row.written = full.judged, full.written
-            row.ledger = _EMPTY_LEDGER
+            self._close(row, "planned" if outcome.status == "planned" else "finished")
+            finished = _Finished.summarize(row, outcome)
             if outcome.status == "planned":
-                self._settle(row, "planned")
+                row.ledger, row.outcome = finished.build_ledger(), finished.build_outcome()
+                self._store_settled(row)
             else:
-                row.event = None
-                self._settle(row, "finished")
+                self._store_settled(finished)
 
     @override
     def retry(self, job: Job, error: str, seconds: float, ledger: Ledger | None = None) -> None:
@@ -239,7 +356,8 @@ class MemoryInbox(Inbox):
             row.error = error
             row.outcome = outcome
             row.ledger = ledger or row.ledger
-            self._settle(row, "dead")
+            self._close(row, "dead")
+            self._store_settled(row)
 
     @override
     def list_overdue(self, limit: int, seconds: float, owner: str | None = None) -> list[str]:
@@ -256,19 +374,19 @@ class MemoryInbox(Inbox):
     @override
     def list_related(self, key: str, limit: int) -> Sequence[Entry]:
         with self._lock:
-            row = self._rows.get(key)
+            row = self._find(key)
             if row is None:
                 return []
-            rows = [*self._past.get(row.conversation, ()), *self._open.get(row.conversation, ())]
+            rows = [*self._past.get(row.conversation), *self._queues.get(row.conversation, ())]
             others = sorted((other for other in rows if other is not row), key=_get_number, reverse=True)
-            return [_build_entry(other) for other in others[:limit]]
+            return [other.build_entry() for other in others[:limit]]
 
     @override
     def count_replies(self, owner: str, customer: Customer, seconds: float) -> int:
         with self._lock:
             since = self._clock() - seconds
             names = filter(None, (customer.id, customer.email and customer.email.lower()))
-            rows = {row.key: row for name in names for row in self._replied.get(name, ())}
+            rows = {row.key: row for name in names for row in self._replied.get(name)}
             return sum(row.owner == owner and row.changed > since for row in rows.values())
 
     @override
@@ -320,22 +438,22 @@ class MemoryInbox(Inbox):
         with self._lock:
             rows = (
                 row
-                for row in reversed(self._rows.values())
+                for row in sorted(self._list_all(), key=_get_number, reverse=True)
                 if (state is None or row.state == state) and (before is None or row.number < before)
             )
-            return [_build_entry(row) for row in islice(rows, limit)]
+            return [row.build_entry() for row in islice(rows, limit)]
 
     @override
     def get_entry(self, key: str) -> Entry | None:
         with self._lock:
-            row = self._rows.get(key)
-            return None if row is None else _build_entry(row)
+            row = self._find(key)
+            return None if row is None else row.build_entry()
 
     @override
     def redrive(self, key: str) -> bool:
         with self._lock:
-            row = self._rows.get(key)
-            if row is None or row.state not in ("planned", "dead", "parked") or row.event is None:
+            row = self._settled.get(key)
+            if row is None or isinstance(row, _Finished) or row.event is None:
                 return False
             self._reopen(row)
             return True
@@ -343,8 +461,8 @@ class MemoryInbox(Inbox):
     @override
     def reopen(self, key: str, ledger: Ledger) -> bool:
         with self._lock:
-            row = self._rows.get(key)
-            if row is None or row.state not in ("finished", "planned") or row.event is None:
+            row = self._settled.get(key)
+            if row is None or isinstance(row, _Finished) or row.state != "planned":
                 return False
             self._reopen(row)
             row.ledger = ledger
@@ -353,11 +471,12 @@ class MemoryInbox(Inbox):
     @override
     def park(self, key: str, reason: str) -> bool:
         with self._lock:
-            row = self._rows.get(key)
+            row = self._open.get(key)
             if row is None or row.state != "ready":
                 return False
             row.error = reason
-            self._settle(row, "parked")
+            self._close(row, "parked")
+            self._store_settled(row)
             return True
 
     @override
@@ -376,13 +495,13 @@ class MemoryInbox(Inbox):
         if not customer:
             return 0
         with self._lock:
-            rows = {row.number: row for row in self._rows.values()}
+            rows = {row.number: row for row in self._list_all()}
 
             def find_mentions(_: str) -> Iterable[Trace]:
-                return map(_build_trace, rows.values())
+                return (row.build_trace() for row in rows.values())
 
             def find_conversation(conversation: str) -> Iterable[Trace]:
-                return (trace for trace in map(_build_trace, rows.values()) if trace.conversation == conversation)
+                return (row.build_trace() for row in rows.values() if row.conversation == conversation)
 
             numbers = find_events(customer, find_mentions, find_conversation)
             removed = self._remove(rows[number] for number in numbers if rows[number].state != "leased")
@@ -393,7 +512,7 @@ class MemoryInbox(Inbox):
     @override
     def count_states(self, owner: str | None = None) -> Mapping[str, int]:
         with self._lock:
-            rows = (row for row in self._rows.values() if owner in (None, row.owner))
+            rows = (row for row in self._list_all() if owner in (None, row.owner))
             return dict.fromkeys(get_args(State), 0) | Counter(row.state for row in rows)
 
     @override
@@ -411,8 +530,15 @@ class MemoryInbox(Inbox):
             child: True in the child process.
         """
         if child:  # pragma: no cover - coverage does not measure forked processes
-            self._remove(row for row in self._rows.values() if row.key not in self._settled)
+            self._open.clear()
+            self._queues.clear()
         self._lock.release()
+
+    def _find(self, key: str) -> _Settled | None:
+        return self._open.get(key) or self._settled.get(key)
+
+    def _list_all(self) -> Iterable[_Settled]:
+        return chain(self._open.values(), self._settled.values())
 
     def _find_pause(self, name: str, now: float) -> float:
         """Return when a pause ends: now if it was set before the clock was set back."""
@@ -421,7 +547,7 @@ class MemoryInbox(Inbox):
 
     def _rebase(self, now: float) -> None:
         """Correct the times of open events if the clock was set back."""
-        for row in (row for rows in self._open.values() for row in rows if row.changed > now + CLOCK_STEP):
+        for row in (row for row in self._open.values() if row.changed > now + CLOCK_STEP):
             row.due -= row.changed - now
             row.received -= row.changed - now
             row.reported = 0.0
@@ -429,7 +555,7 @@ class MemoryInbox(Inbox):
 
     def _list_due(self, moment: float, owner: str | None) -> list[_Row]:
         """List the events that could have been leased at a time, in the order in which they became due."""
-        candidates = map(_find_next, self._open.values())
+        candidates = map(_find_next, self._queues.values())
         due = [row for row in candidates if row.due <= moment and owner in (None, row.owner)]
         return sorted(due, key=lambda row: (row.due, row.number))
 
@@ -453,62 +579,71 @@ class MemoryInbox(Inbox):
         )
 
     def _get_leased(self, job: Job) -> _Row:
-        row = self._rows.get(job.event.key)
+        row = self._open.get(job.event.key)
         if row is None or row.state != "leased" or row.fencing_token != job.fencing_token:
             raise build_lease_lost(job.event.key)
         return row
 
-    def _settle(self, row: _Row, state: State) -> None:
+    def _close(self, row: _Row, state: State) -> None:
         """Set the final state of an event, and remove it from its conversation's queue."""
         row.state = state
         row.changed = self._clock()
         self._dequeue(row)
+
+    def _store_settled(self, row: _Settled) -> None:
+        """Store an event that is settled, and remove the one that was settled first if there are too many."""
         self._settled[row.key] = row
-        self._past.setdefault(row.conversation, []).append(row)
+        self._past.add(row.conversation, row)
+        if row.replied:
+            for name in _list_names(row):
+                self._replied.add(name, row)
         if len(self._settled) > self._capacity:
-            self._evict_oldest()
+            self._remove_settled(next(iter(self._settled.values())))
 
     def _reopen(self, row: _Row, delay: float = 0.0) -> None:
         """Make a settled event ready again."""
+        self._remove_settled(row)
+        if row.state == "planned":
+            row.ledger = _EMPTY_LEDGER
         row.state = "ready"
         row.attempts = 0
-        row.bucket, row.judged, row.written = None, (), ()
         row.changed = self._clock()
         row.due = row.changed + delay
-        del self._settled[row.key]
-        _remove_from(self._past, row.conversation, row)
-        insort(self._open.setdefault(row.conversation, []), row, key=_get_number)
+        self._open[row.key] = row
+        insort(self._queues.setdefault(row.conversation, []), row, key=_get_number)
 
     def _dequeue(self, row: _Row) -> None:
-        _remove_from(self._open, row.conversation, row)
+        """Remove an open event."""
+        del self._open[row.key]
+        queue = self._queues[row.conversation]
+        queue.remove(row)
+        if not queue:
+            del self._queues[row.conversation]
 
-    def _evict_oldest(self) -> None:
-        """Remove the events that were settled first, if there are more than the capacity."""
-        self._remove(islice(self._settled.values(), max(0, len(self._settled) - self._capacity)))
+    def _remove_settled(self, row: _Settled) -> None:
+        del self._settled[row.key]
+        self._past.remove(row.conversation, row)
+        if row.replied:
+            for name in _list_names(row):
+                self._replied.remove(name, row)
 
-    def _remove(self, rows: Iterable[_Row]) -> int:
+    def _remove(self, rows: Iterable[_Settled]) -> int:
         """Remove events; return their number."""
         removed = list(rows)
         for row in removed:
-            del self._rows[row.key]
-            if self._settled.pop(row.key, None) is None:
+            if isinstance(row, _Row) and row.key in self._open:
                 self._dequeue(row)
             else:
-                _remove_from(self._past, row.conversation, row)
-            if row.replied:
-                for name in filter(None, (row.customer, row.email)):
-                    _remove_from(self._replied, name, row)
+                self._remove_settled(row)
         return len(removed)
 
     def __repr__(self) -> str:
         return f"MemoryInbox({self._capacity})"
 
 
-def _remove_from(rows: dict[str, list[_Row]], name: str, row: _Row) -> None:
-    """Remove an event from a list of `rows`, and the list if nothing is left."""
-    rows[name].remove(row)
-    if not rows[name]:
-        del rows[name]
+def _list_names(row: _Settled) -> set[str]:
+    """Return the names by which the customer of an event is recognized."""
+    return {name for name in (row.customer, row.email) if name}
 
 
 def _find_next(rows: Sequence[_Row]) -> _Row:
@@ -529,29 +664,3 @@ def _select_alone(due: Iterable[_Row], *, interrupted: bool) -> list[_Row]:
             owners.add(row.owner)
         selected.append(row)
     return selected
-
-
-def _build_trace(row: _Row) -> Trace:
-    stored = Customer(id=row.customer, email=row.email)
-    return build_trace(row.number, row.owner, row.conversation, stored, row.event, row.ledger)
-
-
-def _build_entry(row: _Row) -> Entry:
-    ledger = row.ledger
-    if row.bucket is not None or row.judged or row.written:
-        verdict = Verdict(bucket=row.bucket) if row.bucket is not None else None
-        ledger = Ledger(verdict=verdict, judged=row.judged, written=row.written)
-    return Entry(
-        number=row.number,
-        key=row.key,
-        state=row.state,
-        due=row.due,
-        attempts=row.attempts,
-        received=row.received,
-        changed=row.changed,
-        handled=row.handled,
-        error=row.error,
-        event=row.event,
-        ledger=ledger,
-        outcome=row.outcome,
-    )

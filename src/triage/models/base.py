@@ -19,7 +19,8 @@ class Model(BaseModel):
     """
 
     # hide_input_in_errors: a validation error must not carry customer text into a log.
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    # cache_strings: pydantic would keep thousands of short values, such as ids and names, for other JSON.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, cache_strings="keys")
 
     def __init__(self, /, **fields: Any) -> None:
         cls = type(self)

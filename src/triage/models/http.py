@@ -186,6 +186,6 @@ class Response:
     def data(self) -> Any:
         """Return the body's JSON, or None if it is not JSON."""
         try:
-            return pydantic_core.from_json(self.body)
+            return pydantic_core.from_json(self.body, cache_strings="keys")
         except ValueError:
             return None

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from triage.text.budget import take_markup
 
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
+_GRAPHEME_JOINER = "\u034f"  # the only character among the following that Python calls printable
 # Soft hyphen, byte order mark, direction marks, tag characters. People cannot see them, so the classifier must not
 # see them, either.
 _INVISIBLE = re.compile(
@@ -34,15 +35,17 @@ def clean(text: str) -> str:
     Returns:
         Text that every Unicode encoding can represent, without trailing spaces or consecutive blank lines.
     """
-    if text.isascii():  # checked at once, so that most names, subjects and texts take little time
-        if text.isprintable():
-            return text.strip()
-        text = _CONTROLS.sub("", _NEWLINE.sub("\n", text))
-    else:
+    # Most texts need no cleaning, and finding that out takes a fraction of the time. Python calls a character printable
+    # if it is neither white space nor a control or format character.
+    if not text.replace("\n", "").isprintable() or _GRAPHEME_JOINER in text:
         text = _SPACE.sub(" ", _NEWLINE.sub("\n", text))
         text = _LOOSE_JOINERS.sub("", _INVISIBLE.sub("", _CONTROLS.sub("", text)))
-    text = "\n".join(line.rstrip() for line in text.split("\n"))
-    return _BLANK_LINES.sub("\n\n", text).strip()
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
+    elif " \n" in text:
+        text = "\n".join(line.rstrip() for line in text.split("\n"))
+    if "\n\n\n" in text:
+        text = _BLANK_LINES.sub("\n\n", text)
+    return text.strip()
 
 
 _BLANK = re.compile(r"(?>(?:\s|&nbsp;|</?(?:p|div|span|br)\b[^<>]*>)*)", re.IGNORECASE)
@@ -161,11 +164,11 @@ _ATTRIBUTE = re.compile(
 # html.unescape() raises ValueError for a number that is too long for int().
 _LONG_NUMBER = re.compile("&#[0-9]{9,};?")
 
-_PARAGRAPHS = re.compile("blockquote|dl|h[1-6]|hr|p|pre|table")
-_LISTS = re.compile("ol|ul")
-_LINES = re.compile(
-    "address|article|aside|body|caption|center|dd|div|dt|figcaption|figure|footer|form|header|li|main|nav|ol|option"
-    "|section|tr|ul"
+_PARAGRAPHS = frozenset({"blockquote", "dl", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "p", "pre", "table"})
+_LISTS = frozenset({"ol", "ul"})
+_LINES = frozenset(
+    "address article aside body caption center dd div dt figcaption figure footer form "  # noqa: SIM905 - short
+    "header li main nav ol option section tr ul".split()
 )
 
 # Marks that mail programs leave, in any language: values of class, id and name. Outlook writes "x_" before the marks in
@@ -320,8 +323,8 @@ class _Writer:
 
     def _break_line(self, name: str) -> None:
         """Begin a new line if the tag belongs to a block. A list within a list has no blank lines around it."""
-        is_paragraph = bool(_PARAGRAPHS.fullmatch(name) or (_LISTS.fullmatch(name) and not self._lists))
-        if self._line and (is_paragraph or _LINES.fullmatch(name)):
+        is_paragraph = name in _PARAGRAPHS or (name in _LISTS and not self._lists)
+        if self._line and (is_paragraph or name in _LINES):
             self._end_line()
         self._needs_blank_line = self._needs_blank_line or is_paragraph
 

@@ -203,9 +203,7 @@ def _describe_subject(subject: str) -> str | None:
         # Humans answer our own acknowledgements: "Re: Request received".
         if reason == _RECEIPT_SUBJECT and (prefix or is_reply):
             continue
-        if any(kind.match(subject, at, phrases.subject_end) for at in openings_at):
-            return reason
-        if any(kind.match(subject, at, _END) for at in closings_at):
+        if any(kind.find(subject, openings_at, phrases.subject_end)) or any(kind.find(subject, closings_at, _END)):
             return reason
     return None
 
@@ -225,14 +223,15 @@ def _describe_text(text: str) -> str | None:
     text = text.strip()
     if not text or len(text) > _LONGEST_TEXT:
         return None
-    # Humans quote our own automatic replies.
-    beginning = _fold(clean(_QUOTED.sub("", clean(text)))[:_BEGINNING])
+    text = clean(text)
+    if ">" in text:  # humans quote our own automatic replies
+        text = clean(_QUOTED.sub("", text))
+    beginning = _fold(text[:_BEGINNING])
     starts = sorted(set(_find_sentences(beginning)))
     for reason, kind in load_phrases().texts.items():
-        for at in starts:
-            end = kind.match(beginning, at, _SENTENCE_END)
+        for end in kind.find(beginning, starts, _SENTENCE_END):
             # A notice of a human's absence asks no questions, but an absent human does.
-            if end and not (reason == _ABSENCE_TEXT and "?" in beginning[end:]):
+            if not (reason == _ABSENCE_TEXT and "?" in beginning[end:]):
                 return reason
     return None
 
@@ -291,22 +290,21 @@ class _Kind:
             for head in _list_heads(phrase) | _list_heads(phrase.replace(" ", "")):
                 self._phrases.setdefault(head, []).append(phrase)
 
-    def match(self, text: str, at: int, end: re.Pattern[str]) -> int | None:
-        """Return where a phrase at `at` ends, or None.
+    def find(self, text: str, starts: Iterable[int], end: re.Pattern[str]) -> Iterator[int]:
+        """Yield where phrases end, at most one for each start.
 
         Args:
             text: Folded text.
-            at: Where a phrase may begin.
+            starts: Where a phrase may begin.
             end: What must follow a phrase, unless anything may follow it.
         """
-        for phrase in (
-            *self._phrases.get(text[at : at + 2], ()),
-            *(phrase for word, phrase in self._words if word in text),
-        ):
-            found = _compile(phrase).match(text, at)
-            if found and (phrase.endswith("*") or end.match(text, found.end())):
-                return found.end()
-        return None
+        anywhere = [phrase for word, phrase in self._words if word in text]
+        for at in starts:
+            for phrase in (*self._phrases.get(text[at : at + 2], ()), *anywhere):
+                found = _compile(phrase).match(text, at)
+                if found and (phrase.endswith("*") or end.match(text, found.end())):
+                    yield found.end()
+                    break
 
 
 class _Phrases(NamedTuple):
@@ -415,7 +413,11 @@ def _fold(text: str) -> str:
 
     The caller limits the length, because Unicode normalization takes quadratic time for a run of combining marks.
     """
-    return _HYPHEN.sub(" ", _SPACES.sub(" ", _fold_characters(text)))
+    text = _fold_characters(text)
+    # Most texts have only single spaces, and no hyphens.
+    if "  " in text or not text.replace("\n", "").isprintable():
+        text = _SPACES.sub(" ", text)
+    return _HYPHEN.sub(" ", text) if "-" in text or "_" in text else text
 
 
 def _fold_characters(text: str) -> str:

@@ -75,8 +75,14 @@ class Payload(BaseModel):
     importing its adapter.
     """
 
+    # cache_strings: pydantic would keep thousands of short values, such as ids and names, for other JSON.
     model_config = ConfigDict(
-        extra="ignore", coerce_numbers_to_str=True, hide_input_in_errors=True, frozen=True, defer_build=True
+        extra="ignore",
+        coerce_numbers_to_str=True,
+        hide_input_in_errors=True,
+        frozen=True,
+        defer_build=True,
+        cache_strings="keys",
     )
 
     @classmethod
@@ -162,7 +168,7 @@ def parse_json(body: bytes) -> dict[str, JsonValue]:
         MalformedPayload: The body is not a JSON object, or is nested deeper than the 200 levels that the parser allows.
     """
     try:
-        data: JsonValue = pydantic_core.from_json(body, allow_inf_nan=False)
+        data: JsonValue = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
     except ValueError:
         data = _parse_broken_text(body)
     if not isinstance(data, dict):
@@ -175,7 +181,7 @@ def _parse_broken_text(body: bytes) -> JsonValue:
     # library's parser accepts it, and "replace" turns it into a question mark.
     try:
         repaired = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
-        data: JsonValue = pydantic_core.from_json(repaired, allow_inf_nan=False)
+        data: JsonValue = pydantic_core.from_json(repaired, allow_inf_nan=False, cache_strings="keys")
     except (ValueError, RecursionError):
         raise MalformedPayload(explain_body(body) or "the body is not JSON") from None
     return data

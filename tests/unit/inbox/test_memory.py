@@ -1,15 +1,19 @@
 """The behavior that only the memory inbox has."""
 
+import gc
 import os
 from collections.abc import Iterator
+from types import FunctionType, ModuleType
 
 import pytest
+from pydantic import BaseModel
 
 from tests.helpers.desks.base import Clock
 from tests.helpers.events import LEASE, build_event, lease_one, used_by_threads
 from tests.helpers.watched import exit_code
-from triage import ConfigurationError, InboxError, Outcome, Reply, Step, StepResult, Tag
+from triage import ConfigurationError, InboxError, Outcome, Reply, Step, StepResult, Tag, Verdict
 from triage.inbox import MemoryInbox
+from triage.models import Ledger
 
 
 @pytest.fixture
@@ -35,7 +39,31 @@ def test_the_newest_finished_events_are_kept_without_customer_text(clock: Clock)
     assert inbox.add(build_event(1, conversation="1")), "the oldest are removed"
     (newest, *_) = inbox.list_entries("finished")
     assert newest.event is None
-    assert newest.outcome == Outcome(status="routed", reason="done")
+    assert newest.outcome == Outcome(status="routed", reason="done", key=newest.key)
+
+
+def test_a_finished_event_keeps_no_model(inbox: MemoryInbox) -> None:
+    done = StepResult(step=Step(actions=(Reply("a"),)), status="done")
+    verdict = Verdict(bucket="billing", reason="The customer asks about an invoice.")
+    for number in (1, 2):
+        inbox.add(build_event(number))
+        ledger = Ledger(verdict=verdict, judged=(str(number),), written=("9",), steps=(done,))
+        inbox.finish(lease_one(inbox), Outcome(status="routed", verdict=verdict, steps=(done,)), ledger)
+    kept = find_kept(inbox)
+    assert "intercom:a:1:2" in kept
+    assert [value for value in kept if isinstance(value, BaseModel)] == []
+
+
+def find_kept(inbox: MemoryInbox) -> list[object]:
+    """Return everything that an inbox refers to, except what belongs to classes and modules."""
+    found: dict[int, object] = {}
+    remaining: list[object] = list(vars(inbox).values())
+    while remaining:
+        value = remaining.pop()
+        if id(value) not in found and not isinstance(value, type | ModuleType | FunctionType):
+            found[id(value)] = value
+            remaining += gc.get_referents(value)
+    return list(found.values())
 
 
 def test_the_oldest_dead_and_unreadable_events_are_removed(clock: Clock) -> None:
@@ -80,7 +108,8 @@ def test_nothing_is_kept_of_conversations_whose_events_are_removed(inbox: Memory
     clock.now += 1
     assert inbox.purge(clock(), dead=True) == 2
     assert inbox.forget("mira") == 1
-    assert (inbox._rows, inbox._open, inbox._settled, inbox._past, inbox._replied) == ({}, {}, {}, {}, {})
+    stores = (inbox._open, inbox._queues, inbox._settled, inbox._past, inbox._replied)
+    assert [len(store) for store in stores] == [0] * 5
 
 
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")

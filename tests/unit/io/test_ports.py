@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from triage.io.clients import Mutex
+from triage.io.gate import Gate
 from triage.io.ports import AsyncIO, SyncIO, run
 
 
@@ -91,6 +92,23 @@ def test_sync_io_starts_nothing_after_an_exception() -> None:
     with pytest.raises(KeyError, match="1"):
         run(SyncIO().gather([functools.partial(fail, number) for number in (1, 2)]))
     assert started == [1]
+
+
+def test_async_io_passes_the_gate_after_each_call_and_keeps_the_result() -> None:
+    looks: list[str] = []
+
+    async def call() -> None:
+        async def answer() -> str:
+            looks.append("answered")
+            return "answer"
+
+        io = AsyncIO(gate=Gate(lambda: bool(looks.append("looked")), step=0))
+        assert await io.call(answer, limit=20) == "answer"
+        assert await io.run_blocking(str, 7) == "7"
+        assert await io.run_storage(str, 8) == "8"
+
+    asyncio.run(call())
+    assert looks == ["answered", "looked", "looked", "looked"]
 
 
 def test_async_io_cancels_the_others_after_an_exception() -> None:
