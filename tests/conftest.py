@@ -103,6 +103,12 @@ def no_vendor_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("triage.engine.transport.RETRIES", RetryPolicy(attempts=3, first_delay=0.0))
 
 
+@pytest.fixture(autouse=True)
+def no_inbox_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeat writes to an inbox at once."""
+    monkeypatch.setattr("triage.engine.lease._RETRIES", RetryPolicy(attempts=4, first_delay=0.0))
+
+
 @pytest.fixture(params=["aiohttp", "httpx2"])
 def http_stack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The package that makes the calls of async code; a test that uses it runs with and without aiohttp."""

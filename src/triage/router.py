@@ -26,15 +26,14 @@ from triage.engine.engine import Engine
 from triage.engine.health import check_readiness
 from triage.engine.observe import LogObserver, Observer, Observers, OutcomeListener, build_fields
 from triage.engine.rules import Reroute
-from triage.engine.storage import call_inbox
+from triage.engine.storage import call_inbox, create_together
 from triage.environment import read_variable
 from triage.errors import ConfigurationError, InboxError, InvalidSignature, MalformedPayload, describe_location
 from triage.inbox import MemoryInbox
-from triage.inbox.base import Inbox, RunsTogether
+from triage.inbox.base import Inbox
 from triage.io.clients import PerLoop
 from triage.io.loops import require_asyncio
 from triage.io.ports import AsyncIO, SyncIO, run
-from triage.io.together import Together
 from triage.limits import Duration, Limits, parse_duration
 from triage.log import Fields, bind_fields, get_logger, remove_unknown
 from triage.models import (
@@ -172,7 +171,7 @@ class Router:
         self._check_limits()
         self._listeners: list[Callable[[str], object]] = []
         self._has_blocking_listeners = False
-        self._storage = PerLoop(self._create_storage)
+        self._storage = PerLoop(lambda: create_together(self.engine.inbox))
         self._backlog = BacklogWatch(self.name, self.engine.inbox, clock)
         self._max_body: int = max_body or int(getattr(vendor, "default_max_body", _MIB))
         self._on_failure = on_failure
@@ -519,10 +518,6 @@ class Router:
         except TimeoutError:
             # A thread may still store the event later. When it is delivered again, it is then a duplicate.
             return self._report_unstored(f"the inbox did not store the event within {_STORING:g} s", received)
-
-    def _create_storage(self) -> Together | None:
-        inbox = self.engine.inbox
-        return Together(inbox.run_together) if isinstance(inbox, RunsTogether) else None
 
     def _store(self, inbox: Inbox, raw_body: bytes, headers: Headers) -> WebhookResponse:
         """Receive and store a delivery before it is acknowledged, or answer 503 so that it is delivered again."""

@@ -15,15 +15,14 @@ from triage.engine.arrivals import is_receiving
 from triage.engine.attempt import ATTEMPTS, Attempt
 from triage.engine.concurrency import Concurrency
 from triage.engine.observe import build_fields
-from triage.engine.storage import call_inbox
+from triage.engine.storage import call_inbox, create_together
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
-from triage.inbox.base import Inbox, RunsTogether
+from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork, will_fork_without_hooks
 from triage.io.gate import Gate
 from triage.io.loops import require_asyncio, run_in_thread
 from triage.io.overload import listen_for_overload
 from triage.io.ports import AsyncIO, SyncIO, run
-from triage.io.together import Together
 from triage.log import bind_fields, get_logger
 from triage.models import Job, WorkerHealth
 from triage.router import Router
@@ -221,9 +220,8 @@ class Worker:
             # Nobody else can close the connections of the user's classifier on this event loop.
             stack.push_async_callback(self._router.classifier.leave_loop)
             stack.push_async_callback(self._router.aclose)
-            storage = Together(self._inbox.run_together) if isinstance(self._inbox, RunsTogether) else None
             # A help desk waits for its acknowledgment, and nobody for the worker.
-            io = AsyncIO(storage, Gate(is_receiving))
+            io = AsyncIO(create_together(self._inbox), Gate(is_receiving))
             heartbeat = _Heartbeat(self._inbox, self._router.name, tasks, self._lease)
             stack.callback(heartbeat.stop)
             stack.callback(_cancel_all, tasks)
@@ -331,8 +329,9 @@ class _Heartbeat:
         self._stopping.set()
 
     def _run(self) -> None:
-        self._beat()
-        while not self._stopping.wait(min(self._lease / 3, HEARTBEAT)):
+        interval = min(self._lease / 3, HEARTBEAT)
+        succeeded = self._beat()
+        while not self._stopping.wait(interval if succeeded else min(interval, _POLL)):
             with suppress(RuntimeError):  # the loop is already closed
                 self._loop.call_soon_threadsafe(self._answer)
             silence = time.monotonic() - self._answered_at
@@ -343,17 +342,21 @@ class _Heartbeat:
                     silence,
                 )
             else:
-                self._beat()
+                succeeded = self._beat()
 
-    def _beat(self) -> None:
+    def _beat(self) -> bool:
+        """Write to the inbox; return whether that succeeded."""
         try:
-            self._inbox.record_heartbeat(self._owner)
             attempts = list(self._tasks.values())  # `list` copies at once
             self._inbox.extend([attempt.job for attempt in attempts], self._lease)
+            self._inbox.record_heartbeat(self._owner)
         except InboxError as err:
             logger.error("the worker cannot extend its leases: %s", str(err))  # noqa: TRY400 - a traceback adds nothing
         except Exception as err:  # noqa: BLE001 - the next heartbeat may succeed
             logger.error("the worker cannot extend its leases: %s", describe_location(err))  # noqa: TRY400
+        else:
+            return True
+        return False
 
     def _answer(self) -> None:
         self._answered_at = time.monotonic()

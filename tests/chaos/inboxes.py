@@ -116,10 +116,15 @@ class ChaosInbox(TableInbox):
             interrupt_process(self.how)
 
     def _execute(self, sql: str, values: Mapping[str, Any]) -> tuple[list[Any], int]:
-        if getattr(self._inside, "sql", None) == sql:
+        is_reached = getattr(self._inside, "sql", None) == sql
+        if is_reached:
             self._inside.sql = None
-            self._interrupt_transaction(sql, values)
-        return super()._execute(sql, values)
+            if not self._joined.is_open:
+                self._interrupt_transaction(sql, values)
+        result = super()._execute(sql, values)
+        if is_reached and self._joined.is_open:
+            interrupt_process(self.how)
+        return result
 
     @abstractmethod
     def _interrupt_transaction(self, sql: str, values: Mapping[str, Any]) -> None:

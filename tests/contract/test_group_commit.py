@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.events import LEASE, build_event
-from tests.helpers.grouped import call_together, held_up, start_in_order
+from tests.helpers.events import LEASE, build_event, lease_one
+from tests.helpers.grouped import Calls, call_together, held_up, start_in_order
 from tests.helpers.servers import Postgres
 from tests.helpers.watched import exit_code
 from triage import InboxError, Outcome
 from triage.errors import LeaseLost
 from triage.inbox import PostgresInbox, SQLiteInbox
+from triage.inbox.base import Inbox
 from triage.inbox.group_commit import Result, RolledBack, Take
 from triage.inbox.table import TableInbox
 from triage.models import Ledger
@@ -249,20 +251,123 @@ def test_an_error_of_the_commit_is_an_error_for_all(inbox: TableInbox, monkeypat
     assert [type(error) for error in errors] == [InboxError, InboxError]
 
 
-def test_leases_are_extended_one_by_one_if_their_transaction_is_rolled_back(
+def test_events_are_removed_one_by_one_if_their_transaction_is_rolled_back(
     inbox: TableInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inbox.add(build_event())
-    (job,) = inbox.lease(1, LEASE)
+    inbox.add(build_event(1))
+    inbox.add(build_event(2))
 
     def roll_back(*_: object) -> None:
         raise RolledBack
 
     monkeypatch.setattr(inbox, "_execute_together", roll_back)
-    inbox.extend([job], 1000)
-    entry = inbox.get_entry(job.event.key)
-    assert entry is not None
-    assert entry.due - entry.changed == pytest.approx(1000, abs=1)
+    assert inbox.forget("mira@example.com") == 2
+    assert list_keys(inbox) == []
+
+
+# Calls of one thread that share a transaction
+
+
+@pytest.fixture
+def observer(inbox: TableInbox) -> Iterator[Inbox]:
+    """The same inbox, as another process sees it."""
+    if isinstance(inbox, PostgresInbox):
+        other: TableInbox = PostgresInbox(inbox._conninfo)
+    else:
+        assert isinstance(inbox, SQLiteInbox)
+        other = SQLiteInbox(inbox._path)
+    yield other
+    other.close()
+
+
+def test_the_changes_of_calls_are_committed_in_one_transaction(inbox: TableInbox, observer: Inbox) -> None:
+    inbox.lease(1, LEASE)  # the first one also corrects the times of events
+    calls = Calls(
+        lambda: inbox.add(build_event(1, "1")),
+        lambda: inbox.add(build_event(1, "1")),
+        lambda: inbox.count_states()["ready"],
+        lambda: [job.event for job in inbox.lease(10, LEASE)],
+        lambda: observer.count_states()["leased"],
+    )
+    inbox.run_together(calls.functions)
+    assert calls.results == [True, False, 1, [build_event(1, "1")], 0]
+    assert observer.count_states()["leased"] == 1
+
+
+def test_a_call_with_an_outdated_lease_affects_no_other(inbox: TableInbox) -> None:
+    inbox.add(build_event(1))
+    job = lease_one(inbox)
+    outdated = job.model_copy(update={"fencing_token": 0})
+    calls = Calls(
+        lambda: inbox.record(outdated, Ledger()),
+        lambda: inbox.extend([job, outdated], LEASE),
+        lambda: inbox.finish(job, Outcome(status="routed")),
+    )
+    inbox.run_together(calls.functions)
+    assert isinstance(calls.results[0], LeaseLost)
+    assert (calls.results[1:], inbox.count_states()["finished"]) == ([None, None], 1)
+
+
+def test_calls_are_made_alone_if_the_database_rejects_one_of_them(inbox: TableInbox) -> None:
+    calls = Calls(lambda: inbox.add(build_event(1)), lambda: fail(inbox), lambda: inbox.add(build_event(2)))
+    inbox.run_together(calls.functions)
+    assert (calls.results[0], calls.results[2]) == (True, True)
+    assert isinstance(calls.results[1], InboxError)
+    assert inbox.count_states()["ready"] == 2
+
+
+def test_changes_are_stored_even_if_another_call_ignores_that_the_database_rejected_it(inbox: TableInbox) -> None:
+    def ignore() -> None:
+        with suppress(InboxError):
+            fail(inbox)
+
+    calls = Calls(lambda: inbox.add(build_event(1)), ignore)
+    inbox.run_together(calls.functions)
+    assert (calls.results, inbox.count_states()["ready"]) == ([True, None], 1)
+
+
+def test_calls_change_what_all_workers_share_with_the_rest_of_their_changes(inbox: TableInbox) -> None:
+    calls = Calls(
+        lambda: inbox.add_spending("today", 0.5),
+        lambda: inbox.set_pause("intercom", 100),
+        lambda: inbox.add_spending("today", 0.25),
+        lambda: fail(inbox),
+    )
+    inbox.run_together(calls.functions[:3])
+    assert (inbox.get_spending("today"), inbox.get_pause("intercom") > 90) == (0.75, True)
+    inbox.run_together(calls.functions)
+    assert inbox.get_spending("today") == 1.5
+
+
+def test_calls_share_their_transaction_with_deliveries_that_wait_for_a_file(tmp_path: Path) -> None:
+    inbox = SQLiteInbox(tmp_path / "triage.db")
+    statements: list[str] = []
+    with inbox._connect() as connection:
+        connection.set_trace_callback(lambda sql: statements.append(sql.split()[0]))
+    calls = Calls(lambda: inbox.add(build_event(1)))
+    with held_up(inbox):
+        threads = start_in_order(
+            inbox._group,
+            [lambda: inbox.add(build_event(2)), lambda: inbox.run_together(calls.functions), lambda: fail(inbox)],
+        )
+    delivered, together, failed = [thread.finish() for thread in threads]
+    assert (delivered, together, type(failed)) == (True, None, InboxError)
+    assert (calls.results, inbox.count_states()["ready"]) == ([True], 2)
+    # The first transaction, that of all, was rolled back. Then each ran alone.
+    assert statements.count("BEGIN") == 2
+    inbox.close()
+
+
+def test_calls_fail_if_it_is_unknown_whether_their_changes_are_stored(
+    inbox: TableInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = Calls(lambda: inbox.add(build_event(1)))
+    if isinstance(inbox, SQLiteInbox):
+        monkeypatch.setattr(inbox, "_check_file", raise_inbox_error)
+    else:
+        monkeypatch.setattr("psycopg.Connection._commit_gen", raise_operational_error)
+    with pytest.raises(InboxError):
+        inbox.run_together(calls.functions)
 
 
 def raise_inbox_error() -> None:

@@ -229,6 +229,27 @@ def test_a_heartbeat_extends_a_lease_but_does_not_win_it_back(inbox: Inbox, cloc
     assert lease_one(inbox).fencing_token == newer_job.fencing_token + 1
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_heartbeat_extends_the_newer_lease_of_a_worker_that_lost_one(inbox: Inbox, clock: Clock, order: int) -> None:
+    inbox.add(build_event())
+    lost = lease_one(inbox)
+    clock.now += LEASE + 1
+    newer = lease_one(inbox)
+    inbox.extend([lost, newer][::order], 1000)
+    clock.now += 999
+    assert inbox.lease(10, LEASE) == []
+
+
+def test_a_heartbeat_extends_all_leases_and_may_be_without_any(inbox: Inbox, clock: Clock) -> None:
+    for number in range(3):
+        inbox.add(build_event(number, conversation=str(number)))
+    jobs = inbox.lease(10, LEASE)
+    inbox.extend(jobs, 1000)
+    inbox.extend([], 1000)
+    clock.now += 999
+    assert (len(jobs), inbox.lease(10, LEASE)) == (3, [])
+
+
 def test_the_next_worker_gets_the_recorded_ledger(inbox: Inbox, clock: Clock) -> None:
     inbox.add(build_event())
     ledger = Ledger(

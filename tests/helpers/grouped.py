@@ -4,9 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from tests.helpers.servers import wait_until
+from triage import InboxError
 from triage.inbox.group_commit import GroupCommit, Statement
 from triage.inbox.table import TableInbox
 
@@ -63,3 +65,17 @@ def start_in_order(group: GroupCommit, functions: Sequence[Callable[[], Any]]) -
         callers.append(Caller(function))
         wait_until(lambda number=number: len(queue.waiting) >= number, "the statement waits")  # type: ignore[misc]
     return callers
+
+
+class Calls:
+    """Functions that call an inbox, and what they return or raise."""
+
+    def __init__(self, *functions: Callable[[], Any]) -> None:
+        self.results: list[Any] = [None] * len(functions)
+        self.functions = [partial(self._call, number, function) for number, function in enumerate(functions)]
+
+    def _call(self, number: int, function: Callable[[], Any]) -> None:
+        try:
+            self.results[number] = function()
+        except InboxError as err:
+            self.results[number] = err

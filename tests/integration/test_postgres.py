@@ -15,12 +15,13 @@ import psycopg.conninfo
 import pytest
 
 from tests.helpers.events import LEASE, build_event, lease_one
-from tests.helpers.grouped import call_together
+from tests.helpers.grouped import Calls, call_together
 from tests.helpers.servers import PgBouncer, Postgres, free_port, wait_until
 from tests.helpers.watched import exit_code
 from triage import ConfigurationError, InboxError, Outcome
 from triage.inbox import PostgresInbox
 from triage.inbox.postgres import _MIGRATIONS, _ConversationLeased
+from triage.models import Ledger
 
 
 @pytest.fixture
@@ -348,6 +349,42 @@ def test_the_database_prevents_leases_of_two_events_of_a_conversation(inbox: Pos
         thread.join(20)
     assert leased == [None]
     assert inbox.count_states()["leased"] == 1
+
+
+def test_a_heartbeat_does_not_wait_for_an_event_that_is_being_changed(inbox: PostgresInbox, url: str) -> None:
+    """The change by the worker itself renews the lease, too."""
+    for number in (1, 2):
+        inbox.add(build_event(number, conversation=str(number)))
+    jobs = inbox.lease(10, LEASE)
+    with psycopg.connect(url) as other:
+        other.execute("UPDATE triage_events SET error = 'being changed' WHERE number = 1")
+        inbox.extend(jobs, 1000)
+    entries = [inbox.get_entry(job.event.key) for job in jobs]
+    assert [round(entry.due - entry.changed) for entry in entries if entry] == [LEASE, 1000]
+
+
+def test_calls_that_share_a_transaction_do_not_wait_for_a_row_that_is_locked(inbox: PostgresInbox, url: str) -> None:
+    """They are made one after the other, so that only one of them waits."""
+    inbox.add(build_event(1))
+    job = lease_one(inbox)
+    calls = Calls(lambda: inbox.add(build_event(2)), lambda: inbox.record(job, Ledger(status="closed")))
+    with psycopg.connect(url) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("UPDATE triage_events SET error = 'an operator at work' WHERE number = 1")
+        running = pool.submit(inbox.run_together, calls.functions)
+        wait_until(lambda: inbox.get_entry(build_event(2).key) is not None, "the event is stored nevertheless")
+        other.commit()
+        running.result(20)
+    assert calls.results == [True, None]
+    entry = inbox.get_entry(build_event(1).key)
+    assert entry is not None
+    assert entry.ledger.status == "closed"
+
+
+def test_batches_leave_connections_for_heartbeats_and_other_threads(url: str) -> None:
+    for connections, batches in ((1, 1), (4, 2), (8, 4), (100, 4)):
+        inbox = PostgresInbox(url, connections=connections)
+        assert inbox.batches == batches
+        inbox.close()
 
 
 def test_an_error_about_unstorable_text_does_not_quote_it(inbox: PostgresInbox) -> None:

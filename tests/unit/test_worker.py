@@ -956,6 +956,24 @@ def test_a_heartbeat_survives_any_error(
     assert "mira" not in caplog.text
 
 
+def test_a_heartbeat_that_failed_is_soon_repeated(
+    desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one in twenty seconds might be too late, because the inbox can fail again."""
+    monkeypatch.setattr("triage.worker._POLL", 0.01)
+    failures = iter([InboxError("the disk is full"), RuntimeError("no memory")])
+    extended = threading.Event()
+
+    def extend(*_: object) -> None:
+        for failure in failures:
+            raise failure
+        extended.set()
+
+    monkeypatch.setattr(inbox, "extend", extend)
+    with Worker(desk.router(inbox=inbox)):
+        assert extended.wait(15)
+
+
 def test_health_reports_the_worker_its_events_and_the_circuit_breakers(
     desk: Desk, inbox: WatchedInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -440,7 +440,7 @@ class Attempt:
         if outcome.status == "failed":
             await self._dead_letter(outcome)
             return
-        await call_inbox(self._engine.inbox, self._io, self._engine.inbox.finish, self.job, outcome, self.ledger)
+        await self._lease.write(self._engine.inbox.finish, self.job, outcome, self.ledger)
 
     async def _retry_later(
         self, outcome: Outcome, retry_after: float | None = None, *, longest: float = math.inf
@@ -452,7 +452,7 @@ class Attempt:
         if delay is None:
             await self._dead_letter(outcome)
         else:
-            await call_inbox(inbox, self._io, inbox.retry, self.job, outcome.reason, min(delay, longest), self.ledger)
+            await self._lease.write(inbox.retry, self.job, outcome.reason, min(delay, longest), self.ledger)
 
     async def _dead_letter(self, outcome: Outcome) -> None:
         if self._engine.is_durable:  # otherwise the log line of the outcome suffices
@@ -462,4 +462,4 @@ class Attempt:
                 outcome.reason,
             )
         inbox, reason = self._engine.inbox, outcome.reason
-        await call_inbox(inbox, self._io, inbox.dead_letter, self.job, reason, self.ledger, outcome)
+        await self._lease.write(inbox.dead_letter, self.job, reason, self.ledger, outcome)

@@ -1,12 +1,22 @@
 """The lease of an event, as its worker sees it."""
 
+import itertools
 import time
 from collections.abc import Callable
 
+from typing_extensions import TypeVarTuple, Unpack
+
 from triage.engine.storage import call_inbox
+from triage.errors import InboxError, LeaseLost
 from triage.inbox.base import Inbox
 from triage.io.ports import IO
+from triage.io.retry import RetryPolicy
 from triage.models import Job, Ledger
+
+Ts = TypeVarTuple("Ts")
+
+_RETRIES = RetryPolicy(attempts=4)
+"""For writes to the inbox: long enough for a busy database, and much shorter than the lease of a worker."""
 
 # Shares of a lease. The time between them is for connecting, and the rest is for the call itself.
 _RENEW_AFTER = 0.5
@@ -44,8 +54,35 @@ class Lease:
             LeaseLost: Another worker has taken over the event.
         """
         now = self._read_clocks()
-        await call_inbox(self._inbox, self._io, self._inbox.record, self._job, ledger)
+        await self.write(self._inbox.record, self._job, ledger)
         self._ledger, self._renewed_at = ledger, now
+
+    async def write(self, method: Callable[[Unpack[Ts]], None], *args: *Ts) -> None:
+        """Call a method of the inbox that needs the lease, and repeat the call if the inbox fails for a moment.
+
+        Otherwise the event would wait until its lease expires. Thanks to the fencing token, it does no harm if the call
+        that failed was made after all, or if another worker has taken over the event meanwhile.
+
+        Args:
+            method: The method.
+            args: Its arguments.
+
+        Raises:
+            InboxError: The inbox still fails. `LeaseLost` if another worker has taken over the event, or if a call that
+                failed has settled it.
+        """
+        for attempt in itertools.count(1):  # pragma: no branch - the loop ends with a return or an error
+            try:
+                await call_inbox(self._inbox, self._io, method, *args)
+            except LeaseLost:
+                raise
+            except InboxError:
+                delay = _RETRIES.next_delay(attempt)
+                if delay is None:
+                    raise
+                await self._io.sleep(delay)
+            else:
+                return
 
     async def ensure(self) -> None:
         """Renew the lease if it may expire during a call.

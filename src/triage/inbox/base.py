@@ -348,6 +348,11 @@ class Operator(Protocol):
 class RunsTogether(Protocol):
     """Can run several calls together, which an inbox need not be able to."""
 
+    batches: int
+    """How many threads may call `run_together` at the same time without waiting for each other."""
+    batch_size: int
+    """How many functions should run together at most."""
+
     def run_together(self, functions: Sequence[Callable[[], None]]) -> None:
         """Run functions that call this inbox, with all their changes in one transaction.
 

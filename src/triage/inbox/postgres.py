@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 from typing_extensions import override
@@ -31,6 +32,7 @@ _IDLE_TIMEOUT = 2.0  # seconds after which the server ends a transaction whose c
 _CHECK_TIMEOUT = 1.0  # seconds that a server may take to answer an empty statement
 _PATIENCE = 0.5  # seconds after which a thread no longer waits for one that is writing
 _LOCK_TIMEOUT = 0.1  # seconds that a group of statements waits for a lock
+_BATCHES = 4  # how many batches of calls an event loop runs at the same time, at most
 _CONNECT_TIMEOUT = 2  # seconds; libpq allows no less
 
 # Notice a server that vanished without closing its connections: after a failover, or behind a firewall.
@@ -182,7 +184,11 @@ class PostgresInbox(TableInbox):
     """
 
     _lock_rows = "FOR UPDATE SKIP LOCKED"
+    _each_lease = "json_each_text(CAST(:leases AS JSON))"
     _patience = _PATIENCE
+    # The statements of a batch wait for the network one after the other, so several batches run at the same time. They
+    # are short, because the rows that they change are locked until their ends.
+    batch_size = 32
 
     def __init__(
         self,
@@ -204,6 +210,7 @@ class PostgresInbox(TableInbox):
         self._conninfo = conninfo
         self._libpq = {name: value for name, value in _LIBPQ_DEFAULTS.items() if name not in parameters}
         self._connections = connections
+        self.batches = max(1, min(_BATCHES, connections // 2))  # the others are for heartbeats and other threads
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._opened: psycopg_pool.ConnectionPool[_Connection] | None = None
@@ -253,28 +260,50 @@ class PostgresInbox(TableInbox):
         try:
             with self._begin(_BEGIN, statement.deadline) as connection:
                 return _fetch(_execute(connection, statement))
-        except psycopg.errors.UniqueViolation as err:
-            raise _ConversationLeased("another worker has leased an event of this conversation") from err
         except psycopg.Error as err:
             raise self._build_error(err) from err
 
     @override
     def _execute_together(self, take: Take, deadline: float) -> Sequence[Result]:
+        with self._begin_group(deadline) as connection:
+            statements = take()
+            # A pipeline runs several statements in one round trip, but takes longer for one.
+            is_pipeline = len(statements) > 1 and psycopg.Pipeline.is_supported()
+            with connection.pipeline() if is_pipeline else nullcontext():
+                cursors = [_execute(connection, statement) for statement in statements]
+        return [_fetch(cursor) for cursor in cursors]
+
+    @override
+    def _execute_joined(self, functions: Sequence[Callable[[], None]], deadline: float) -> None:
+        with self._begin_group(deadline) as connection:
+            self._joined.call(functions, partial(self._run_joined, connection))
+
+    def _run_joined(self, connection: "_Connection", statement: Statement) -> Result:
+        try:
+            return _fetch(_execute(connection, statement))
+        except psycopg.Error as err:
+            raise self._build_error(err) from err
+
+    @contextmanager
+    def _begin_group(self, deadline: float) -> "Generator[_Connection]":
+        """Yield a connection with an open transaction for several statements, and commit it.
+
+        Args:
+            deadline: The time until which the call may wait, on the monotonic clock.
+
+        Raises:
+            RolledBack: A statement failed.
+            InboxError: It is unknown whether the transaction was committed, or no time is left to repeat it.
+        """
         is_complete = False
         try:
             with self._begin(_BEGIN_GROUP, deadline) as connection:
-                statements = take()
-                # A pipeline runs several statements in one round trip, but takes longer for one.
-                is_pipeline = len(statements) > 1 and psycopg.Pipeline.is_supported()
-                with connection.pipeline() if is_pipeline else nullcontext():
-                    cursors = [_execute(connection, statement) for statement in statements]
+                yield connection
                 is_complete = True
         except psycopg.Error as err:
-            # It is unknown whether the server has executed COMMIT, or no time is left to run the statements again.
             if is_complete or time.monotonic() >= deadline:
                 raise self._build_error(err) from err
             raise RolledBack from err
-        return [_fetch(cursor) for cursor in cursors]
 
     @contextmanager
     def _begin(self, sql: bytes, deadline: float) -> "Generator[_Connection]":
@@ -350,6 +379,8 @@ class PostgresInbox(TableInbox):
             raise ConfigurationError(f"The inbox cannot be opened: {self._build_error(err)}") from err
 
     def _build_error(self, err: psycopg.Error) -> InboxError:
+        if isinstance(err, psycopg.errors.UniqueViolation):
+            return _ConversationLeased("another worker has leased an event of this conversation")
         # Use only the server's first line, because the details may quote data.
         message = err.diag.message_primary
         if not message and isinstance(err, psycopg.OperationalError):

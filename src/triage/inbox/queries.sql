@@ -109,8 +109,12 @@ WITH picked AS MATERIALIZED (
 {lease_picked};
 
 -- name: extend
-UPDATE triage_events SET due = :now + :seconds, changed = :now
-WHERE key = :key AND fencing_token = :fencing_token AND state = 'leased';
+-- All leases of a worker. A row that is locked is being changed by this worker, which renews the lease, too.
+WITH held AS MATERIALIZED (
+  SELECT number FROM {each_lease} AS lease CROSS JOIN triage_events AS event
+  WHERE event.key = lease.key AND fencing_token = CAST(lease.value AS INTEGER) AND state = 'leased' {lock_rows}
+)
+UPDATE triage_events SET due = :now + :seconds, changed = :now WHERE number IN (SELECT number FROM held);
 
 -- name: rebase
 -- The clock was set back after these events were written. Keep the durations that were left at that time.

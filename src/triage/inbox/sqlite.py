@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,6 @@ from typing_extensions import override
 
 from triage.errors import ConfigurationError, InboxError
 from triage.inbox.address import parse_address
-from triage.inbox.base import RunsTogether
 from triage.inbox.group_commit import Result, RolledBack, Statement, Take
 from triage.inbox.table import TableInbox
 from triage.limits import Duration
@@ -95,14 +95,7 @@ class _Batch(Statement):
     functions: Sequence[Callable[[], None]] = field(kw_only=True)
 
 
-class _Joined(threading.local):
-    """The transaction of which the statements of a thread are a part."""
-
-    connection: sqlite3.Connection | None = None
-    error: sqlite3.Error | None = None
-
-
-class SQLiteInbox(TableInbox, RunsTogether):
+class SQLiteInbox(TableInbox):
     """Stores events in a SQLite file.
 
     Threads and processes of one machine may share the file, including forked workers. An event is on disk when `add`
@@ -119,6 +112,8 @@ class SQLiteInbox(TableInbox, RunsTogether):
         ConfigurationError: The file cannot be opened, or a later version of this library created it.
     """
 
+    _each_lease = "json_each(:leases)"
+
     def __init__(
         self, path: str | Path, *, keep: Duration | None = None, clock: Callable[[], float] = time.time
     ) -> None:
@@ -130,7 +125,6 @@ class SQLiteInbox(TableInbox, RunsTogether):
         self._pid = os.getpid()
         self._files: tuple[Path, ...] = ()
         self._identity: tuple[object, ...] = ()
-        self._joined = _Joined()
         super().__init__(self._path, clock, keep)
         if self._path == ":memory:":
             raise ConfigurationError("SQLiteInbox stores events in a file. To store them in memory, use MemoryInbox().")
@@ -193,45 +187,22 @@ class SQLiteInbox(TableInbox, RunsTogether):
         return _TIMEOUT
 
     @override
-    def run_together(self, functions: Sequence[Callable[[], None]]) -> None:
-        try:
-            self._group.run(_Batch("", {}, time.monotonic() + self._timeout, functions=functions))
-        except RolledBack:
-            for function in functions:
-                function()
-
-    @override
-    def _execute(self, sql: str, values: Mapping[str, Any]) -> Result:
-        connection = self._joined.connection
-        if connection is None:
-            return super()._execute(sql, values)
-        # One of the functions of `run_together` is running in this thread, within a transaction.
-        try:
-            return _run_sql(connection, sql, values)
-        except sqlite3.Error as err:
-            self._joined.error = err
-            raise self._build_error(str(err)) from err
-
-    @override
-    def _execute_batch(self, statements: Sequence[Statement], deadline: float) -> Sequence[Result]:
-        if self._joined.connection is None:
-            return super()._execute_batch(statements, deadline)
-        return [self._execute(statement.sql, statement.values) for statement in statements]
+    def _execute_joined(self, functions: Sequence[Callable[[], None]], deadline: float) -> None:
+        # There is only one writer, so it also runs the statements of other threads.
+        self._group.run(_Batch("", {}, deadline, functions=functions))
 
     def _apply(self, connection: sqlite3.Connection, statement: Statement) -> Result:
         """Run a statement, or the functions of a batch until one of their statements fails."""
         if not isinstance(statement, _Batch):
             return _run_sql(connection, statement.sql, statement.values)
-        joined = self._joined
-        joined.connection, joined.error = connection, None
-        try:
-            for function in statement.functions:
-                function()
-                if joined.error is not None:
-                    raise joined.error
-        finally:
-            joined.connection = None
+        self._joined.call(statement.functions, partial(self._run_joined, connection))
         return [], 0
+
+    def _run_joined(self, connection: sqlite3.Connection, statement: Statement) -> Result:
+        try:
+            return _run_sql(connection, statement.sql, statement.values)
+        except sqlite3.Error as err:
+            raise self._build_error(str(err)) from err
 
     @override
     def _execute_alone(self, statement: Statement) -> Result:

@@ -2,10 +2,12 @@
 
 import json
 import re
+import sys
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import resources
 from typing import Any, TypeVar, get_args
 
@@ -19,6 +21,7 @@ from triage.inbox.base import (
     INTERRUPTED,
     SPENDING_KEPT,
     Inbox,
+    RunsTogether,
     build_heartbeat_name,
     build_lease_lost,
     build_remaining,
@@ -28,6 +31,7 @@ from triage.inbox.base import (
     was_handled,
 )
 from triage.inbox.group_commit import GroupCommit, Result, RolledBack, Statement, Take
+from triage.inbox.joined import Joined
 from triage.inbox.traces import Trace, build_trace, find_events
 from triage.io.fork import register_at_fork
 from triage.limits import Duration, parse_duration
@@ -53,12 +57,18 @@ _CHANGES = ("INSERT", "UPDATE", "DELETE", "WITH")
 _UNDECODABLE = "this version of triage cannot read the stored event"
 
 
-class TableInbox(Inbox):
+class TableInbox(Inbox, RunsTogether):
     """An inbox that stores events in a database table. A subclass connects to the database and runs the statements."""
 
     in_memory = False
+    batches = 1
+    batch_size = sys.maxsize
+
     _lock_rows = ""
     """The clause at the end of a SELECT for update that skips rows locked by another transaction."""
+
+    _each_lease = ""
+    """The database's table function that returns the key and the value of each member of the JSON object :leases."""
 
     _patience = float("inf")
     """Seconds after which a thread no longer waits for one that is writing, if the database allows several writers."""
@@ -71,10 +81,12 @@ class TableInbox(Inbox):
             interrupted=f"'{INTERRUPTED}'",
             clock_step=str(CLOCK_STEP),
             most_blocked=str(_MOST_BLOCKED),
+            each_lease=self._each_lease,
         )
         self._maintained_at = float("-inf")
         self._keep = None if keep is None else _parse_keep(keep, f"{type(self).__name__}: keep")
         self._next_purge = 0.0
+        self._joined = Joined()
         self._group = GroupCommit(lambda: self._name, self._execute_alone, self._execute_together, self._patience)
         register_at_fork(self)
 
@@ -97,6 +109,19 @@ class TableInbox(Inbox):
         """
 
     @abstractmethod
+    def _execute_joined(self, functions: Sequence[Callable[[], None]], deadline: float) -> None:
+        """Call functions whose statements `_joined` runs in one transaction, for `run_together`.
+
+        Args:
+            functions: The functions.
+            deadline: The time until which the transaction may wait, on the monotonic clock.
+
+        Raises:
+            RolledBack: The transaction has certainly changed nothing.
+            InboxError: It is unknown whether it was committed.
+        """
+
+    @abstractmethod
     def before_fork(self) -> None:
         """Wait until no thread uses the database's library, and block all threads during the fork."""
 
@@ -107,6 +132,14 @@ class TableInbox(Inbox):
         Args:
             child: True in the child process.
         """
+
+    @override
+    def run_together(self, functions: Sequence[Callable[[], None]]) -> None:
+        try:
+            self._execute_joined(functions, time.monotonic() + self._timeout)
+        except RolledBack:
+            for function in functions:
+                function()
 
     @override
     def add(self, event: Event, delay: float = 0.0, *, after_dry_run: bool = False) -> bool:
@@ -151,8 +184,10 @@ class TableInbox(Inbox):
 
     @override
     def extend(self, jobs: Iterable[Job], seconds: float) -> None:
-        leases = [{"key": job.event.key, "fencing_token": job.fencing_token, "seconds": seconds} for job in jobs]
-        self._run_each("extend", leases)
+        # A worker that lost a lease may have leased the event again.
+        leases = {job.event.key: job.fencing_token for job in sorted(jobs, key=lambda job: job.fencing_token)}
+        if leases:
+            self._run("extend", leases=json.dumps(leases), seconds=seconds)
 
     @override
     def finish(self, job: Job, outcome: Outcome, ledger: Ledger | None = None) -> None:
@@ -202,7 +237,7 @@ class TableInbox(Inbox):
 
     @override
     def set_pause(self, name: str, seconds: float) -> None:
-        self._change("set_pause", name=name, seconds=seconds)
+        self._change_shared("set_pause", name=name, seconds=seconds)
 
     @override
     def get_pause(self, name: str) -> float:
@@ -211,7 +246,7 @@ class TableInbox(Inbox):
 
     @override
     def add_spending(self, name: str, amount: float) -> None:
-        self._change("add_spending", name=name, amount=amount)
+        self._change_shared("add_spending", name=name, amount=amount)
 
     @override
     def get_spending(self, name: str) -> float:
@@ -220,7 +255,7 @@ class TableInbox(Inbox):
 
     @override
     def record_heartbeat(self, owner: str) -> None:
-        self._change("record_heartbeat", name=build_heartbeat_name(owner))
+        self._change_shared("record_heartbeat", name=build_heartbeat_name(owner))
 
     @override
     def get_heartbeat_age(self, owner: str) -> float | None:
@@ -384,6 +419,13 @@ class TableInbox(Inbox):
         """Run a statement; return whether it changed a row."""
         return self._run(query, **values)[1] > 0
 
+    def _change_shared(self, query: str, **values: Any) -> None:
+        """Run a statement that changes a row which all workers change."""
+        if self._joined.is_open:
+            self._joined.postpone(self._build_statement(query, values))
+        else:
+            self._run(query, **values)
+
     def _fetch(self, query: str, **values: Any) -> list[Any]:
         """Run a statement; return its rows."""
         return self._run(query, **values)[0]
@@ -396,22 +438,24 @@ class TableInbox(Inbox):
         """Run a statement with each of several sets of parameters; return the number of changed rows."""
         changed = 0
         for start in range(0, len(parameters), _BATCH):
-            batch = parameters[start : start + _BATCH]
-            now, deadline = self._clock(), time.monotonic() + self._timeout
-            statements = [Statement(self._queries[query], {**values, "now": now}, deadline) for values in batch]
-            changed += sum(number for _, number in self._execute_batch(statements, deadline))
+            statements = [self._build_statement(query, values) for values in parameters[start : start + _BATCH]]
+            try:
+                results = self._execute_together(partial(tuple, statements), statements[0].deadline)
+            except RolledBack:
+                results = [self._execute_alone(statement) for statement in statements]
+            changed += sum(number for _, number in results)
         return changed
-
-    def _execute_batch(self, statements: Sequence[Statement], deadline: float) -> Sequence[Result]:
-        try:
-            return self._execute_together(lambda: statements, deadline)
-        except RolledBack:
-            return [self._execute_alone(statement) for statement in statements]
 
     def _execute(self, sql: str, values: Mapping[str, Any]) -> Result:
         """Run a statement; return the rows and the number of changed rows. Changes are committed."""
         statement = Statement(sql, values, time.monotonic() + self._timeout)
+        if self._joined.is_open:
+            return self._joined.run(statement)
         return self._group.run(statement) if sql.startswith(_CHANGES) else self._execute_alone(statement)
+
+    def _build_statement(self, query: str, values: Mapping[str, Any]) -> Statement:
+        """Build a statement of `queries.sql`."""
+        return Statement(self._queries[query], {**values, "now": self._clock()}, time.monotonic() + self._timeout)
 
 
 def _parse_keep(keep: Duration, where: str) -> float:

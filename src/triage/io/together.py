@@ -1,10 +1,11 @@
-"""Make the blocking calls of an event loop in threads, all that wait at the same time together."""
+"""Make the blocking calls of an event loop in threads, those that wait at the same time together."""
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from typing_extensions import TypeVarTuple, Unpack
 
@@ -49,19 +50,23 @@ class _Call:
 
 
 class Together:
-    """Makes calls for one event loop, one batch after another. Calls that arrive during a batch form the next one.
+    """Makes calls for one event loop in batches. Calls that arrive during a batch form the next one.
 
-    So there is one thread, one wake-up of the loop and, in a database, one transaction for all calls that wait. There
-    is nothing to close: a thread of the loop's default executor makes the calls, and only as long as there are any.
+    So there is one thread, one wake-up of the loop and, in a database, one transaction for all calls of a batch. There
+    is nothing to close: threads of the loop's default executor make the calls, and only as long as there are any.
 
     Args:
-        run_together: Runs all calls that wait, such as in one transaction. If it raises, so does each of the calls.
+        run_together: Runs the calls of a batch, such as in one transaction. If it raises, so does each of the calls.
+        batches: How many batches may run at the same time.
+        batch_size: How many calls a batch contains at most.
     """
 
-    def __init__(self, run_together: RunTogether) -> None:
+    def __init__(self, run_together: RunTogether, batches: int = 1, batch_size: int = sys.maxsize) -> None:
         self._run_together = run_together
+        self._batches = batches
+        self._batch_size = batch_size
         self._waiting: list[_Call] = []
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def call(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Make a call in a thread. If the task is cancelled, the call is made nevertheless.
@@ -73,21 +78,24 @@ class Together:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Call(partial(contextvars.copy_context().run, function, *args), future))
-        if self._task is None:
-            self._task = loop.create_task(self._run())
+        # A large batch is cheaper for each of its calls than a small one, so a second one begins only once it is full.
+        is_full = len(self._waiting) % self._batch_size == 0
+        if not self._tasks or (is_full and len(self._tasks) < self._batches):
+            self._tasks.add(loop.create_task(self._run()))
         return await future
 
     async def _run(self) -> None:
         try:
             while self._waiting:
-                calls, self._waiting = self._waiting, []
+                calls, self._waiting = self._waiting[: self._batch_size], self._waiting[self._batch_size :]
                 await self._run_batch(calls)
         except asyncio.CancelledError:  # the loop is being closed, and waits for the threads of its executor
-            if self._waiting:
-                asyncio.get_running_loop().run_in_executor(None, self._run_together, self._waiting)
+            calls, self._waiting = self._waiting, []
+            if calls:
+                asyncio.get_running_loop().run_in_executor(None, self._run_together, calls)
             raise
         finally:
-            self._task = None
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _run_batch(self, calls: Sequence[_Call]) -> None:
         failure: BaseException | None = None

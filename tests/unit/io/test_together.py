@@ -71,6 +71,52 @@ def test_calls_that_arrive_during_a_batch_form_the_next_one() -> None:
     assert storage.groups == [1, 3]
 
 
+def test_a_second_batch_begins_once_it_is_full() -> None:
+    sizes: list[int] = []
+    everyone = threading.Barrier(2)
+
+    def run_together(functions: Functions) -> None:
+        sizes.append(len(functions))
+        everyone.wait(20)
+        for function in functions:
+            function()
+
+    async def main() -> list[int]:
+        together = Together(run_together, batches=2, batch_size=3)
+        tasks = [asyncio.create_task(together.call(int, "1")) for _ in range(2)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the first batch runs
+        tasks += [asyncio.create_task(together.call(int, "2")) for _ in range(3)]
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(main()) == [1, 1, 2, 2, 2]
+    assert sizes == [2, 3]
+
+
+def test_no_more_batches_run_at_the_same_time_than_allowed() -> None:
+    running, most, sizes = 0, 0, []
+    lock = threading.Lock()
+
+    def run_together(functions: Functions) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+            sizes.append(len(functions))
+        for function in functions:
+            function()
+        with lock:
+            running -= 1
+
+    async def main() -> list[int]:
+        together = Together(run_together, batches=2, batch_size=3)
+        return await asyncio.gather(*(together.call(pow, number, 1) for number in range(20)))
+
+    assert asyncio.run(main()) == list(range(20))
+    assert most <= 2
+    assert (sum(sizes), max(sizes)) == (20, 3)
+
+
 def test_an_error_is_raised_only_in_the_task_whose_call_failed() -> None:
     async def main(together: Together) -> Any:
         return await asyncio.gather(together.call(int, "x"), together.call(int, "7"), return_exceptions=True)
