@@ -415,7 +415,9 @@ class _WorkerThread:
         return self._pid == os.getpid() and self._thread.is_alive()
 
     def wake(self) -> None:
-        self._call(self._woken.set)
+        # Once is enough for many deliveries. The worker leases events after it has cleared this, so it finds them all.
+        if not self._woken.is_set():
+            self._call(self._woken.set)
 
     def stop(self, deadline: float) -> bool:
         self._stopping.set()
