@@ -82,10 +82,10 @@ def format_load(results: Sequence[Result], skipped: Sequence[Variant], scale: Sc
         *_wrap(" ".join(skips)),
         *_wrap(
             f"""
-            Rounds: {scale.rounds}. The variants take turns in each; rates and CPU times are medians of the rounds,
-            and the tutorial counts with its fastest one. A routed webhook takes {EXCHANGES} HTTP exchanges. The driver and the fakes sustain
-            {capacity.exchanges:,.0f} exchanges per second with each other, and used at most {capacity.share:.0%} of
-            their core, so they {limits} the figures.
+            Rounds: {scale.rounds}. The variants take turns in each; rates and CPU times are medians of the rounds, and
+            the tutorial counts with its fastest one. A routed webhook takes {EXCHANGES} HTTP exchanges. The driver
+            and the fakes sustain {capacity.exchanges:,.0f} exchanges per second with each other, and used at most
+            {capacity.share:.0%} of their core, so they {limits} the figures.
             """
         ),
         "",
