@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Self
 
-from triage.engine.arrivals import is_receiving
+from triage.engine.arrivals import get_pause
 from triage.engine.attempt import ATTEMPTS, Attempt
 from triage.engine.concurrency import Concurrency
 from triage.engine.observe import build_fields
@@ -221,7 +221,7 @@ class Worker:
             stack.push_async_callback(self._router.classifier.leave_loop)
             stack.push_async_callback(self._router.aclose)
             # A help desk waits for its acknowledgment, and nobody for the worker.
-            io = AsyncIO(create_together(self._inbox), Gate(is_receiving))
+            io = AsyncIO(create_together(self._inbox), Gate(get_pause))
             heartbeat = _Heartbeat(self._inbox, self._router.name, tasks, self._lease)
             stack.callback(heartbeat.stop)
             stack.callback(_cancel_all, tasks)

@@ -102,11 +102,11 @@ def test_async_io_passes_the_gate_after_each_call_and_keeps_the_result() -> None
             looks.append("answered")
             return "answer"
 
-        def is_busy() -> bool:
+        def get_pause() -> float:
             looks.append("looked")
-            return False
+            return 0.0
 
-        io = AsyncIO(gate=Gate(is_busy, step=0))
+        io = AsyncIO(gate=Gate(get_pause))
         assert await io.call(answer, limit=20) == "answer"
         assert await io.run_blocking(str, 7) == "7"
         assert await io.run_storage(str, 8) == "8"
