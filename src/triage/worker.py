@@ -19,10 +19,10 @@ from triage.engine.storage import call_inbox, create_together
 from triage.errors import ConfigurationError, InboxError, LeaseLost, describe_location
 from triage.inbox.base import Inbox
 from triage.io.fork import register_at_fork, will_fork_without_hooks
-from triage.io.gate import Gate
 from triage.io.loops import require_asyncio, run_in_thread
 from triage.io.overload import listen_for_overload
 from triage.io.ports import AsyncIO, SyncIO, run
+from triage.io.throttle import Throttle
 from triage.log import bind_fields, get_logger
 from triage.models import Job, WorkerHealth
 from triage.router import Router
@@ -221,7 +221,7 @@ class Worker:
             stack.push_async_callback(self._router.classifier.leave_loop)
             stack.push_async_callback(self._router.aclose)
             # A help desk waits for its acknowledgment, and nobody for the worker.
-            io = AsyncIO(create_together(self._inbox), Gate(get_pause))
+            io = AsyncIO(create_together(self._inbox), Throttle(get_pause))
             heartbeat = _Heartbeat(self._inbox, self._router.name, tasks, self._lease)
             stack.callback(heartbeat.stop)
             stack.callback(_cancel_all, tasks)

@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeVar
 from typing_extensions import TypeVarTuple, Unpack
 
 from triage.io.clients import Mutex
-from triage.io.gate import Gate
 from triage.io.threads import start_call
+from triage.io.throttle import Throttle
 from triage.io.together import Together
 
 T = TypeVar("T")
@@ -108,38 +108,38 @@ class AsyncIO:
 
     Args:
         storage: Makes the calls to an inbox that can run several together. None makes each in a thread of its own.
-        gate: Holds a task back before it continues with the result of a call. None holds none back.
+        throttle: Delays tasks before they continue with the result of a call. None delays none.
     """
 
     is_async = True
 
-    def __init__(self, storage: Together | None = None, gate: Gate | None = None) -> None:
+    def __init__(self, storage: Together | None = None, throttle: Throttle | None = None) -> None:
         self._storage = storage
-        self._gate = gate
+        self._throttle = throttle
 
     async def call(self, function: Callable[[], Any], *, limit: float | None = None) -> Any:
         """Call a function that returns an awaitable, and await it."""
         async with asyncio.timeout(limit):
             result = await function()
-        await self._pass_gate()
+        await self._wait_for_turn()
         return result
 
     async def run_blocking(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call the function in a thread."""
         result = await asyncio.to_thread(function, *args)
-        await self._pass_gate()
+        await self._wait_for_turn()
         return result
 
     async def run_storage(self, function: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """Call the method in a thread, together with others if the inbox can do that."""
         call = asyncio.to_thread if self._storage is None else self._storage.call
         result = await call(function, *args)
-        await self._pass_gate()
+        await self._wait_for_turn()
         return result
 
-    async def _pass_gate(self) -> None:
-        if self._gate is not None:
-            await self._gate.wait()
+    async def _wait_for_turn(self) -> None:
+        if self._throttle is not None:
+            await self._throttle.wait()
 
     async def gather(self, functions: Sequence[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
         """Run the coroutines as tasks."""

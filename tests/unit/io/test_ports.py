@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from triage.io.clients import Mutex
-from triage.io.gate import Gate
 from triage.io.ports import AsyncIO, SyncIO, run
+from triage.io.throttle import Throttle
 
 
 def test_a_coroutine_over_sync_io_runs_to_its_end_even_inside_a_running_loop() -> None:
@@ -94,7 +94,7 @@ def test_sync_io_starts_nothing_after_an_exception() -> None:
     assert started == [1]
 
 
-def test_async_io_passes_the_gate_after_each_call_and_keeps_the_result() -> None:
+def test_async_io_throttles_tasks_after_each_call_and_keeps_the_result() -> None:
     looks: list[str] = []
 
     async def call() -> None:
@@ -106,7 +106,7 @@ def test_async_io_passes_the_gate_after_each_call_and_keeps_the_result() -> None
             looks.append("looked")
             return 0.0
 
-        io = AsyncIO(gate=Gate(get_pause))
+        io = AsyncIO(throttle=Throttle(get_pause))
         assert await io.call(answer, limit=20) == "answer"
         assert await io.run_blocking(str, 7) == "7"
         assert await io.run_storage(str, 8) == "8"

@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Callable
 
 
-class Gate:
+class Throttle:
     """Lets tasks pass one after the other while the process has something more important to do.
 
-    Threads of a process share Python's interpreter, and those that compute keep the others waiting. A task that passes
-    a gate between two pieces of work leaves the interpreter to them.
+    Threads of a process share Python's interpreter, and those that compute keep the others waiting. A task that waits
+    between two pieces of work leaves the interpreter to them.
 
     Args:
         get_pause: Returns the seconds between two tasks. With 0, the event loop looks for other events between them.
