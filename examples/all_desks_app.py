@@ -4,6 +4,7 @@ Each help desk whose variables are set gets a Router at `/webhooks/<its name>`, 
 help desk lists its variables. Run it with `uvicorn --app-dir examples all_desks_app:app`.
 """
 
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -32,6 +33,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         for router in routers.values():
             router.warm_up()
             await stack.enter_async_context(Worker(router).lifespan())
+        gc.collect()
+        gc.freeze()  # Python then does not search what was imported for garbage, which would interrupt the responses
         yield
 
 

@@ -3,6 +3,7 @@
 Set the variables of `.env.example` and run it with `uvicorn --app-dir examples fastapi_app:app`.
 """
 
+import gc
 import logging
 import os
 
@@ -17,6 +18,8 @@ logging.getLogger("triage").setLevel(logging.INFO)  # one line per webhook, and 
 
 router = Router.from_env(Intercom, inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")))
 router.warm_up()
+gc.collect()
+gc.freeze()  # Python then does not search what was imported for garbage, which would interrupt the responses
 
 app = FastAPI(lifespan=Worker(router).lifespan)
 

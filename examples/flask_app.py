@@ -4,6 +4,7 @@ Set the variables of `.env.example` and run it with `gunicorn --chdir examples -
 several processes, with or without `--preload`, because they share the inbox.
 """
 
+import gc
 import logging
 import os
 
@@ -19,6 +20,8 @@ logging.getLogger("triage").setLevel(logging.INFO)  # one line per webhook, and 
 
 router = Router.from_env(Intercom, inbox=open_inbox(os.environ.get("TRIAGE_INBOX", "triage.db")))
 router.warm_up()
+gc.collect()
+gc.freeze()  # Python then does not search what was imported for garbage, which would interrupt the responses
 Worker(router).start()
 
 app = Flask(__name__)

@@ -3,6 +3,7 @@
 It is durable if `SPEED_INBOX` is set to the path of a database. `SPEED_CONCURRENCY` sets the concurrency of its worker.
 """
 
+import gc
 import logging
 import os
 from typing import Any
@@ -22,6 +23,9 @@ options: dict[str, Any] = {"concurrency": int(concurrency)} if concurrency else 
 
 router = Router.from_env(Intercom, inbox=open_inbox(path) if path else None)
 router.warm_up()
+# As docs/getting-started.md recommends.
+gc.collect()
+gc.freeze()
 
 app = FastAPI(lifespan=Worker(router, **options).lifespan if path else None)
 
