@@ -64,20 +64,7 @@ class _Row:
         return build_trace(self.number, self.owner, self.conversation, stored, self.event, self.ledger)
 
     def build_entry(self) -> Entry:
-        return Entry(
-            number=self.number,
-            key=self.key,
-            state=self.state,
-            due=self.due,
-            attempts=self.attempts,
-            received=self.received,
-            changed=self.changed,
-            handled=self.handled,
-            error=self.error,
-            event=self.event,
-            ledger=self.ledger,
-            outcome=self.outcome,
-        )
+        return _build_entry(self, due=self.due, event=self.event, ledger=self.ledger, outcome=self.outcome)
 
 
 @dataclass(slots=True, eq=False)
@@ -132,19 +119,7 @@ class _Finished:
         return build_trace(self.number, self.owner, self.conversation, stored, None, None)
 
     def build_entry(self) -> Entry:
-        return Entry(
-            number=self.number,
-            key=self.key,
-            state=self.state,
-            due=self.changed,
-            attempts=self.attempts,
-            received=self.received,
-            changed=self.changed,
-            handled=self.handled,
-            error=self.error,
-            ledger=self.build_ledger(),
-            outcome=self.build_outcome(),
-        )
+        return _build_entry(self, due=self.changed, ledger=self.build_ledger(), outcome=self.build_outcome())
 
     def build_ledger(self) -> Ledger:
         verdict = Verdict(bucket=self.bucket) if self.bucket is not None else None
@@ -155,6 +130,25 @@ class _Finished:
 
 
 _Settled: TypeAlias = _Row | _Finished
+
+
+def _build_entry(
+    row: _Settled, *, due: float, ledger: Ledger, outcome: Outcome | None, event: Event | None = None
+) -> Entry:
+    return Entry(
+        number=row.number,
+        key=row.key,
+        state=row.state,
+        due=due,
+        attempts=row.attempts,
+        received=row.received,
+        changed=row.changed,
+        handled=row.handled,
+        error=row.error,
+        event=event,
+        ledger=ledger,
+        outcome=outcome,
+    )
 
 
 class _Index:

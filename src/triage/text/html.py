@@ -37,11 +37,11 @@ def clean(text: str) -> str:
     """
     # Most texts need no cleaning, and finding that out takes a fraction of the time. Python calls a character printable
     # if it is neither white space nor a control or format character.
-    if not text.replace("\n", "").isprintable() or _GRAPHEME_JOINER in text:
+    is_clean = text.replace("\n", "").isprintable() and _GRAPHEME_JOINER not in text
+    if not is_clean:
         text = _SPACE.sub(" ", _NEWLINE.sub("\n", text))
         text = _LOOSE_JOINERS.sub("", _INVISIBLE.sub("", _CONTROLS.sub("", text)))
-        text = "\n".join(line.rstrip() for line in text.split("\n"))
-    elif " \n" in text:
+    if not is_clean or " \n" in text:
         text = "\n".join(line.rstrip() for line in text.split("\n"))
     if "\n\n\n" in text:
         text = _BLANK_LINES.sub("\n\n", text)
