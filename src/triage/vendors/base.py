@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, ValidationError
 
 from triage.actions import Action, Assign, Close, MarkSpam, Note, Reply, SetFields, SetPriority, Snooze, Tag
 from triage.errors import (
@@ -62,6 +62,7 @@ from triage.vendors.payload import (
     Loose,
     LooseTuple,
     Payload,
+    describe_problem,
     find_id,
     parse_json,
     parse_timestamp,
@@ -747,21 +748,30 @@ class HelpDesk(Settings, ABC):
             event_id: The help desk's own id of the delivery, as it was received; None if it has none.
             customer: The customer, as far as the delivery names one.
             at: When the message was written.
+
+        Raises:
+            MalformedPayload: An id is longer than 200 characters, or contains a character that no id has. The message
+                names the field, never its value.
         """
-        return Event(
-            owner=self.name,
-            vendor=self.name,
-            account=account,
-            kind=kind,
-            conversation_id=conversation_id,
-            message_id=message_id,
-            # Use the message's id rather than the delivery's, because a redelivery may have another id.
-            key=f"{self.name}:{account}:{conversation_id}:{message_id}",
-            event_id=safe_id(event_id),
-            occurred_at=at,
-            customer=customer or Customer(),
-            raw=raw,
-        )
+        event_id = safe_id(event_id)
+        try:
+            return Event(
+                owner=self.name,
+                vendor=self.name,
+                account=account,
+                kind=kind,
+                conversation_id=conversation_id,
+                message_id=message_id,
+                # Use the message's id rather than the delivery's, because a redelivery may have another id.
+                key=f"{self.name}:{account}:{conversation_id}:{message_id}",
+                event_id=event_id,
+                occurred_at=at,
+                customer=customer or Customer(),
+                raw=raw,
+            )
+        except ValidationError as err:
+            problem = describe_problem(err)
+        raise MalformedPayload(problem, event_id=event_id)
 
     def build_message(
         self,

@@ -247,6 +247,8 @@ class Intercom(HelpDesk):
             message_id, at = get_name(message, item), message.created_at or item.created_at
         else:
             # Identify the message by its time, and read it from the API.
+            if item.updated_at is None:
+                raise MalformedPayload("updated_at: missing", event_id=event_id and safe_word(event_id))
             message_id = f"{item.id}.{safe_word(item.updated_at)}"
         return self.build_event(
             item.id,

@@ -6,7 +6,19 @@ from typing import Any, ClassVar
 
 import pytest
 
-from triage import Assign, Close, ConfigurationError, Note, Reply, SetFields, SetPriority, Step, Tag, VendorError
+from triage import (
+    Assign,
+    Close,
+    ConfigurationError,
+    MalformedPayload,
+    Note,
+    Reply,
+    SetFields,
+    SetPriority,
+    Step,
+    Tag,
+    VendorError,
+)
 from triage.io.ports import run
 from triage.models import Customer, Event, Message, Request, Response
 from triage.vendors.base import (
@@ -252,6 +264,13 @@ def test_a_message_that_the_api_shows_empty_is_replaced() -> None:
 def test_a_message_that_the_api_shows_stays_as_it_is() -> None:
     assert add_missing_message(Message(id="7", role="customer", text="As read")) == ["As read"]
     assert add_missing_message(Message(id="7", role="customer", attachments=("a.pdf",))) == [""]
+
+
+@pytest.mark.parametrize("message_id", ["", "a b", "7.?", "x" * 201])
+def test_an_id_that_no_message_has_is_malformed(message_id: str) -> None:
+    with pytest.raises(MalformedPayload, match=r"message_id: string_pattern_mismatch$") as caught:
+        Smalldesk(secret="s").build_event("1", message_id, account="a", kind="created", raw=b"{}", event_id="evt_1")
+    assert caught.value.event_id == "evt_1"
 
 
 def test_by_default_a_delivery_shows_no_message_but_its_customer() -> None:

@@ -297,6 +297,17 @@ def test_a_reply_that_is_not_shown_is_read_from_the_api(api: Api) -> None:
     assert texts == ["Hello\n\nMore"]
 
 
+def test_a_reply_that_is_not_shown_and_has_no_time_is_malformed() -> None:
+    desk = IntercomDesk()
+    first = desk.fake.customer_writes("Hello")
+    payload = json.loads(desk.fake.customer_writes("More", conversation=first.conversation_id).body)
+    payload["data"]["item"]["conversation_parts"]["conversation_parts"] = []
+    del payload["data"]["item"]["updated_at"]
+    response = receive(desk, payload, topics=TOPICS)
+    assert (response.status_code, response.outcome.status) == (200, "malformed")
+    assert response.outcome.reason == "updated_at: missing"
+
+
 def test_a_reply_without_a_readable_part_is_malformed() -> None:
     desk = IntercomDesk()
     first = desk.fake.customer_writes("Hello")
