@@ -219,8 +219,10 @@ class Tally:
                 with journal.open("rb") as file:
                     file.seek(offset)
                     new = file.read()
-                self._read[journal] += len(new)
-                self.replies += new.count(b" POST comment\n")
+                # A line that is being written may be there only in part.
+                lines = new[: new.rfind(b"\n") + 1]
+                self._read[journal] += len(lines)
+                self.replies += lines.count(b" POST comment\n")
         return self.replies
 
 

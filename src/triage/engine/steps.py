@@ -77,7 +77,8 @@ class StepRunner:
                     await self._record_failure(number, step, err, before)
                 else:
                     self._record_success(number, step, performed)
-                    current = current.model_copy(update=performed.changes)
+                    if performed.changes:
+                        current = current.model_copy(update=performed.changes)
             if (self.ledger.steps or ())[number].status != "pending":
                 number += 1
 
@@ -112,7 +113,8 @@ class StepRunner:
 
     def _record_success(self, number: int, step: Step, performed: Performed) -> None:
         """Record a step as done, apart from the actions that the help desk left out."""
-        self.ledger = self.ledger.model_copy(update={"written": (*self.ledger.written, *performed.message_ids)})
+        if performed.message_ids:
+            self.ledger = self.ledger.model_copy(update={"written": (*self.ledger.written, *performed.message_ids)})
         self.warnings += performed.problems
         left_out = [rejection.action for rejection in performed.rejected]
         taken = tuple(action for action in step.actions if action not in left_out)

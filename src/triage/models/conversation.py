@@ -81,7 +81,10 @@ class Conversation(Model):
         If everything is answered, it is the customer's last message.
         """
         waiting = tuple(message for message in self.unanswered if message.role == "customer")
-        return waiting or ((self.latest,) if self.latest is not None else ())
+        if waiting:
+            return waiting
+        latest = self.latest
+        return () if latest is None else (latest,)
 
     @property
     def latest(self) -> Message | None:
@@ -113,7 +116,8 @@ class Conversation(Model):
     @property
     def is_automatic(self) -> bool:
         """True if a machine wrote the customer's last message."""
-        return self.latest is not None and self.latest.is_automatic
+        latest = self.latest
+        return latest is not None and latest.is_automatic
 
     def last_human_answer(self) -> Message | None:
         """Return the last message of a human to the customer in this episode, or None."""
@@ -128,7 +132,7 @@ class Conversation(Model):
             turns: How many messages before the customer's unanswered ones to keep.
         """
         public = [message for message in self.messages if message.role != "note"]
-        first = self.turn[0] if self.turn else None
+        first = next(iter(self.turn), None)
         start = next((number for number, message in enumerate(public) if message is first), len(public))
         return self.model_copy(update={"messages": tuple(public[max(0, start - turns) :])})
 

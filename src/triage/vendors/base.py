@@ -854,13 +854,14 @@ class HelpDesk(Settings, ABC):
         built = _build_newest_first(items[-MOST_MESSAGES:])
         kept = [message for message in built if message.text or message.attachments or message.role == "customer"]
         customer = customer or Customer()
+        name = clean_name(customer.name)
         sender = _Sender(customer, clean(subject or ""))
         shown = list(_remove_history(kept, sender.subject, is_continued=is_continued))
         shown[-_EXAMINED_SENDERS:] = map(sender.mark, shown[-_EXAMINED_SENDERS:])
         return Conversation(
             id=id_,
             subject=sender.subject,
-            customer=customer.model_copy(update={"name": clean_name(customer.name)}),
+            customer=customer if name == customer.name else customer.model_copy(update={"name": name}),
             messages=tuple(shown),
             assignee=None if assignee in (*_NOBODY, *self.machines, self.own_id) else assignee,
             team=None if team in _NOBODY else team,
@@ -912,7 +913,8 @@ def _remove_history(messages: Sequence[Message], subject: str, *, is_continued: 
     for message in messages:
         if message.role == "customer":
             text, quoted = split_quotes(message.text, is_reply=is_reply)
-            message = message.model_copy(update={"text": text, "quoted": quoted})
+            if quoted or text != message.text:
+                message = message.model_copy(update={"text": text, "quoted": quoted})
         yield message
         is_reply = is_reply if message.role == "note" else True
 
