@@ -142,6 +142,11 @@ def test_headers_may_be_long() -> None:
         assert len(call(url).headers["x-long"]) == 20_000
 
 
+def test_the_values_of_a_repeated_header_are_joined() -> None:
+    with serve(lambda request: HttpResponse(headers={"X-Part": "1", "x-part": "2"})) as url:
+        assert call(url).headers["x-part"] == "1, 2"
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_a_write_whose_connection_is_lost_is_not_repeated(method: Literal["POST", "PUT", "DELETE"]) -> None:
     requests: list[HttpRequest] = []
