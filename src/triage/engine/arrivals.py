@@ -6,9 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 _PAUSE = 0.01  # seconds between two tasks of a worker while a delivery waits
-_AFTERWARDS = (
-    0.02  # seconds after an acknowledgment in which the next delivery may have arrived without having been read
-)
+_AFTERWARDS = 0.02  # seconds after an acknowledgment in which the next delivery may have arrived unread
 
 _deliveries: set[tuple[int, object]] = set()
 """The deliveries that are being received in all threads, each with the process in which that began."""

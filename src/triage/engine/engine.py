@@ -254,18 +254,13 @@ class Engine:
             conversation: The conversation, in which every message of our account counts as ours.
             written: The ids of the messages that we know to have written.
         """
-        if not any(self._is_foreign(message, written) for message in conversation.messages):
-            return conversation
         messages = tuple(
             message.model_copy(update={"role": "agent", "is_ours": False})
-            if self._is_foreign(message, written)
+            if message.is_ours and message.role == "bot" and not self._is_ours(message, written)
             else message
             for message in conversation.messages
         )
         return conversation.model_copy(update={"messages": messages})
-
-    def _is_foreign(self, message: Message, written: Container[str]) -> bool:
-        return message.is_ours and message.role == "bot" and not self._is_ours(message, written)
 
     def _is_ours(self, message: Message, written: Container[str]) -> bool:
         if message.id in written:

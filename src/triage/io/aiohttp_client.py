@@ -7,7 +7,7 @@ it is installed.
 import re
 import ssl
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -98,20 +98,11 @@ class StreamedResponse:
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         self.status_code = response.status
-        self.headers = _decode_headers(response.raw_headers)
+        self.headers = httpx2.Headers(response.raw_headers)
 
     def aiter_raw(self) -> AsyncIterator[bytes]:
         """Return an iterator over the body as it was sent."""
         return self._response.content.iter_chunked(_CHUNK)
-
-
-def _decode_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers with lower-case names, and the values of a repeated name joined as in `httpx2.Headers`."""
-    headers: dict[str, str] = {}
-    for name, value in pairs:
-        key, text = name.decode("latin-1").lower(), value.decode("utf-8", "replace")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return headers
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):

@@ -81,10 +81,7 @@ class Conversation(Model):
         If everything is answered, it is the customer's last message.
         """
         waiting = tuple(message for message in self.unanswered if message.role == "customer")
-        if waiting:
-            return waiting
-        latest = self.latest
-        return () if latest is None else (latest,)
+        return waiting or ((self.latest,) if self.latest is not None else ())
 
     @property
     def latest(self) -> Message | None:
@@ -116,8 +113,7 @@ class Conversation(Model):
     @property
     def is_automatic(self) -> bool:
         """True if a machine wrote the customer's last message."""
-        latest = self.latest
-        return latest is not None and latest.is_automatic
+        return self.latest is not None and self.latest.is_automatic
 
     def last_human_answer(self) -> Message | None:
         """Return the last message of a human to the customer in this episode, or None."""

@@ -248,7 +248,7 @@ class Intercom(HelpDesk):
         else:
             # Identify the message by its time, and read it from the API.
             if item.updated_at is None:
-                raise MalformedPayload("updated_at: missing", event_id=event_id and safe_word(event_id))
+                raise MalformedPayload("updated_at: missing")
             message_id = f"{item.id}.{safe_word(item.updated_at)}"
         return self.build_event(
             item.id,

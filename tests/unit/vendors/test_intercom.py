@@ -306,6 +306,7 @@ def test_a_reply_that_is_not_shown_and_has_no_time_is_malformed() -> None:
     response = receive(desk, payload, topics=TOPICS)
     assert (response.status_code, response.outcome.status) == (200, "malformed")
     assert response.outcome.reason == "updated_at: missing"
+    assert response.outcome.event_id == payload["id"]
 
 
 def test_a_reply_without_a_readable_part_is_malformed() -> None:
